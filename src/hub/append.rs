@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, lock};
 /// The value of a hub's clock at its creation. A broker's events can be older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// The name of an event that is a gap, sent to a client or published.
+/// The name of a gap's event, both when it is published and when it is sent to a client.
 pub(super) const GAP: &str = "gap";
 
 pub(crate) struct HubState {
@@ -36,7 +36,7 @@ pub(crate) struct HubState {
     started: Instant,
     pub(crate) link: Option<Link>,
     /// The number of gaps that were sent for each reason. Std atomics even under loom, whose models
-    /// don't need them.
+    /// don't check these counters.
     gaps: [std::sync::atomic::AtomicU64; GapReason::ALL.len()],
 }
 
@@ -112,7 +112,7 @@ impl HubState {
             self.closed.store(true, Release);
         }
         if let Some(link) = &self.link {
-            // A waker can panic. The subscriptions are woken all the same.
+            // A waker can panic here. The subscriptions must still be woken.
             without_panic(|| link.closed.cancel());
         }
         self.wake_all();
@@ -164,7 +164,7 @@ impl HubState {
         })
     }
 
-    /// Appends an event, or a gap if the event has that name. A broker's event has an `arrival`.
+    /// Appends an event, or a gap if the event is named `gap`. A broker's event has an `arrival`.
     pub(crate) fn append(
         &self,
         name: &str,
@@ -178,7 +178,7 @@ impl HubState {
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
         let assigned = arrival.map(|arrival| arrival.sequence);
-        // The time of publication, by the clock of this process and by that of the broker.
+        // The time of publication, by this process's clock and by the broker's.
         let (here, at) =
             arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
         let is_gap = event.fields().name == Some(GAP);
@@ -190,7 +190,7 @@ impl HubState {
             }
             self.commit(topic, state, assigned).map(|(sequence, waiters)| {
                 // The event is committed before it is in the log, but readers of the topic wait for
-                // its lock.
+                // the topic's lock.
                 if is_gap {
                     state.log.add_gap(sequence);
                 } else {
@@ -216,15 +216,16 @@ impl HubState {
         }
     }
 
-    /// Returns whether an event published `at` this time is dropped after the end of its topic.
-    /// After a loss, the event is kept: the process that published it may have lost the end, and
-    /// then sends the event to its clients.
+    /// Returns whether an event published at the time `at` is dropped because its topic has ended.
+    /// After a loss, the event is kept: a process that has lost the end publishes the event and
+    /// sends it to its clients.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
     }
 
-    /// The caller holds the lock of `topic`, and appends the event before releasing it.
+    /// Commits a sequence number. The caller holds the lock of `topic` until it has appended the
+    /// event.
     fn commit(
         &self,
         topic: &Topic,
@@ -235,7 +236,7 @@ impl HubState {
         *newest = self.following(*newest, assigned)?;
         topic.set_newest(*newest);
         let waiters = topic.take_waiters(state);
-        // Readers of the committed number find the change.
+        // Added first, so that readers of the new committed number find the change.
         self.changes.add(topic);
         self.committed.store(*newest, Release);
         Ok((*newest, waiters))
@@ -257,14 +258,14 @@ impl HubState {
         }
     }
 
-    /// Returns an error if the hub has received all events up to `sequence`, so that none is lost.
+    /// Records a loss. Returns an error if the hub is closed or has already reached `sequence`.
     pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         self.advance(sequence, |sequence| self.losses.add(sequence))?;
         self.wake_all();
         Ok(())
     }
 
-    /// Calls `record` before a later event can commit.
+    /// Commits `sequence` and calls `record` before a later event can commit.
     fn advance(&self, sequence: u64, record: impl FnOnce(u64)) -> Result<(), NotAppended> {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, Some(sequence))?;

@@ -35,8 +35,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    all earlier ones. Only then does it feed new events.
 /// 2. **Feed completely.** Once [`start`](Self::start) has returned, the broker feeds every event
 ///    or reports its loss. It feeds an event only after all events with lower numbers. If one of
-///    these is missing, it first reports a loss, whose number is at least that of the missing
-///    event, and below that of the event to feed.
+///    these is missing, it first reports a loss. The loss's number is at least that of the missing
+///    event and below that of the event to feed.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds at least the events
 ///    that are at most [`Feed::max_age`] old. If older events are left out or no longer exist, it
 ///    first reports a loss, as in rule 2. If the broker can't tell whether an empty log is new or has
@@ -63,10 +63,10 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// 8. **Keep every [field](crate::Event::fields).** The topic, the data and the comment can be any
 ///    text, even empty. The broker refuses an event that it can't keep, with a reason that names
 ///    the limit.
-/// 9. **Use the same clock** in all processes for an event's time of publication. It can be the
-///    server's, or the publishing process's if the broker keeps the time with the event. An event's
-///    age is the time since its publication, never below zero.
-/// 10. **Have a [name](Self::name)** that all processes' hubs share, and no unrelated hub has.
+/// 9. **Use the same clock** in all processes for an event's time of publication. The clock can be
+///    the server's, or the publishing process's if the broker keeps the time with the event. An
+///    event's age is the time since its publication, never below zero.
+/// 10. **Have a [name](Self::name)** that the hubs of all processes share and no unrelated hub has.
 /// 11. **Know the [highest number](Publisher::newest_possible)** that it may have assigned so far.
 ///
 /// # What a broker may rely on
@@ -138,8 +138,8 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age, runtime: Handle::try_current().ok() }
     }
 
-    /// Appends an event to its topic. Returns `false`, and ignores the event, if the hub has
-    /// already received an event or a loss with the event's number or a higher one.
+    /// Appends an event to its topic. Ignores the event and returns `false` if the hub has already
+    /// received an event or a loss with the event's number or a higher one.
     ///
     /// After a topic has [ended](crate::hub::Hub::end), the hub drops further events of that topic
     /// until the topic's name can be used again, or a loss is reported. If
@@ -165,7 +165,7 @@ impl Feed {
 
     /// Reports that each topic may have lost events with numbers up to `sequence`. Subscribers
     /// first receive the earlier events that are still kept, and then a
-    /// [gap](crate::hub::GapPolicy) for each of their topics. Returns `false`, and reports nothing,
+    /// [gap](crate::hub::GapPolicy) for each of their topics. Reports nothing and returns `false`
     /// if the hub has already received an event or a loss with this number or a higher one.
     ///
     /// # Errors
@@ -190,21 +190,23 @@ impl Feed {
         result
     }
 
-    /// Drops a hub on a separate thread, because its last owner left while the hub was fed. The
-    /// publisher's `drop` may take locks that the broker holds here, or wait for this thread.
+    /// Drops a hub on a separate thread, because its last other owner was dropped while the hub was
+    /// fed. The publisher's `drop` may take locks that the broker holds here, or wait for this
+    /// thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {
         let (sender, receiver) = mpsc::channel();
         let runtime = self.runtime.clone();
-        // Not a task: there may be no runtime, and one that has shut down drops tasks at once.
+        // Not a task: there may be no runtime, and a runtime that has shut down drops tasks at
+        // once.
         let thread = thread::Builder::new().name("tower-sse-drop".to_owned()).spawn(move || {
             let _context = runtime.as_ref().map(Handle::enter);
             drop(receiver.recv());
         });
         match thread {
-            // The thread receives before it ends.
+            // The thread receives the hub before it ends.
             Ok(_) => _ = sender.send(hub),
-            // A leak rather than a deadlock.
+            // Leaks the hub rather than risk a deadlock.
             Err(_) => mem::forget(hub),
         }
     }
@@ -259,8 +261,8 @@ impl Feed {
         });
     }
 
-    /// Returns the hub, by which its feed can be found again, and the token that is cancelled when
-    /// the hub is closed or dropped.
+    /// Returns the hub, which identifies its feed, and the token that is cancelled when the hub is
+    /// closed or dropped.
     #[cfg(feature = "testing")]
     pub(crate) const fn hub(&self) -> (&Weak<HubState>, &CancellationToken) {
         (&self.hub, &self.closed)

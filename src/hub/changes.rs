@@ -3,10 +3,10 @@ use std::array::from_fn;
 use super::topic::Topic;
 use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-/// The topics that changed last. A subscription that waits in all its topics looks here first, and
-/// reads no memory of those that haven't changed.
+/// The topics that changed last. A subscription that waits in all its topics looks here first and
+/// then reads only topics that have changed.
 ///
-/// Each change is counted after the waiters of its topic have been taken, and before they are woken.
+/// A change is counted after its topic's waiters have been taken and before they are woken.
 pub(crate) struct Changes {
     /// The number of changes, plus [`SIZE`].
     count: AtomicU64,
@@ -14,11 +14,11 @@ pub(crate) struct Changes {
     recent: [AtomicU64; SIZE as usize],
 }
 
-// With many atomics, the models of loom take long.
+// With many atomics, loom's models take too long.
 const SIZE: u64 = if cfg!(tower_sse_loom) { 2 } else { 32 };
 
 impl Changes {
-    /// A number before all changes, since which every topic may have changed.
+    /// A count from before the first change: since then, any topic may have changed.
     pub(crate) const NONE: u64 = 0;
 
     pub(super) fn new() -> Self {
@@ -43,7 +43,7 @@ impl Changes {
     }
 
     fn slot(&self, index: u64) -> &AtomicU64 {
-        // A remainder of `SIZE` is an index of the array.
+        // The remainder is below `SIZE`, the length of the array.
         #[allow(clippy::indexing_slicing)]
         &self.recent[(index % SIZE) as usize]
     }
@@ -52,7 +52,7 @@ impl Changes {
     #[inline]
     pub(crate) fn include(&self, topic: &Topic, since: u64, until: u64) -> bool {
         let is_it = |index| self.slot(index).load(Acquire) == address(topic);
-        // Later changes may have replaced a slot.
+        // Later changes may have overwritten a slot.
         until - since >= SIZE || (since..until).any(is_it) || self.count() - since >= SIZE
     }
 }

@@ -7,7 +7,7 @@ use super::{Hub, Messages};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 use crate::{decode::Message, event::Event};
 
-// Here, because `src/streams/` imports no hub.
+// Here, because `src/streams/` may not import the hub.
 /// Closing streams across processes.
 impl Streams {
     /// Creates a set of streams that other processes can close too. When one process
@@ -46,7 +46,7 @@ impl StreamsBuilder {
     #[must_use]
     pub fn follow(self, hub: &Hub, topic: impl Into<String>) -> Streams {
         let topic = topic.into();
-        // Before the streams exist, so that no request can arrive before it.
+        // Subscribes before the streams exist, so that no request can arrive earlier.
         let closes = hub.subscribe_to(&topic).keep_all().resume(None).messages();
         let origin = format!("{:016x}", fastrand::u64(..));
         let (hub, own_origin) = (hub.clone(), origin.clone());
@@ -70,7 +70,8 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
         match message.as_ref().ok().and_then(decode) {
             // A gap, or a close in a format that only newer versions know.
             None => followed.close(None),
-            // A close by this process itself. A client may have returned since then.
+            // This process published the close and has acted on it. A client may have returned
+            // since.
             Some((closed_by, _)) if closed_by == origin => {}
             Some((_, closing)) => followed.close(Some(closing.map(|subject| &**subject))),
         }
@@ -122,7 +123,7 @@ mod tests {
         message
     }
 
-    /// As the page on notifications of `tower-sse-postgres` shows them.
+    /// As the notifications page of `tower-sse-postgres` shows them.
     #[test]
     fn program_can_write_closes_itself() {
         for (data, subject, kept) in [

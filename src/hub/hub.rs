@@ -74,7 +74,7 @@ impl Hub {
     }
 
     /// Closes the hub, after which publishing fails. Each subscription sends the events that this
-    /// hub received before the close, and ends. Hubs of other processes with the same
+    /// hub received before the close and then ends. Hubs of other processes with the same
     /// [broker](Self::connect) stay open.
     pub fn close(&self) {
         self.shared.close();
@@ -96,7 +96,8 @@ impl Hub {
     ///
     /// The publisher never waits for a slow client. But a task that publishes in a loop lets other
     /// tasks run after at most 128 events, by [tokio's cooperative budget][coop], so clients that
-    /// read all the time can keep up. If a topic has hundreds of them, some may still get a gap.
+    /// read all the time can keep up. If a topic has hundreds of such clients, some may still get a
+    /// gap.
     ///
     /// With a [broker](Self::connect), the future is ready when the broker has acknowledged the
     /// event, which can be before any process has received it.
@@ -190,14 +191,14 @@ impl Hub {
     /// By default, each subscriber receives a [gap](super::GapPolicy) between the events published
     /// before this call and those published later. A client that was disconnected receives the gap
     /// when it resumes. A first visit receives no gaps from before the visit. With
-    /// [`since`](super::Subscribe::since), it receives those after that position. In a topic with
-    /// [`Retention::latest`](crate::Retention::latest), the next event replaces the gap. A hub
+    /// [`since`](super::Subscribe::since), it receives the gaps after that position. In a topic
+    /// with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap. A hub
     /// remembers the gaps of at most 65,536 topics that have neither events nor subscribers. If
     /// there are more, clients that resume in other topics can get a gap too.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. SQL
     /// transactions, and programs in other languages, can publish a gap too, as an event named
-    /// `gap`. Its data is ignored.
+    /// `gap`. The event's data is ignored.
     ///
     /// ```
     /// use tower_sse::hub::{Hub, PublishError};
@@ -238,10 +239,10 @@ impl Hub {
         event: Event,
         ends_topic: bool,
     ) -> Result<Receipt, PublishError> {
-        // Before the event is published, so that a dropped future has published nothing.
+        // Yields before the event is published, so that a dropped future has published nothing.
         consume_budget().await;
         let Some(link) = &self.shared.link else {
-            // Without a broker, `append` checks what is checked here otherwise.
+            // Without a broker, `append` makes the checks that follow.
             return self.shared.publish(topic, &event, ends_topic);
         };
         if self.shared.is_closed() {

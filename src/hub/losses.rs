@@ -17,7 +17,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// Losses are added in ascending order.
+    /// Adds a loss, whose number must be above those of all earlier losses.
     pub(crate) fn add(&self, loss: u64) {
         let mut losses = lock(&self.recent);
         if losses.len() == MAX_LOSSES {

@@ -71,7 +71,7 @@
 //!
 //! The topics of an open subscription are fixed: to change them, the client opens a new stream. The
 //! client's last event id is for the former topics, so call `resume(None)`, or begin with a
-//! greeting. Otherwise, it receives no earlier event of the new topics, and no gap.
+//! greeting. Otherwise, the client receives neither earlier events of the new topics nor a gap.
 //!
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
@@ -85,7 +85,7 @@
 //!
 //! A client that disconnects before it has received an id can miss what you publish until it
 //! reconnects, and gets no gap. That's why an `EventSource` or a
-//! [library](crate::ClientKind::Library) gets an id at once by default, if need be in an event
+//! [library](crate::ClientKind::Library) gets an id at once by default, if necessary in an event
 //! named [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
 //! [greeting](Subscribe::greeting).
 //!
@@ -122,8 +122,8 @@
 //! event stream with status `200`.
 //!
 //! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
-//! with `204` once all topics have ended and the client has nothing left to receive. A first visit gets `204` too, unless you send it
-//! something, such as [`recent`](Subscribe::recent) events.
+//! with `204` once all topics have ended and the client has nothing left to receive. A first visit
+//! gets `204` too, unless there is something to send, such as [`recent`](Subscribe::recent) events.
 //!
 //! # Reserved names
 //!
@@ -287,7 +287,7 @@
 //! publishing is refused or its result is unknown, publish again.
 //!
 //! If it's too slow to query all rows for every connection, leave out the query and the greeting
-//! when the request has a last event id. At a `gap`, have your page close its `EventSource`, and
+//! when the request has a last event id. At a `gap`, have your page close its `EventSource` and
 //! open a new one with the number of its newest row in the URL. The handler then queries the rows
 //! from a little before that number, because rows can be committed out of order.
 //!
@@ -317,7 +317,7 @@
 //! }
 //! ```
 //!
-//! You might expect that a client that sees few events keeps an old id, and gets a gap when it
+//! You might expect that a client that sees few events keeps an old id and gets a gap when it
 //! reconnects. It doesn't, because it also receives the positions of events that it doesn't see.
 //!
 //! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't know:
@@ -344,10 +344,10 @@
 //! }
 //! ```
 //!
-//! A client that reconnects sends the number that it received last, and gets what it missed. One
-//! that sees few trades moves on, because it also receives the numbers of hidden trades. With
-//! `start_event(false)`, they come as an id alone, otherwise some clients get them in an event named
-//! `start`. No two messages of a subscription may have the same number.
+//! A client that reconnects sends the number that it received last, and gets what it missed. A
+//! client that sees few trades isn't left behind, because it also receives the numbers of hidden
+//! trades. With `start_event(false)`, such a number comes as an id alone. Otherwise, some clients
+//! get it in an event named `start`. No two messages of a subscription may have the same number.
 //!
 //! The hub finds a number as long as it keeps the message. After that, the client gets a gap, and
 //! then all messages that the hub still has. By default, that's after five minutes. If your topics can
@@ -360,9 +360,9 @@
 //!
 //! ## Messages in a database
 //!
-//! If your database has all messages, a client never needs a gap. Say they are blocks, and clients
-//! ask for those after a height. A client that returns first receives the blocks that it missed from
-//! the database, and then new ones from the hub:
+//! If your database has all messages, a client never needs a gap. Say the messages are blocks, and
+//! clients ask for all blocks after a height. A client that returns first receives the blocks that
+//! it missed from the database, and then new ones from the hub:
 //!
 //! ```
 //! use futures_util::{StreamExt, stream};
@@ -404,9 +404,9 @@
 //! space and the block.
 //!
 //! `start_event(false)` keeps the view from sending ids of the hub. At a gap, the stream ends
-//! without an event; a view that sends one must set its id too. The client then reconnects with its
-//! newest height, and the database has what the hub has evicted or lost. For the same reason, a
-//! restart of your process costs no block.
+//! without an event. A view that sends an event for the gap must set the event's id too. The client
+//! then reconnects with its newest height, and the database has what the hub has evicted or lost.
+//! For the same reason, a restart of your process loses no block.
 //!
 //! # Memory
 //!
@@ -431,10 +431,10 @@
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
-//! An event's data can have up to 1 MiB, in every hub. If it has more, `publish` returns
-//! [`TooLarge`](PublishError::TooLarge), also when you try again. Brokers can have other limits too.
+//! An event's data can have up to 1 MiB, in every hub. For larger data, `publish` returns
+//! [`TooLarge`](PublishError::TooLarge) every time you try. Brokers can have other limits too.
 //! [Decoders](crate::decode::Decoder::max_event_size) and [filters](crate::filter) accept 1 MiB per
-//! event by default. Some [clients] read at most 64 KiB, and two of Go's request a larger event
+//! event by default. Some [clients] read at most 64 KiB, and two Go clients request a larger event
 //! again and again.
 //!
 //! [clients]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md
@@ -496,7 +496,7 @@
 //! Clients can tell from the ids how many events you publish. With Redis, the ids instead show when
 //! each event was published.
 
-// A publish goes from `hub.rs` down this table, and an event up to its client the other way:
+// A publish goes down this table, starting at `hub.rs`. The event goes up again to its client:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
 // | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
@@ -531,7 +531,7 @@ pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, 
 
 #[doc(hidden)]
 pub mod __private {
-    // What the crates of stores need too.
+    // The crates of stores need these too.
     pub use crate::callback::{caught, without_panic};
     pub use crate::{error::with_causes, lock::lock};
 }

@@ -31,7 +31,7 @@ pub struct HubStats {
     /// How many gaps were sent for each reason, including reasons with a count of zero:
     /// `sse_hub_gaps_total` with the label `reason`.
     pub gaps_by_reason: Vec<(GapReason, u64)>,
-    /// How far this process is behind its [broker](super::Hub::connect): the age of the newest
+    /// How far this process is behind its [broker](super::Hub::connect), as the age of the newest
     /// event when it arrived: `sse_hub_lag_seconds`. It's `None` without a broker, and zero until
     /// the first event arrives after the hub has connected. It changes only when an event arrives.
     /// To notice a lost connection, use the broker's health type, such as
@@ -64,19 +64,19 @@ named_enum! {
     #[non_exhaustive]
     pub enum GapReason {
         /// The hub evicted events before the client received them, because the client was away for
-        /// too long, or didn't read fast enough. With [`since`](super::Subscribe::since), also the
-        /// reasons below, if the client returns with an id of the hub.
+        /// too long, or didn't read fast enough. With [`since`](super::Subscribe::since), this
+        /// reason also replaces those below if the client returns with an id of the hub.
         Evicted = "evicted",
         /// The [broker](super::Hub::connect) may have lost events.
         Lost = "lost",
-        /// The program [reported](super::Hub::gap) the gap, and the hub still keeps the event before
-        /// it.
+        /// The program [reported](super::Hub::gap) the gap, and the hub still keeps the event
+        /// before the gap.
         Reported = "reported",
         /// The client's id is of another hub, for example from before a restart.
         OtherHub = "other_hub",
         /// No hub has assigned the client's id, or this hub hasn't yet. With
         /// [`since`](super::Subscribe::since), also if [`ReportAndEnd`](super::GapPolicy) has ended
-        /// the client's last stream, or if the position is of another hub.
+        /// the client's last stream, or if the position passed to `since` is of another hub.
         UnknownId = "unknown_id",
     }
 }

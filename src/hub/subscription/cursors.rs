@@ -34,7 +34,7 @@ impl Cursors {
     }
 
     /// Returns the number in the last id that was sent. For a single topic, that is the newest
-    /// number that it has read.
+    /// number that its cursor has read.
     pub(super) const fn sent(&self) -> u64 {
         match self {
             Self::One(cursor) => cursor.seen,
@@ -49,8 +49,8 @@ impl Cursors {
         }
     }
 
-    /// Returns the cursor with the next item. `has_changed` is `false` for topics of which the
-    /// subscription has read everything.
+    /// Returns the cursor with the next item. `has_changed` is `false` for topics in which there is
+    /// nothing left to read.
     #[inline]
     pub(super) fn next(&mut self, committed: u64, has_changed: impl Fn(&Topic) -> bool) -> Next {
         match self {
@@ -107,7 +107,7 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    /// The gap of evicted events.
+    /// A gap for evicted events.
     Gap,
     Reported(u64),
     Batch(Batch),
@@ -124,7 +124,7 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Makes the client get the end of the earlier topic.
+    /// Counts the end of the earlier topic as the end of this topic.
     pub(crate) const fn count_end(&mut self) {
         self.forgotten_end = 0;
     }
@@ -148,8 +148,8 @@ impl TopicCursor {
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// Starts for a foreign id: the client may have missed events, unless a kept event replaces
-    /// them.
+    /// Starts for a client with a foreign id, which may have missed events, unless a kept event
+    /// replaces them.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);
@@ -172,7 +172,7 @@ impl TopicCursor {
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 
-    /// Returns the sequence number of the next item, or 0 if a gap of evicted events is due: such
+    /// Returns the sequence number of the next item, or 0 if a gap for evicted events is due: such
     /// gaps come before all events that are left.
     pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
@@ -187,7 +187,8 @@ impl TopicCursor {
         !self.is_caught_up() && has_gap(&self.topic.lock().log)
     }
 
-    /// Returns the next gap, or the next events below `bound`, and the number of what follows.
+    /// Reads the next gap, or the next events below `bound`. Also returns the following item's
+    /// number.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -197,7 +198,7 @@ impl TopicCursor {
         if gap.is_none()
             && let Some(batch) = log.batch(self.seen, bound, &mut drops)
         {
-            // The log may keep more frames than before.
+            // Reading may have made the log keep more frames.
             topics.queue.update(&self.topic, &mut state);
             drop(state);
             self.seen = batch.last;
@@ -216,8 +217,8 @@ impl TopicCursor {
         (read, next)
     }
 
-    /// Consumes the gap of evicted events. Returns whether it was due, and the number of what
-    /// follows.
+    /// Consumes the gap for evicted events. Returns whether a gap was due, and the number of the
+    /// next item.
     pub(crate) fn take_gap(&mut self) -> (bool, Option<u64>) {
         let state = self.topic.lock();
         let gap = self.gap(&state.log);
@@ -257,11 +258,12 @@ impl TopicCursor {
     }
 }
 
-/// The number of topics that one poll scans, in half a millisecond at most, before it yields.
+/// The number of topics that one poll scans before it yields. This takes at most half a
+/// millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 
-/// The number of topics up to which a subscription looks at every topic for each item. A queue
-/// would take two allocations for each client.
+/// The number of topics up to which a subscription looks at every topic for each item, because a
+/// queue would take two allocations for each client.
 const FEW: usize = 4;
 
 /// A heap of the cursors that have something to read, by the sequence number of their next item.
@@ -271,8 +273,8 @@ pub(crate) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the cursor's index. The number is too low
     /// if events have been evicted since.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
-    /// The sequence number up to which all cursors were scanned: up to it, no cursor outside of the
-    /// heap has anything to read. `None` before the first scan.
+    /// The sequence number up to which all cursors were scanned: up to that number, no cursor
+    /// outside of the heap has anything to read. `None` before the first scan.
     complete_to: Option<u64>,
     /// The scan that the last poll has not finished: the sequence number up to which it goes, and
     /// the index of the next cursor.
@@ -313,7 +315,7 @@ impl MergeQueue {
         let mut behind = cursors.iter().enumerate().filter(|(_, cursor)| is_behind(cursor));
         match (behind.next(), behind.next()) {
             (None, _) => return Next::Nothing,
-            // Most often: this takes no lock.
+            // The most frequent case, which takes no lock.
             (Some((index, _)), None) => return Next::Cursor { index, first: 0, bound: end },
             _ => {}
         }
@@ -361,8 +363,8 @@ impl MergeQueue {
         self.heap.peek().map_or(end, |Reverse((next, _))| end.min(*next))
     }
 
-    /// Scans all cursors again, so that every gap that is due comes first, unless they are too many
-    /// for one poll.
+    /// Scans all cursors again, so that every gap that is due comes first. Does nothing if there
+    /// are too many cursors for one poll.
     pub(crate) fn rescan(&mut self, committed: u64, cursors: &mut [TopicCursor]) {
         if cursors.len() <= SCANNED_PER_POLL {
             self.heap.clear();
@@ -383,8 +385,8 @@ impl MergeQueue {
         self.scan.is_none() && self.complete_to == Some(committed)
     }
 
-    /// Returns whether all cursors have been visited. Events published during a scan have higher
-    /// sequence numbers, so the next scan adds them.
+    /// Scans the next cursors. Returns whether all have been visited. Events published during a
+    /// scan have higher sequence numbers, so the next scan adds them.
     fn scan(
         &mut self,
         committed: u64,

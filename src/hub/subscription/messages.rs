@@ -52,7 +52,7 @@ impl Gap {
     }
 }
 
-/// Converts into the event that a plain subscription sends for the gap.
+/// Converts the gap into the event that a plain subscription sends for it.
 impl From<Gap> for Event {
     fn from(gap: Gap) -> Self {
         let data = gap_data(gap.topic(), gap.reason());
@@ -91,7 +91,7 @@ impl Subscription {
     #[must_use]
     pub fn messages(mut self) -> Messages {
         self.has_bare_gaps = true;
-        // The hub has no limit for an event's size.
+        // The hub limits an event's data, but not the size of the whole event.
         let decoder = Decoder::new().max_event_size(usize::MAX);
         Messages { subscription: self, decoder, rest: Bytes::new(), is_preamble: false }
     }
@@ -115,18 +115,18 @@ impl Subscription {
     /// ```
     ///
     /// `show` gets each event of the topics, each gap, and the
-    /// [greeting](super::Subscribe::greeting). To send a gap on unchanged, return `gap.into()`. An
+    /// [greeting](super::Subscribe::greeting). To pass a gap on unchanged, return `gap.into()`. An
     /// event without an id gets the id of the event or gap that it stands for.
     ///
-    /// A client that sees few events moves on all the same, so it gets no gap for hidden events when
-    /// it reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it
-    /// receives the newest position: an `EventSource` or a
-    /// [library](crate::ClientKind::Library) in a [`start`](super::Subscribe::start_event) event,
-    /// other clients as an id alone. In a [long poll](crate::StreamOptions::long_poll) of less than
-    /// 10 seconds, the position comes after half of the poll's wait. With `start_event(false)`, no
-    /// client receives one, or each as an id alone with [`own_ids`](super::Subscribe::own_ids).
+    /// A client that sees few events still moves on, so it gets no gap for hidden events when it
+    /// reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it receives
+    /// the newest position: an `EventSource` or a [library](crate::ClientKind::Library) in a
+    /// [`start`](super::Subscribe::start_event) event, other clients as an id alone. In a [long
+    /// poll](crate::StreamOptions::long_poll) of less than 10 seconds, the position comes after
+    /// half of the poll's wait. With `start_event(false)`, no client receives the position. If you
+    /// also set [`own_ids`](super::Subscribe::own_ids), each receives it as an id alone.
     ///
-    /// If `show` panics, the stream [fails](EventBody), as one whose source panics.
+    /// If `show` panics, the stream [fails](EventBody), like any stream whose source panics.
     ///
     /// # Panics
     ///
@@ -174,10 +174,10 @@ pub struct View<F> {
     viewer: Arc<OnceLock<Viewer>>,
 }
 
-/// The events since the last one that the client received.
+/// The events hidden since the client last received an event or a position.
 struct Hidden {
     count: usize,
-    /// The id of the newest of them.
+    /// The id of the newest hidden event.
     id: MessageId,
     due: Pin<Box<Sleep>>,
 }
@@ -197,7 +197,7 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {
     }
 }
 
-// The closure is not polled.
+// The closure is never pinned.
 impl<F> Unpin for View<F> {}
 
 impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
@@ -231,10 +231,10 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
 }
 
 impl<F> View<F> {
-    /// Returns the number of hidden events.
+    /// Hides an event. Returns the number of hidden events.
     fn hide(&mut self, id: MessageId) -> usize {
         let max_wait = self.viewer.get().and_then(|it| it.max_wait);
-        // Before a long poll ends, or it would end without a position again and again.
+        // Due before a long poll ends, because otherwise each poll could end without a position.
         let delay = max_wait.map_or(MAX_DELAY, |it| MAX_DELAY.min(it / 2));
         let hidden = self.hidden.take();
         let (count, due) =

@@ -1,4 +1,4 @@
-//! Ids that the program gives its messages: the position that stands for such an id, and back.
+//! Ids that the program gives its messages, translated to positions and back.
 
 use super::cursors::TopicCursor;
 use crate::connection::LastEventId;
@@ -15,22 +15,23 @@ pub(super) struct OwnIds {
 }
 
 impl OwnIds {
-    /// Returns the number of the message with this id. The oldest counts, because a duplicate is
-    /// better than a loss.
+    /// Returns the number of the message with this id. If several have it, the oldest counts,
+    /// because a duplicate is better than a loss.
     pub(super) fn find(&self, last: &LastEventId, cursors: &[TopicCursor]) -> Option<u64> {
         let mut kept = self.kept(cursors, usize::MAX, u64::MAX);
         kept.find(|(_, own)| **own == *last.as_str()).map(|(sequence, _)| sequence)
     }
 
-    /// Gives the position at which the stream starts the id of the newest message up to there. This
-    /// looks at one message of each topic, because every client does it.
+    /// Gives the stream's first position the id of the newest message up to that position. This
+    /// happens for every client, so it looks at only one message of each topic.
     pub(super) fn start(mut self: Box<Self>, at: Position, cursors: &[TopicCursor]) -> Box<Self> {
         let newest = self.kept(cursors, 1, at.sequence).next_back();
         self.newest = newest.map(|(_, own)| (at.to_string().into(), own));
         self
     }
 
-    /// A gap, and what comes before the first message, have no id of their own.
+    /// Sets a message's id. A gap, and what comes before the first message, have no id of the
+    /// program.
     pub(super) fn set_id(&mut self, message: &mut Message, is_of_hub: bool) {
         let position = message.last_event_id.clone();
         if !is_of_hub && let Some(own) = (self.id_of)(message) {
@@ -44,14 +45,14 @@ impl OwnIds {
         EventId::try_from(id.to_string()).unwrap_or_else(|_| start.into())
     }
 
-    /// Returns the hub's id for a position without an id of the program.
+    /// Returns the program's id for a position, or else the hub's.
     fn id_at(&self, position: MessageId) -> MessageId {
         let newest = self.newest.as_ref().filter(|(newest, _)| *newest == position);
         newest.map_or(position, |(_, own)| own.clone())
     }
 
-    /// Returns the newest `count` messages of each topic up to a sequence number, by their numbers
-    /// and ids.
+    /// Returns the numbers and ids of the newest `count` messages of each topic up to a sequence
+    /// number.
     fn kept(
         &self,
         cursors: &[TopicCursor],

@@ -16,7 +16,8 @@ pub(super) const GAPS_PER_ITEM: usize = 256;
 /// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
 #[derive(Debug)]
 pub(crate) struct Preamble {
-    /// The id of all gaps except the last. A client that sends it receives all of them again.
+    /// The id of all gaps except the last. A client that resumes with this id receives all gaps
+    /// again.
     pub(crate) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
     pub(crate) last: Position,
@@ -69,12 +70,12 @@ pub(super) fn encode_gaps(
 }
 
 pub(super) fn gap_data(topic: &str, reason: GapReason) -> String {
-    // Some clients end a line at each of the last two, and at a control character, U+0085.
+    // Some clients end a line at U+2028, U+2029 and the control character U+0085.
     let topic = escape_json(topic, |it| it.is_control() || "\"\\\u{2028}\u{2029}".contains(it));
     format!(r#"{{"topic":"{topic}","reason":"{reason}"}}"#)
 }
 
-/// Returns the reason for gaps of a client that has this position before them.
+/// Returns the reason for the gaps of a client whose id is `before`.
 pub(super) fn reason_of(before: Position) -> GapReason {
     let is = |id: UnknownId| before == id.position();
     match () {

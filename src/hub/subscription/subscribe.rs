@@ -118,8 +118,8 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before all events of its topics. It
-    /// replaces the [`start`](Self::start_event) event.
+    /// Sends this event to a client on its first visit, before all events of its topics. The
+    /// greeting replaces the [`start`](Self::start_event) event.
     ///
     /// The hub sets the id of `event` to the position at which the stream starts.
     ///
@@ -131,12 +131,12 @@ impl Subscribe {
     }
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
-    /// By default, only an `EventSource` and a [library](crate::ClientKind::Library) do. With `true`,
-    /// every client does; with `false`, none.
+    /// By default, only an `EventSource` and a [library](crate::ClientKind::Library) receive it.
+    /// With `true`, every client receives it, with `false`, no client.
     ///
-    /// The data is `{}`, and the id is the position at which the stream starts. If the
-    /// client disconnects before any other event, it reconnects with this id, and receives what it
-    /// missed. Turn the event on for `fetch` clients that send `Last-Event-ID` when they reconnect.
+    /// The data is `{}`, and the id is the position at which the stream starts. If the client
+    /// disconnects before any other event, it reconnects with this id and receives what it missed.
+    /// Turn the event on for `fetch` clients that send `Last-Event-ID` when they reconnect.
     ///
     /// - The event is left out if something else with an id comes first, such as the
     ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
@@ -171,9 +171,9 @@ impl Subscribe {
     /// }
     /// ```
     ///
-    /// The messages of the view then have these ids, and so have its positions, its start event and
-    /// its greeting. Where no message of the topics has one yet, and at a gap without a message at its
-    /// position, the client gets the hub's. [`resume`](Self::resume) accepts both kinds.
+    /// The messages, positions, start event and greeting of the view then have these ids. The
+    /// client gets the hub's id while no message of the topics has yours, and at a gap without a
+    /// message at its position. [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
     /// client is treated like one with an id of another hub, but the reason of its gaps is
@@ -182,10 +182,10 @@ impl Subscribe {
     /// - The message was evicted. Even if the hub has all later ones, the client gets a gap, so let the
     ///   [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
     /// - The process was restarted without a [broker](crate::hub::Hub::connect).
-    /// - The broker has not brought the message to this process yet.
+    /// - The broker has not delivered the message to this process yet.
     ///
-    /// Each id must be unique among the topics of the subscription. After an id that two messages
-    /// have, the client continues with the older one, and receives the newer one again.
+    /// Each id must be unique among the topics of the subscription. If two messages have the
+    /// client's id, the client continues after the older one and receives the newer one again.
     ///
     /// # Panics
     ///
@@ -219,7 +219,8 @@ impl Subscribe {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
         let mut subscription = Subscription::new(Arc::clone(&hub), self.gap_policy, window);
-        // Loaded before joining, so that a subscription that a publisher counts receives its event.
+        // Loaded before joining, so that a subscription that a publisher counts receives the
+        // published event.
         let newest = hub.committed();
         subscription.join(&self.topics, self.keeps_all);
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
@@ -232,7 +233,7 @@ impl Subscribe {
         let (id, own_ids, start) = (last.into(), self.own_ids.take(), self.start);
         let last = match (parse(id.clone()), &own_ids, id) {
             (ResumeFrom::Unknown(_), Some(own_ids), Some(id)) => {
-                // With `since`, the program has another source of what was missed.
+                // With `since`, the program has another source for what was missed.
                 let is_alone = self.since.is_none();
                 let unknown = if is_alone { UnknownId::Foreign } else { UnknownId::Malformed };
                 let found = own_ids.find(&id, &subscription.cursors);
@@ -282,7 +283,7 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the client's id if it has missed nothing, and otherwise with the greeting.
+    /// Starts after the client's id if the client has missed nothing, otherwise with the greeting.
     fn start_since(
         self,
         since: ResumeFrom,
@@ -299,7 +300,7 @@ impl Subscribe {
                 Some(subscription.hub.position(seen))
             }
             ResumeFrom::Unknown(id) => Some(id.position()),
-            // A position of another hub: events may have been missed since.
+            // `since` is of another hub: events may have been missed since that position.
             ResumeFrom::FirstVisit if !matches!(since, ResumeFrom::Seen(_)) => {
                 Some(UnknownId::Malformed.position())
             }
@@ -316,8 +317,8 @@ impl Subscription {
         self.loss_seen = seen;
         self.cursors.set_sent(seen);
         self.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
-        // A client with a later id than the ends of all topics came after them, and waits for the
-        // next topics of these names.
+        // If the client's id is later than the ends of all topics, the client waits for the next
+        // topics of these names.
         if !self.cursors.iter().all(|cursor| cursor.has_ended_before(seen)) {
             self.cursors.iter_mut().for_each(TopicCursor::count_end);
         }
@@ -333,7 +334,8 @@ impl Subscription {
             || self.cursors.iter().any(TopicCursor::has_gap)
     }
 
-    /// A client that leaves before the greeting reconnects with the id `missed_after`.
+    /// Begins with gaps after `missed_after`, if it is set, and with the greeting. A client that
+    /// leaves before the greeting reconnects with the id `missed_after`.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         self.cursors.set_sent(start);
         let start = self.hub.position(start);
@@ -347,7 +349,7 @@ impl Subscription {
         if missed_after.is_some() || greeting.is_some() {
             self.preamble = Some(Box::new(Preamble {
                 before,
-                // A client that reconnects before the greeting must receive it.
+                // A client that disconnects before the greeting must receive it later.
                 last: if greeting.is_some() { before } else { start },
                 next_gap: if missed_after.is_some() { 0 } else { self.cursors.len() },
                 greeting,
@@ -358,8 +360,8 @@ impl Subscription {
     }
 }
 
-/// Returns the position before the newest `count` events of all topics together, without topics
-/// that keep only their newest value.
+/// Returns the position before the newest `count` events of all topics together, not counting
+/// topics that keep only their newest value.
 fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     if count == 0 {
         return newest;
@@ -385,7 +387,7 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
 
 impl Subscribe {
     /// Exists only so that the compiler reports a helpful error.
-    // The bound does not hold. Its parameter delays the check until there is a caller.
+    // The bound never holds. The parameter `M` delays the check until there is a caller.
     #[doc(hidden)]
     #[must_use]
     pub fn response<M>(self) -> Response<EventBody<Subscription>>

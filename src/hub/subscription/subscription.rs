@@ -41,7 +41,7 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 #[repr(C)]
 pub struct Subscription {
     pub(crate) ended: bool,
-    /// Whether the stream ends as soon as the client's id is past its gaps, or nothing is left.
+    /// Whether the stream ends once the client's id is past all gaps or nothing is left to send.
     ends: bool,
     pub(crate) gap_policy: GapPolicy,
     /// Whether the client's last event id is of another hub.
@@ -54,8 +54,8 @@ pub struct Subscription {
     /// Whether the data of a gap is the topic alone, for [`Messages`](super::Messages).
     pub(super) has_bare_gaps: bool,
     pub(crate) hub: Arc<HubState>,
-    /// The number of the hub's changes after which the subscription had nothing to read and waited
-    /// in all its topics. [`Changes::NONE`] before, and after its waker has changed.
+    /// The count of the hub's changes at which the subscription had nothing to read and waited in
+    /// all its topics. [`Changes::NONE`] until then, and again after its waker has changed.
     quiet_since: u64,
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
@@ -71,7 +71,7 @@ pub struct Subscription {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartPolicy {
     Off,
-    /// None at the start, because the client has an id, or the first item does.
+    /// No client at the start, because the client or the first item has an id.
     NotNeeded,
     /// Every client, or only an `EventSource` and a library.
     On {
@@ -80,7 +80,7 @@ pub(super) enum StartPolicy {
 }
 
 pub(super) enum Read {
-    /// There was nothing to read after this number of changes of the hub.
+    /// There was nothing to read at this count of the hub's changes.
     Nothing(u64),
     Item(Encoded),
     /// A loss that the broker reported. Its gaps are now in the preamble, unless gaps are ignored.
@@ -92,7 +92,7 @@ pub(super) enum Read {
 enum Wait {
     Started,
     NotNeeded,
-    /// The subscription waits in some of its topics, and has to yield to other tasks.
+    /// The subscription waits in some of its topics and has to yield to other tasks.
     Yield,
 }
 
@@ -205,16 +205,16 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which stops it from
-    /// reconnecting. Other clients receive an empty stream. That of a `fetch` stays open for 20
-    /// seconds, or for the wait of a [long poll](crate::StreamOptions::long_poll) if that's shorter,
-    /// or until the shutdown, because some libraries reconnect at once. On a first visit, the layer
-    /// can add the [`start`](super::Subscribe::start_event) event.
+    /// reconnecting. Other clients receive an empty stream. For a `fetch`, it stays open for 20
+    /// seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter) or until
+    /// the shutdown, because some libraries reconnect at once. On a first visit, the layer can add
+    /// the [`start`](super::Subscribe::start_event) event.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
     /// compressor, or behind a [filter](crate::filter) that changes, drops or inserts events, the
-    /// client can get more of them. In a long poll, such a client can need several polls to get more
-    /// than about 4 KiB of values.
+    /// client can get more of them. With long polls, a client of such topics can need several polls
+    /// to get more than about 4 KiB of values.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         respond(self, |it| it, None)
@@ -231,13 +231,13 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
     let it = subscription(&stream);
     let (has_ended, is_latest) = (it.has_ended(), it.is_latest());
     let (id, is_for_all) = match it.start {
-        // Losses count from the position at which a subscription without an id starts.
+        // A subscription without an id starts at the position from which it counts losses.
         StartPolicy::On { is_for_all } => (Some(it.hub.position(it.loss_seen)), Some(is_for_all)),
-        // A client with the position behind its first gaps and the greeting would not get them.
+        // With the position after its first gaps and the greeting, a client would not get these.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
     let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
-    // With ids that only the view sets, a heartbeat must not repeat one of the hub.
+    // If only the view sets ids, a heartbeat must not repeat an id of the hub.
     let has_other_ids = seen_by.is_some() && it.start == StartPolicy::Off && it.own_ids.is_none();
     let mut response = layer::response(stream);
     if !has_other_ids {
@@ -283,7 +283,7 @@ impl Stream for Subscription {
                 Read::Nothing(changes) => changes,
             };
             if is_closed && !this.has_scanned(this.hub.committed()) {
-                // The scan began before the last events.
+                // The scan began before the last events were committed.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -319,13 +319,14 @@ impl Drop for Subscription {
 
 opaque_debug!(Subscription);
 
-/// The number of topics up to which a topic is looked for among those that were joined.
+/// The number of topics up to which duplicates are found by searching the cursors.
 const FEW: usize = 8;
 
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// The number of topics in which one poll starts to wait, in up to a millisecond, before it yields.
+/// The number of topics in which one poll starts to wait before it yields. This takes up to a
+/// millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -338,7 +339,7 @@ impl Subscription {
         for _ in 0..READS_PER_POLL {
             // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();
-            // Loaded after `committed`: the changes up to that number are counted.
+            // Loaded after `committed`, so the count includes the changes up to that number.
             let changes = self.hub.changes.count();
             let (hub, quiet_since) = (&self.hub, self.quiet_since);
             let has_changed = |topic: &Topic| hub.changes.include(topic, quiet_since, changes);
@@ -373,8 +374,8 @@ impl Subscription {
                     self.ended = self.ends && self.newest_seen(u64::MAX) <= batch.last;
                     return Read::Item(Encoded::of(batch.bytes));
                 }
-                // Reported before the client's first visit, or after an unknown id a part of the
-                // topic's first gap.
+                // Reported before the client's first visit. After an unknown id, the topic's first
+                // gap includes it.
                 TopicRead::Reported(sequence)
                     if sequence <= self.loss_seen && !self.is_unknown_and_latest(index) => {}
                 TopicRead::Gap => return Read::Item(self.gaps(index, Some(committed))),
@@ -389,8 +390,8 @@ impl Subscription {
         self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is
-    /// none, begins to report the loss.
+    /// Returns the cursor with the next event or gap before a loss, and the cursor's bound. If
+    /// there is no such cursor, begins to report the loss.
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
         match self.cursors.next(committed, |_| true) {
@@ -411,8 +412,8 @@ impl Subscription {
         }
     }
 
-    /// Returns whether the client's id is of another hub, and the topic keeps its newest value
-    /// only. Such a topic gets no gap before its value, so a gap after the value must be reported.
+    /// Returns whether the client's id is of another hub and the topic keeps only its newest value.
+    /// Such a topic gets no gap before its value, so a gap after the value must be reported.
     fn is_unknown_and_latest(&self, index: usize) -> bool {
         let cursor = self.cursors.get(index);
         self.is_foreign && cursor.is_some_and(|cursor| cursor.topic().is_latest())
@@ -447,8 +448,8 @@ impl Subscription {
             && self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 
-    /// Starts to wait in all topics, with nothing to read after this number of changes. If this
-    /// takes several polls, the last one checks the earlier topics again: their events may have
+    /// Starts to wait in all topics, which had nothing to read at this count of changes. If this
+    /// takes several polls, the last poll checks the earlier topics again: their events may have
     /// woken only an earlier poll.
     fn wait(&mut self, waker: &Waker, changes: u64) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
@@ -492,9 +493,9 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Encodes the gap of a topic. With `evicted`, the newest committed number, encodes all gaps of
-    /// evicted events, up to the limit of one item. No id is later than an event that is left, or
-    /// than an event whose gap was not sent: another process may still have what this process has
+    /// Encodes the gap of a topic. If `evicted` has the newest committed number, encodes all gaps
+    /// for evicted events, up to the limit of one item. No gap's id is later than an unsent event,
+    /// or than an event whose gap is unsent: another process may still have what this process has
     /// evicted or lost.
     fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
         let (topics, left) = self.topics_with_gap(index, evicted);
@@ -528,8 +529,8 @@ impl Subscription {
         seen.filter(|seen| *seen < end).max().unwrap_or_default()
     }
 
-    /// Returns the id of all gaps but the last: a client that reconnects with it gets all of them
-    /// again, and no event. This hub treats that id like the id that the client has.
+    /// Returns the id of all gaps but the last. A client that reconnects with this id gets all gaps
+    /// again, but no event twice. This hub treats the id like the one that the client has.
     fn position_before_gaps(&self) -> Position {
         match (self.unknown_id, self.cursors.sent()) {
             (Some(unknown_id), 0) => unknown_id.position(),
@@ -544,7 +545,7 @@ impl Subscription {
         self.hub.position(sequence)
     }
 
-    /// Consumes the gaps of evicted events, up to the limit of one item. Returns the topic of the
+    /// Consumes the gaps for evicted events, up to the limit of one item. Returns the topic of the
     /// cursor `first`, then the topics of these gaps. Also returns the number before which nothing
     /// is left: 0 if more gaps are due.
     fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<str>>, u64) {
@@ -560,7 +561,7 @@ impl Subscription {
             let left = self.cursors.iter().filter_map(TopicCursor::next).min();
             return (topics, left.unwrap_or(u64::MAX));
         };
-        // Other gaps have the place of their event, so nothing before that is left.
+        // A reported gap has the place of its event, so nothing before that place is left.
         if let Some(committed) = evicted {
             queue.rescan(committed, cursors);
         }
@@ -613,8 +614,8 @@ impl Subscription {
 /// position to resume from. One outage can cause several gaps in a row.
 ///
 /// Clients must listen for this name, or they don't notice the loss: a page with
-/// `addEventListener("gap", …)`, Go's go-sse with `SubscribeToAll`, which gets the events of all
-/// names.
+/// `addEventListener("gap", …)`, and Go's go-sse with `SubscribeToAll`, which gets events of any
+/// name.
 ///
 /// Gaps for evicted events come before all other events that the client is due to receive. If a
 /// broker loses events, a connected client first receives the events from before the loss, and then
@@ -630,9 +631,9 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap and ends the stream. Before the end, it sends the events of other topics that
-    /// are older than the newest missed one. With [`since`](super::Subscribe::since), gaps at the start
-    /// don't end the stream. If a topic evicts events faster than its clients reconnect, those
-    /// clients receive mostly gaps.
+    /// Reports the gap and ends the stream. Before the end, it sends those events of other topics
+    /// that are older than the newest missed event. With [`since`](super::Subscribe::since), gaps
+    /// at the start don't end the stream. If a topic evicts events faster than its clients
+    /// reconnect, those clients receive mostly gaps.
     ReportAndEnd,
 }

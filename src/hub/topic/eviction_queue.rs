@@ -6,15 +6,16 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because events were evicted since. Moving it at each eviction
-/// would cost more than appending an event, so it's [moved](Self::settle) at the next visit.
+/// A topic's place can be too early, because events were evicted since. Moving the topic at each
+/// eviction would cost more than appending an event, so it's [moved](Self::settle) at the next
+/// visit.
 ///
-/// Lock order: a topic's lock, then this one, then none.
+/// Lock order: a topic's lock comes before this one. No lock is taken after this one.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
-    // The standard library's lock even under loom: the models don't need its order.
+    // The standard library's lock even under loom, whose models don't check the queue.
     order: std::sync::Mutex<Order>,
-    /// The earliest time in `by_age`, so that a publish before it takes no lock.
+    /// The earliest time in `by_age`, so that a publish before that time takes no lock.
     next_due: AtomicU64,
 }
 
@@ -47,7 +48,7 @@ impl EvictionQueue {
         self.place(topic, state, EvictionPlace::of(&state.log));
     }
 
-    /// Gives a topic its exact place by memory. Its place by age stays, and can be too early.
+    /// Gives a topic its exact place by memory. Its place by age stays and can be too early.
     #[cold]
     pub(super) fn settle_by_memory(&self, topic: &Arc<Topic>, state: &mut TopicState) {
         let by_age = state.place.map(|place| place.by_age);

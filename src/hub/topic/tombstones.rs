@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The maximum number of remembered topics that have ended, and of remembered topics that have not.
+/// The maximum number of remembered topics that have ended. Also that of topics that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such
@@ -15,7 +15,8 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// gap. The hash is keyed, so clients can't force one.
 ///
 /// Ended topics are counted separately. Otherwise, other topics would displace them before their
-/// names are free. If there are too many, the topic whose name is free first is forgotten.
+/// names are free. If there are too many ended topics, the one whose name is free first is
+/// forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     hash_key: RandomState,
@@ -64,8 +65,8 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone and returns the topic's newest evicted event and its end.
-    /// Without a tombstone, the event is an upper bound.
+    /// Removes a topic's tombstone. Returns the number of its newest evicted event, and the topic's
+    /// end. Without a tombstone, the number is an upper bound.
     pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => {

@@ -11,8 +11,8 @@ pub(crate) struct Topic {
     pub(super) hash: u64,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event. Before the first event, an upper bound of
-    /// what earlier topics of this name evicted. A subscriber that has seen this number needs no
-    /// lock.
+    /// the numbers that earlier topics of this name evicted. A subscriber that has seen this number
+    /// needs no lock.
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
@@ -25,7 +25,7 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 pub(crate) struct TopicState {
     pub(crate) log: Log,
-    // Small, to keep the topic small.
+    // Not a `usize`, to keep the topic small.
     pub(crate) subscribers: u32,
     /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
     pub(crate) end: Option<Box<TopicEnd>>,
@@ -92,7 +92,8 @@ impl Topic {
         self.newest.store(newest, Release);
     }
 
-    /// The caller has just appended the topic's last event to `state`, whose lock it holds.
+    /// Sets the topic's end. The caller holds the lock of `state` and has just appended the last
+    /// event.
     #[inline]
     pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
         if end.is_some() || state.end.is_some() {
@@ -123,7 +124,7 @@ impl Topic {
         self.lock().waiters.remove(ticket)
     }
 
-    /// The caller wakes the waiters after releasing all locks.
+    /// Takes the waiters. The caller wakes them after releasing all locks.
     pub(crate) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
         let waiters = state.waiters.take();
         if !waiters.is_empty() {
@@ -152,14 +153,14 @@ impl TopicState {
 
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
-/// All processes of a hub share a clock. An event published before that time is dropped in each
-/// process, unless the event follows a loss: the process that published it may have lost the end.
+/// All processes of a hub use the same clock, so each drops an event that was published before that
+/// time. After a loss, the event is kept: the process that published it may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
     /// The time at which the name is free, by the clock of the hub's broker if it has one.
     pub(crate) free_at: Duration,
-    /// The same time by the clock of this process, which is not exact if the hub has a broker.
+    /// The same time by this process's clock. Not exact if the hub has a broker.
     pub(crate) free_here: Duration,
 }
 
@@ -170,11 +171,12 @@ pub(super) struct EvictionPlace {
     pub(super) by_age: ByAge,
 }
 
-/// A topic's key in the order of eviction by memory, which the number of its oldest event makes
+/// A topic's key in the order of eviction by memory. The number of its oldest event makes the key
 /// unique.
 pub(super) type ByMemory = (Evictable, u64);
 
-/// The time in nanoseconds after which the topic's oldest event is too old, and its number.
+/// The time in nanoseconds after which the topic's oldest event is too old, and that event's
+/// number.
 pub(super) type ByAge = (u64, u64);
 
 /// What a topic evicts next if memory is short, in the order of eviction.
@@ -209,7 +211,7 @@ impl EvictionPlace {
     }
 }
 
-/// Returns the nanoseconds of a duration, at most 584 years of them.
+/// Returns a duration in nanoseconds, at most 584 years.
 #[inline]
 pub(super) const fn nanoseconds(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(time.subsec_nanos() as u64)

@@ -18,16 +18,16 @@ pub(crate) struct Topics {
     pub(crate) memory: Arc<MemoryCounter>,
     hash_key: RandomState,
     names: [RwLock<Names>; SHARDS],
-    // Lock order: the table of the topic, the topic, and then this.
+    // Lock order: the topic's table, the topic, then the tombstones.
     tombstones: Mutex<Tombstones>,
     pub(crate) queue: EvictionQueue,
 }
 
 pub(crate) type RetentionOf = Opaque<Box<dyn Fn(&str) -> Option<Retention> + Send + Sync>>;
 
-/// The number of tables of topics. A table is locked while it grows, and a single table of a
-/// million topics took a third of a second.
-// With many locks, the models of loom take long.
+/// The number of tables of topics. A table is locked while it grows, which took a third of a second
+/// with a single table of a million topics.
+// With many locks, loom's models take too long.
 const SHARDS: usize = if cfg!(tower_sse_loom) { 1 } else { 64 };
 
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl Topics {
 
     #[inline]
     fn names_of(&self, hash: u64) -> &RwLock<Names> {
-        // Not the bits that the table itself looks at.
+        // The table itself uses other bits of the hash.
         let index = (hash >> 32) as usize % SHARDS;
         // The index is below the length.
         #[allow(clippy::indexing_slicing)]
@@ -138,7 +138,7 @@ impl Topics {
         (topics, evicted)
     }
 
-    /// Changes during the call may or may not be included.
+    /// Returns statistics, which may or may not include changes during the call.
     pub(crate) fn stats(&self) -> HubStats {
         let (topics, evicted) = self.all_and_evicted();
         let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
@@ -183,7 +183,7 @@ impl Topics {
         state.is_removed = true;
         lock(&self.tombstones).insert(topic.name(), state.log.evicted, state.end.take());
         names.evicted_of_removed += state.log.evicted_events;
-        // The caller still has the topic, so that nothing is dropped while the locks are held.
+        // The caller still has the topic, so removing the entry drops no topic under the locks.
         let is_topic = |named: &ByName| Arc::ptr_eq(&named.topic, topic);
         if let Ok(entry) = names.by_name.find_entry(topic.hash, is_topic) {
             entry.remove();
@@ -199,7 +199,8 @@ impl Names {
     }
 }
 
-/// The number of topics that one publish visits to evict by memory, in up to a few milliseconds.
+/// The number of topics that one publish visits to evict by memory. This takes up to a few
+/// milliseconds.
 const VISITS_BY_MEMORY: usize = 4096;
 /// The number of events that are evicted while a topic is locked.
 const EVICTED_PER_VISIT: usize = 64;
@@ -207,7 +208,7 @@ const EVICTED_PER_VISIT: usize = 64;
 const VISITS_BY_AGE: usize = 16;
 
 impl Topics {
-    /// Evicts as documented for a publish, under [`max_memory`](crate::hub::HubBuilder::max_memory)
+    /// Evicts what a publish evicts according to [`max_memory`](crate::hub::HubBuilder::max_memory)
     /// and [`Retention::age`](crate::Retention::age).
     #[inline]
     pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
