@@ -12,7 +12,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// Spends a body's budget, because its source may use no socket or channel of tokio that does.
+/// Spends tokio's budget for a body, whose source may lack the tokio sockets or channels that do.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.
@@ -20,8 +20,8 @@ pub(crate) struct CoopBudget {
 }
 
 impl CoopBudget {
-    /// Waits until the task has budget left. Tokio then lets other tasks run first; `wake_by_ref`
-    /// doesn't.
+    /// Waits until the task has budget left. Tokio then runs other tasks first, unlike after
+    /// `wake_by_ref`.
     #[inline]
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
         if !coop::has_budget_remaining() {

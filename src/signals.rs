@@ -198,8 +198,8 @@ impl StartAt {
     }
 }
 
-/// A callback that a layer calls once it has refused the stream and dropped its body. To the
-/// source, the drop alone looks like any other.
+/// A callback that a layer calls once it has refused the stream and dropped its body. The drop
+/// alone doesn't tell the source about the refusal.
 #[derive(Clone)]
 pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 
@@ -272,9 +272,9 @@ impl EarlyHead {
         self.0.awaits_run.load(Acquire)
     }
 
-    /// Returns whether a layer is around the early head. It could write a terminator after a clean
-    /// end. Two signs are checked, because the program's middleware may drop extensions or poll on
-    /// a task of its own.
+    /// Returns whether a layer is around the early head. A layer could write a terminator after a
+    /// clean end. Two signs are checked, because the program's middleware may drop extensions or
+    /// poll on a task of its own.
     pub(crate) fn is_layered(&self) -> bool {
         self.0.around.get().is_some() || is_within_layer()
     }
@@ -428,8 +428,8 @@ impl Interrupted {
 
 error_text!(Interrupted, |it| "{}", it.0);
 
-/// The shutdown of a layer, which its streams share. A token for each stream would take three
-/// allocations. It would take a lock for each frame and wake all streams in one turn.
+/// The shutdown of a layer, which its streams share. A token for each stream would cost three
+/// allocations, a lock for each frame, and one long turn to wake all streams.
 #[derive(Default)]
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,

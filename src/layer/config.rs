@@ -167,7 +167,7 @@ impl Config {
     }
 }
 
-/// Adds options that the request doesn't have yet, also for services inside the layer.
+/// Adds options that the request doesn't have yet. Services inside the layer see them too.
 fn add_options<B>(request: &mut Request<B>, options: &StreamOptions) {
     let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
     request.extensions_mut().insert(own.or(options));

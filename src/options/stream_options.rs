@@ -53,8 +53,8 @@ use crate::event::{Encoded, Event};
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct StreamOptions {
-    // In an `Option<Option<_>>`, the outer `None` means that the option is not set, the inner
-    // `None` that it is turned off.
+    // In an `Option<Option<_>>`, an outer `None` means that the option is not set, an inner `None`
+    // that it is turned off.
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
