@@ -17,7 +17,7 @@ pub(crate) struct Boundary {
     after_cr: bool,
     /// Whether the last bytes were a CRLF. Known only within an event.
     after_crlf: bool,
-    /// Whether to drop the source's next LF, because the layer completed the source's CR to a CRLF.
+    /// Whether to drop the source's next LF, because the layer made the source's CR a CRLF.
     skip_lf: bool,
     start: Start,
     /// Whether the last line is a comment of the layer.
@@ -83,7 +83,8 @@ impl Boundary {
         event.map(|event| self.interject(event)).unwrap_or_default()
     }
 
-    /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two.
+    /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two
+    /// such lines.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
@@ -96,12 +97,12 @@ impl Boundary {
         if has_retry_line(&lines) { [&b"\n"[..], &lines].concat().into() } else { lines }
     }
 
-    /// Returns the bytes to send for `comment` at this line start within an event. These bytes have
-    /// the line end of the previous line, because some clients find an event's end only by two
+    /// Returns the bytes to send for `comment` at this line start within an event. These bytes use
+    /// the same line end as the previous line, because some clients find an event's end only by two
     /// equal line ends.
     pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
         let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
-            // If this CR is half a CRLF, the LF that follows completes that of the comment.
+            // If this CR is half a CRLF, the source's LF that follows completes the comment's CRLF.
             (true, _) => b"\r",
             (_, true) => b"\r\n",
             (false, false) => return comment.clone(),
@@ -129,8 +130,8 @@ impl Boundary {
         }
     }
 
-    /// Returns the id line of the last event of `frame`, with the end of its block. After an event
-    /// without an id, there is no line: an older id would send the client back.
+    /// Returns the id line of the last event of `frame`, with the end of its block. Returns no line
+    /// if that event has no id: an older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let (before, line) = split_last_line(frame.strip_suffix(b"\n\n").unwrap_or_default());

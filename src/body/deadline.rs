@@ -14,7 +14,7 @@ use crate::streams::{Membership, Revocation};
 /// poll, during a shutdown, or when the program closes it.
 // The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
-    // `None` once closed.
+    // `None` once the stream was closed.
     membership: Option<Membership>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
@@ -144,7 +144,7 @@ impl Deadline {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, if it has and `reason` does not show it yet.
+    /// Returns how the program has closed the stream, unless `reason` already shows the close.
     fn revocation(&self) -> Option<Revocation> {
         self.membership.as_ref()?.revocation()
     }

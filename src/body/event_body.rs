@@ -50,7 +50,7 @@ pin_project! {
         stream: Option<S>,
         // Boxed, because few streams have one.
         release: Option<Box<Release>>,
-        // Maybe a `DeferredPanic`.
+        // Can be a `DeferredPanic`.
         error: Option<BoxError>,
         batch: FrameBatch,
     }
@@ -101,7 +101,7 @@ impl<S> EventBody<S>
 where
     S: Stream<Item: Encode>,
 {
-    /// Returns what must leave before the stream is polled again: the result of this poll, if any.
+    /// Returns the result of this poll if something must be sent before the stream is polled again.
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
         // Once the stream has ended, no later frame can be newer.
@@ -241,7 +241,7 @@ struct FrameBatch {
     is_full: bool,
 }
 
-/// An event that is being encoded. Dropping it removes a failed event's bytes.
+/// An event that is being encoded. Dropping this removes the bytes of an event that failed.
 struct Incomplete<'b> {
     buffer: &'b mut FrameBuf,
     start: usize,
@@ -365,7 +365,8 @@ opaque_debug!(DeferredPanic);
 
 error_text!(DeferredPanic, |_| "the stream panicked");
 
-/// Warns once in each process if a task polls the body without a layer. Tests rarely do.
+/// Warns once in each process if a task polls the body without a layer. Tests rarely poll in a
+/// task.
 #[cold]
 #[inline(never)]
 pub(crate) fn warn_without_layer() {

@@ -22,7 +22,7 @@ pub(super) struct EventStream<'p, B> {
     pub(super) state: Pin<&'p mut StreamState>,
 }
 
-/// The size of the pieces of larger frames: a line-by-line read of 16 MiB took 71 ms.
+/// The size of the pieces into which larger frames are split: reading 16 MiB by lines took 71 ms.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
@@ -327,7 +327,7 @@ where
     }
 }
 
-/// Returns whether the frame has only ids. Pages don't see those, so they must not delay the
+/// Returns whether the frame has only ids. Pages don't see ids, so such a frame must not delay the
 /// heartbeats that a page's watchdog expects.
 fn is_position(data: &[u8]) -> bool {
     let is_id = |block: &str| {
@@ -458,7 +458,7 @@ impl<B> EventStream<'_, B> {
         let may_drain = this.deadline.as_ref().is_none_or(|deadline| deadline.may_drain());
         let at_end = this.boundary.is_opaque || this.boundary.between_events();
         if may_drain && at_end && this.options.drain().is_immediate(*this.client) {
-            // Without a timer: a shutdown would set one for each stream.
+            // Ends at once, because a shutdown would otherwise set a timer for each stream.
             return DeadlineVerdict::EndNow(CloseReason::Drained);
         }
         *this.shutdown = None;
@@ -490,7 +490,7 @@ impl<B> EventStream<'_, B> {
 
     fn fail(&mut self, error: BoxError) {
         let this = self.state();
-        // A run takes a clean end for the end of the answer, also through an outer layer.
+        // A run takes a clean end for the end of the answer, even through an outer layer.
         let is_recorded = is_recorded();
         let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
         let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
@@ -502,7 +502,8 @@ impl<B> EventStream<'_, B> {
         // after a clean end. In a content coding, the layer can't see where events end.
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
-            // A script can have a library's headers, and would take a clean end for the whole answer.
+            // A script can send a library's headers and would take a clean end for the whole
+            // answer.
             if between_events && !is_recorded && *this.client == ClientKind::EventSource {
                 LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {

@@ -36,7 +36,7 @@ enum Then {
     Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
 }
 
-/// How long the stream of a `fetch` with nothing more to come stays open. Some libraries ask again
+/// How long the stream of a `fetch` with nothing more to come stays open. Some libraries reconnect
 /// at once after each end.
 const HOLD: Duration = Duration::from_secs(20);
 
@@ -86,16 +86,16 @@ impl LastFrames {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
 
-    /// Creates the end of a stream to which the layer adds nothing: its source has stopped for good,
-    /// if `stops` allows a clean end, or an inner layer has handled its failure. Returns any other
-    /// error.
+    /// Creates the end of a stream to which the layer adds nothing: `stops` allows a clean end and
+    /// the source has stopped for good, or an inner layer has handled the failure. Returns any
+    /// other error.
     pub(super) fn of_handled(
         error: BoxError,
         is_recorded: bool,
         stops: impl FnOnce(CloseReason) -> bool,
     ) -> Result<Self, BoxError> {
         if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason) {
-            // A run must get the mark, because it takes a clean end for the end of the answer.
+            // A run must get the error, because it takes a clean end for the end of the answer.
             if is_recorded {
                 return Ok(Self::failure(reason, Bytes::new(), error));
             }
@@ -116,7 +116,8 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the reason if the stream is dropped now, or `None` if the client has disconnected.
+    /// Returns the reason to report if the stream is dropped now, or `None` if the client has
+    /// disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let is_sent = |rest: &Rest| matches!(rest.then, Then::Fail { .. } | Then::Hold { .. });
         self.rest.as_deref().is_none_or(is_sent).then_some(self.reason)
@@ -213,7 +214,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause. It is pending at least once, because hyper writes HTTP/1 only then.
+    /// Begins the pause. It is pending at least once, because only then does hyper write HTTP/1.
     fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.

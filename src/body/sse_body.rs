@@ -21,7 +21,7 @@ pin_project! {
     /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that makes
     /// some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes the
     /// service's body `B` through.
-    // `String` is a body that needs no other crate. No value of it ever occurs.
+    // `String` is a body without another crate. There is never such a value.
     pub struct SseBody<B = String> {
         #[pin]
         kind: Kind<B>,
@@ -91,7 +91,7 @@ opaque_debug!(SseBody<B>);
 
 pin_project! {
     struct ManagedBody<B> {
-        // Not in the box: the processor can then load both memories together, not one after the
+        // Not in the box of the state: the processor can then load both at once, not one after the
         // other.
         #[pin]
         source: Option<B>,

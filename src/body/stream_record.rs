@@ -172,7 +172,7 @@ impl OpenStream {
         self.stats.closed(self.opened_at, &report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
-        // A subscriber is code of the program too.
+        // A `tracing` subscriber is the program's code too, and may panic.
         _ = catch_panic(|| {
             debug!(
                 reason = reason.as_str(),
@@ -227,7 +227,7 @@ impl Observation {
         self.time_to_head = self.arrived.map(|arrived| arrived.elapsed());
     }
 
-    /// Notes the first event if it begins in `data`, except the layer's own.
+    /// Notes the source's first event if it begins in `data`.
     fn note_data(&mut self, data: &[u8]) {
         if mem::take(&mut self.skips_frame) {
             return;

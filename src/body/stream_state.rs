@@ -37,8 +37,8 @@ pin_project! {
         // Boxed, because most streams have none.
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
-        // The id line with which the newest event ended, and the end of its block. `None` if no
-        // heartbeat is an event.
+        // The id line with which the newest event ended, and the end of its block. `None` if
+        // heartbeats are comments.
         pub(super) id_line: Option<Box<Bytes>>,
     }
 }
@@ -54,7 +54,7 @@ pub(super) enum StreamPhase {
 
 pub(crate) enum Opening {
     Start(StartAt),
-    /// The head was sent before the service has answered.
+    /// The head was sent before the service answered.
     Early,
     /// The client has received everything that the stream will ever have.
     NothingMore,

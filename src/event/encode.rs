@@ -51,7 +51,7 @@ impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
 impl Encode for Event {
     type Error = Infallible;
 
-    // A call would write the event to memory first.
+    // Inlined, because a call would write the event to memory first.
     #[inline(always)]
     fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
         match self {
@@ -192,7 +192,8 @@ impl<'frame> Lines<'frame> {
         if let Some(data) = data {
             self.open(DATA).put_lines(DATA, data);
         }
-        // The last line, because some clients take the id of an event that was cut short.
+        // The id is the last line, because some clients store the id of an event that was cut
+        // short.
         if let Some(id) = &event.id {
             let frame = self.open(ID);
             match id {
@@ -223,7 +224,7 @@ impl<'frame> Lines<'frame> {
     }
 }
 
-/// Zero or more events in their wire format. Encode an event once, and send it to many clients: a
+/// Zero or more events in their wire format. Encode an event once and send it to many clients: a
 /// clone shares the bytes.
 ///
 /// ```

@@ -4,8 +4,8 @@ use super::one_line::{InvalidField, is_one_line, one_line_text};
 
 /// An event to send in a stream.
 ///
-/// Setting a field again replaces its value. The id is always an event's last line: some clients keep
-/// the id of an event that was cut short, and would then resume behind it.
+/// Setting a field again replaces its value. The id is always an event's last line: some clients
+/// keep the id of an event that was cut short and would then resume after that event.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,7 +40,8 @@ pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
     pub(super) name: Option<EventName>,
     pub(super) id: Option<Id>,
-    /// Boxed, because they are rare, and an event is moved several times before it is encoded.
+    /// Boxed, because these fields are rare and an event is moved several times before it is
+    /// encoded.
     pub(super) rare: Option<Box<RareFields>>,
 }
 
@@ -208,7 +209,7 @@ impl<T: Into<String>> From<T> for Event {
 pub struct EventId(Cow<'static, str>);
 
 impl EventId {
-    /// Creates an id from text that the caller composed without line breaks and U+0000.
+    /// Creates an id from text that the caller composed without line breaks or U+0000.
     pub(crate) fn from_one_line(id: String) -> Self {
         debug_assert!(is_one_line(&id), "an id of more than one line");
         Self(Cow::Owned(id))
@@ -314,7 +315,7 @@ impl IntoEventName for EventName {
 /// Methods that read an event's fields, for publishers and brokers.
 impl Event {
     /// Returns the event with data, so that clients dispatch it. An event that has a name but no
-    /// data gets empty data. Returns `None` if it has neither.
+    /// data gets empty data. Returns `None` if the event has neither.
     pub(crate) fn dispatched(mut self) -> Option<Self> {
         if self.data.is_none() {
             self.name.as_ref()?;
@@ -362,7 +363,7 @@ pub struct Fields<'a> {
     pub comment: Option<&'a str>,
 }
 
-/// Returns the whole milliseconds of `duration`, at most `u64::MAX`.
+/// Returns `duration` in whole milliseconds, at most `u64::MAX`.
 pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

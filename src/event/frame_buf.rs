@@ -22,7 +22,7 @@ impl FrameBuf {
         Self { bytes: BytesMut::new(), uncopied: None }
     }
 
-    /// Reserves room for `additional` bytes, and for no more than that in an empty buffer.
+    /// Reserves room for `additional` bytes. An empty buffer gets no more than that.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve(additional);
     }
@@ -109,7 +109,7 @@ impl FrameBuf {
         }
     }
 
-    /// Like [`put_lines`](Self::put_lines), but with another line end than LF.
+    /// Like [`put_lines`](Self::put_lines), but ends lines with `line_end` instead of LF.
     pub(crate) fn put_lines_ending_in(&mut self, line_end: &[u8], field: Field, text: &[u8]) {
         let mut rest = text;
         while let Some((line, after)) = split_line(rest) {
@@ -135,8 +135,8 @@ impl FrameBuf {
 }
 
 /// The bytes with which a field starts a line: one form for the first line of a block, and one for
-/// later lines, which begins with the end of the previous line. One copy of seven bytes is cheaper
-/// than copies of one and six.
+/// later lines, which begins with the end of the previous line. Copying seven bytes at once is
+/// cheaper than copying one and then six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,

@@ -28,7 +28,7 @@ use super::{Encode, Event, FrameBuf};
 /// U+0085, U+2028 and U+2029 are escaped, because some clients would end a line there.
 ///
 /// A value that fails to serialise is handled like an `Err` in the stream: see
-/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of it is sent.
+/// [`SseLayer::on_error`](crate::SseLayer::on_error). No part of the value is sent.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -96,7 +96,7 @@ impl<T: Serialize> Encode for Json<T> {
     }
 }
 
-// Inlined, it would slow down the serialiser around it.
+// Not inlined, because that would slow down the serialiser around the call.
 #[inline(never)]
 fn is_ascii(json: &[u8]) -> bool {
     let Some(last) = json.last_chunk::<64>() else { return json.is_ascii() };
@@ -116,8 +116,8 @@ fn escaped(json: &[u8]) -> Option<String> {
 }
 
 thread_local! {
-    /// The buffer for a value before it is copied into a frame of known size. serde_json writes to
-    /// a `Vec` faster, even with the copy.
+    /// The buffer for a value before it is copied into a frame of known size. serde_json is faster
+    /// when it writes to a `Vec`, even with the copy.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

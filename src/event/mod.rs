@@ -10,7 +10,7 @@
 //
 // | `event.rs`, `json.rs` | an event to send, and its fields |
 // | `one_line.rs` | what an id and a name cannot contain, and JSON escapes |
-// | `encode.rs` | its bytes |
+// | `encode.rs` | an event's bytes |
 // | `frame_buf.rs` | the buffer into which events are written, and the lines of their fields |
 
 mod encode;

@@ -1,4 +1,4 @@
-//! Text of one line: what an id and a name of an event can be, and JSON for all clients.
+//! One-line text: what an event's id and name can be, and JSON that no client splits into lines.
 
 use std::{error::Error, fmt};
 
@@ -51,7 +51,7 @@ pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
 
-/// Replaces the characters that `is_escaped` chooses by escapes of JSON.
+/// Replaces the characters that `is_escaped` chooses with JSON escapes.
 #[cfg(any(feature = "hub", feature = "json"))]
 pub(crate) fn escape_json(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     text.chars().fold(String::new(), |escaped, character| match is_escaped(character) {
@@ -61,7 +61,7 @@ pub(crate) fn escape_json(text: &str, is_escaped: impl Fn(char) -> bool) -> Stri
 }
 
 /// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
-/// `$what`, its name in panic messages, also implements the constructor from a literal.
+/// `$what`, the type's name in panic messages, also implements the constructor from a literal.
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {

@@ -8,7 +8,7 @@ use crate::{callback::without_panic, lock::lock};
 /// An open stream, in the lists of its subjects.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// Set with the first subject.
+    /// Set when the first subject is added.
     generation: AtomicU32,
     /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
@@ -27,7 +27,7 @@ struct MemberShared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Revocation {
     Subject = 1,
-    /// All streams, whose clients should not reconnect at the same time.
+    /// All streams were closed. Their clients should not reconnect at the same time.
     All = 2,
 }
 
@@ -80,7 +80,7 @@ impl Member {
     /// Adds a subject. Returns `false` if the stream isn't open.
     pub(super) fn add(&self, subject: &Arc<str>) -> bool {
         let mut shared = lock(&self.shared);
-        // Checked under the lock: the end takes the subjects after it has set the state.
+        // Checked under the lock, because an end sets the state before it takes the subjects.
         if self.is_revoked() {
             return false;
         }
@@ -107,7 +107,7 @@ impl Member {
         true
     }
 
-    /// Notes that the body ends, and returns whether the stream was open.
+    /// Notes that the body ends and returns whether the stream was open.
     pub(super) fn set_ending(&self) -> bool {
         self.state.swap(ENDING, AcqRel) == OPEN
     }

@@ -54,7 +54,7 @@
 //!
 //! First record the logout in your session store, then close the streams. Do both on a spawned
 //! task: axum drops a handler whose client disconnects. If the `log_out` below returns an error,
-//! answer `503`, and have the client repeat the request:
+//! answer `503` and have the client repeat the request:
 //!
 //! ```
 //! # use std::io;
@@ -80,9 +80,9 @@
 //!
 //! An `EventSource` reconnects after its stream is closed, so your check must know about every
 //! earlier logout. Don't let the check read from a cache, or from a replica that lags behind. If
-//! you check tokens without a store, as with JWTs, keep a list of revoked ones. If the check can't
-//! tell, for example because the store is down, answer with a [refusal](crate::Refusal::answer). An
-//! error status would stop an `EventSource` for good.
+//! you check tokens without a store, as with JWTs, keep a list of revoked tokens. If the check
+//! can't tell, for example because the store is down, answer with a
+//! [refusal](crate::Refusal::answer). An error status would stop an `EventSource` for good.
 //!
 //! If a request arrived before the `close` call, its stream is closed as soon as it opens. If
 //! middleware outside of the layer does the check, have it call [`Streams::subjects_of`] first.
@@ -106,7 +106,7 @@
 //! For methods other than `GET`, and for a `fetch` that [asks for an event
 //! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
 //! look complete. With a content coding, the body fails for every client. It also fails if the
-//! source has begun an event, and doesn't complete it within half a second.
+//! source doesn't complete an event within half a second.
 //!
 //! If a client doesn't read, its stream ends only once the client reads again or is gone.
 //!

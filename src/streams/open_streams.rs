@@ -17,13 +17,13 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
-    /// Changed while all shards are locked.
+    /// The current generation. Changed only while all shards are locked.
     generation: AtomicU32,
-    /// The generation again, and how many of its streams have not been closed.
+    /// The generation again, and the number of its streams that have not been closed.
     open: AtomicU64,
     pub(super) limits: SubjectLimits,
-    /// The runtimes of streams that were polled while more were open than one turn closes. A handle
-    /// keeps resources of its runtime, even after the runtime has ended.
+    /// The runtimes of streams that were polled while more streams were open than one turn closes.
+    /// No others, because a handle keeps resources of a runtime even after the runtime has ended.
     runtimes: Mutex<Runtimes>,
     /// Stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
@@ -47,7 +47,8 @@ impl OpenStreams {
         Arc::new(Member::new(subjects, self.generation(), has_places))
     }
 
-    /// Opens a stream and closes it at once if one of its subjects was closed since the ticket.
+    /// Opens a stream and closes it at once if one of its subjects was closed after the ticket was
+    /// taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         if member.is_listed() {
             self.count_open(member, 1);
@@ -59,7 +60,8 @@ impl OpenStreams {
     }
 
     /// Adds a subject to an open stream and closes the stream at once if the subject was closed
-    /// since the ticket. Returns `false` if the subject has no place left, which ends the stream.
+    /// after the ticket was taken. Returns `false` if the subject has no place left, which ends the
+    /// stream.
     pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) -> bool {
         if member.list(self.generation()) {
             self.count_open(member, 1);
@@ -82,7 +84,7 @@ impl OpenStreams {
         }
         self.enter(member, &subject);
         self.close_since(ticket, member);
-        // Its end may have left the lists before it entered this one.
+        // The stream may have ended and left its lists before it entered this one.
         if member.has_ended() {
             self.leave_one(member, &subject);
         }
@@ -98,7 +100,7 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that a close since the ticket should have closed. [`CloseLog`] says why this
+    /// Closes a stream that a close after its ticket should have closed. [`CloseLog`] says why this
     /// comes last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
@@ -107,7 +109,7 @@ impl OpenStreams {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
-        // A close may have removed it only from the lists that it had entered by then.
+        // A close may have removed the stream only from the lists that it had entered by then.
         if member.is_revoked() || member.generation() != self.generation() {
             self.leave(member);
         }
@@ -154,21 +156,22 @@ impl OpenStreams {
 
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
-        // All shards at once: a stream is either of the earlier generation, or in one of the new
-        // lists.
+        // Locks all shards at once, so that a stream is either of the earlier generation or in one
+        // of the new lists.
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
         let next = self.generation().wrapping_add(1);
         let open = self.open.swap(packed(next, 0), AcqRel);
         self.generation.store(next, Release);
         let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
         drop(shards);
-        // Taken after the generation has changed: a stream notes its runtime before it compares.
+        // Taken after the generation has changed: a stream notes its runtime before it compares
+        // generations.
         let runtimes = mem::take(&mut *lock(&self.runtimes));
         let revoke = |closed: Option<Arc<Member>>| {
             closed.map(|member| member.revoke(Revocation::All));
         };
         in_batches(AllClosed { lists, ..AllClosed::default() }, revoke, runtimes);
-        // The lower half. It's below zero if a stream has ended before it was counted.
+        // The lower half is below zero if a stream has ended before it was counted.
         (open as i32).max(0) as usize
     }
 
@@ -185,7 +188,7 @@ impl OpenStreams {
         });
         if changed == Ok(packed(member.generation(), 1)) && change < 0 {
             let runtimes = mem::take(&mut *lock(&self.runtimes));
-            // Without the lock, because the last handle frees a runtime.
+            // Dropped without the lock, because the last handle frees a runtime.
             drop(runtimes);
         }
     }
@@ -431,8 +434,8 @@ pub(super) type Ticket = u64;
 /// collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The number of `close` calls in the log. The stream of a request from before all these calls is
-/// closed at once.
+/// The maximum number of `close` calls in the log. If a request arrived before all calls in a full
+/// log, its stream is closed at once.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {
@@ -492,7 +495,7 @@ mod tests {
         assert_eq!(open_streams.subjects(), []);
     }
 
-    /// A stream that enters a list after that was emptied must find the close in the log.
+    /// A stream that enters a list after a close has emptied it must find the close in the log.
     #[test]
     fn close_is_in_the_log_before_a_list_is_emptied() {
         let closes: [fn(&OpenStreams) -> usize; 3] = [

@@ -26,7 +26,8 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The open streams: an inner layer's too, which middleware may hide from the outer layer.
+    /// The open streams, including an inner layer's, which middleware may hide from the outer
+    /// layer.
     members: Vec<Weak<Member>>,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
@@ -57,15 +58,15 @@ impl Subjects {
     /// ```
     ///
     /// You can also add a subject to a stream that is open, for example when its client joins a
-    /// room. It takes a place at once. If there is none, the stream ends like one that was
-    /// [closed](super#how-closed-streams-end), and `add` returns `false`.
+    /// room. The subject takes a place at once. If no place is free, the stream ends like one that
+    /// was [closed](super#how-closed-streams-end), and `add` returns `false`.
     ///
     /// Until the handler has answered, a [`close`](super::Streams::close) call since the request's
-    /// arrival closes the stream, even if it came before `add`. After the answer, only later calls
-    /// count: call `add` before you check whether the client may join.
+    /// arrival closes the stream, even a call that came before `add`. After the answer, only later
+    /// calls count: call `add` before you check whether the client may join.
     ///
     /// If the response isn't an event stream, the subjects are dropped.
-    // Few callers have limits.
+    // Few callers have limits and need the result.
     #[allow(clippy::must_use_candidate)]
     pub fn add(&self, subject: impl Into<Arc<str>>) -> bool {
         let (subject, OfRequest { open_streams, ticket, names }) = (subject.into(), &*self.request);
@@ -113,7 +114,7 @@ impl Subjects {
         if names.members.is_empty() || head.is_some() {
             names.head = head.cloned();
         }
-        // With the lock: a subject that is added meanwhile enters an open stream.
+        // Opened under the lock, so that a subject that is added meanwhile enters an open stream.
         let membership = Membership::open(open_streams, *ticket, &names.added, has_places);
         names.members.push(Arc::downgrade(&membership.member));
         Ok(Some(membership))
@@ -140,7 +141,8 @@ impl Membership {
         has_places: bool,
     ) -> Self {
         let member = open_streams.member(subjects, has_places);
-        // Created before the stream is in a list, so that its drop removes it.
+        // Created before the stream is in a list, so that dropping it removes the stream from its
+        // lists.
         let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership
@@ -159,7 +161,7 @@ impl Membership {
     /// Returns whether the stream was closed. If not, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
         self.open_streams.register(&self.member, waker);
-        // Checked after registering: a close first sets the state, and then takes the waker.
+        // Checked after registering: a close first sets the state and then takes the waker.
         self.revocation().is_some()
     }
 }
