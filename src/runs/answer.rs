@@ -45,7 +45,7 @@ impl Requester {
     }
 }
 
-/// Returns `None` if the run is forgotten, or if the call didn't return an event stream.
+/// Answers a client. Returns `None` if the run is forgotten or its call returned no event stream.
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
         Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
-        // As after a failure.
+        // The same answer as after a failure.
         Err(NoEvents::Lost) if requester.last.is_some() => {
             return Some(nothing_left(None, Some(Outcome::Failed), requester));
         }
@@ -70,19 +70,19 @@ pub(crate) async fn answer(
     }
 }
 
-/// A run is forgotten, for example, if it was replaced before its call had answered.
+/// Answers a client whose run is forgotten, for example because it was replaced while starting.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<SseBody> {
-    // A run that has recorded events was answered, and its retention is over.
+    // A run with events was answered and is forgotten because its retention is over.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
     nothing_left(None, outcome, requester)
 }
 
-/// The response is the same for every reason, to hide whether a run exists.
+/// Answers a client that has no run. All reasons get the same answer, to hide whether a run exists.
 pub(crate) fn not_found(requester: &Requester) -> Response<SseBody> {
     nothing_left(None, None, requester)
 }
 
-/// Answers a client for which no event is left. The `outcome` is that of its run, if there is one.
+/// Answers a client for which no event is left. `outcome` is that of the client's run, if any.
 pub(crate) fn nothing_left(
     reader: Option<Reader>,
     outcome: Option<Outcome>,
@@ -94,10 +94,10 @@ pub(crate) fn nothing_left(
     let mut answer = match (outcome, client, &requester.last, reader) {
         // The run may still be going on in its process.
         (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
-        // The client can start the call on another process.
+        // The client can start a new run on another process.
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
-        // After an empty 200, these would reconnect forever. For other kinds of streams, the layer
-        // decides on a 204.
+        // After an empty 200, these clients would reconnect forever. For streams other than runs,
+        // the layer decides on a 204.
         (Some(Completed | Cancelled), EventSource, ..)
         | (Some(Completed | Cancelled), Library, Some(_), _) => status(StatusCode::NO_CONTENT),
         // A page cannot tell a `404` from the `204` at the end of a complete answer.
@@ -141,7 +141,7 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
     let event = Encoded::from(interruption().data(data)).into();
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
-    // A layer would open a stream, and send its terminator, and a filter would miss the end.
+    // Otherwise, a layer would open a stream and send its terminator. A filter would miss the end.
     response.extensions_mut().insert(Handled::Refused { is_counted: true });
     response
 }
@@ -161,8 +161,8 @@ pub(crate) fn bad_request(error: &InvalidKey) -> Response<SseBody> {
 fn status(status: StatusCode) -> Response<SseBody> {
     let mut response = Response::new(SseBody::empty());
     *response.status_mut() = status;
-    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and answer
-    // requests for the next run with them.
+    // Without this header, a cache may store `404` and `204` (RFC 9110, section 15.1), and use them
+    // for the next run's requests.
     headers::forbid_storing(response.headers_mut());
     response
 }

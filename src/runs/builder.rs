@@ -129,7 +129,7 @@ impl RunsBuilder {
 
     /// Sets how long a run continues without a client, before it ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` turns
-    /// it off.
+    /// this limit off.
     ///
     /// The clock starts with the run, and restarts when the last client detaches. A client that
     /// waits for a starting run counts as attached.

@@ -104,7 +104,7 @@ impl Error for InvalidKey {}
 
 /// The number of random bits of a unique epoch.
 const UNIQUE_BITS: u32 = 40;
-/// The lowest unique epoch. All have as many digits, so their texts sort like their times.
+/// The lowest unique epoch. All have the same number of digits, so their texts sort by time.
 const UNIQUE: u128 = 1 << 86;
 
 pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
@@ -112,8 +112,8 @@ pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {
     Epoch::now().max(Epoch(next))
 }
 
-/// Adds 40 random bits: no other process is likely to have the same epoch, even if clocks are equal
-/// or stand still.
+/// Returns an epoch with 40 random bits. No other process is likely to have the same epoch, even if
+/// clocks are equal or stand still.
 pub(crate) fn unique_epoch(earlier: Option<Epoch>) -> Epoch {
     unique_epoch_at(milliseconds(), earlier)
 }

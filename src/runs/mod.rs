@@ -4,7 +4,7 @@
 //! answer is lost, and you pay for the whole answer again on the next request.
 //!
 //! A *run* keeps the answer going: a task reads the stream, even without a client, and the run
-//! records the events. By default, a run holds up to 2 MiB of events, and is kept for up to 5
+//! records the events. By default, a run holds up to 2 MiB of events and is kept for up to 5
 //! minutes after its end. A reloaded page, a second tab, and a client that reconnects with
 //! `Last-Event-ID` all attach to the run. One layer does this for any service:
 //!
@@ -88,7 +88,7 @@
 //!   run's last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
 //!   reports an error, `SseLayer` ends the stream cleanly. `interrupted` then comes when the
 //!   `EventSource` reconnects.
-//! - The client's next event is lost: it was evicted, or its process died.
+//! - The client's next event is lost: it was evicted, or the run's process died.
 //! - The client's last event id isn't from the key's run, for example because the run is no longer
 //!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
 //!   `{"run":"unknown"}` instead of `{}`, because the client may have the whole answer. To never see
@@ -100,9 +100,9 @@
 //! an `EventSource` never get `interrupted`. For them, the body fails or ends with an event from
 //! `on_error` or `late_event`, or the answer has an error status.
 //!
-//! Some clients take a failed body for a complete one, as do all behind some proxies. Set a
-//! [`terminator`](crate::SseLayer::terminator), and have your page check for it, as [this
-//! one](crate::guide::clients#typescript-and-react) does.
+//! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
+//! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
+//! page](crate::guide::clients#typescript-and-react) does.
 //!
 //! # Runs without the layer
 //!
@@ -179,7 +179,7 @@
 //! # Several processes
 //!
 //! A client that reconnects may reach another of your processes. With [`Runs::connect`], the
-//! processes share their runs through a [store](RunStore), of which there is one, over
+//! processes share their runs through a [store](RunStore). The only store so far uses
 //! [Redis](https://docs.rs/tower-sse-redis). Requests with the same key then get the same run,
 //! whichever process they reach, and any process can [cancel](Runs::cancel_with) or replace it.
 //!
@@ -263,7 +263,7 @@
 //!
 //! # Storing answers
 //!
-//! To save an answer, wait for the run's end, and take its [`messages`](Run::messages). Use a
+//! To save an answer, wait for the run's end and take its [`messages`](Run::messages). Use a
 //! separate task, because the handler stops if its client disconnects:
 //!
 //! ```
@@ -284,10 +284,10 @@
 //!
 //! A repeated request can get the same run, so `save` must accept an answer that's already stored.
 
-// A request passes these from the top to the bottom, and its answer comes back by `record/` and
+// A request passes these files from top to bottom. Its answer comes back through `record/` and
 // `answer.rs`:
 //
-// | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their figures |
+// | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their statistics |
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
 // | `process/` | all runs by key: limits, claims and eviction |
 // | `record/` | one run: its events, and the clients that read them |

@@ -177,9 +177,9 @@ impl Error for RunError {
             // `SseLayer` ends such a stream cleanly.
             (_, Outcome::Cancelled) => Some(&Stopped::Cancelled),
             (Some(recorded), _) if recorded.has_told() => Some(&Stopped::Told),
-            // `SseLayer::on_error` finds the error of the run by it.
+            // Through this, `SseLayer::on_error` finds the run's error.
             (Some(recorded), _) => Some(recorded),
-            // `SseLayer` tells an `EventSource`.
+            // `SseLayer` sends an `EventSource` the event `interrupted`.
             (None, _) => Some(&Interrupted("the run ended")),
         }
     }

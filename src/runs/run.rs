@@ -27,7 +27,7 @@ impl Run {
         Self { runs, record, is_own, starts: true }
     }
 
-    /// Creates the handle of a run that the handler only looked for.
+    /// Creates the handle of a run that the handler looked up but didn't start.
     pub(super) const fn found(runs: Runs, record: Arc<Record>) -> Self {
         Self { runs, record, is_own: false, starts: false }
     }
@@ -130,8 +130,8 @@ impl Run {
         }
     }
 
-    /// Returns a record that can serve `last`: the one of this handle may be a mirror (a copy of
-    /// another process's run) without the event after it. If `waits` is set, tries to reach the
+    /// Returns a record that can serve `last`. This handle's record may be a mirror (a copy of
+    /// another process's run) without the event after `last`. If `waits` is set, tries to reach the
     /// store for up to twice the lease.
     async fn serve(
         &self,
@@ -170,13 +170,13 @@ impl Run {
         self.record.phase().outcome()
     }
 
-    /// Waits until the run has ended, and returns its [`outcome`](Self::outcome). Also returns if
+    /// Waits until the run has ended and returns its [`outcome`](Self::outcome). Also returns if
     /// this process loses contact with the run's process. A caller that waits here doesn't count as
     /// an attached client.
     ///
     /// # Cancel safety
     ///
-    /// You can drop the future at any time, and call the method again.
+    /// You can drop the future at any time and call the method again.
     pub async fn ended(&self) -> Option<Outcome> {
         let ended = || Some(self.record.phase()).filter(|phase| !phase.is_live());
         self.record.until(ended).await.outcome()

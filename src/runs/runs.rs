@@ -195,7 +195,7 @@ impl Runs {
         self.process.lock().is_draining = true;
         if timeout(grace, self.process.idle()).await.is_err() {
             self.process.interrupt();
-            // Runs that have ended shortly before may still be reported.
+            // Reports on runs that ended just before may still be going on.
             _ = timeout(REPORT_WAIT, self.process.idle()).await;
         }
         self.ask(|shared| shared.exported(), |_| ()).await;
@@ -215,7 +215,7 @@ impl Runs {
     }
 
     /// A request with a last event id never starts or replaces a run: it asks for the rest of an
-    /// answer, and a new run would be a different one.
+    /// answer, and a new run would be a different answer.
     pub(crate) async fn claim(
         &self,
         key: &RunKey,

@@ -29,7 +29,8 @@ pub trait RunStore: Send + Sized + 'static {
 /// A connected process's own runs, and its access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
-/// The future of a request to the store, boxed to keep the futures of `Runs` small without one.
+/// The future of a request to the store, boxed to keep the futures of `Runs` small when there is no
+/// store.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.
@@ -61,7 +62,7 @@ pub trait SharedRuns: Send + Sync {
     fn cancel_record<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, ()>;
 
     /// Returns a record of the same run that can serve `last`: `record` may be a mirror (a copy of
-    /// another process's run) without the event after it. If `waits` is set, tries to reach the
+    /// another process's run) without the event after `last`. If `waits` is set, tries to reach the
     /// store for up to twice the lease.
     fn serve<'a>(
         &'a self,

@@ -4,12 +4,13 @@ use std::{fmt::Display, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relax
 use super::{Outcome, RunEnd};
 use crate::{history::MemoryCounter, lock::lock, stats::Metrics};
 
-/// The standard library's lock and atomics even under loom: the models don't need their order.
+/// The counters of a process's runs. Std's lock and atomics even under loom, whose models don't
+/// check them.
 #[derive(Debug, Default)]
 pub(crate) struct RunCounters {
     pub(crate) memory: Arc<MemoryCounter>,
     pub(crate) attached: AtomicUsize,
-    /// The statistics that only rise. The other fields are 0.
+    /// The statistics that only rise. All other fields stay 0.
     totals: Mutex<RunsStats>,
 }
 
@@ -58,7 +59,7 @@ pub struct RunsStats {
     /// unreachable.
     pub waiting_exports: usize,
     /// The number of runs that another process declared dead while they were still running in this
-    /// one: `sse_runs_fenced_total`. This process was paused, or couldn't reach the store, for
+    /// process: `sse_runs_fenced_total`. This process was paused or couldn't reach the store for
     /// longer than its lease.
     pub fenced: u64,
     /// The number of runs that this process reported as dead: `sse_runs_declared_dead_total`. Their
@@ -75,7 +76,7 @@ pub struct RunsStats {
 }
 
 impl RunCounters {
-    /// A caller takes no other lock while it holds this one.
+    /// Locks the totals. A caller must take no other lock meanwhile.
     pub(crate) fn totals(&self) -> MutexGuard<'_, RunsStats> {
         lock(&self.totals)
     }

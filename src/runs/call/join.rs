@@ -99,7 +99,7 @@ impl Drop for Uncalled<'_> {
     }
 }
 
-/// Calls `wait` before it waits for the call of another request.
+/// Finds or claims the run. Calls `wait` before it waits for another request's call.
 async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl FnMut()) -> Action {
     let last = requester.last.as_ref();
     loop {
@@ -134,7 +134,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
 
 pub(super) fn pass<B: Body, E>((answer, guard): Other<B, E>) -> Result<Response<SseBody<B>>, E> {
     answer.map(|response| match guard.filter(|_| has_body(response.status())) {
-        // The drop of the body fires the `Disconnect`.
+        // Dropping the body fires the `Disconnect`.
         Some(guard) => response.map(|body| SseBody::tracked(body, guard)),
         None => response.map(SseBody::pass_through),
     })

@@ -38,15 +38,15 @@ impl Runs {
 /// The first request with a key calls the service. While the run is in progress, other requests
 /// with this key but no last event id wait for the response head. They then get the same events,
 /// even if the request bodies differ. After the run has completed, such requests get these events
-/// too, for as long as it's kept.
+/// too, for as long as the run is kept.
 ///
 /// A request with a key and a last event id never reaches the service. The id comes from the
 /// `Last-Event-ID` header, or from the query if an outer [`SseLayer`](crate::SseLayer) reads it
 /// there. [`Runs`](crate::runs::Runs#answers) lists all answers.
 ///
 /// A request without a key passes unchanged, as do `HEAD` and `OPTIONS` requests. Any other method
-/// can start a run, so have the `key` closure return `None` for a `DELETE` request that stops one.
-/// A request with an [invalid](crate::runs::InvalidKey) key gets `400`.
+/// can start a run, so have the `key` closure return `None` for a `DELETE` request that stops a
+/// run. A request with an [invalid](crate::runs::InvalidKey) key gets `400`.
 ///
 /// For a recorded stream, the service's [`Disconnect`](crate::Disconnect) fires when the run is
 /// over, not when a client disconnects.
@@ -66,9 +66,9 @@ impl Runs {
 ///
 /// # Services
 ///
-/// For a request with a key, the service's future runs on a separate task, and continues if an
-/// outer timeout layer gives up. The service must be `Clone`, and the service, its future, its
-/// errors and all bodies must be `Send` and `'static`.
+/// For a request with a key, the service's future runs on a separate task and continues if an outer
+/// timeout layer gives up. The service must be `Clone`, and the service, its future, its errors and
+/// all bodies must be `Send` and `'static`.
 #[derive(Clone)]
 pub struct RunLayer<K> {
     runs: Runs,
@@ -125,7 +125,7 @@ where
                 return RunFuture { kind: FutureKind::Keyed { answer } };
             }
         };
-        // The call takes the service that is ready, and leaves the clone in its place.
+        // The call takes the service that is ready and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
         let answer = Box::pin(join_or_call(self.runs.clone(), key, service, request));
@@ -145,7 +145,7 @@ pin_project! {
     }
 }
 
-/// The answer to a request with a key, or else what the service has answered.
+/// A future of the answer to a request with a key, or else of the service's own answer.
 type Keyed<T> = dyn Future<Output = Result<Response<SseBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {

@@ -170,7 +170,7 @@ impl Runs {
             if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(Claim::Existing(record));
             }
-            // Its call may still return something else than an event stream.
+            // The run's call may still return something other than an event stream.
             if let Ok(reader) = record.attach(None)
                 && let Err(NoEvents::AllSeen(Outcome::Cancelled)) = reader.started().await
             {
@@ -179,7 +179,7 @@ impl Runs {
         }
     }
 
-    /// Ends a new run if the request already has its head, and this response is refused.
+    /// Ends a new run if the head was sent early and a layer refuses the stream.
     fn end_if_refused(&self, request: Option<&Parts>, claim: &Claim) {
         if let (Some(parts), Claim::New(producer)) = (request, claim) {
             let on_refusal = on_refusal(&self.process, &producer.record);

@@ -84,7 +84,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// The caller has entered the span of the request.
+    /// Polls the task. The caller has entered the request's span.
     fn poll_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.producer.is_over(cx) && self.as_mut().poll_abandonment(cx).is_pending() {
             ready!(self.as_mut().poll_stage(cx));
@@ -111,7 +111,8 @@ where
                 return Poll::Ready(());
             };
             let mut timer = Box::pin(sleep_until(due));
-            // Without budget, it would be pending but not registered, and never elapse.
+            // Without budget, the timer would be pending but not registered, and would never
+            // elapse.
             if pin!(coop::unconstrained(timer.as_mut())).poll(cx).is_pending() {
                 *this.abandonment = Some(timer);
                 return Poll::Pending;
@@ -189,7 +190,7 @@ where
 
 pub(crate) enum Answer<B, E> {
     Stream(Parts),
-    /// Anything else, with the guard of the call's `Disconnect` if it has one.
+    /// Any other answer, with the guard of the call's `Disconnect` if it has one.
     Other(Result<Response<B>, E>, Option<DisconnectGuard>),
     /// The payload of a panic. Leaked if no client receives it: dropping it could panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),
@@ -223,7 +224,8 @@ impl Recorder {
         }
     }
 
-    /// Returns `Pending` while the body is pending, and while the record is full of unread events.
+    /// Records the body. Returns `Pending` while the body is pending or the record is full of
+    /// unread events.
     fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,
@@ -264,7 +266,7 @@ impl Recorder {
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
-                    // Trailers are dropped: they are no part of an event stream.
+                    // Trailers are dropped: they are not part of an event stream.
                     Ok(_) | Err(_) => ready!(self.budget.poll_empty(cx)),
                 },
             }

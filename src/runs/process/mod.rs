@@ -1,4 +1,4 @@
-//! All runs of a process. [`Process`] locks the [`Registry`](registry::Registry), and does deferred
+//! All runs of a process. [`Process`] locks the [`Registry`](registry::Registry) and does deferred
 //! work after it has released all locks. [`Producer`] is the right to record a run.
 
 mod process;

@@ -24,8 +24,8 @@ pub trait Hooks: Send + Sync {
     /// Called when the phases of runs have changed.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
-    /// Evicts events of other processes' runs, because memory is full. They can be loaded again.
-    /// Returns whether there were any.
+    /// Evicts events of other processes' runs, because memory is full. The events can be loaded
+    /// again. Returns whether there were any.
     fn evict(&self) -> bool;
 }
 
@@ -36,7 +36,7 @@ pub struct Process {
     /// Set if the runs are shared through a store.
     pub(super) hooks: Option<Box<dyn Hooks>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended, and this has been reported.
+    /// Notified when the last running run has ended and its end has been reported.
     idle: Notify,
 }
 
@@ -55,7 +55,7 @@ impl Process {
         lock(&self.registry)
     }
 
-    /// Does the deferred work after `with`, without the lock.
+    /// Calls `with` under the registry's lock, then does the deferred work without the lock.
     fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
@@ -74,7 +74,8 @@ impl Process {
             hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
-        // Without a runtime on this thread, later calls forget the runs that are due.
+        // Without a runtime on this thread, there is no sweeper. Later calls then forget the due
+        // runs.
         if let Some(runtime) = unswept {
             let sweeper = (runtime.id(), runtime.spawn(sweep(Arc::downgrade(self))));
             let mut registry = self.lock();
@@ -100,7 +101,7 @@ impl Process {
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
-            // A tracing subscriber is code of the program too, and can panic.
+            // A `tracing` subscriber is the program's code too, and can panic.
             _ = catch_panic(|| {
                 debug!(
                     outcome = end.outcome.as_str(),
@@ -123,19 +124,20 @@ impl Process {
         })
     }
 
-    /// Unlike `get`, may return a run whose `retain_for` has passed.
+    /// Returns the run with this key, even if its `retain_for` has passed, unlike `get`.
     pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
 
-    /// Called when the store has the end of a run, or will never get it. Only then `retain_for`
-    /// begins, and the run can be evicted.
+    /// Called when the store has the end of a run, or will never get it. Only then does
+    /// `retain_for` begin, and only then can the run be evicted.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, _| registry.acknowledge_end(record));
     }
 
-    /// If there are `lines`, the run first records an event of them. Returns `false` if no such run
-    /// was starting or running, or if `last` is not an id of the run.
+    /// Cancels the run with this key. If there are `lines`, the run first records them as an event.
+    /// Returns `false` if no such run was starting or running, or if `last` is not an id of the
+    /// run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -146,7 +148,7 @@ impl Process {
             if seen(last, record.epoch, record.newest()).is_none() {
                 return false;
             }
-            // Another run may have replaced it meanwhile.
+            // Another run may have replaced this one meanwhile.
             let is_cancelled = self.cancel_record(&record, lines);
             if is_cancelled || self.peek(key).is_none_or(|other| other.epoch == record.epoch) {
                 return is_cancelled;
@@ -155,7 +157,7 @@ impl Process {
         false
     }
 
-    /// As [`cancel`](Self::cancel) does.
+    /// Cancels this run as [`cancel`](Self::cancel) does.
     pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<&[u8]>) -> bool {
         let is_cancelled =
             self.with_registry(|registry, deferred| registry.cancel(record, lines, deferred));
@@ -189,7 +191,7 @@ impl Process {
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);
     }
 
-    /// Returns whether the run was still running.
+    /// Ends a run. Returns whether it was still running.
     pub(crate) fn end(
         self: &Arc<Self>,
         record: &Arc<Record>,
@@ -205,7 +207,7 @@ impl Process {
         has_ended
     }
 
-    /// Returns whether this call ended the run.
+    /// Ends a run if no client is attached. Returns whether this call ended it.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
         self.with_registry(|registry, deferred| registry.end_unattended(record, outcome, deferred))
     }
@@ -250,7 +252,7 @@ impl Process {
 
     pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
-            // A reserved run is no run yet, and can no longer be entered.
+            // A run that is only reserved can no longer be entered, so it needs no end.
             let is_entered = |it: &&Arc<Record>| {
                 registry.get(&it.key).is_some_and(|entered| entered.epoch == it.epoch)
             };
@@ -269,7 +271,7 @@ async fn sweep(process: Weak<Process>) {
         process.with_registry(|registry, deferred| {
             let due = registry.expire(age, deferred);
             if due.is_none() {
-                // This task looks no further, so the next run that ends starts another one.
+                // This task stops here, so the next run that ends starts another sweeper.
                 registry.remove_sweeper(Handle::current().id());
             }
             due
@@ -309,7 +311,7 @@ impl Producer {
         }
     }
 
-    /// Returns `false` if the run has already ended.
+    /// Begins to record a stream. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         let has_begun = self.record.begin(options);
         if self.is_exported
@@ -320,7 +322,7 @@ impl Producer {
         has_begun
     }
 
-    /// The answer is not an event stream.
+    /// Notes that the answer is not an event stream.
     pub(crate) fn void(&self) {
         self.process.void(&self.record);
     }
@@ -346,7 +348,7 @@ impl Producer {
         self.process.end(&self.record, Outcome::Failed, Some(failure));
     }
 
-    /// If the run is not over, its end wakes the task.
+    /// Returns whether the run is over. If not, its end will wake the task.
     pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
         {
             let state = self.record.lock();
@@ -405,7 +407,8 @@ pub enum Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To attach to a run that is starting, running or completed. Others leave the key free.
+    /// To attach to a run that is starting, running or completed. Any other run leaves the key
+    /// free.
     Attach,
     Replace,
 }
@@ -425,7 +428,7 @@ impl Process {
             {
                 return Ok(Claim::Existing(Arc::clone(record)));
             }
-            // During a shutdown, no run would take its place.
+            // During a shutdown, no new run would take the earlier one's place.
             let earlier = found.filter(|_| purpose == Purpose::Replace && !registry.is_draining);
             let replaced = earlier.as_ref().map(|earlier| earlier.epoch);
             let reserved = registry.reserve(key, replaced, &self.options, &self.counters);
@@ -457,7 +460,7 @@ impl Process {
     }
 
     /// Lets requests find a reserved run. Ends any other run of this process with the same key.
-    /// Returns `false` and does nothing if a shutdown has begun since.
+    /// Returns `false` and does nothing if a shutdown has begun meanwhile.
     pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) -> bool {
         let record = &reserved.record;
         let is_entered = self.with_registry(|registry, deferred| {

@@ -30,8 +30,8 @@ pub(crate) struct Registry {
     pub(crate) is_draining: bool,
     /// The number of ended runs that are being reported.
     pub(super) reporting: usize,
-    /// The tasks that forget runs when they are due. Each runtime that starts or ends runs has one,
-    /// because nothing may drive the others.
+    /// The tasks that forget runs when they are due. Each runtime that starts or ends runs has such
+    /// a task, because the other runtimes may stand still.
     pub(super) sweepers: Vec<(Id, JoinHandle<()>)>,
 }
 
@@ -57,7 +57,7 @@ impl Registry {
         self.running.is_empty() && self.reporting == 0
     }
 
-    /// Lets requests find a run by its key, and forgets an earlier one, which must have
+    /// Lets requests find a run by its key, and forgets the key's earlier run, which must have
     /// [ended](Self::end).
     pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if let Some(earlier) = self.by_key.get(&record.key).cloned() {
@@ -73,7 +73,7 @@ impl Registry {
         }
     }
 
-    /// Returns whether the run was still running.
+    /// Ends a run. Returns whether it was still running.
     pub(crate) fn end(
         &mut self,
         record: &Arc<Record>,
@@ -84,7 +84,7 @@ impl Registry {
         self.end_if(record, outcome, failure, deferred, |_, _| true)
     }
 
-    /// Returns whether the run was still running.
+    /// Cancels a run. Returns whether it was still running.
     pub(crate) fn cancel(
         &mut self,
         record: &Arc<Record>,
@@ -112,7 +112,7 @@ impl Registry {
         self.end_if(record, outcome, None, deferred, is_unattended)
     }
 
-    /// Ends the run if it is live and `prepare` returns `true`. Returns whether it did.
+    /// Ends the run if it is live and `prepare` returns `true`. Returns whether the run was ended.
     fn end_if(
         &mut self,
         record: &Arc<Record>,
@@ -137,7 +137,7 @@ impl Registry {
         true
     }
 
-    /// Returns whether the run was still starting.
+    /// Notes that the call returned no event stream. Returns whether the run was still starting.
     pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
         {
             let mut state = record.lock();
@@ -175,9 +175,10 @@ impl Registry {
     }
 }
 
-/// The limits of number and memory: which runs may start.
+/// The limits of number and memory, which decide whether a run may start.
 impl Registry {
-    /// The run counts as running, but requests find it only once it's [entered](Self::enter).
+    /// Reserves a run. It counts as running, but requests find it only once it's
+    /// [entered](Self::enter).
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
@@ -199,7 +200,7 @@ impl Registry {
         Ok(record)
     }
 
-    /// The new run takes the place of `replaced` running runs.
+    /// Checks the limits for a run that takes the place of `replaced` running runs.
     fn check(&self, key: &RunKey, replaced: usize, options: &Options) -> Result<(), StartError> {
         if self.is_draining {
             return Err(StartError::Draining);
@@ -216,7 +217,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The memory of ending runs, which are never evicted unless another run has their key.
+    /// Returns the memory of ending runs, which are never evicted unless another run has their key.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
@@ -251,7 +252,7 @@ impl Registry {
         deferred.changed.push(Arc::clone(record));
     }
 
-    /// Returns when the next run is due.
+    /// Forgets the runs that are due. Returns when the next run is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
             let ((ended_at, _), record) = self.kept.first_key_value()?;
@@ -264,8 +265,8 @@ impl Registry {
         }
     }
 
-    /// Evicts an ended run. With `is_read`, it may have clients, and forgotten ones come first.
-    /// Returns whether there was one.
+    /// Evicts an ended run. Returns whether there was one. If `is_read`, the run may have clients,
+    /// and forgotten runs come first.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

@@ -35,17 +35,17 @@ const KEPT_CAPACITY: usize = 1024;
 /// in idle runs, but enough that small events don't allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
-/// A parser that cuts the bytes of an event stream into events, whatever its frames, and gives each
-/// event an id of the run.
+/// A parser that cuts the bytes of an event stream into events, regardless of frames. Each event
+/// gets an id of the run.
 ///
 /// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
 /// with these exceptions:
 ///
-/// - Comments are dropped, and the source's ids, which the run's replace.
+/// - Comments are dropped. So are the source's ids, which the run's ids replace.
 /// - Of the valid `retry` lines since the previous event, only the last is kept, as the line before
-///   the id. Some clients reject a block with two of them.
+///   the id. Some clients reject a block with two such lines.
 /// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
-///   is.
+///   is dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(crate) struct Cutter {
@@ -55,7 +55,7 @@ pub(crate) struct Cutter {
     /// The value of the last `retry` line since the previous event.
     retry: Option<Box<[u8]>>,
     /// The length of the [plain lines](plain_lines) at the start of the bytes, or 0 if the next
-    /// event has others.
+    /// event has other lines.
     plain_len: usize,
     chunk: Chunk,
 }
@@ -95,8 +95,8 @@ impl Cutter {
         }
     }
 
-    /// Finds the next event. Returns whether it's complete; if not, all bytes are consumed. Returns
-    /// an error if an event that came in parts has more than `limit` bytes.
+    /// Finds the next event. Returns whether the event is complete. If not, all bytes are consumed.
+    /// Returns an error if an event that came in parts has more than `limit` bytes.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.splitter.is_between_events() {
             self.plain_len = plain_lines(bytes).unwrap_or_default();
@@ -132,7 +132,7 @@ impl Cutter {
     }
 
     /// Takes the complete event, with this id as its last line. `recorded` is the size of the
-    /// earlier events. The `bytes` must be those in which [`cut`](Self::cut) found it.
+    /// earlier events. The `bytes` must be those in which [`cut`](Self::cut) found the event.
     #[inline]
     pub(crate) fn take(&mut self, bytes: &mut Bytes, id: &RunEventId<'_>, recorded: u64) -> Bytes {
         let len = self.event_len(id.len());
@@ -155,7 +155,7 @@ impl Cutter {
 }
 
 /// Adds the lines of an event to `lines`, if it has a `data` or `event` line. Returns whether it
-/// does.
+/// has one.
 #[inline]
 fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
     let mut is_event = false;
@@ -163,7 +163,7 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
         match Line::parse(line) {
             Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
             Line::Field { name: b"data" | b"event", .. } => is_event = true,
-            // At the start of a client's stream, the client would strip the mark, and read the rest
+            // At the start of a client's stream, the client would strip the mark and read the rest
             // as a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
             Line::Field { .. } => {}
@@ -216,7 +216,7 @@ const MAX_SIZE: u64 = 1024;
 /// short runs. An event larger than a quarter of a chunk has an allocation of its own.
 #[derive(Debug, Default)]
 struct Chunk {
-    // Boxed: many runs are too short for a chunk, and take only a pointer.
+    // Boxed: many runs are too short for a chunk and then need only a pointer.
     buffer: Option<Box<BytesMut>>,
 }
 

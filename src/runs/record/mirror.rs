@@ -45,7 +45,7 @@ impl MirrorWriter {
         self.0.upgrade()
     }
 
-    /// `head` is what [`Record::head`] returns.
+    /// Begins the stream. `head` is what [`Record::head`] returns.
     pub fn begin(&self, head: &[u8]) {
         if let Some(record) = self.record() {
             record.begin(recorded_options::decode(head));
@@ -69,7 +69,7 @@ impl MirrorWriter {
         waiters.wake();
     }
 
-    /// Skips the events that the record already has.
+    /// Appends a batch of events, but skips those that the record already has.
     pub fn append_batch(&self, first: u64, last: u64, bytes: &Bytes) -> Mirrored {
         let Some(record) = self.record() else { return Mirrored::Appended };
         let mut drops = DeferredDrops::default();
@@ -103,7 +103,7 @@ impl MirrorWriter {
     pub fn void(&self) {
         self.change(|record, state, deferred| match state.phase {
             Phase::Starting => state.void(deferred),
-            // The record has events. If it became void, its clients would take them for the
+            // The record has events. If it became void, its clients would take these events for the
             // complete answer.
             _ => lose(record, state, deferred),
         });
@@ -120,7 +120,7 @@ impl MirrorWriter {
             change(&record, &mut state, &mut deferred);
         }
         deferred.changed.push(record);
-        // The process of the run reports its end.
+        // Only the run's own process reports the end.
         _ = deferred.wake();
     }
 
@@ -129,7 +129,7 @@ impl MirrorWriter {
     }
 
     /// Evicts the frames, and the events that all clients have read. If that frees nothing, evicts
-    /// all events: a client that needs one loads the run again.
+    /// all events: a client that needs an evicted event loads the run again.
     pub fn give_way(&self) {
         let Some(record) = self.record() else { return };
         let mut drops = DeferredDrops::default();
@@ -153,7 +153,8 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
 }
 
 impl Record {
-    /// Evicts old events up to the number `up_to`, even if the rest exceeds `retain_bytes`.
+    /// Appends events. Evicts old events only up to the number `up_to`, even if the rest exceeds
+    /// `retain_bytes`.
     pub(super) fn append_events(
         &self,
         state: &mut State,
@@ -175,7 +176,7 @@ impl Record {
             if sequence <= state.newest || !state.phase.is_live() {
                 continue;
             }
-            // A slice would keep the whole batch.
+            // A slice would keep the whole batch in memory.
             let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
             state.log.make_room(len, self.retain_bytes, up_to, drops);
             state.newest = sequence;
@@ -221,7 +222,7 @@ impl Record {
         self.until(|| self.has_reached(position).then_some(())).await;
     }
 
-    /// Returns `true` if the mark was not set before.
+    /// Marks the run as having new events. Returns `true` if the mark was not set before.
     #[inline]
     pub fn set_mark(&self) -> bool {
         !self.is_marked.swap(true, AcqRel)
@@ -232,7 +233,7 @@ impl Record {
         self.is_marked.swap(false, AcqRel);
     }
 
-    /// Copies up to `max` bytes, but at least one event.
+    /// Copies the events after `seen`: at most `max` bytes, but at least one event.
     pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
         state.log.copy_after(seen, max)

@@ -23,11 +23,11 @@ pub(crate) type Read = Option<Result<Bytes, RunError>>;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NoEvents {
-    /// The id is not one of this run.
+    /// The id is not from this run.
     NotFound,
-    /// The id is one of this run, but the event after it is evicted, or was never heard of.
+    /// The id is from this run, but the event after it was evicted, or is unknown here.
     Lost,
-    /// The mirror has evicted events that the store may have. The client has to ask again.
+    /// The mirror has evicted events that the store may have. The client has to repeat its request.
     GivenWay,
     /// The run is forgotten, or its call did not return an event stream.
     NoRun,
@@ -52,7 +52,7 @@ impl Record {
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
-        // The source may be waiting until some client has read as much as this one.
+        // The source may be waiting for a client that has read as much as this one.
         let task = if state.is_full { state.task.take() } else { None };
         drop(state);
         task.into_iter().for_each(wake);
@@ -61,7 +61,8 @@ impl Record {
 }
 
 impl Reader {
-    /// Returns an error if there is nothing for the client to read.
+    /// Waits until the run has started. Returns an error if there is nothing for the client to
+    /// read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
         let has_answered = || {
             let state = self.record.lock();
@@ -146,7 +147,7 @@ impl Reader {
 enum Step {
     /// What was read, and the waker of the run's task if the task waits for room.
     Read(Read, Option<Waker>),
-    /// Nothing to read yet. Has the waker that the new one has replaced, if any.
+    /// Nothing to read yet. Has the waker that the new waker has replaced, if any.
     Waiting(Option<Waker>),
     NeedsWaker,
 }
@@ -157,7 +158,7 @@ impl Drop for Reader {
         let (waker, task) = {
             let mut state = self.record.lock();
             state.readers.remove(self.index);
-            // No other client can attach, although the run may still be exported.
+            // No other client can attach to this record, even if the run is still being exported.
             if state.is_forgotten && state.readers.count() == 0 {
                 state.clear(&mut deferred);
             }

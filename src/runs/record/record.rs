@@ -128,7 +128,7 @@ impl Record {
         line
     }
 
-    /// Returns `false` if the run has already ended.
+    /// Notes that the stream begins. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         {
             let mut state = self.lock();
@@ -201,18 +201,18 @@ impl Record {
         }
     }
 
-    /// A run that is starting has no stream to append the event to.
+    /// Appends a last event, unless the run is starting and so has no stream.
     pub(crate) fn append_last(&self, state: &mut State, lines: &[u8], drops: &mut DeferredDrops) {
         if state.phase == Phase::Running {
             let next = state.newest + 1;
             let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
-            // The attached clients receive what they have not read yet, and then this event.
+            // The attached clients first receive what they have not read yet, then this event.
             let read = state.readers.fastest().unwrap_or(u64::MAX);
             self.append_events(state, (next, next), &bytes, read, drops);
         }
     }
 
-    /// Returns `None` if any event was evicted.
+    /// Returns the run's messages, or `None` if any event was evicted.
     pub(crate) fn messages(&self) -> Option<Vec<Message>> {
         // An event cannot be larger than the record.
         let mut decoder = Decoder::new().max_event_size(usize::MAX);
@@ -271,7 +271,7 @@ impl Phase {
         matches!(self, Self::Starting | Self::Running)
     }
 
-    /// Returns `None` if the run has not ended, or has no event stream.
+    /// Returns how the run ended, or `None` if it has not ended or has no event stream.
     pub(crate) const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
@@ -279,7 +279,7 @@ impl Phase {
         }
     }
 
-    /// Returns whether a client without an id joins the run. If not, it starts another.
+    /// Returns whether a client without an id joins the run. If not, the client starts another run.
     pub const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }
@@ -327,7 +327,7 @@ impl State {
         self.overhead.bytes() + self.log.events_memory()
     }
 
-    /// The body of a client that has not read all events fails.
+    /// Evicts all events. The body of a client that has not read all of them fails.
     pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);
@@ -351,7 +351,7 @@ impl Readers {
         self.positions.len()
     }
 
-    /// Returns `None` if a client is attached.
+    /// Returns since when no client is attached, or `None` if one is.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
@@ -408,11 +408,11 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Returns the reports of the runs that ended.
+    /// Does the work. Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in self.changed {
             record.changed.notify_waiters();
-            // It can have closures and an error of the program, and no report may be lost.
+            // The record can have closures of the program, which can panic. No report may be lost.
             without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);
@@ -421,7 +421,8 @@ impl Deferred {
     }
 }
 
-/// Returns `None` if the event has neither name nor data, or more than `limit` bytes on the wire.
+/// Encodes an event without an id. Returns `None` if the event has neither name nor data, or more
+/// than `limit` bytes on the wire.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();

@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use crate::options::{Drain, GRACE, Heartbeat, Retry, StreamOptions, When};
 use crate::{callback::Opaque, event::whole_milliseconds};
 
-/// The first byte of encoded options. A later version with other fields has another first byte.
+/// The first byte of encoded options. An incompatible later version has another first byte.
 const VERSION: u8 = b'1';
 /// The maximum size of padding, as [`StreamOptions::padding`] checks it.
 const MAX_PADDING: usize = 1 << 16;
@@ -40,8 +40,8 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     out.into()
 }
 
-/// Decodes options. Fields of a later version are ignored. Returns `None` if there are none, or if
-/// they are invalid.
+/// Decodes options. Fields with unknown names are ignored. Returns `None` if there are no options,
+/// or if they are invalid.
 pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
     let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))? else {
         return None;
