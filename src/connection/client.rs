@@ -10,7 +10,7 @@ use crate::headers::elements;
 /// [differently](crate::guide::clients#how-clients-reconnect).
 ///
 /// The layer recognises the kind by the request's headers. If a proxy hides them, or if clients of
-/// two kinds send the same ones, set [`SseLayer::client_kind`](crate::SseLayer::client_kind).
+/// two kinds send the same headers, set [`SseLayer::client_kind`](crate::SseLayer::client_kind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientKind {
@@ -23,14 +23,14 @@ pub enum ClientKind {
     /// A library that requests only `text/event-stream`, such as Deno's `EventSource`,
     /// reqwest-eventsource, go-sse or Jersey. It reconnects like an `EventSource`, but may show its
     /// program every event, even one whose name the program doesn't know. The layer recognises it
-    /// by an `Accept` of one type, without `Cache-Control`, `Sec-Fetch-Mode`, and a `User-Agent`
-    /// that begins with `Mozilla/`.
+    /// by an `Accept` of one type, if the request has neither `Cache-Control` nor `Sec-Fetch-Mode`,
+    /// nor a `User-Agent` that begins with `Mozilla/`.
     ///
     /// So skip events whose names your program doesn't know. A [hub](crate::hub) sends
     /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
     /// named `retry` with the data `{}`: reqwest-eventsource 0.6 keeps no id and obeys no `retry`
     /// line without data. A script, for example with Python's `requests`, can send the same
-    /// headers, but needs a refusal's status. Set [`Other`](Self::Other) for it.
+    /// headers, but needs a refusal's status. Set [`Other`](Self::Other) for such a script.
     Library,
     /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
     Other,
@@ -45,7 +45,7 @@ impl ClientKind {
         Self::of_scanned(method, headers, HeaderScan::of(headers))
     }
 
-    /// Classifies the client by its request. `scan` is that of the headers.
+    /// Classifies the client by its request. `scan` is the scan of `headers`.
     #[inline]
     pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
         if *method != Method::GET {

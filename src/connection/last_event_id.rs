@@ -46,7 +46,7 @@ impl LastEventId {
     }
 
     /// Reads the id from the query. The parameters are tried in the order of `names`, and empty
-    /// ones are skipped. See also
+    /// values are skipped. See also
     /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
@@ -111,7 +111,7 @@ impl From<EventId> for Option<LastEventId> {
     }
 }
 
-/// Returns the first value of a query's parameter that isn't empty.
+/// Returns the first value of a query parameter that isn't empty.
 pub(crate) fn query_value<'u>(uri: &'u Uri, name: &str) -> Option<Cow<'u, [u8]>> {
     let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, value)| !value.is_empty() && decodes_to(key, name))?;
@@ -121,7 +121,7 @@ pub(crate) fn query_value<'u>(uri: &'u Uri, name: &str) -> Option<Cow<'u, [u8]>>
 /// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.
 fn decode_form(text: &str) -> Cow<'_, [u8]> {
     if text.contains('+') {
-        // Replace `+` first: a percent-encoded one stays a `+`.
+        // Replace `+` first: a percent-encoded `+` stays a `+`.
         Cow::Owned(percent_decode_str(&text.replace('+', " ")).collect())
     } else {
         percent_decode_str(text).into()

@@ -8,7 +8,7 @@ use super::{EventRef, EventSplitter, EventTooLarge, Message, MessageId, Piece};
 /// Decodes event streams, for clients, proxies and tests. It follows the [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
-/// would dispatch. Like a browser, it replaces bytes that aren't UTF-8 with U+FFFD, and discards an
+/// would dispatch. Like a browser, it replaces bytes that aren't UTF-8 with U+FFFD and discards an
 /// event that is incomplete when the stream ends. To decode a body, use
 /// [`MessageStream`](super::MessageStream).
 ///

@@ -108,7 +108,7 @@ impl<'a> EventRef<'a> {
 
     /// Copies the event into an `Encoded`, which you can send. If a CRLF was [split](Self::raw),
     /// adds its missing LF. If the event isn't [terminated](Self::is_terminated), ends its last
-    /// line, and adds the empty line.
+    /// line and adds the empty line.
     #[must_use]
     pub fn to_encoded(&self) -> Encoded {
         if !self.is_terminated() {
@@ -124,7 +124,7 @@ impl<'a> EventRef<'a> {
     /// [`to_encoded`](Self::to_encoded).
     ///
     /// The new `data` lines take the place of the first old one. If the event has no `data` line,
-    /// the new ones follow its last line. They use the line end (LF, CR or CRLF) of the line that
+    /// the new lines follow its last line. They use the line end (LF, CR or CRLF) of the line that
     /// they replace or follow.
     ///
     /// ```
@@ -165,8 +165,8 @@ impl<'a> EventRef<'a> {
         Some((before, value.get(self.spans.data.end - self.spans.data.start..)?))
     }
 
-    /// Returns the LF of the empty line, if it has not been received. If the line before it ends in
-    /// CR alone, the empty line does too.
+    /// Returns the LF of the empty line, if this LF is missing. If the previous line ends in CR
+    /// alone, so does the empty line.
     fn missing_line_feed(&self) -> &'static [u8] {
         match self.raw.split_at_checked(self.spans.empty_line) {
             Some(([.., b'\n'], b"\r")) => b"\n",
@@ -181,7 +181,7 @@ impl<'a> EventRef<'a> {
         let is_replaced = data.is_some();
         let (mut line_end, mut written_end) = (&b"\n"[..], &b""[..]);
         for (line, whole) in self.lines() {
-            // The last line may break off.
+            // The last line may have no line end.
             line_end = whole.get(line.len()..).filter(|end| !end.is_empty()).unwrap_or(line_end);
             if !is_replaced || !matches!(Line::parse(line), Line::Field { name: b"data", .. }) {
                 frame.put(line);
@@ -201,7 +201,7 @@ impl<'a> EventRef<'a> {
         let empty_line = self.raw.get(self.spans.empty_line..).filter(|_| self.is_terminated());
         let empty_line = empty_line.unwrap_or(line_end);
         if written_end == b"\r" && empty_line == b"\n" {
-            // Behind a CR, one LF is no line of its own.
+            // After a CR, a single LF is not a line of its own.
             frame.put(b"\n");
         }
         frame.put(empty_line);
@@ -233,7 +233,8 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes, so that reading one needs no parse or copy.
+/// The places of the fields in an event's bytes, so that a field is read without parsing or
+/// copying.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.
@@ -247,7 +248,7 @@ pub(super) struct FieldSpans {
     pub(super) data: Span,
     /// More `data` lines follow the first one.
     pub(super) has_more_data: bool,
-    /// There are other lines than `data` lines. Most events have none.
+    /// There are lines other than `data` lines. Most events have none.
     pub(super) has_other_lines: bool,
 }
 
@@ -286,7 +287,7 @@ impl FieldSpans {
                     self.len += line_end_len(rest);
                     return true;
                 }
-                // Data is long enough for memchr, and the only field of most events.
+                // Data is long enough for memchr and the only field of most events.
                 [b'd', b'a', b't', b'a', b':', value @ ..] => {
                     let Some(value_len) = memchr2(b'\n', b'\r', value) else { return false };
                     let start = self.len + 5 + usize::from(value.first() == Some(&b' '));
@@ -349,8 +350,8 @@ impl FieldSpans {
     }
 }
 
-/// Returns the length of the first line, if it is complete. Two words are searched first, because
-/// most lines other than data are too short for memchr.
+/// Returns the length of the first line, if it is complete. Searches two words first, because most
+/// lines other than data are too short for memchr.
 #[inline]
 fn short_line_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;

@@ -43,7 +43,7 @@ use crate::event::{Event, EventId, EventName, is_one_line};
 /// - A `last_event_id` with a line break or U+0000 is omitted.
 ///
 /// A `last_event_id` becomes an `id` field, even if the other server sent it with an earlier event.
-/// A [hub](crate::hub) assigns ids itself, and rejects an event that has one. Set `last_event_id`
+/// A [hub](crate::hub) assigns ids itself and rejects an event that has an id. Set `last_event_id`
 /// to `MessageId::default()` before you publish a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

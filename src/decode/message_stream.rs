@@ -37,8 +37,8 @@ pin_project! {
     ///
     /// # The end of the stream
     ///
-    /// When the body ends, the stream ends, and discards an incomplete event. If the body fails,
-    /// the stream returns the messages before the failure, then the error, and ends. If an event
+    /// When the body ends, the stream discards an incomplete event and ends. If the body fails, the
+    /// stream returns the messages before the failure, then the error, and ends. If an event
     /// exceeds the [decoder's limit](Decoder::max_event_size), the stream returns
     /// [`EventTooLarge`](super::EventTooLarge) as the error, and ends. Once the stream has ended,
     /// it returns `None`, and the body is dropped.
@@ -153,7 +153,7 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(), BoxError>>> {
-        // While the program leaves no budget to poll the body, the body is not silent.
+        // If the program leaves no budget to poll the body, that doesn't count as silence.
         ready!(CoopBudget::poll_ready(cx));
         let polled = self.as_mut().poll_body(cx);
         let Some(silence) = self.project().silence else { return polled };
@@ -164,11 +164,11 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
         silence.poll_exceeded(cx).map(|error| Some(Err(error)))
     }
 
-    /// Reads frames until one has data, which it keeps.
+    /// Reads frames until one has data, and keeps that data.
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
-            // To its reader, an event stream of this program is like one of another server.
+            // Removes the mark, so that a stream of this program is read like another server's.
             let unmarked = |error: B::Error| ItemError::unmark(error.into());
             let polled = body.poll_frame(cx).map_err(unmarked)?;
             let Some(frame) = ready!(polled) else { break };

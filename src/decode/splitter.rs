@@ -44,8 +44,8 @@ pub struct EventSplitter {
     max_event_size: usize,
     place: LinePlace,
     spans: FieldSpans,
-    /// The incomplete event or `retry` line. Also the piece returned last, if it came in several
-    /// chunks.
+    /// The incomplete event or `retry` line. Also the piece returned last, if that piece came in
+    /// several chunks.
     carried: Vec<u8>,
     /// `carried` has been returned.
     is_returned: bool,
@@ -193,7 +193,7 @@ pub(crate) fn first_block_has_retry(mut stream: &[u8]) -> bool {
             return false;
         }
     }
-    // The line that the stream breaks off in counts too.
+    // An incomplete line at the end of the stream counts too.
     splitter.finish().is_some_and(|piece| piece.retry().is_some())
 }
 
@@ -205,7 +205,7 @@ impl Default for EventSplitter {
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The same while the source is idle, so that idle streams take little memory.
+/// The same limit while the source is idle, so that idle streams take little memory.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// Returns whether a line, or the beginning of one, is a `retry` field.
@@ -342,7 +342,7 @@ impl EventSplitter {
         EventTooLarge { max_event_size: self.max_event_size }
     }
 
-    /// Returns that there is no piece, and after an event that was too large the error again.
+    /// Returns `None`, or after an event that was too large, the error again.
     fn nothing(&self) -> Next<'static> {
         match self.place {
             LinePlace::TooLarge => Err(EventTooLarge { max_event_size: self.max_event_size }),
@@ -357,7 +357,8 @@ impl EventSplitter {
     }
 }
 
-/// Returns the length of the first line of a chunk, with its line end, and whether it is complete.
+/// Returns the length of the first line of a chunk, with its line end, and whether the line is
+/// complete.
 pub(crate) fn first_line(bytes: &[u8]) -> (usize, bool) {
     let Some(at) = memchr2(b'\n', b'\r', bytes) else { return (bytes.len(), false) };
     (at + line_end_len(bytes.get(at..).unwrap_or_default()), true)
@@ -399,7 +400,7 @@ impl EventSplitter {
         }
     }
 
-    /// Empties the buffer and frees it if it has more than `kept` bytes.
+    /// Empties the buffer and frees it if its capacity exceeds `kept`.
     fn free(&mut self, kept: usize) {
         self.is_returned = false;
         if self.carried.capacity() > kept {

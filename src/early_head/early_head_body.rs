@@ -18,9 +18,9 @@ use crate::signals::{Around, EarlyHead, FailedInside, Handled};
 use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
-/// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early head, it
-/// polls the inner service's call, and then the body of the late response. Dropping it drops both.
-/// The default body is empty.
+/// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early head,
+/// it polls the inner service's call and then the body of the late response. Dropping this body
+/// drops both. The default body is empty.
 #[derive(Default)]
 pub struct EarlyHeadBody {
     body: Option<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>,
@@ -98,8 +98,8 @@ where
                         Ok(response) => {
                             let (late, first) = Self::of(response, waiting);
                             self.set(late);
-                            // Often empty: the call may have added a subject that ends the stream,
-                            // and the layer looks before it asks for the first bytes.
+                            // Often empty. The call may have added a subject that ends the stream:
+                            // the layer now checks that before it polls for the first bytes.
                             return Poll::Ready(Some(Ok(Frame::data(first))));
                         }
                         Err(error) => Self::Ending { error: Some(error.into()) },
@@ -132,7 +132,8 @@ where
                         }
                     }
                 },
-                // Asked only now: middleware can read the event before the layer has the head.
+                // Checked only now, because middleware can read the event before the layer has the
+                // head.
                 KindProj::Stopping { head } => {
                     Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }
@@ -167,7 +168,8 @@ impl<F, B> Kind<F, B> {
         let (mut parts, body) = response.into_parts();
         if let Some(stopped) = parts.extensions.remove::<Stopped>() {
             let resumes = head.around().is_some_and(|it| it.client.resumes());
-            // It comes back after the clean end. This id stops it then, as a `204` would now.
+            // The client reconnects after the clean end. This id then stops it, as a `204` would
+            // now.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
             let ending = Self::Ending { error: Some(stopped.into()) };
             return (ending, resumes.then(id).unwrap_or_default());
@@ -189,18 +191,18 @@ impl<F, B> Kind<F, B> {
     }
 }
 
-/// What is added to a late event stream, and its end.
+/// A late event stream's additions and its end.
 struct LateStream {
     head: EarlyHead,
-    /// Set for the stream of an inner layer, and for a refusal. No terminator may follow, so its
-    /// trailers are dropped.
+    /// Set for the stream of an inner layer, and for a refusal. No terminator may follow, so the
+    /// stream's trailers are dropped.
     handled: Option<Stopped>,
     /// The bytes of the event `start`, until they are sent.
     start: Bytes,
     /// When the stream must end, and why.
     due: Option<(Instant, CloseReason)>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// The layer's shutdown, and how long the stream of a run may go on then.
+    /// The layer's shutdown, and how long the stream of a run may go on after it has begun.
     drain: Option<(ShutdownWait, Duration)>,
 }
 
@@ -209,7 +211,7 @@ impl LateStream {
         let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
         let options = late.remove::<StreamOptions>().unwrap_or_default();
         let own_drain = options.drain.filter(|_| head.awaits_run());
-        // Otherwise, the layer ends the stream as all its others.
+        // Otherwise, the layer ends the stream like all its other streams.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
         {

@@ -28,7 +28,8 @@ pin_project! {
     #[project = ProgressProj]
     enum Progress<F> {
         Passing { #[pin] call: F },
-        // `None` once the future has returned. Boxed, because all other futures are moved too.
+        // `None` once the future has returned. Boxed, because the futures of all other requests
+        // have the same size and are moved too.
         Racing { race: Option<Box<Waiting<F>>> },
         // The client came back after the event that was to stop it.
         Stopped,

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::signals::{EarlyHead, INTERRUPTED};
 use crate::{BoxError, callback::with_head, options::StreamOptions};
 
-/// Decides by a request's head whether it can get an early head.
+/// Decides by a request's head whether the request can get an early head.
 type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 
 /// A layer that sends the head of an event stream if the service has not answered in time. If the
@@ -43,7 +43,7 @@ impl EarlyHeadLayer {
     /// # Panics
     ///
     /// For a request that can get an early head, poll the response future in a tokio runtime with
-    /// timers enabled. Otherwise, it panics once it has to wait.
+    /// timers enabled. Otherwise, the future panics once it has to wait.
     #[must_use]
     pub fn new(after: Duration) -> Self {
         Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
@@ -80,8 +80,8 @@ impl EarlyHeadLayer {
     /// the answer is larger than 64 KiB, if it has a content coding, or if the service returns an
     /// error. The body then fails too.
     ///
-    /// An `EventSource` reconnects afterwards. To prevent this, give the event a name, and have the
-    /// page call `close()` when it arrives.
+    /// An `EventSource` reconnects afterwards. To prevent this, give the event a name and have the
+    /// page call `close()` when the event arrives.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -110,11 +110,10 @@ impl EarlyHeadLayer {
     /// and your handler runs again.
     ///
     /// Most [`StreamOptions`](crate::StreamOptions) of a late answer are
-    /// [lost](crate::early_head#what-is-lost), inside of a [`RunLayer`](crate::runs::RunLayer) all of
-    /// them. Instead, add them to the response that `answer` returns. The
-    /// `SseLayer` can refuse the early head, for example at
-    /// [`max_streams`](crate::SseLayer::max_streams). A run that `call` has started continues even
-    /// then, and a shutdown doesn't wait for it.
+    /// [lost](crate::early_head#what-is-lost). Inside of a [`RunLayer`](crate::runs::RunLayer), all
+    /// are. Instead, add them to the response that `answer` returns. The `SseLayer` can refuse the
+    /// early head, for example at [`max_streams`](crate::SseLayer::max_streams). A run that `call`
+    /// has started continues even then, and a shutdown doesn't wait for it.
     ///
     /// # Cancel safety
     ///
@@ -204,7 +203,7 @@ where
             let early = head.insert(EarlyHead::default());
             request.extensions_mut().insert(early.clone());
         }
-        // One call, because the compiler copies the future for each.
+        // A single call, because the compiler copies the future for each call.
         let call = self.inner.call(request);
         match head {
             None => EarlyHeadFuture::passing(call),

@@ -54,8 +54,8 @@ impl fmt::Display for LateResponse {
 }
 
 impl Error for LateResponse {
-    /// Returns the mark that stops an `EventSource`, if the response would have stopped it in time
-    /// and another request is useless.
+    /// Returns the mark that stops an `EventSource`, if the response would have stopped the client
+    /// without an early head.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
@@ -78,7 +78,7 @@ pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
 
 /// Turns a late error into an event that makes Anthropic's SDKs raise `APIStatusError` (Python) or
 /// `APIError` (JavaScript). The event is named `error`, and its data is `{"type": "error", "error":
-/// …}`. Otherwise like [`openai_error`].
+/// …}`. In all else, it works like [`openai_error`].
 #[must_use]
 #[cfg(feature = "json")]
 pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {

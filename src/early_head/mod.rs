@@ -102,7 +102,7 @@
 //! client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
-//! late event a name, and call `close()` when it arrives. No
+//! late event a name and call `close()` when the event arrives. No
 //! [`terminator`](crate::SseLayer::terminator) follows an event that reports an error.
 //!
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
@@ -114,17 +114,18 @@
 //! # What is lost
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
-//! to every response, such as CORS, outside of this one. Of its
-//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Set the
-//! others, such as a `terminator`, on the `SseLayer` or in the
+//! to every response, such as CORS, outside of this one. Of the answer's
+//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Set
+//! the others, such as a `terminator`, on the `SseLayer` or in the
 //! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside of a
 //! [`RunLayer`](crate::runs::RunLayer), even `max_age` is [lost](EarlyHeadLayer::answer). A late
 //! [`Refusal`](crate::Refusal) isn't counted.
 //!
 //! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.
 //!
-//! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, it takes a
-//! place at once, and a logout since the request's arrival ends the stream and drops the handler.
+//! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, the subject
+//! takes a place at once. A logout since the request's arrival then ends the stream and drops the
+//! handler.
 //!
 //! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
 //! no longer wrap the call.
@@ -160,10 +161,10 @@
 //! - **Another `SseLayer`** inside of this layer also opens the stream once the handler has
 //!   answered, so both layers count and report it. If they are clones of one layer, the stream
 //!   counts twice towards `max_streams`.
-//! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once, and
+//! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once and
 //!   drops its handler. Requests with other methods have 30 seconds to finish. A request that waits
 //!   for a run of this process gets the run's answer first. The answer then ends as its
-//!   [`drain`](crate::StreamOptions::drain) says, or else as the layer's.
+//!   [`drain`](crate::StreamOptions::drain) says, or else as the layer's drain says.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
 //!   if the client doesn't accept event streams. So check `Accept` in your `when` closure, or
 //!   before you call `answer`. Otherwise, a client that wants JSON can get a `406`.

@@ -27,8 +27,8 @@ use crate::BoxError;
 /// An event that the filter has not seen, or has rejected, does not reach the client:
 ///
 /// - If an event is [larger](Self::max_event_size) than 1 MiB, the body fails.
-/// - If an event stream has a content coding, the client receives a `502`. Remove
-///   `accept-encoding` from requests to the upstream, and compress outside of this layer.
+/// - If an event stream has a content coding, the client receives a `502`. Remove `accept-encoding`
+///   from requests to the upstream and compress outside of this layer.
 /// - If the filter [rejects](super::Verdict::Reject) an event after the response head was sent, the
 ///   body fails.
 ///
@@ -127,8 +127,8 @@ impl<M> FilterLayer<M> {
     ///
     /// # Panics
     ///
-    /// Poll the response future in a tokio runtime with timers enabled. Otherwise, it panics if it
-    /// holds a head.
+    /// Poll the response future in a tokio runtime with timers enabled. Otherwise, the future
+    /// panics if it holds a head.
     pub const fn hold_head(mut self, limit: Duration) -> Self {
         self.options.hold_head = Some(limit);
         self

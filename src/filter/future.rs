@@ -26,7 +26,7 @@ pin_project! {
 enum Task<F: EventFilter, B> {
     Pass,
     Filter(Filtering<F, B>),
-    /// Returned, or lost in a panic. The response must not pass without its filter.
+    /// The task is done, or was lost in a panic. No response may pass without its filter.
     Gone,
 }
 
@@ -132,7 +132,7 @@ where
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let outcome = match &answer {
             Ok(_) if self.is_head => FilterOutcome::Head,
-            // It only looks like a stream, and a filter could take it for half an answer.
+            // A refusal only looks like a stream. A filter could take it for half an answer.
             Ok(response) if is_refusal(response.extensions()) => FilterOutcome::NotAStream,
             Ok(response) if headers::is_event_stream(response.status(), response.headers()) => {
                 let is_encoded = headers::has_content_coding(response.headers());
@@ -159,7 +159,7 @@ where
     }
 }
 
-/// Returns the response that replaces one whose events the filter cannot see.
+/// Returns the `502` that replaces a response whose events the filter cannot see.
 fn refuse<F: EventFilter, B>(response: Response<B>) -> Response<FilterBody<F, B>> {
     let text = "an event stream with a content coding cannot be filtered";
     let mut response = response.map(|_| Bytes::from_static(text.as_bytes()));

@@ -81,9 +81,9 @@
 //! [`Verdict::End`] ends the stream, for example when a budget is used up. [`EventFilter`] shows
 //! how to fail a stream whose answer was cut short.
 //!
-//! An upstream may send `200`, and then an error as its first event. With
+//! An upstream may send `200` and then an error as its first event. With
 //! [`FilterLayer::hold_head`], you can still answer with an error status. To fail over to another
-//! upstream, [reject](Verdict::Reject) the response with a status such as `502`, and repeat the
+//! upstream, [reject](Verdict::Reject) the response with a status such as `502` and repeat the
 //! request in an outer layer such as `tower::retry`. The example
 //! [`gateway`](https://docs.rs/crate/tower-sse/latest/source/examples/gateway.rs) tries the
 //! upstreams in a loop instead.
@@ -114,7 +114,7 @@
 //! - In a handler, map the response's body to a [`FilterBody`].
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
-// A response passes these from the top to the bottom:
+// A response passes these files from top to bottom:
 //
 // | `filter_layer.rs` | the layer, its options, and its service |
 // | `future.rs` | decides which responses are filtered or refused, and may hold their head |

@@ -15,7 +15,7 @@ use crate::decode::{EventRef, EventSplitter, Piece};
 use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
 use crate::{BoxError, callback::catch_panic, coop::CoopBudget, event::Encoded, headers};
 
-/// The part of a frame that is filtered in one poll. A larger one would hold the thread.
+/// The maximum part of a frame that is filtered in one poll. A larger part would block the thread.
 const MAX_PART: usize = 64 << 10;
 
 type BodyFrame = Result<Frame<Bytes>, BoxError>;
@@ -27,7 +27,7 @@ pin_project! {
         #[pin]
         source: Option<B>,
         pipe: FilterPipe<F>,
-        // The part of the last frame that is not filtered.
+        // The part of the last frame that is not filtered yet.
         rest: Bytes,
         trailers: Option<HeaderMap>,
         // What has passed while the head was held.
@@ -49,7 +49,7 @@ impl<F: EventFilter, B> Filtered<F, B> {
         })
     }
 
-    /// Calls the service. A panic is reported as the end.
+    /// Calls the service. If it panics, reports that the stream has ended.
     pub(super) fn calling<T>(self: Pin<&mut Self>, call: impl FnOnce() -> T) -> T {
         let guard = &mut self.project().pipe.flow.guard;
         _ = guard.enter();
@@ -236,7 +236,7 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        // An inner layer has ended the whole answer.
+        // An inner layer has already ended the complete answer.
         let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
         if self.flow.is_open {
@@ -287,7 +287,7 @@ struct Flow<F: EventFilter> {
     holds_head: bool,
     /// Bytes of an event have been sent.
     has_sent_event: bool,
-    /// The number of bytes between events that have passed.
+    /// The number of bytes that have passed between events.
     between: u64,
     /// The last byte that was sent is a CR. Its LF may be missing.
     ends_in_cr: bool,
@@ -296,7 +296,7 @@ struct Flow<F: EventFilter> {
     /// A verdict has dropped an event at the start of the stream, so the first bytes sent can be
     /// those of a later event.
     starts_late: bool,
-    /// The last event was not sent, and ended in a CR. An LF that follows belongs to it.
+    /// The last event was not sent and ended in a CR. An LF that follows belongs to this event.
     skips_lf: bool,
 }
 
@@ -317,25 +317,25 @@ impl<F: EventFilter> Flow<F> {
         }
     }
 
-    /// Returns the bytes to send for an event, and whether the event itself follows them. `None` if
-    /// it passes.
+    /// Returns the bytes to send for an event, and whether the event itself follows them. Returns
+    /// `None` if the event passes.
     #[inline]
     fn event(&mut self, event: EventRef<'_>) -> Option<(Encoded, bool)> {
         let verdict = self.guard.event(event);
         if matches!(verdict, Verdict::Pass) {
-            // Dropping it would be a call.
+            // A `Pass` owns nothing, and dropping it would be a call.
             mem::forget(verdict);
             return None;
         }
         Some(self.apply(verdict, FilterOutcome::Stopped))
     }
 
-    /// Returns whether the head is sent. After that, nothing can be rejected.
+    /// Returns whether the head need not be held any longer. After that, nothing can be rejected.
     const fn releases_head(&self) -> bool {
         !self.holds_head || self.has_sent_event || self.between >= MAX_HELD
     }
 
-    /// Sends a piece of a frame, which ends at `end`, or what takes its place.
+    /// Sends a piece that ends at index `end` of the frame, or what takes its place.
     #[inline]
     fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
         let mut bytes = piece.as_bytes();
@@ -424,12 +424,13 @@ impl<F: EventFilter> Flow<F> {
         self.guard.report.outcome = outcome;
     }
 
-    /// Returns the bytes that are sent, or the error if nothing is sent before it. Reports the end.
+    /// Returns the bytes to send, or the error if no bytes precede it. Reports the stream's end, if
+    /// it has ended.
     #[inline]
     fn send(&mut self, mut bytes: Bytes) -> Result<Bytes, BoxError> {
         if self.starts_late && self.guard.report.bytes_sent == 0 && bytes.starts_with(b"\xef") {
-            // At the start of a stream, a byte order mark would be ignored, and change the event
-            // behind it. An empty line in front prevents that.
+            // Clients strip a byte order mark at the start of a stream, which would change the
+            // event after the mark. An empty line in front prevents that.
             bytes = [b"\n", &bytes[..]].concat().into();
         }
         self.guard.report.bytes_sent += bytes.len() as u64;
@@ -496,7 +497,8 @@ struct FilterGuard<F: EventFilter> {
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,
-    /// Set while the filter, the source or the service is being called, and after one has panicked.
+    /// Set while the filter, the source or the service is being called, and after one of them has
+    /// panicked.
     is_calling: bool,
 }
 

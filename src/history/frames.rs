@@ -9,7 +9,7 @@ use super::memory::DeferredDrops;
 
 /// The maximum number of frames that a log keeps even if no client holds them.
 const MAX_KEPT: usize = 16;
-/// The number of frames that each access examines. It removes the frames that clients have dropped.
+/// The number of frames that each access examines, to remove those that clients have dropped.
 const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;

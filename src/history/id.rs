@@ -24,7 +24,7 @@ const UNIQUE_DIGITS: usize = 17;
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Derives an epoch from a name: the same in every process, and shorter than
+    /// Derives an epoch from a name. It's the same in every process and shorter than
     /// [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
         // FNV-1a, unlike the standard library's hash, is the same on every machine and in every
@@ -66,7 +66,7 @@ impl fmt::Display for Epoch {
         let mut digits = [0; UNIQUE_DIGITS];
         let (mut rest, mut count) = (self.0, 0);
         for place in digits.iter_mut().rev() {
-            // Numbers of two words are slow to divide.
+            // A `u128` is slow to divide.
             let (quotient, digit) = match u64::try_from(rest) {
                 Ok(low) => (u128::from(low / RADIX), low % RADIX),
                 Err(_) => (rest / u128::from(RADIX), (rest % u128::from(RADIX)) as u64),
@@ -138,7 +138,7 @@ impl UnknownId {
 }
 
 impl ResumeFrom {
-    /// The hub has assigned sequence numbers up to `newest`.
+    /// Parses a client's id. The hub has assigned sequence numbers up to `newest`.
     pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;

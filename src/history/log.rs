@@ -18,9 +18,9 @@ const NEWEST: usize = 4;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits {
-    /// The number of events, or zero if each event replaces the one before it.
+    /// The maximum number of events, or zero if each event replaces the one before it.
     pub(crate) events: usize,
-    /// The total size on the wire, in bytes. This limit never evicts the newest event.
+    /// The maximum total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
     pub(crate) memory: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Limits {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
+    /// The number of the newest evicted event, or an upper bound; 0 if no event was evicted.
     pub(crate) up_to: u64,
     /// Whether `up_to` is exact. It's an upper bound for a topic that was removed and forgotten.
     pub(crate) is_exact: bool,
@@ -113,7 +113,8 @@ impl Log {
         self.entries.len()
     }
 
-    /// A topic without events counts as 0, because only subscribers keep it alive.
+    /// Returns the memory that counts. Without events, it's 0, because only subscribers keep the
+    /// topic alive.
     fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
@@ -127,7 +128,7 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    // Forced: with two users of this module, the compiler would not inline it for each event.
+    // Inlined by force: with two users of this module, each event would take a call.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -229,7 +230,7 @@ impl Log {
 }
 
 /// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
-/// copied, because a client that holds a slice holds the whole block.
+/// copied, because a client that holds a slice keeps the whole block in memory.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
 /// The capacity below which the list of entries does not shrink.
@@ -245,7 +246,7 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` and below `bound`, in one block, before the next gap.
-    // Forced: with two users of this module, the compiler would not inline it for each event.
+    // Inlined by force: with two users of this module, each event would take a call.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,
@@ -280,7 +281,7 @@ impl Log {
         let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = FrameKey { block, part: (!is_whole).then_some((range.start, range.end)) };
-        // Readers must not fill memory that only publishers evict.
+        // Readers must not fill the memory, because only publishers evict.
         let room = self.memory.room(self.limits.memory);
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),
@@ -297,7 +298,7 @@ impl Log {
 
     fn copy(&self, entries: Range<usize>, start: u64) -> Option<Vec<u8>> {
         let end = self.entries.get(entries.end - 1)?.end();
-        // At most a block and a small event.
+        // The length is at most that of a block and a small event.
         let mut bytes = Vec::with_capacity((end - start) as usize);
         for entry in self.entries.range(entries) {
             bytes.extend_from_slice(&entry.bytes);
@@ -340,7 +341,7 @@ impl Log {
         (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
     }
 
-    /// Returns whether there is room for an event with `len` bytes on the wire.
+    /// Evicts old events. Returns whether there is room for an event with `len` bytes on the wire.
     pub(crate) fn make_room(
         &mut self,
         len: usize,

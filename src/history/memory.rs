@@ -1,4 +1,4 @@
-// The standard library's atomics even under loom: the models don't need their order.
+// The standard library's atomics even under loom, whose models don't check the total.
 use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;
@@ -86,7 +86,8 @@ mod tests {
 /// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// Separate from `rest`: a full topic, which evicts one event per publish, doesn't allocate.
+    /// Separate from `rest`, so that a full topic, which evicts one event per publish, doesn't
+    /// allocate.
     first: Bytes,
     rest: Vec<Bytes>,
 }

@@ -13,7 +13,7 @@ pub(crate) struct Waiters {
     runtimes: Runtimes,
 }
 
-/// An index in the list, valid for one generation of it.
+/// An index in the list of waiters, valid for one generation of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ticket {
     generation: u64,
@@ -35,7 +35,8 @@ impl Waiters {
 
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        // Most topics of one client have one waiter. A longer list starts again after each event.
+        // Most topics have one client and so one waiter. A longer list is built anew after each
+        // event.
         if self.generation == 0 && self.wakers.capacity() == 0 {
             self.wakers.reserve_exact(1);
         }
@@ -44,7 +45,7 @@ impl Waiters {
         Ticket { generation: self.generation, index }
     }
 
-    /// Removes the waker with this ticket. The caller drops it after releasing all locks.
+    /// Removes the waker with this ticket. The caller drops the waker after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         if ticket.is_valid_in(self.generation) {
             self.wakers.try_remove(ticket.index)
@@ -58,8 +59,8 @@ impl Waiters {
             && self.wakers.get(ticket.index).is_some_and(|listed| listed.will_wake(waker))
     }
 
-    /// Takes all wakers. The caller wakes them after releasing all locks.
-    // Forced: with two users of this module, the compiler would not inline it for each event.
+    /// Takes all wakers. The caller wakes the tasks after releasing all locks.
+    // Inlined by force: with two users of this module, each event would take a call.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.is_empty() {
@@ -99,7 +100,7 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // Forced: with two users of this module, the compiler would not inline it for each event.
+    // Inlined by force: with two users of this module, each event would take a call.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {

@@ -28,7 +28,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// # Panics
 ///
 /// A method that opens a stream panics if the service fails, or doesn't answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)). All but [`try_get`](Self::try_get) and
+/// ([`time_limit`](Self::time_limit)). All methods but [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
 #[must_use]
 pub struct TestClient<S, B = String> {
@@ -112,7 +112,7 @@ where
         self.open(parsed(uri), last_event_id.to_owned(), Location::caller())
     }
 
-    /// Cuts off a stream, and immediately opens a new one at the same URI, with the old stream's
+    /// Cuts off a stream and immediately opens a new one at the same URI, with the old stream's
     /// [last id](TestStream::last_event_id).
     ///
     /// To test a reconnection to [another process](super#several-processes), call this method on

@@ -76,7 +76,7 @@ impl MemoryBroker {
         lock(&self.state).connection_of(hub).set_paused(true);
     }
 
-    /// Delivers the delayed events to a [paused](Self::pause) hub, and ends the delay.
+    /// Delivers the delayed events to a [paused](Self::pause) hub and ends the delay.
     ///
     /// # Panics
     ///
@@ -233,7 +233,7 @@ impl BrokerState {
         let max_age = feed.max_age();
         let is_old = |published: &Arc<Published>| published.instant.elapsed() > max_age;
         let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
-        // A client that resumes before the history of the hub receives a gap.
+        // A client that resumes from before the hub's history receives a gap.
         let lost = old.last().map_or(self.lost, |published| published.sequence);
         let loss = (lost > 0).then_some(Item::Loss(lost));
         let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
@@ -303,7 +303,7 @@ impl Connection {
         self.deliver();
     }
 
-    /// Feeds the items, unless another caller does. The caller holds no lock.
+    /// Feeds the items, unless another caller does. The caller must hold no lock.
     fn deliver(&self) {
         // Check again: the other caller may have found the queue empty just before an item was
         // added.

@@ -100,8 +100,8 @@
 //!
 //! # Resumption
 //!
-//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens a new one with the last id
-//! that has been read so far. To cut off a stream without reconnecting, drop it.
+//! [`reconnect`](TestClient::reconnect) cuts a stream off and opens a new one with the last id that
+//! has been read so far. To cut off a stream without reconnecting, drop it.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -157,7 +157,7 @@
 //! # Other requests and answers
 //!
 //! [`try_get`](TestClient::try_get) also returns responses that are not event streams, such as a
-//! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`,
+//! `401` or a `204`. For any other request, such as a `POST`, call `app.oneshot(request).await?`
 //! and read the response's stream with [`TestStream::new`].
 //!
 //! By default, a [refused](crate::Refusal) `EventSource` gets a stream without events.

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
-/// Decodes no further than it has to: what a test sees doesn't depend on the body's frames.
+/// A reader that decodes no more than it must, so what a test sees doesn't depend on the body's
+/// frames.
 #[derive(Debug)]
 pub(super) struct StreamReader {
     body: BodyBytes,
@@ -34,7 +35,7 @@ pub(super) enum End {
 }
 
 /// The maximum number of messages and comments that may wait. A stream that is always ready would
-/// otherwise fill the memory, and never reach a time limit.
+/// otherwise fill the memory and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
 const MAX_COMMENT: usize = 1 << 20;
 /// The maximum number of consecutive empty frames, empty lines and events without data, for the
@@ -221,7 +222,7 @@ impl fmt::Display for Excerpt<'_> {
     }
 }
 
-/// The maximum number of bytes of a body that a panic shows, and of frames that are read for them.
+/// The maximum number of bytes of a body that a panic shows, and of frames read for this text.
 const MAX_BEGINNING: usize = 1024;
 
 /// The maximum number of frames of a body that is read to its end.
