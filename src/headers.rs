@@ -166,8 +166,7 @@ pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Adds `no-transform` to `Cache-Control`. Also adds `no-cache` if the service has not set the
-/// header.
+/// Adds `no-transform` to `Cache-Control`. Also adds `no-cache` if there is no such header.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 

@@ -137,7 +137,7 @@ impl Silence {
         self.timer.as_mut().reset();
     }
 
-    /// Waits until the limit is exceeded, and returns the error for it.
+    /// Waits until the limit is exceeded and returns the error for it.
     pub(crate) fn poll_exceeded(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
         let interval = IdleInterval { length: self.limit, grid: None };
         self.timer.as_mut().poll_interval(cx, interval).map(|()| {

@@ -210,8 +210,8 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process. The layer's shutdown then doesn't end
-    /// the stream.
+    /// Whether the service waits for a run of this process. If so, the shutdown doesn't end the
+    /// stream.
     awaits_run: AtomicBool,
     /// Set once a layer has adopted the head.
     around: OnceLock<Option<Around>>,
@@ -521,8 +521,7 @@ impl ShutdownWait {
         let shutdown = match shutdown {
             EndsWith::Inherited(inherited) => match inherited.get() {
                 Some(shutdown) => EndsWith::Own(Arc::clone(shutdown)),
-                // The outer layer fills the slot later: middleware inside it already reads the
-                // body.
+                // The outer layer fills the slot later: middleware already reads the body.
                 None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
                 None => return None,
             },
@@ -545,7 +544,7 @@ impl ShutdownWait {
         }
     }
 
-    /// Returns whether the shutdown will wake `waker`, and can't be replaced by another shutdown.
+    /// Returns whether the shutdown will wake `waker` and can't be replaced by another shutdown.
     pub(crate) fn will_wake(&self, waker: &Waker) -> bool {
         matches!(self.shutdown, EndsWith::Own(_))
             && self.place.as_ref().is_some_and(|(_, registered)| registered.will_wake(waker))

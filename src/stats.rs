@@ -55,8 +55,7 @@ struct Counters {
     frames: AtomicU64,
     bytes: AtomicU64,
     heartbeats: AtomicU64,
-    /// The labels, in the order in which they were first seen: at most [`MAX_LABELS`] plus
-    /// [`OTHER`].
+    /// The labels, in the order of their first use: at most [`MAX_LABELS`] plus [`OTHER`].
     labels: Mutex<Vec<Labelled>>,
 }
 
@@ -134,8 +133,7 @@ impl Stats {
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;
-        // Read before `opened`: a snapshot that counts a stream as closed then also counts it as
-        // opened.
+        // Read before `opened`, so that a snapshot counts every closed stream as opened too.
         let closed = counters.closed.iter().map(|closed| closed.load(Acquire));
         let closed_by_reason: Vec<_> = CloseReason::ALL.iter().copied().zip(closed).collect();
         let closed = closed_by_reason.iter().map(|(_, closed)| closed).sum();

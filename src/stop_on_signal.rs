@@ -4,7 +4,7 @@ use std::{io, pin::pin, task::Poll, time::Duration};
 use tokio::{signal, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `shutdown` at the first Ctrl-C or SIGTERM (on Windows, when the console is closed), and
+/// Cancels `shutdown` at the first Ctrl-C or SIGTERM (on Windows, when the console is closed) and
 /// returns `deadline` later. Needs the feature `signal`.
 ///
 /// Give the token to [`SseLayer::shutdown`](crate::SseLayer::shutdown) and to your server's

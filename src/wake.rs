@@ -43,8 +43,8 @@ impl Runtimes {
     }
 }
 
-/// Wakes the tasks of a list [in batches](in_batches). `runtimes` has [noted](Runtimes::note_at)
-/// each task.
+/// Wakes the tasks of a list [in batches](in_batches). `runtimes` has the
+/// [notes](Runtimes::note_at) on all of them.
 pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     let wakers = wakers.into_iter().map(|(_, waker)| waker);
     match runtimes.0 {

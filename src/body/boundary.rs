@@ -84,7 +84,7 @@ impl Boundary {
     }
 
     /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two
-    /// such lines.
+    /// of them.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }

@@ -301,7 +301,7 @@ impl FrameBatch {
         Ok(Pushed::Room)
     }
 
-    /// Makes the next frame a small one, because no event is ready, and frees a large empty buffer.
+    /// Makes the next frame small, because no event is ready. Also frees a large empty buffer.
     #[inline]
     fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
@@ -365,8 +365,7 @@ opaque_debug!(DeferredPanic);
 
 error_text!(DeferredPanic, |_| "the stream panicked");
 
-/// Warns once in each process if a task polls the body without a layer. Tests rarely poll in a
-/// task.
+/// Warns once in each process if a task polls the body without a layer. Tests rarely use a task.
 #[cold]
 #[inline(never)]
 pub(crate) fn warn_without_layer() {

@@ -230,8 +230,7 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now. If `is_ending`, this part ends between
-    /// events.
+    /// Returns the part of a source's frame to send now. If `is_ending`, it ends between events.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -302,8 +301,7 @@ where
         Some(preamble)
     }
 
-    /// Returns the first reconnection time. Polls the source first, because the source may set this
-    /// time.
+    /// Returns the first reconnection time. Polls the source first, because it may set this time.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();
@@ -363,7 +361,7 @@ where
         self.poll_heartbeat(cx).map(Some)
     }
 
-    /// Waits until a heartbeat is due and can be written, and writes it.
+    /// Waits until a heartbeat is due and can be written. Then writes it.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let lines = ready!(self.poll_heartbeat_lines(cx));
         self.state().record.count_heartbeat();
@@ -502,8 +500,7 @@ impl<B> EventStream<'_, B> {
         // after a clean end. In a content coding, the layer can't see where events end.
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
-            // A script can send a library's headers and would take a clean end for the whole
-            // answer.
+            // A script with a library's headers would take a clean end for the whole answer.
             if between_events && !is_recorded && *this.client == ClientKind::EventSource {
                 LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {

@@ -173,8 +173,7 @@ enum FlushWait {
 }
 
 /// How long the last bytes may be held before another line follows them. A compressor drops a frame
-/// only when it gets the next one. A server never keeps bytes for this long after it has written
-/// them.
+/// only when it gets the next one. A server never keeps bytes this long after it has written them.
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the server to drop the last bytes. Some servers never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,10 +1,9 @@
 //! The bodies of event streams.
 //!
-//! `event_stream.rs` decides when a stream sends a heartbeat, and when it ends. `boundary.rs` says
+//! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. `boundary.rs` says
 //! where lines fit between a source's bytes, `deadline.rs` when the stream must end,
 //! `src/idle_timer.rs` when it has been idle, and `last_frames.rs` what comes last.
-//! `stream_state.rs` has what a stream keeps, and `stream_record.rs` counts it and reports its
-//! close.
+//! `stream_state.rs` has what a stream keeps. `stream_record.rs` reports its close.
 
 mod boundary;
 mod deadline;

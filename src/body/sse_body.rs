@@ -91,8 +91,7 @@ opaque_debug!(SseBody<B>);
 
 pin_project! {
     struct ManagedBody<B> {
-        // Not in the box of the state: the processor can then load both at once, not one after the
-        // other.
+        // Outside of the box of the state, so that the processor can load both at once.
         #[pin]
         source: Option<B>,
         role: Role,

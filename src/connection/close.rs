@@ -19,8 +19,8 @@ named_enum! {
         Drained = "drained",
         /// The stream reached its [maximum age](crate::SseLayer::max_age).
         Expired = "expired",
-        /// The stream was a [long poll](crate::StreamOptions::long_poll), and it was answered, or its
-        /// time was up.
+        /// The stream was a [long poll](crate::StreamOptions::long_poll) that was answered or timed
+        /// out.
         Answered = "answered",
         /// The source panicked, or a panic in other code dropped the stream.
         Panicked = "panicked",
@@ -73,8 +73,7 @@ pub struct CloseReport {
     /// The label of the stream, if [`SseLayer::label`](crate::SseLayer::label) gave it one.
     pub label: Option<Arc<str>>,
     /// The time from the request to the response head. `None` without
-    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before there was a
-    /// head.
+    /// [`SseLayer::timings`](crate::SseLayer::timings), or if the stream closed before the head.
     pub time_to_head: Option<Duration>,
     /// The time from the request until the server got the first byte of the source's first event.
     /// The layer's own events don't count. If the body has a content coding, the first byte of the

@@ -75,7 +75,7 @@ impl<'a> EventRef<'a> {
     }
 
     /// Returns the value of the `id` field, which can be empty. Browsers ignore a value that
-    /// contains U+0000, and so does this method.
+    /// contains U+0000, as does this method.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'a, str>> {
         self.spans.id.of(self.raw).map(text)
@@ -233,8 +233,7 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes, so that a field is read without parsing or
-/// copying.
+/// The places of the fields in an event's bytes: reading a field needs no parsing or copying.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.
@@ -260,8 +259,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Returns the span from a line's colon to `end`, without the colon and the space that may
-    /// follow it.
+    /// Returns the span from a line's colon to `end`, without the colon and an optional space.
     #[inline]
     fn before(end: usize, value: &[u8]) -> Self {
         let value = value.strip_prefix(b" ").unwrap_or(value);

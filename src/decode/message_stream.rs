@@ -38,10 +38,10 @@ pin_project! {
     /// # The end of the stream
     ///
     /// When the body ends, the stream discards an incomplete event and ends. If the body fails, the
-    /// stream returns the messages before the failure, then the error, and ends. If an event
+    /// stream returns the messages before the failure, then the error, then ends. If an event
     /// exceeds the [decoder's limit](Decoder::max_event_size), the stream returns
-    /// [`EventTooLarge`](super::EventTooLarge) as the error, and ends. Once the stream has ended,
-    /// it returns `None`, and the body is dropped.
+    /// [`EventTooLarge`](super::EventTooLarge) as the error and ends. Once the stream has ended, it
+    /// returns `None`, and the body is dropped.
     ///
     /// The stream doesn't reconnect. To reconnect, use [`last_event_id`](Self::last_event_id) and
     /// [`retry`](Self::retry), as the example
@@ -69,8 +69,7 @@ pin_project! {
 }
 
 impl<B: Body> MessageStream<B> {
-    /// Creates a stream of the messages in `body`. The stream fails if an event is larger than 1
-    /// MiB.
+    /// Creates a stream of the messages in `body`. The stream fails if an event exceeds 1 MiB.
     pub fn new(body: B) -> Self {
         Self::with_decoder(body, Decoder::new())
     }
@@ -127,8 +126,8 @@ impl<B: Body> MessageStream<B> {
     ///
     /// # Panics
     ///
-    /// Poll the stream in a tokio runtime with timers enabled. Otherwise, it panics once it has to
-    /// wait.
+    /// Poll the stream in a tokio runtime with timers enabled. Otherwise, polling panics once the
+    /// stream has to wait.
     pub fn max_silence(mut self, limit: Duration) -> Self {
         self.silence = Some(Silence::new(limit));
         self
@@ -164,7 +163,7 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
         silence.poll_exceeded(cx).map(|error| Some(Err(error)))
     }
 
-    /// Reads frames until one has data, and keeps that data.
+    /// Reads frames until one has data and keeps that data.
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {

@@ -1,7 +1,7 @@
 //! Turns received bytes into [messages](Message), or into [events](EventRef) that borrow the bytes.
 //!
 //! - [`MessageStream`] decodes the body of another server's response.
-//! - [`Decoder`] decodes bytes as a client does, and returns messages.
+//! - [`Decoder`] decodes bytes as a client does and returns messages.
 //!
 //! [Upstreams](crate::guide::upstreams) shows when to use a message stream, and when to use a
 //! [filter](crate::filter).

@@ -269,8 +269,7 @@ impl EventSplitter {
     fn next_r_line<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         let (len, is_complete) = first_line(input);
         let part = input.get(..len).unwrap_or_default();
-        // The size leaves out the LF of a CRLF, which can come in the next chunk, after the line is
-        // over.
+        // The size leaves out the LF of a CRLF, which can come in the next chunk, after the line.
         let lf = usize::from(part.ends_with(b"\r\n"));
         let size = self.carried.len() + len - lf;
         if self.carried.is_empty() && is_complete {
@@ -357,8 +356,7 @@ impl EventSplitter {
     }
 }
 
-/// Returns the length of the first line of a chunk, with its line end, and whether the line is
-/// complete.
+/// Returns the length of a chunk's first line, with its line end, and whether the line is complete.
 pub(crate) fn first_line(bytes: &[u8]) -> (usize, bool) {
     let Some(at) = memchr2(b'\n', b'\r', bytes) else { return (bytes.len(), false) };
     (at + line_end_len(bytes.get(at..).unwrap_or_default()), true)

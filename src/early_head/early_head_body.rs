@@ -98,8 +98,8 @@ where
                         Ok(response) => {
                             let (late, first) = Self::of(response, waiting);
                             self.set(late);
-                            // Often empty. The call may have added a subject that ends the stream:
-                            // the layer now checks that before it polls for the first bytes.
+                            // Often empty: before it polls for the first bytes, the layer can then
+                            // check whether the call has added a subject that ends the stream.
                             return Poll::Ready(Some(Ok(Frame::data(first))));
                         }
                         Err(error) => Self::Ending { error: Some(error.into()) },
@@ -132,8 +132,7 @@ where
                         }
                     }
                 },
-                // Checked only now, because middleware can read the event before the layer has the
-                // head.
+                // Checked now, because middleware can read the event before the layer has the head.
                 KindProj::Stopping { head } => {
                     Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }
@@ -168,8 +167,7 @@ impl<F, B> Kind<F, B> {
         let (mut parts, body) = response.into_parts();
         if let Some(stopped) = parts.extensions.remove::<Stopped>() {
             let resumes = head.around().is_some_and(|it| it.client.resumes());
-            // The client reconnects after the clean end. This id then stops it, as a `204` would
-            // now.
+            // The client reconnects after the clean end. This id then stops it, like a `204`.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
             let ending = Self::Ending { error: Some(stopped.into()) };
             return (ending, resumes.then(id).unwrap_or_default());

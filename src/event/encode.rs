@@ -147,7 +147,7 @@ impl OpenBlock {
     }
 }
 
-/// If a buffer has this many spare bytes besides the data, the exact length of the fields is not
+/// If a buffer has this many spare bytes besides the data, the fields' exact length is not
 /// computed.
 const ROOM_FOR_FIELDS: usize = 256;
 
@@ -192,8 +192,7 @@ impl<'frame> Lines<'frame> {
         if let Some(data) = data {
             self.open(DATA).put_lines(DATA, data);
         }
-        // The id is the last line, because some clients store the id of an event that was cut
-        // short.
+        // The id comes last, because some clients store the id of an event that was cut short.
         if let Some(id) = &event.id {
             let frame = self.open(ID);
             match id {
@@ -252,8 +251,8 @@ impl<'frame> Lines<'frame> {
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes one item of an event stream. For an [`Event`], use `Encoded::from(event)`, which
-    /// cannot fail.
+    /// Encodes one item of an event stream. For an [`Event`], use `Encoded::from(event)`: it can't
+    /// fail.
     ///
     /// # Errors
     ///

@@ -40,8 +40,7 @@ pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
     pub(super) name: Option<EventName>,
     pub(super) id: Option<Id>,
-    /// Boxed, because these fields are rare and an event is moved several times before it is
-    /// encoded.
+    /// Boxed, because they are rare and an event is moved several times before it is encoded.
     pub(super) rare: Option<Box<RareFields>>,
 }
 

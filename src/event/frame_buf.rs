@@ -98,7 +98,7 @@ impl FrameBuf {
         self.put(field.next.as_bytes());
     }
 
-    /// Writes `text` into the open line of `field`, and opens a new line at each line break (CR, LF
+    /// Writes `text` into the open line of `field` and opens a new line at each line break (CR, LF
     /// or CRLF). A trailing line break therefore adds an empty line.
     #[inline]
     pub(crate) fn put_lines(&mut self, field: Field, text: &[u8]) {

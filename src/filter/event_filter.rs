@@ -28,8 +28,7 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// ```
 ///
 /// The methods run in asynchronous tasks, so they must not block. A panic in [`event`](Self::event)
-/// or [`source_end`](Self::source_end) propagates. If the body is polled after such a panic, it
-/// fails.
+/// or [`source_end`](Self::source_end) propagates. If the body is polled again, it fails.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
     /// byte has been received. Not called for events that are [too

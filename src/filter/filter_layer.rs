@@ -153,7 +153,7 @@ opaque_debug!(FilterLayer<M>);
 
 /// The middleware that a [`FilterLayer`] wraps around a service.
 ///
-/// It is ready when the inner service is, and returns the inner service's errors.
+/// It is ready when the inner service is ready and returns the inner service's errors.
 pub struct FilterService<S, M> {
     inner: S,
     make: Arc<M>,

@@ -4,7 +4,7 @@
 //! Say you run a gateway to a language model. You want to count tokens, redact a secret, or stop an
 //! answer, and pass everything else through as it is. An [`EventFilter`] gets each event of one
 //! stream (the *source*) and returns a [`Verdict`]. An event that passes stays identical byte for
-//! byte, and is sent as soon as its last byte has arrived. The guide helps you
+//! byte and is sent as soon as its last byte has arrived. The guide helps you
 //! [choose](crate::guide::upstreams#bytes-filter-messages-or-run) between a filter, a
 //! [`MessageStream`](crate::decode::MessageStream) and a [run](crate::runs).
 //!

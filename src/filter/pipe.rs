@@ -497,7 +497,7 @@ struct FilterGuard<F: EventFilter> {
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,
-    /// Set while the filter, the source or the service is being called, and after one of them has
+    /// Set during a call of the filter, the source or the service, and after one of them has
     /// panicked.
     is_calling: bool,
 }

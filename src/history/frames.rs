@@ -78,7 +78,7 @@ impl Frames {
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame that begins at offset `start`, and keeps it if it has at most `room` bytes.
+    /// Adds a frame that begins at offset `start`. Keeps it if it has at most `room` bytes.
     pub(super) fn add(
         &mut self,
         key: FrameKey,

@@ -27,7 +27,7 @@ impl Epoch {
     /// Derives an epoch from a name. It's the same in every process and shorter than
     /// [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
-        // FNV-1a, unlike the standard library's hash, is the same on every machine and in every
+        // Unlike the standard library's hash, FNV-1a is the same on every machine and in every
         // version.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -113,8 +113,7 @@ impl Log {
         self.entries.len()
     }
 
-    /// Returns the memory that counts. Without events, it's 0, because only subscribers keep the
-    /// topic alive.
+    /// Returns the memory that counts: 0 without events, as only subscribers keep the topic alive.
     fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }

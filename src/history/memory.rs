@@ -86,7 +86,7 @@ mod tests {
 /// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// Separate from `rest`, so that a full topic, which evicts one event per publish, doesn't
+    /// Separate from `rest`, because a full topic evicts one event per publish and should not
     /// allocate.
     first: Bytes,
     rest: Vec<Bytes>,

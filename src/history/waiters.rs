@@ -35,8 +35,7 @@ impl Waiters {
 
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        // Most topics have one client and so one waiter. A longer list is built anew after each
-        // event.
+        // Most topics have one client and one waiter. A longer list is refilled after each event.
         if self.generation == 0 && self.wakers.capacity() == 0 {
             self.wakers.reserve_exact(1);
         }

@@ -26,7 +26,7 @@ pub(crate) struct HubState {
     /// The newest committed sequence number: readers can read all events up to it. `append`
     /// advances it while the topic is locked, so an event in its topic's log is always committed.
     pub(super) committed: AtomicU64,
-    /// The losses that a broker reported. Added while `newest` is locked, before later events
+    /// The losses that a broker reported. Added under the lock of `newest`, before later events
     /// commit.
     pub(crate) losses: Losses,
     pub(crate) changes: Changes,
@@ -224,7 +224,7 @@ impl HubState {
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)
     }
 
-    /// Commits a sequence number. The caller holds the lock of `topic` until it has appended the
+    /// Commits a sequence number. The caller holds the topic's lock until it has appended the
     /// event.
     fn commit(
         &self,

@@ -190,14 +190,13 @@ impl Feed {
         result
     }
 
-    /// Drops a hub on a separate thread, because its last other owner was dropped while the hub was
-    /// fed. The publisher's `drop` may take locks that the broker holds here, or wait for this
-    /// thread.
+    /// Drops a hub on a separate thread, because its last other owner was dropped while it was fed.
+    /// The publisher's `drop` may take locks that the broker holds here, or wait for this thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {
         let (sender, receiver) = mpsc::channel();
         let runtime = self.runtime.clone();
-        // Not a task: there may be no runtime, and a runtime that has shut down drops tasks at
+        // Not a task: there may be no runtime, and after its shutdown, a runtime drops tasks at
         // once.
         let thread = thread::Builder::new().name("tower-sse-drop".to_owned()).spawn(move || {
             let _context = runtime.as_ref().map(Handle::enter);

@@ -61,7 +61,7 @@ impl HubBuilder {
     /// its limits. If the closure returns `None`, the limits of [`retention`](Self::retention)
     /// apply.
     ///
-    /// The hub calls the closure whenever it creates a topic, and holds no lock during the call. If
+    /// The hub calls the closure whenever it creates a topic and holds no lock during the call. If
     /// the closure subscribes or publishes to that topic, it recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where

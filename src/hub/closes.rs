@@ -70,8 +70,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
         match message.as_ref().ok().and_then(decode) {
             // A gap, or a close in a format that only newer versions know.
             None => followed.close(None),
-            // This process published the close and has acted on it. A client may have returned
-            // since.
+            // This process published the close and acted on it. Clients may have returned since.
             Some((closed_by, _)) if closed_by == origin => {}
             Some((_, closing)) => followed.close(Some(closing.map(|subject| &**subject))),
         }

@@ -84,13 +84,13 @@
 //! example from an upstream, report a gap with [`Hub::gap`].
 //!
 //! A client that disconnects before it has received an id can miss what you publish until it
-//! reconnects, and gets no gap. That's why an `EventSource` or a
+//! reconnects, without getting a gap. That's why an `EventSource` or a
 //! [library](crate::ClientKind::Library) gets an id at once by default, if necessary in an event
 //! named [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
 //! [greeting](Subscribe::greeting).
 //!
 //! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
-//! receives an event twice, and gets a gap for what it misses. With a broker, there are exceptions:
+//! receives an event twice and gets a gap for what it misses. With a broker, there are exceptions:
 //! see the broker's crate.
 //!
 //! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]: the
@@ -245,7 +245,7 @@
 //!
 //! # State in a database
 //!
-//! Say your page shows notes from a database, and then each new note. If you query and then
+//! Say your page shows notes from a database and then each new note. If you query and then
 //! subscribe, you can lose what is published in between. Take the hub's [position](Hub::position)
 //! first, then query, and start the stream [`since`](Subscribe::since) that position:
 //!
@@ -272,7 +272,7 @@
 //! ```
 //!
 //! A first visit begins with all notes. A client that reconnects gets the notes it missed. If some
-//! may have been lost, it gets a gap, and then the backlog again.
+//! may have been lost, it gets a gap and then all notes again.
 //! [`ReportAndEnd`](GapPolicy::ReportAndEnd) makes a connected client reconnect if it has missed
 //! events.
 //!
@@ -298,9 +298,9 @@
 //!
 //! # One client's view
 //!
-//! Say each client is allowed to see only some of a topic's events, or needs an encoding of its own.
-//! A [view](Subscription::view) passes each event to a closure, and sends what the closure returns.
-//! Here, an order's data begins with the name of its user:
+//! Say each client is allowed to see only some of a topic's events, or needs an encoding of its
+//! own. A [view](Subscription::view) passes each event to a closure and sends what the closure
+//! returns. Here, an order's data begins with the name of its user:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -344,14 +344,14 @@
 //! }
 //! ```
 //!
-//! A client that reconnects sends the number that it received last, and gets what it missed. A
+//! A client that reconnects sends the number that it received last and gets what it missed. A
 //! client that sees few trades isn't left behind, because it also receives the numbers of hidden
 //! trades. With `start_event(false)`, such a number comes as an id alone. Otherwise, some clients
 //! get it in an event named `start`. No two messages of a subscription may have the same number.
 //!
-//! The hub finds a number as long as it keeps the message. After that, the client gets a gap, and
-//! then all messages that the hub still has. By default, that's after five minutes. If your topics can
-//! be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
+//! The hub finds a number as long as it keeps the message. After that, the client gets a gap and
+//! then all messages that the hub still has. By default, that's after five minutes. If your topics
+//! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
 //!
 //! At a gap, and before a topic's first message, a client can receive an id of the hub, which `resume`
 //! accepts too. If your clients can't read such an id, return an event with an id of yours for each
@@ -362,7 +362,7 @@
 //!
 //! If your database has all messages, a client never needs a gap. Say the messages are blocks, and
 //! clients ask for all blocks after a height. A client that returns first receives the blocks that
-//! it missed from the database, and then new ones from the hub:
+//! it missed from the database, then new blocks from the hub:
 //!
 //! ```
 //! use futures_util::{StreamExt, stream};

@@ -96,7 +96,7 @@ impl Config {
         self.shutdown.as_ref().is_some_and(|shutdown| shutdown.has_begun())
     }
 
-    /// Decides whether a stream may open for this request, and takes its permit.
+    /// Decides whether a stream may open for this request and takes its permit.
     pub(super) fn admit(
         &self,
         request: RequestInfo,

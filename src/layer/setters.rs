@@ -28,7 +28,7 @@ impl<M> SseLayer<M> {
     }
 }
 
-/// Options that keep idle streams open, and stop proxies from holding events back.
+/// Options that keep idle streams open and stop proxies from holding events back.
 impl<M> SseLayer<M> {
     /// Sets the heartbeat of idle streams. The default is a comment line after 15 seconds. A
     /// [`Duration`](std::time::Duration) sets the interval of such comments.

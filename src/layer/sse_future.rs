@@ -22,8 +22,7 @@ pin_project! {
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,
-        // The compiler infers `M` at the layer, so every type between the layer and this future has
-        // `M`.
+        // The compiler infers `M` at the layer, so every type from there to this future has `M`.
         kind: PhantomData<fn() -> M>,
     }
 }

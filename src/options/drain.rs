@@ -15,8 +15,7 @@ use crate::connection::ClientKind;
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
 /// `at_once`, it fails after half a second. In both cases, the farewell isn't sent. A body with a
-/// content coding fails as soon as its time is up, and gets neither the farewell nor the `retry`
-/// line.
+/// content coding fails as soon as its time is up and gets neither farewell nor `retry` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
@@ -97,7 +96,7 @@ impl Drain {
     }
 
     /// Sends no reconnection time of its own when the shutdown ends a stream. If a comment line was
-    /// sent last, some clients would stop for good, so they get the stream's own reconnection time
+    /// sent last, some clients would stop for good, so they get the stream's reconnection time
     /// again.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;

@@ -7,8 +7,8 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection and lets the server notice a peer that has vanished.
 ///
-/// By default, the layer sends the comment line `: ` after 15 seconds in which the stream has sent
-/// nothing.
+/// By default, the layer sends the comment line `: ` after the stream has sent nothing for 15
+/// seconds.
 ///
 /// A stream with a content coding has no heartbeats. While a line is incomplete, heartbeats are
 /// skipped.
@@ -31,8 +31,7 @@ pub struct Heartbeat {
     pub(crate) event: Option<Bytes>,
 }
 
-/// The shortest comment that every client ignores: RESTEasy's client drops the line after a bare
-/// `:`.
+/// The shortest comment that all clients ignore: RESTEasy's client drops the line after a bare `:`.
 pub(crate) const COMMENT_LINE: Bytes = Bytes::from_static(b": \n");
 
 impl Heartbeat {

@@ -119,8 +119,7 @@ impl ResolvedOptions {
     }
 
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
-    /// If the farewell has a `retry` line, no other one is added: some clients reject a block with
-    /// two.
+    /// If the farewell has a `retry` line, no other is added: some clients reject a block with two.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
         let retry =

@@ -260,7 +260,7 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options. An option that is not set here is taken from `below`. Both maximum
+    /// Returns these options. An option that isn't set here is taken from `below`. Both maximum
     /// ages count.
     pub(super) fn over(self, below: &Self) -> Self {
         let both = match (&self.max_age, &below.max_age) {

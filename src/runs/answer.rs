@@ -196,9 +196,9 @@ impl StartError {
 /// [`SseLayer`](crate::SseLayer) end the body cleanly, without the
 /// [terminator](crate::SseLayer::terminator).
 ///
-/// Until the stream ends, the client counts as attached: the run isn't abandoned, and its source may
-/// have to wait for the client. Dropping the attachment detaches the client, but doesn't stop the
-/// run.
+/// Until the stream ends, the client counts as attached: the run isn't abandoned, and its source
+/// may have to wait for the client. Dropping the attachment detaches the client, but the run
+/// continues.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

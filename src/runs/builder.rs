@@ -95,7 +95,7 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
     ///
-    /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes, and is
+    /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes and is
     /// never evicted. With the defaults, 1,022 runs can run at a time. Further runs are refused
     /// with [`StartError::Full`](super::StartError::Full).
     ///
@@ -170,8 +170,7 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called when a run ends, whatever its outcome, for example for
-    /// billing.
+    /// Adds a closure that is called whenever a run ends, for example for billing.
     ///
     /// Without a store, it's called at most once for each run. With a store, it can be called more
     /// than once for a run, with the same key and [`RunEnd::id`]. Bill for each combination of key

@@ -31,7 +31,7 @@
 //!
 //! A client that repeats its `POST` gets the same answer. If the run failed, was stopped or is no
 //! longer kept, a repeated `POST` without a last event id starts a new run. If your process dies,
-//! its unfinished answers break off. Without a [store](#several-processes), the finished ones are
+//! its unfinished answers break off. Without a [store](#several-processes), finished answers are
 //! lost too.
 //!
 //! A page's `EventSource` reads these raw tokens as they are. Some libraries [lose
@@ -173,7 +173,7 @@
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
-//! long enough for an answer, and keep the clients' streams open meanwhile, as [this
+//! long enough for an answer and keep the clients' streams open meanwhile, as [this
 //! program](crate::guide::assistant#the-program) does.
 //!
 //! # Several processes
@@ -284,8 +284,7 @@
 //!
 //! A repeated request can get the same run, so `save` must accept an answer that's already stored.
 
-// A request passes these files from top to bottom. Its answer comes back through `record/` and
-// `answer.rs`:
+// A request passes these files downwards. Its answer comes back through `record/` and `answer.rs`:
 //
 // | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their statistics |
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |

@@ -15,7 +15,7 @@ use crate::{body::SseBody, event::Event};
 /// How long a drain waits for `on_end` closures and claims after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 
-/// The runs of one process, by key. With [`connect`](Self::connect), several processes share their
+/// The runs of a process, by key. With [`connect`](Self::connect), several processes share their
 /// runs.
 ///
 /// Clones share the same runs, which continue after the last clone is dropped. Each run is a task,
@@ -143,7 +143,7 @@ impl Runs {
     }
 
     /// Sends a final event, for example with the model's token usage, to the clients of the run
-    /// with this key. Then [cancels](Self::cancel) the run, and returns whether it was cancelled.
+    /// with this key. Then [cancels](Self::cancel) the run and returns whether it was cancelled.
     ///
     /// The run records `event` like an event from its source, so clients that resume later receive
     /// it too. If the run is still starting, it's cancelled without the event. The same happens if
@@ -153,7 +153,7 @@ impl Runs {
     /// # Several processes
     ///
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
-    /// and all earlier events. In any other process, it asks the run's process to cancel the run,
+    /// and all earlier events. In any other process, it asks the run's process to cancel the run
     /// and waits for the store to record the end. That usually takes a few milliseconds, and at
     /// most two lease periods.
     ///
@@ -183,7 +183,7 @@ impl Runs {
     /// response bodies. [This program](crate::guide::assistant#the-program) does both, with a deadline.
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
-    /// interrupted runs, and waits up to two seconds for closures that are still running on other
+    /// interrupted runs and waits up to two seconds for closures that are still running on other
     /// threads. With a store, it then waits up to two seconds for the store to record the end of
     /// every run.
     ///

@@ -29,8 +29,8 @@ pub trait RunStore: Send + Sized + 'static {
 /// A connected process's own runs, and its access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
-/// The future of a request to the store, boxed to keep the futures of `Runs` small when there is no
-/// store.
+/// The future of a request to the store, boxed to keep the futures of `Runs` small if there is
+/// none.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.

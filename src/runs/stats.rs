@@ -4,8 +4,7 @@ use std::{fmt::Display, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relax
 use super::{Outcome, RunEnd};
 use crate::{history::MemoryCounter, lock::lock, stats::Metrics};
 
-/// The counters of a process's runs. Std's lock and atomics even under loom, whose models don't
-/// check them.
+/// The counters of a process's runs. Std's atomics even under loom, whose models don't check them.
 #[derive(Debug, Default)]
 pub(crate) struct RunCounters {
     pub(crate) memory: Arc<MemoryCounter>,
@@ -16,8 +15,8 @@ pub(crate) struct RunCounters {
 
 /// Statistics of this process's runs, from [`Runs::stats`](crate::runs::Runs::stats).
 ///
-/// Beside each field is its name in [`prometheus`](Self::prometheus). Add up the values of your
-/// processes.
+/// Beside each field is its name in [`prometheus`](Self::prometheus). Add up your processes'
+/// values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {

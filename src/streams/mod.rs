@@ -183,8 +183,7 @@
 //! In this recipe, each process publishes its counts to a topic once per interval.
 //! `Presence::count` adds up the newest counts of all processes that have reported within the last
 //! three intervals. Give the reports a hub of their own, such as a second broker with another name:
-//! ten processes publish 7,200 an hour, which would evict the events of quiet topics from a shared
-//! log.
+//! ten processes publish 7,200 an hour, which would evict quiet topics' events from a shared log.
 //!
 //! ```
 //! # #[cfg(feature = "hub")]

@@ -47,7 +47,7 @@ impl OpenStreams {
         Arc::new(Member::new(subjects, self.generation(), has_places))
     }
 
-    /// Opens a stream and closes it at once if one of its subjects was closed after the ticket was
+    /// Opens a stream. Closes it at once if one of its subjects was closed after the ticket was
     /// taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
         if member.is_listed() {
@@ -59,8 +59,8 @@ impl OpenStreams {
         self.close_since(ticket, member);
     }
 
-    /// Adds a subject to an open stream and closes the stream at once if the subject was closed
-    /// after the ticket was taken. Returns `false` if the subject has no place left, which ends the
+    /// Adds a subject to an open stream. Closes the stream at once if the subject was closed after
+    /// the ticket was taken. Returns `false` if the subject has no place left, which ends the
     /// stream.
     pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) -> bool {
         if member.list(self.generation()) {
@@ -100,8 +100,8 @@ impl OpenStreams {
         }
     }
 
-    /// Closes a stream that a close after its ticket should have closed. [`CloseLog`] says why this
-    /// comes last.
+    /// Closes a stream if a close after its ticket concerns it. [`CloseLog`] says why this comes
+    /// last.
     fn close_since(&self, ticket: Ticket, member: &Arc<Member>) {
         if self.ticket() != ticket {
             let hashes: Vec<_> = member.subjects().iter().map(|name| self.hash(name)).collect();
@@ -164,7 +164,7 @@ impl OpenStreams {
         self.generation.store(next, Release);
         let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
         drop(shards);
-        // Taken after the generation has changed: a stream notes its runtime before it compares
+        // Taken after the generation has changed: a stream notes its runtime before comparing
         // generations.
         let runtimes = mem::take(&mut *lock(&self.runtimes));
         let revoke = |closed: Option<Arc<Member>>| {
@@ -269,8 +269,7 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 }
 
 /// An iterator over all streams in the order of their addresses, which is about the order in which
-/// they opened. In the order of a hash, each stream would free memory far from the previous
-/// stream's.
+/// they opened. In the order of a hash, each stream would free memory far from the last one's.
 ///
 /// For each stream that the iterator sorts, it first yields a `None`, so a turn sorts no more
 /// streams than it wakes.

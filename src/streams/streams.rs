@@ -74,7 +74,7 @@ impl Streams {
         self.close_by(Closing { subject: subject.as_ref(), kept: Some(kept.as_ref()) }).await
     }
 
-    /// Closes all streams of this process that have a subject, and returns how many it has closed.
+    /// Closes all streams of this process that have a subject and returns how many it has closed.
     ///
     /// Their clients receive the reconnection time from [`Drain::retry`](crate::Drain::retry),
     /// which is random by default. A request that came before this call may not have opened its

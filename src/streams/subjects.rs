@@ -26,8 +26,7 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The open streams, including an inner layer's, which middleware may hide from the outer
-    /// layer.
+    /// The open streams, even an inner layer's, which middleware may hide from the outer layer.
     members: Vec<Weak<Member>>,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
@@ -141,8 +140,7 @@ impl Membership {
         has_places: bool,
     ) -> Self {
         let member = open_streams.member(subjects, has_places);
-        // Created before the stream is in a list, so that dropping it removes the stream from its
-        // lists.
+        // Created before the stream is in a list, so that dropping it clears the lists.
         let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership

@@ -223,8 +223,7 @@ where
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    /// Opens a stream as [`get`](Self::get) does, or returns any other response, such as a `401` or
-    /// `204`.
+    /// Opens a stream as [`get`](Self::get) does, or returns any other response, such as a `401`.
     ///
     /// # Errors
     ///

@@ -319,8 +319,7 @@ impl Connection {
 
     fn feed_items(&self, feed: &mut Feed) {
         while let Some(item) = self.next() {
-            // A closed hub accepts no events; its connection is removed when the next event is
-            // published.
+            // A closed hub accepts no events. Its connection is removed at the next publish.
             _ = match item {
                 Item::Event(published) => {
                     let Published { publication, sequence, at, instant } = &*published;

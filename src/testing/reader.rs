@@ -8,8 +8,7 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
-/// A reader that decodes no more than it must, so what a test sees doesn't depend on the body's
-/// frames.
+/// A reader that decodes no more than it must: what tests see doesn't depend on the body's frames.
 #[derive(Debug)]
 pub(super) struct StreamReader {
     body: BodyBytes,
@@ -38,8 +37,8 @@ pub(super) enum End {
 /// otherwise fill the memory and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
 const MAX_COMMENT: usize = 1 << 20;
-/// The maximum number of consecutive empty frames, empty lines and events without data, for the
-/// same reason.
+/// The maximum number of empty frames, empty lines and events without data in a row, for the same
+/// reason.
 const MAX_EMPTIES: usize = 100_000;
 
 impl StreamReader {

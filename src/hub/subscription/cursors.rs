@@ -187,8 +187,7 @@ impl TopicCursor {
         !self.is_caught_up() && has_gap(&self.topic.lock().log)
     }
 
-    /// Reads the next gap, or the next events below `bound`. Also returns the following item's
-    /// number.
+    /// Reads the next gap, or the next events below `bound`. Also returns the next item's number.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -217,8 +216,8 @@ impl TopicCursor {
         (read, next)
     }
 
-    /// Consumes the gap for evicted events. Returns whether a gap was due, and the number of the
-    /// next item.
+    /// Consumes the gap for evicted events. Returns whether a gap was due, and the next item's
+    /// number.
     pub(crate) fn take_gap(&mut self) -> (bool, Option<u64>) {
         let state = self.topic.lock();
         let gap = self.gap(&state.log);
@@ -258,7 +257,7 @@ impl TopicCursor {
     }
 }
 
-/// The number of topics that one poll scans before it yields. This takes at most half a
+/// The number of topics that one poll scans before it yields, which takes at most half a
 /// millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 

@@ -30,8 +30,7 @@ impl OwnIds {
         self
     }
 
-    /// Sets a message's id. A gap, and what comes before the first message, have no id of the
-    /// program.
+    /// Sets a message's id. Gaps and what comes before the first message have no id of the program.
     pub(super) fn set_id(&mut self, message: &mut Message, is_of_hub: bool) {
         let position = message.last_event_id.clone();
         if !is_of_hub && let Some(own) = (self.id_of)(message) {
@@ -51,8 +50,7 @@ impl OwnIds {
         newest.map_or(position, |(_, own)| own.clone())
     }
 
-    /// Returns the numbers and ids of the newest `count` messages of each topic up to a sequence
-    /// number.
+    /// Returns the numbers and ids of the newest `count` messages of each topic up to a number.
     fn kept(
         &self,
         cursors: &[TopicCursor],

@@ -16,8 +16,7 @@ pub(super) const GAPS_PER_ITEM: usize = 256;
 /// What a subscription sends before the next events: the gaps of its topics, and then the greeting.
 #[derive(Debug)]
 pub(crate) struct Preamble {
-    /// The id of all gaps except the last. A client that resumes with this id receives all gaps
-    /// again.
+    /// The id of all gaps except the last. A client with this id receives all gaps again.
     pub(crate) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
     pub(crate) last: Position,
@@ -48,8 +47,7 @@ impl Preamble {
     }
 }
 
-/// Encodes a gap event for each topic. The final event has the id `last`, all earlier ones have
-/// `before`.
+/// Encodes a gap event for each topic. The last event has the id `last`, the others have `before`.
 pub(super) fn encode_gaps(
     topics: &[Arc<str>],
     reason: GapReason,

@@ -68,7 +68,7 @@ impl Subscribe {
     /// the client receives a gap for each topic, the greeting, and then the events after
     /// `position`. A connected client that misses events receives a gap. With
     /// [`GapPolicy::ReportAndEnd`], that gap ends its stream. When the client reconnects, it gets a
-    /// gap for each topic, and then the greeting.
+    /// gap for each topic and then the greeting.
     pub fn since(mut self, position: EventId) -> Self {
         self.since = Some(position);
         self
@@ -106,7 +106,7 @@ impl Subscribe {
     /// This saves writes if a topic has many small events: start with 20 ms. The default is zero,
     /// which holds nothing back.
     ///
-    /// The first event after a pause is sent at once, and opens a window. If a limit evicts held
+    /// The first event after a pause is sent at once and opens a window. If a limit evicts held
     /// events from their topic, the client receives a [gap](GapPolicy).
     ///
     /// # Panics

@@ -60,8 +60,7 @@ pub struct Subscription {
     pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(crate) preamble: Option<Box<Preamble>>,
-    /// The sequence number up to which losses have been reported to the client or do not affect the
-    /// client.
+    /// The sequence number up to which losses have been reported to the client or don't affect it.
     pub(crate) loss_seen: u64,
     pub(super) own_ids: Option<Box<OwnIds>>,
     pub(crate) cursors: Cursors,
@@ -128,8 +127,7 @@ impl Subscription {
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
         for name in topics {
-            // Pushed one by one: if `retention_of` panics, dropping `self` leaves the joined
-            // topics.
+            // Pushed one by one: if `retention_of` panics, dropping `self` leaves these topics.
             let cursors = &self.cursors;
             let cursor = self.hub.change_topic(name, |topic, state| {
                 let has_joined = match topics.len() {
@@ -167,8 +165,7 @@ impl Subscription {
     }
 
     /// Returns whether all topics have [ended](crate::hub::Hub::end) and the client has nothing
-    /// left to receive. It's `false` for a subscription without topics, and after the stream has
-    /// ended.
+    /// left to receive. It's `false` without topics, and after the stream has ended.
     ///
     /// If you wrap a subscription in another stream, check this first. If it's `true`, return the
     /// subscription's own [`response`](Self::response) instead.
@@ -325,8 +322,7 @@ const FEW: usize = 8;
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// The number of topics in which one poll starts to wait before it yields. This takes up to a
-/// millisecond.
+/// The number of topics in which one poll starts to wait before it yields, within a millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -475,14 +471,13 @@ impl Subscription {
                 return Wait::NotNeeded;
             }
             started += 1;
-            // A task with a new waker at each poll starts over each time, so it must not yield
-            // here.
+            // A task with a new waker at each poll starts over, so it must not yield here.
             if started == WAITS_PER_POLL && !is_other {
                 return Wait::Yield;
             }
         }
-        // A close or a loss wakes the waiters of all topics, but not a subscription that was not
-        // waiting yet.
+        // A close or a loss wakes the waiters of all topics, but not a subscription that doesn't
+        // wait yet.
         let has_loss = self.unreported_loss().is_some();
         if self.hub.is_closed() || has_loss {
             return Wait::NotNeeded;
@@ -614,11 +609,10 @@ impl Subscription {
 /// position to resume from. One outage can cause several gaps in a row.
 ///
 /// Clients must listen for this name, or they don't notice the loss: a page with
-/// `addEventListener("gap", …)`, and Go's go-sse with `SubscribeToAll`, which gets events of any
-/// name.
+/// `addEventListener("gap", …)`, and Go's go-sse with `SubscribeToAll`, which gets all events.
 ///
 /// Gaps for evicted events come before all other events that the client is due to receive. If a
-/// broker loses events, a connected client first receives the events from before the loss, and then
+/// broker loses events, a connected client first receives the events from before the loss and then
 /// a gap for each topic.
 ///
 /// Several gaps are sent one after another, followed by the

@@ -6,9 +6,8 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because events were evicted since. Moving the topic at each
-/// eviction would cost more than appending an event, so it's [moved](Self::settle) at the next
-/// visit.
+/// A topic's place can be too early, because it has evicted events since. Moving the topic at each
+/// eviction would cost more than appending an event, so the next visit [moves](Self::settle) it.
 ///
 /// Lock order: a topic's lock comes before this one. No lock is taken after this one.
 #[derive(Debug)]

@@ -111,7 +111,7 @@ where
                 return Poll::Ready(());
             };
             let mut timer = Box::pin(sleep_until(due));
-            // Without budget, the timer would be pending but not registered, and would never
+            // Without budget, the timer would be pending but not registered, so it would never
             // elapse.
             if pin!(coop::unconstrained(timer.as_mut())).poll(cx).is_pending() {
                 *this.abandonment = Some(timer);

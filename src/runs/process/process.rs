@@ -74,8 +74,7 @@ impl Process {
             hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
-        // Without a runtime on this thread, there is no sweeper. Later calls then forget the due
-        // runs.
+        // Without a runtime on this thread, there is no sweeper: later calls forget the due runs.
         if let Some(runtime) = unswept {
             let sweeper = (runtime.id(), runtime.spawn(sweep(Arc::downgrade(self))));
             let mut registry = self.lock();
@@ -101,7 +100,7 @@ impl Process {
     fn report(&self, ends: &[RunEnd]) {
         for end in ends {
             self.counters.count_end(end);
-            // A `tracing` subscriber is the program's code too, and can panic.
+            // A `tracing` subscriber is the program's code too and can panic.
             _ = catch_panic(|| {
                 debug!(
                     outcome = end.outcome.as_str(),
@@ -136,8 +135,7 @@ impl Process {
     }
 
     /// Cancels the run with this key. If there are `lines`, the run first records them as an event.
-    /// Returns `false` if no such run was starting or running, or if `last` is not an id of the
-    /// run.
+    /// Returns `false` if no such run was starting or running, or if `last` is not from the run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -372,8 +370,8 @@ impl Producer {
         !is_live
     }
 
-    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` if the run
-    /// is over.
+    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` once it is
+    /// over.
     pub(crate) fn abandon_if_due(&self) -> Option<Instant> {
         let after = self.process.options.abandon_after;
         let now = Instant::now();
@@ -407,8 +405,7 @@ pub enum Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To attach to a run that is starting, running or completed. Any other run leaves the key
-    /// free.
+    /// To attach to a run that is starting, running or completed. Other runs leave the key free.
     Attach,
     Replace,
 }

@@ -57,7 +57,7 @@ impl Registry {
         self.running.is_empty() && self.reporting == 0
     }
 
-    /// Lets requests find a run by its key, and forgets the key's earlier run, which must have
+    /// Lets requests find a run by its key. Forgets the key's earlier run, which must have
     /// [ended](Self::end).
     pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         if let Some(earlier) = self.by_key.get(&record.key).cloned() {

@@ -44,8 +44,8 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// - Comments are dropped. So are the source's ids, which the run's ids replace.
 /// - Of the valid `retry` lines since the previous event, only the last is kept, as the line before
 ///   the id. Some clients reject a block with two such lines.
-/// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
-///   is dropped.
+/// - Lines that begin with a byte order mark are dropped. At the stream's start, only the mark is
+///   dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(crate) struct Cutter {
@@ -154,8 +154,7 @@ impl Cutter {
     }
 }
 
-/// Adds the lines of an event to `lines`, if it has a `data` or `event` line. Returns whether it
-/// has one.
+/// Adds an event's lines to `lines` if it has a `data` or `event` line. Returns whether it has one.
 #[inline]
 fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
     let mut is_event = false;
@@ -163,8 +162,7 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
         match Line::parse(line) {
             Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
             Line::Field { name: b"data" | b"event", .. } => is_event = true,
-            // At the start of a client's stream, the client would strip the mark and read the rest
-            // as a field.
+            // At the start of a stream, a client would strip the mark and read the rest as a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
             Line::Field { .. } => {}
         }

@@ -61,8 +61,7 @@ impl Record {
 }
 
 impl Reader {
-    /// Waits until the run has started. Returns an error if there is nothing for the client to
-    /// read.
+    /// Waits until the run has started. Returns an error if the client has nothing to read.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
         let has_answered = || {
             let state = self.record.lock();
@@ -73,8 +72,8 @@ impl Reader {
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),
-                // A complete answer was paid for: a client that waits for it must not start another
-                // one.
+                // A complete answer was paid for: a client that waits for it must not start
+                // another.
                 _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),
