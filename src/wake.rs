@@ -80,7 +80,7 @@ async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
     }
 }
 
-/// Items that several runtimes wake in batches. Dropping `Items` wakes those that are left.
+/// Items that several runtimes wake in batches. Dropping `Items` wakes the items that are left.
 struct Items<I: Iterator> {
     rest: Mutex<I>,
     wake: fn(I::Item),

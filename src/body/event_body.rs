@@ -29,7 +29,7 @@ pin_project! {
     /// `response` that's served without a layer logs a [warning](crate::response#without-a-layer).
     /// A body from [`new`](Self::new) doesn't.
     ///
-    /// - No event waits for later ones: a frame ends when no further event is ready, or when it's
+    /// - No event waits for later events: a frame ends when no further event is ready, or when it's
     ///   full. It's full at about 4 KiB, or at about 16 KiB while the client keeps up.
     /// - This body never splits an event, so a frame that contains a large event can exceed these
     ///   sizes. An [`Encoded`](crate::event::Encoded) event of 4 KiB or more is not copied.
@@ -48,7 +48,7 @@ pin_project! {
         budget: CoopBudget,
         #[pin]
         stream: Option<S>,
-        // Boxed, because few streams have one.
+        // Boxed, because few streams need it.
         release: Option<Box<Release>>,
         // Can be a `DeferredPanic`.
         error: Option<BoxError>,
@@ -294,7 +294,7 @@ impl FrameBatch {
         }
         if end + (end - start) > self.frame_size {
             // A larger buffer is not reused: with room for many frames, reclaiming it would not
-            // show that the server has dropped the previous ones.
+            // show that the server has dropped previous frames.
             self.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }

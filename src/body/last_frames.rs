@@ -213,7 +213,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause. It is pending at least once, because only then does hyper write HTTP/1.
+    /// Begins the pause, which is pending at least once, because hyper writes HTTP/1 only then.
     fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.

@@ -11,7 +11,7 @@ use crate::stats::Stats;
 const STATS_STEP: u64 = 64 * 1024;
 
 /// The record of one open stream, which makes exactly one close report, on every exit path.
-// `repr(C)` keeps the fields that an event needs last, where those of `StreamState` follow.
+// `repr(C)` puts the fields that an event needs last, next to those of `StreamState`.
 #[repr(C)]
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.

@@ -10,7 +10,7 @@ use memchr::{memchr2, memchr2_iter};
 pub struct FrameBuf {
     pub(crate) bytes: BytesMut,
     /// Encoded bytes that were not copied into `bytes`. Large encoded bytes follow `bytes` as a
-    /// frame of their own. Small ones are kept here only while `bytes` is empty.
+    /// frame of their own. Small encoded bytes are kept here only while `bytes` is empty.
     uncopied: Option<Bytes>,
 }
 

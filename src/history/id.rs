@@ -119,7 +119,7 @@ pub(crate) enum ResumeFrom {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnknownId {
-    /// An id of another epoch, such as the one before a restart.
+    /// An id of another epoch, for example from before a restart.
     Foreign,
     /// Text that is not an id, or an id of this epoch that is not assigned yet.
     Malformed,

@@ -156,7 +156,7 @@ impl Hub {
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
     /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A hub
     /// remembers at most 65,536 ended topics that have neither events nor subscribers left. If
-    /// there are more, it forgets those that ended first.
+    /// there are more, it forgets the topics that ended first.
     ///
     /// With a broker, set the same age limit in all processes. If a process publishes to the topic
     /// before it has received the last event, the broker may acknowledge the new event, but no

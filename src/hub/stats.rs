@@ -65,7 +65,7 @@ named_enum! {
     pub enum GapReason {
         /// The hub evicted events before the client received them, because the client was away for
         /// too long, or didn't read fast enough. With [`since`](super::Subscribe::since), this
-        /// reason also replaces those below if the client returns with an id of the hub.
+        /// reason also replaces the reasons below if the client returns with an id of the hub.
         Evicted = "evicted",
         /// The [broker](super::Hub::connect) may have lost events.
         Lost = "lost",

@@ -36,7 +36,7 @@ pub struct Refusal {
     /// The status of an answer that is no stream.
     status: StatusCode,
     retry: Option<Retry>,
-    /// The reconnection time for a call, whose place is free sooner than that of an open stream.
+    /// The reconnection time for a call, whose place is free sooner than an open stream's place.
     retry_of_call: Option<Retry>,
 }
 

@@ -395,7 +395,7 @@ impl<M> SseLayer<M> {
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
     /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
-    /// [refuses](Self::refusal) further ones. By default there is no limit.
+    /// [refuses](Self::refusal) further streams. By default there is no limit.
     ///
     /// If a client [doesn't read](crate::guide::proxies#hostile-http2-clients), its
     /// streams can still count after their maximum age.

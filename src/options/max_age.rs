@@ -55,8 +55,7 @@ impl MaxAge {
         self
     }
 
-    /// Returns the maximum age of a stream that has both: the one that ends it first, with that
-    /// one's grace.
+    /// Returns the maximum age that ends the stream first, with its own grace.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.other = Some(Box::new(match self.other.take() {
             Some(earlier) => earlier.and(other),

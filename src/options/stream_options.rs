@@ -156,9 +156,9 @@ impl StreamOptions {
     /// answer ends. The stream ends cleanly for every client once it has sent what its source had
     /// ready, or `max_wait` after its first poll at the latest. A source that is mid-event by then
     /// has 5 seconds to complete the event, or the body fails. The client then reconnects and
-    /// continues after its last id. If the source's events have no ids, those between two polls are
-    /// lost. By default, a hub sends a new client an id at once only if it's an `EventSource` or a
-    /// [library](ClientKind::Library): for a `fetch`, turn
+    /// continues after its last id. If the source's events have no ids, events between two polls
+    /// are lost. By default, a hub sends a new client an id at once only if it's an `EventSource`
+    /// or a [library](ClientKind::Library): for a `fetch`, turn
     /// [`start_event`](crate::hub::Subscribe::start_event) on.
     ///
     /// By default, an `EventSource` reconnects after a random time from 200 to 1,000 milliseconds.

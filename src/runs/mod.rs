@@ -64,7 +64,7 @@
 //! # Clients
 //!
 //! A client without a last event id gets all events of a run that is running or has completed. If
-//! the run ended in any other way, [`RunLayer`] starts a new one. A client whose last event id is
+//! the run ended in any other way, [`RunLayer`] starts a new run. A client whose last event id is
 //! from the key's run gets the events after that id, however the run ended.
 //!
 //! If the id is unknown, or the client needs an evicted event, the answer is `404`. An
@@ -217,7 +217,7 @@
 //!
 //! ## If the store loses its data
 //!
-//! The processes restore their running runs, and those that ended in the last 10 seconds. Other
+//! The processes restore their running runs and the runs that ended in the last 10 seconds. Other
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
 //! After noticing the loss, a process waits one lease period for runs that may still be restored.

@@ -17,7 +17,7 @@ pub struct Options {
     pub(crate) on_end: Vec<OnEnd>,
 }
 
-/// The maximum of the times that a program sets. Longer ones could overflow a clock.
+/// The maximum of the times that a program sets. Longer times could overflow a clock.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Options {

@@ -94,7 +94,7 @@ pub enum StartError {
     /// The request has a last event id, but no run has the request's key. With a
     /// [store](super#several-processes), you also get this error if the id is from another run.
     NotFound,
-    /// The key may have a run that can't be found or loaded now, so a new one might be a duplicate.
+    /// The key may have a run that can't be found or loaded now, so a new run might be a duplicate.
     /// Possible causes:
     ///
     /// - The store can't be reached, or refuses commands.

@@ -106,7 +106,7 @@
 //! For methods other than `GET`, and for a `fetch` that [asks for an event
 //! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
 //! look complete. With a content coding, the body fails for every client. It also fails if the
-//! source doesn't complete an event within half a second.
+//! source doesn't complete an event that has begun within half a second.
 //!
 //! If a client doesn't read, its stream ends only once the client reads again or is gone.
 //!

@@ -269,7 +269,7 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 }
 
 /// An iterator over all streams in the order of their addresses, which is about the order in which
-/// they opened. In the order of a hash, each stream would free memory far from the last one's.
+/// they opened. In the order of a hash, consecutive streams would free memory far apart.
 ///
 /// For each stream that the iterator sorts, it first yields a `None`, so a turn sorts no more
 /// streams than it wakes.

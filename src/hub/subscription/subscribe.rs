@@ -179,8 +179,8 @@ impl Subscribe {
     /// client is treated like one with an id of another hub, but the reason of its gaps is
     /// [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
     ///
-    /// - The message was evicted. Even if the hub has all later ones, the client gets a gap, so let the
-    ///   [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
+    /// - The message was evicted. Even if the hub has all later messages, the client gets a gap, so
+    ///   let the [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
     /// - The process was restarted without a [broker](crate::hub::Hub::connect).
     /// - The broker has not delivered the message to this process yet.
     ///

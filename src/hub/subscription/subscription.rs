@@ -615,10 +615,10 @@ impl Subscription {
 /// broker loses events, a connected client first receives the events from before the loss and then
 /// a gap for each topic.
 ///
-/// Several gaps are sent one after another, followed by the
-/// [greeting](super::Subscribe::greeting), if it's due. A client that disconnects before the last
-/// of these events receives all of them again. A client of several topics can get a gap again if it
-/// disconnects before it receives an event newer than the missed ones.
+/// Several gaps are sent one after another, followed by the [greeting](super::Subscribe::greeting),
+/// if it's due. A client that disconnects before the last of these events receives all of them
+/// again. A client of several topics can get a gap again if it disconnects before it receives an
+/// event newer than the missed events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GapPolicy {

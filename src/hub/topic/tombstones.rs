@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The maximum number of remembered topics that have ended. Also that of topics that have not.
+/// The maximum number of remembered topics that have ended, and also of those that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such

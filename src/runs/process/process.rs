@@ -425,7 +425,7 @@ impl Process {
             {
                 return Ok(Claim::Existing(Arc::clone(record)));
             }
-            // During a shutdown, no new run would take the earlier one's place.
+            // During a shutdown, no new run would take the earlier run's place.
             let earlier = found.filter(|_| purpose == Purpose::Replace && !registry.is_draining);
             let replaced = earlier.as_ref().map(|earlier| earlier.epoch);
             let reserved = registry.reserve(key, replaced, &self.options, &self.counters);

@@ -220,7 +220,7 @@ struct Chunk {
 
 impl Chunk {
     /// Returns the bytes that `write` appends: an event of `len` bytes, after `recorded` bytes of
-    /// earlier ones.
+    /// earlier events.
     #[inline]
     fn event(&mut self, len: usize, recorded: u64, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         let size = MAX_SIZE.min(recorded / 4) as usize;

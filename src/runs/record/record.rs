@@ -351,7 +351,7 @@ impl Readers {
         self.positions.len()
     }
 
-    /// Returns since when no client is attached, or `None` if one is.
+    /// Returns the time since which no client is attached, or `None` if a client is attached.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
