@@ -130,7 +130,7 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     }
 }
 
-/// The number of headers up to which each is compared.
+/// The number of headers up to which their names are compared one by one.
 const FEW: usize = 8;
 
 /// Asks proxies to forward each event as it arrives, unless the service has set the header (RFC
@@ -146,8 +146,8 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
 }
 
 /// Lets the server send the body in chunks. HTTP/1.0 has no chunks, so a body that fails would look
-/// complete. At HTTP/3, hyper panics. An upstream's version says nothing about the client (RFC
-/// 9110, section 2.5).
+/// complete. At the version HTTP/3, hyper panics. An upstream's version says nothing about the
+/// client (RFC 9110, section 2.5).
 pub(crate) const fn allow_chunks(version: &mut Version) {
     *version = Version::HTTP_11;
 }

@@ -237,7 +237,7 @@ impl EarlyHead {
     pub(crate) fn answer(&self, late: &Extensions) {
         // Middleware can have copied this head from the request.
         let second = late.get::<Self>().filter(|it| !Arc::ptr_eq(&it.0, &self.0));
-        // The layer around this early head is around a second one too.
+        // The layer around this early head surrounds a second early head too.
         if let Some(second) = second
             && self.is_layered()
         {
@@ -306,7 +306,7 @@ thread_local! {
 #[derive(Clone, Copy)]
 struct PolledBy {
     innermost: Layer,
-    /// Whether the layer of runs is among these layers.
+    /// Whether the layer of runs is polling, even if it is not the innermost layer.
     is_recorded: bool,
 }
 

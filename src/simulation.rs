@@ -19,7 +19,7 @@ pub trait Host {
     /// Wraps a new task, so that it stops and ends with its process.
     fn adopt(&self, task: Task) -> Task;
 
-    /// Returns the time of its clock, since 1970.
+    /// Returns the time of the machine's clock, since 1970.
     fn now(&self) -> Duration;
 }
 

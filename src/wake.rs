@@ -17,7 +17,7 @@ pub(crate) const BATCH: usize = 125_000;
 const CHUNK: usize = 1_000;
 
 /// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.
-// Boxed, because each topic has such a list.
+// Boxed to be small, because each topic has such a list.
 #[allow(clippy::box_collection)]
 #[derive(Debug, Default)]
 pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);

@@ -18,15 +18,15 @@ pub(crate) struct Deadline {
     membership: Option<Membership>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
-    /// The latest end of the stage.
+    /// When the stage ends at the latest.
     until: Option<Instant>,
-    /// The reason for closing the stream, if the deadline ends it.
+    /// The close reason to report if the deadline ends the stream.
     reason: CloseReason,
     client: ClientKind,
     is_long_poll: bool,
     /// Whether a long poll has sent bytes of its source.
     has_answered: bool,
-    /// Whether all streams were closed. Their clients return at random times.
+    /// Whether the program closed all streams, whose clients then return at random times.
     pub(super) is_for_all: bool,
 }
 
@@ -97,7 +97,7 @@ impl Deadline {
     }
 
     pub(super) const fn note_data(&mut self) {
-        // Other streams' events write nothing here.
+        // Events of streams that are not long polls write nothing here.
         if self.is_long_poll {
             self.has_answered = true;
         }

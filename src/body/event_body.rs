@@ -277,7 +277,7 @@ impl FrameBatch {
                 start = self.buffer.bytes.len();
             }
         } else if start + self.buffer.spare() < self.frame_size {
-            // The first event allocated a buffer of its own size; the second needs a frame's.
+            // The first event allocated a buffer of its own size. The second needs a frame's size.
             self.buffer.reserve(self.frame_size - start);
         }
         let incomplete = Incomplete { buffer: &mut self.buffer, start };

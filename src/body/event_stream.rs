@@ -301,7 +301,7 @@ where
         Some(preamble)
     }
 
-    /// Returns the first reconnection time. Polls the source first, because it may set this time.
+    /// Returns the first reconnection time. Polls the source first, which may set this time.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();

@@ -21,7 +21,7 @@ pin_project! {
     /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that makes
     /// some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes the
     /// service's body `B` through.
-    // `String` is a body without another crate. There is never such a value.
+    // `String` implements `Body` without another crate. No such body is ever created.
     pub struct SseBody<B = String> {
         #[pin]
         kind: Kind<B>,
@@ -91,7 +91,7 @@ opaque_debug!(SseBody<B>);
 
 pin_project! {
     struct ManagedBody<B> {
-        // Outside of the box of the state, so that the processor can load both at once.
+        // Outside of the state's box, so that the processor can load source and state at once.
         #[pin]
         source: Option<B>,
         role: Role,

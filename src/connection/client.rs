@@ -82,8 +82,8 @@ impl ClientKind {
         matches!(self, Self::Fetch | Self::Call)
     }
 
-    /// Returns whether the client reconnects after every end and stops for good at any other status
-    /// than 200.
+    /// Returns whether the client reconnects after every end and stops for good at any status but
+    /// 200.
     pub(crate) const fn resumes(self) -> bool {
         matches!(self, Self::EventSource | Self::Library)
     }

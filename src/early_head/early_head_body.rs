@@ -98,8 +98,8 @@ where
                         Ok(response) => {
                             let (late, first) = Self::of(response, waiting);
                             self.set(late);
-                            // Often empty: before it polls for the first bytes, the layer can then
-                            // check whether the call has added a subject that ends the stream.
+                            // Often empty, so that the layer first checks whether the call has
+                            // added a subject that ends the stream.
                             return Poll::Ready(Some(Ok(Frame::data(first))));
                         }
                         Err(error) => Self::Ending { error: Some(error.into()) },
@@ -189,7 +189,7 @@ impl<F, B> Kind<F, B> {
     }
 }
 
-/// A late event stream's additions and its end.
+/// What the body adds to a late event stream, and when the stream must end.
 struct LateStream {
     head: EarlyHead,
     /// Set for the stream of an inner layer, and for a refusal. No terminator may follow, so the
@@ -200,7 +200,8 @@ struct LateStream {
     /// When the stream must end, and why.
     due: Option<(Instant, CloseReason)>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// The layer's shutdown, and how long the stream of a run may go on after it has begun.
+    /// The layer's shutdown, and how long the stream of a run may go on once the shutdown has
+    /// begun.
     drain: Option<(ShutdownWait, Duration)>,
 }
 
@@ -209,7 +210,7 @@ impl LateStream {
         let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
         let options = late.remove::<StreamOptions>().unwrap_or_default();
         let own_drain = options.drain.filter(|_| head.awaits_run());
-        // Otherwise, the layer ends the stream like all its other streams.
+        // Without a drain of its own, the stream ends like all others of the layer.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
         {

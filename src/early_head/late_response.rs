@@ -55,7 +55,7 @@ impl fmt::Display for LateResponse {
 
 impl Error for LateResponse {
     /// Returns the mark that stops an `EventSource`, if the response would have stopped the client
-    /// without an early head.
+    /// without an early head and another request is useless.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();

@@ -33,7 +33,7 @@ use crate::{connection::ClientKind, headers, signals::Handled};
 #[must_use]
 pub struct Refusal {
     answer: RefusalAnswer,
-    /// The status of an answer that is no stream.
+    /// The status of an answer that is not a stream.
     status: StatusCode,
     retry: Option<Retry>,
     /// The reconnection time for a call, whose place is free sooner than an open stream's place.

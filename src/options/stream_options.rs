@@ -339,7 +339,7 @@ pub(super) fn both(first: Option<OnClose>, second: Option<OnClose>) -> Option<On
     })))
 }
 
-/// Encodes the last event of a stream. Returns `None` if it has neither data nor a name.
+/// Encodes the last event of a stream. Returns `None` if the event has neither data nor a name.
 pub(super) fn last_event(event: Event) -> Option<Bytes> {
     let dispatched = event.dispatched();
     if dispatched.is_none() {

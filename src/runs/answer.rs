@@ -32,8 +32,8 @@ impl Requester {
         Self { client, last, starts: true, head: extensions.get().cloned() }
     }
 
-    /// Notes that the request waits for a run, so that the shutdown doesn't end its early head if
-    /// the run is of this process.
+    /// Notes that the request waits for a run. If the run is of this process, the shutdown doesn't
+    /// end the request's early head.
     pub(crate) fn await_run(&self, record: &Record) {
         if let Some(head) = &self.head {
             head.set_awaits_run(!record.is_mirror);

@@ -134,7 +134,7 @@ pub(crate) fn epoch_age(unique: Epoch) -> Duration {
     now().duration_since(created).unwrap_or_default()
 }
 
-/// In a simulation, random bits depend only on its seed.
+/// Returns random bits. In a simulation, they depend only on its seed.
 pub(crate) fn random() -> u64 {
     #[cfg(tower_sse_simulation)]
     return fastrand::u64(..);

@@ -117,7 +117,7 @@ impl Runs {
             Ok(None) => None,
             Err(error) => Some(error.answer_to(&requester)),
         };
-        // An `EventSource` with a part of the answer is told that no more follows.
+        // An `EventSource` that has part of the answer is told that no more follows.
         let has_part = requester.client == ClientKind::EventSource && requester.last.is_some();
         answer.or_else(|| has_part.then(|| answer::not_found(&requester)))
     }
@@ -214,8 +214,8 @@ impl Runs {
         }
     }
 
-    /// A request with a last event id never starts or replaces a run: it asks for the rest of an
-    /// answer, and a new run would be a different answer.
+    /// Finds or claims a run. A request with a last event id never starts or replaces a run,
+    /// because it asks for the rest of an answer, not for a new one.
     pub(crate) async fn claim(
         &self,
         key: &RunKey,

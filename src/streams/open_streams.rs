@@ -188,7 +188,7 @@ impl OpenStreams {
         });
         if changed == Ok(packed(member.generation(), 1)) && change < 0 {
             let runtimes = mem::take(&mut *lock(&self.runtimes));
-            // Dropped without the lock, because the last handle frees a runtime.
+            // Dropped without the lock, because dropping the last handle frees a runtime.
             drop(runtimes);
         }
     }
@@ -522,7 +522,7 @@ mod tests {
         }
     }
 
-    /// The close is in the log before the stream has a ticket, and closes the first list later.
+    /// The close is in the log before the stream has a ticket, and empties the first list later.
     #[test]
     fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();

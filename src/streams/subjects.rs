@@ -140,7 +140,7 @@ impl Membership {
         has_places: bool,
     ) -> Self {
         let member = open_streams.member(subjects, has_places);
-        // Created before the stream is in a list, so that dropping it clears the lists.
+        // Created before the stream is in a list: dropping it removes the stream from all lists.
         let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership
@@ -184,7 +184,7 @@ mod tests {
     use crate::streams::Closing;
 
     /// The waker of an earlier poll. A later poll drops it, and the drop closes the stream, as
-    /// another thread could.
+    /// another thread could do.
     struct ClosesOnDrop(Arc<OpenStreams>);
 
     impl Wake for ClosesOnDrop {

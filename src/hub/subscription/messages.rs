@@ -184,7 +184,7 @@ struct Hidden {
 
 /// The number of hidden events after which the client gets a position.
 const MAX_HIDDEN: usize = 256;
-/// How long after the first hidden event the client gets a position: long before its eviction.
+/// How long after the first hidden event the client gets a position: long before the hub evicts it.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {

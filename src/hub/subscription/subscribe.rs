@@ -219,13 +219,12 @@ impl Subscribe {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
         let mut subscription = Subscription::new(Arc::clone(&hub), self.gap_policy, window);
-        // Loaded before joining, so that a subscription that a publisher counts receives the
-        // published event.
+        // Loaded before joining: a publisher that counts the subscription assigns a later number.
         let newest = hub.committed();
         subscription.join(&self.topics, self.keeps_all);
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
-        // start: a client without an id has missed nothing, and after an unknown id each topic has
-        // a gap anyway.
+        // start are reported: a client without an id has missed nothing, and after an unknown id
+        // each topic has a gap anyway.
         subscription.loss_seen = newest;
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())

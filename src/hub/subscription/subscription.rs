@@ -230,7 +230,7 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
     let (id, is_for_all) = match it.start {
         // A subscription without an id starts at the position from which it counts losses.
         StartPolicy::On { is_for_all } => (Some(it.hub.position(it.loss_seen)), Some(is_for_all)),
-        // With the position after its first gaps and the greeting, a client would not get these.
+        // A client with the position after its first gaps and the greeting would not get these.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
     let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
@@ -437,7 +437,7 @@ impl Subscription {
         }
     }
 
-    /// Returns whether nothing has changed since the last poll, which waits in all topics.
+    /// Returns whether nothing has changed since a poll that waits in all topics.
     #[inline]
     fn is_quiet(&self, waker: &Waker) -> bool {
         self.quiet_since == self.hub.changes.count()

@@ -41,7 +41,7 @@ struct Tombstone {
 }
 
 impl Tombstones {
-    /// Remembers a topic, if it is known to have evicted an event.
+    /// Remembers a topic if it is known to have evicted an event.
     pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted, end: Option<Box<TopicEnd>>) {
         if !evicted.is_exact {
             return;

@@ -87,7 +87,7 @@ impl Topic {
         lock(&self.state)
     }
 
-    /// The caller holds the topic's lock.
+    /// Sets the newest number. The caller holds the topic's lock.
     pub(crate) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }

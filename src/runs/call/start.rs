@@ -40,7 +40,7 @@ impl Runs {
     /// it's starting or running in this process.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
-        // If another process owns the run, its outcome is known once the last page is loaded.
+        // If another process owns the run, its outcome is known once the last events are loaded.
         let is_loaded = self.ask(|shared| shared.is_loaded(&record), |_| true).await;
         is_loaded.then(|| Run::found(self.clone(), record))
     }

@@ -18,7 +18,8 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run has new events, once until its [mark is cleared](Record::clear_mark).
+    /// Called when a run has new events, but only once until its [mark is
+    /// cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
     /// Called when the phases of runs have changed.

@@ -211,7 +211,7 @@ impl Record {
     pub fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
         match state.phase {
-            // A starting run has assigned no id but that of the beginning.
+            // A starting run has assigned only the id of its beginning.
             Phase::Starting => position == 0,
             Phase::Running => state.newest >= position,
             Phase::Void | Phase::Ended(_) => true,

@@ -1,5 +1,5 @@
-//! One run. The record's lock protects its [`State`], and [`Deferred`] is the work of a change that
-//! waits until no lock is held. A [`MirrorWriter`] changes the record of another process's run.
+//! One run. The record's lock protects its [`State`], and [`Deferred`] collects the work that waits
+//! until no lock is held. A [`MirrorWriter`] changes the record of another process's run.
 
 mod cutter;
 mod mirror;

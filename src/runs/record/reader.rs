@@ -25,7 +25,7 @@ pub(crate) type Read = Option<Result<Bytes, RunError>>;
 pub(crate) enum NoEvents {
     /// The id is not from this run.
     NotFound,
-    /// The id is from this run, but the event after it was evicted, or is unknown here.
+    /// The id is from this run, but is unknown here, or the event after it was evicted.
     Lost,
     /// The mirror has evicted events that the store may have. The client has to repeat its request.
     GivenWay,

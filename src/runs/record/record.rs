@@ -356,7 +356,7 @@ impl Readers {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
-    /// Until `time`, counts a client of another process.
+    /// Counts a client of another process as attached until `time`.
     pub(crate) fn attend_until(&mut self, time: Instant) {
         self.unattended_since = self.unattended_since.max(time);
     }
