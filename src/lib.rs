@@ -33,8 +33,8 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Other responses pass through unchanged. The guide says what changes if you [come from axum's `Sse`
-//! or another framework](guide::coming_from).
+//! Other responses pass through unchanged. The guide says what changes if you [come from axum's
+//! `Sse` or another framework](guide::coming_from).
 //!
 //! # Events of your own
 //!

@@ -18,9 +18,9 @@ pin_project! {
     /// `content-length`. Any other body passes through unchanged.
     ///
     /// It's also the body of responses that this crate makes by itself, such as the answer of a
-    /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that makes
-    /// some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes the
-    /// service's body `B` through.
+    /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that
+    /// makes some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes
+    /// the service's body `B` through.
     // `String` implements `Body` without another crate. No such body is ever created.
     pub struct SseBody<B = String> {
         #[pin]

@@ -38,7 +38,7 @@ pin_project! {
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
         // The id line with which the newest event ended, and the end of its block. `None` if
-        // heartbeats are comments.
+        // heartbeats aren't events.
         pub(super) id_line: Option<Box<Bytes>>,
     }
 }

@@ -166,8 +166,8 @@ impl EventSplitter {
     }
 
     /// Returns what is left when a stream has ended: an event that is not
-    /// [terminated](EventRef::is_terminated), or a part of a `retry` line. Returns `None` if nothing
-    /// is left. After this call, the splitter can split a new stream.
+    /// [terminated](EventRef::is_terminated), or a part of a `retry` line. Returns `None` if
+    /// nothing is left. After this call, the splitter can split a new stream.
     pub fn finish(&mut self) -> Option<Piece<'_>> {
         let place = std::mem::replace(&mut self.place, LinePlace::Start);
         if std::mem::replace(&mut self.is_returned, true) || self.carried.is_empty() {

@@ -156,8 +156,8 @@ impl Event {
     /// becomes a `data` line. The client joins the lines with line feeds, so a CR or CRLF arrives
     /// as an LF. A trailing line break is kept.
     ///
-    /// Some libraries strip leading blanks or lose lines ([which ones][table]). For them, encode text
-    /// as [JSON](crate::Json), such as the tokens of a language model.
+    /// Some libraries strip leading blanks or lose lines ([which ones][table]). For them, encode
+    /// text as [JSON](crate::Json), such as the tokens of a language model.
     ///
     /// [table]: https://docs.rs/crate/tower-sse/latest/source/docs/clients.md
     pub fn data(mut self, text: impl Into<String>) -> Self {

@@ -69,8 +69,8 @@ macro_rules! one_line_text {
             ///
             /// # Panics
             ///
-            /// Panics if the literal contains a line feed, a carriage return or U+0000. In a `const`,
-            /// this is a compile-time error.
+            /// Panics if the literal contains a line feed, a carriage return or U+0000. In a
+            /// `const`, this is a compile-time error.
             #[must_use]
             #[track_caller]
             pub const fn from_static(text: &'static str) -> Self {

@@ -55,8 +55,8 @@ impl Retention {
     /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if this limit is set.
     ///
     /// A loop that publishes lets clients read after at most 128 events. If a topic keeps fewer, a
-    /// burst can evict events before a client that reads all the time has read them. The client then
-    /// gets a gap.
+    /// burst can evict events before a client that reads all the time has read them. The client
+    /// then gets a gap.
     ///
     /// # Panics
     ///

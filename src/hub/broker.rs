@@ -7,7 +7,8 @@
 //! - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): for tests in one process
 //!
 //! [A table](super#many-processes) shows which broker to choose. For any other broker, implement
-//! [`Broker`] and [`Publisher`], and test it with [`tower-sse-broker`](https://docs.rs/tower-sse-broker).
+//! [`Broker`] and [`Publisher`], and test it with
+//! [`tower-sse-broker`](https://docs.rs/tower-sse-broker).
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{mem, thread, time::Duration};
@@ -39,9 +40,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///    event and below that of the event to feed.
 /// 3. **Load before it is ready.** Before `start` returns, the broker feeds at least the events
 ///    that are at most [`Feed::max_age`] old. If older events are left out or no longer exist, it
-///    first reports a loss, as in rule 2. If the broker can't tell whether an empty log is new or has
-///    lost its events, it begins the log with a special entry, a *mark*. Each process that reads the
-///    mark reports a loss (rule 4). A first visit receives no gap for it.
+///    first reports a loss, as in rule 2. If the broker can't tell whether an empty log is new or
+///    has lost its events, it begins the log with a special entry, a *mark*. Each process that
+///    reads the mark reports a loss (rule 4). A first visit receives no gap for it.
 /// 4. **Report losses.** In each process, the task that reads the log checks for losses, even while
 ///    nothing is published. Before it reports a loss, it feeds all earlier events that it has.
 ///    - *The log has lost events:* the server has returned to an older state, or an event that was
@@ -89,8 +90,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// `tower-sse-broker` has a
 /// [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) that tests a broker
 /// against these rules.
-// The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two busy
-// processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
+// The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two
+// busy processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \

@@ -82,8 +82,8 @@ pub trait Publisher: Send + Sync + 'static {
     /// # Errors
     ///
     /// - [`Refused`](PublishError::Refused): the event was not published, and certainly won't be.
-    /// - [`TooLarge`](PublishError::TooLarge) or [`Invalid`](PublishError::Invalid): the broker can't
-    ///   store the event, because of its size or a character.
+    /// - [`TooLarge`](PublishError::TooLarge) or [`Invalid`](PublishError::Invalid): the broker
+    ///   can't store the event, because of its size or a character.
     /// - [`Unknown`](PublishError::Unknown): the event may have been published, for example because
     ///   the broker didn't answer in time.
     /// - [`Closed`](PublishError::Closed): the hub is closed, and the event was not sent.

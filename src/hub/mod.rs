@@ -76,9 +76,9 @@
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps only
-//! the newest value](#only-the-newest-value), replaced values cause no gap. A client whose id the
-//! hub doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
+//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps
+//! only the newest value](#only-the-newest-value), replaced values cause no gap. A client whose id
+//! the hub doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
 //!
 //! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, for
 //! example from an upstream, report a gap with [`Hub::gap`].
@@ -131,11 +131,11 @@
 //! [`PublishError::Invalid`]: to report a gap, call [`Hub::gap`]. Brokers accept a gap that another
 //! program writes.
 //!
-//! Other names aren't reserved, but pages can confuse some of them with events that the crate or the
-//! browser sends. An event named `start` with the data `{}` looks like the hub's, and one named
-//! `retry` like a [refusal's](crate::Refusal). `EventSource` itself dispatches `open` and `error`. In a
-//! stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer is incomplete. If
-//! users choose names, give these a prefix.
+//! Other names aren't reserved, but pages can confuse some of them with events that the crate or
+//! the browser sends. An event named `start` with the data `{}` looks like the hub's, and one named
+//! `retry` like a [refusal's](crate::Refusal). `EventSource` itself dispatches `open` and `error`.
+//! In a stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer is
+//! incomplete. If users choose names, give these a prefix.
 //!
 //! # Progress of a job
 //!
@@ -320,9 +320,9 @@
 //! You might expect that a client that sees few events keeps an old id and gets a gap when it
 //! reconnects. It doesn't, because it also receives the positions of events that it doesn't see.
 //!
-//! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't know:
-//! send them the gap under a name of their protocol, or return `None` to hide it. To keep the event
-//! `start` from them too, call [`start_event(false)`](Subscribe::start_event).
+//! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't
+//! know: send them the gap under a name of their protocol, or return `None` to hide it. To keep the
+//! event `start` from them too, call [`start_event(false)`](Subscribe::start_event).
 //!
 //! # Your own ids
 //!
@@ -353,10 +353,10 @@
 //! then all messages that the hub still has. By default, that's after five minutes. If your topics
 //! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
 //!
-//! At a gap, and before a topic's first message, a client can receive an id of the hub, which `resume`
-//! accepts too. If your clients can't read such an id, return an event with an id of yours for each
-//! gap, such as `Event::new().comment("gap").id(newest)`, where `newest` is the last number that the
-//! closure has seen.
+//! At a gap, and before a topic's first message, a client can receive an id of the hub, which
+//! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
+//! for each gap, such as `Event::new().comment("gap").id(newest)`, where `newest` is the last
+//! number that the closure has seen.
 //!
 //! ## Messages in a database
 //!

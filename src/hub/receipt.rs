@@ -28,7 +28,8 @@ impl Receipt {
 #[non_exhaustive]
 pub enum PublishError {
     /// The value did not convert into an event, for example because it failed to serialise, or the
-    /// event has a [reserved name](super#reserved-names) or a character that the broker can't store.
+    /// event has a [reserved name](super#reserved-names) or a character that the broker can't
+    /// store.
     Invalid(BoxError),
     /// The event's data exceeds 1 MiB, or the event exceeds another limit of the broker. Publishing
     /// it again returns the same error. Publish a smaller event, such as a link to the data.

@@ -109,9 +109,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Makes the stream of a `GET` a [long poll](crate::StreamOptions::long_poll) if the request has
-    /// the query parameter `name`. Its value is the longest wait, in seconds: values below 1 count
-    /// as 1, those above 25 as 25, and the layer ignores other text. Off by default.
+    /// Makes the stream of a `GET` a [long poll](crate::StreamOptions::long_poll) if the request
+    /// has the query parameter `name`. Its value is the longest wait, in seconds: values below 1
+    /// count as 1, those above 25 as 25, and the layer ignores other text. Off by default.
     ///
     /// A page in a [network that buffers](crate::guide::clients#networks-that-buffer) sets the
     /// parameter. The options of a request or a response take precedence.
@@ -261,9 +261,9 @@ impl<M> SseLayer<M> {
     /// client can still lose the last events.
     ///
     /// Over HTTP/1, hyper's `serve_connection` then returns the error `error from user's Body
-    /// stream`, which `axum::serve` logs only at TRACE. Over HTTP/2, hyper resets the stream, usually
-    /// with `INTERNAL_ERROR`, and reports nothing. nginx, if it speaks HTTP/1.1 to your server, logs
-    /// `upstream prematurely closed connection` at level `error`.
+    /// stream`, which `axum::serve` logs only at TRACE. Over HTTP/2, hyper resets the stream,
+    /// usually with `INTERNAL_ERROR`, and reports nothing. nginx, if it speaks HTTP/1.1 to your
+    /// server, logs `upstream prematurely closed connection` at level `error`.
     pub fn on_error<F>(self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -286,8 +286,9 @@ impl<M> SseLayer<M> {
     ///
     /// The closure is called for the error that your stream returned, as
     /// [`on_error`](Self::on_error) receives it, and then for each of the error's causes, until one
-    /// call returns `true`. A panic counts as `false`. For a [run](crate::runs), the error is always
-    /// a [`RunError`](crate::runs::RunError), so even a cancelled task's `JoinError` is a failure.
+    /// call returns `true`. A panic counts as `false`. For a [run](crate::runs), the error is
+    /// always a [`RunError`](crate::runs::RunError), so even a cancelled task's `JoinError` is a
+    /// failure.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

@@ -54,7 +54,7 @@ impl Drain {
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
-    /// // For a process that has 30 seconds to stop, as on Kubernetes by default: it takes up to 16.
+    /// // With 30 seconds to stop, as on Kubernetes by default, the process takes up to 16.
     /// let drain = Drain::per_client().grace(Duration::from_secs(10));
     /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```

@@ -103,7 +103,7 @@ impl ResolvedOptions {
     }
 
     /// Returns the client's id line and an empty line, for heartbeats that are events. Returns
-    /// `None` if heartbeats are comments.
+    /// `None` if heartbeats aren't events.
     pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
         self.heartbeat()?.event.as_ref()?;
         let line = |id| Encoded::from(Event::new().id(id)).into();

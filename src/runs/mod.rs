@@ -78,8 +78,8 @@
 //!
 //! Your page can't see why its `EventSource` stopped: a `204` after a whole answer fires the same
 //! `error` event as a `404`. So if the server can't send the rest, it sends an event whose name and
-//! id are `interrupted`, with the data `{}`. When the `EventSource` reconnects with this id, it gets
-//! `204`, so your page receives the event once.
+//! id are `interrupted`, with the data `{}`. When the `EventSource` reconnects with this id, it
+//! gets `204`, so your page receives the event once.
 //!
 //! An `EventSource` gets `interrupted` in these cases:
 //!
@@ -91,8 +91,8 @@
 //! - The client's next event is lost: it was evicted, or the run's process died.
 //! - The client's last event id isn't from the key's run, for example because the run is no longer
 //!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
-//!   `{"run":"unknown"}` instead of `{}`, because the client may have the whole answer. To never see
-//!   this event after a whole answer, end answers with an event at which your page closes the
+//!   `{"run":"unknown"}` instead of `{}`, because the client may have the whole answer. To never
+//!   see this event after a whole answer, end answers with an event at which your page closes the
 //!   `EventSource`, as [this page](crate::guide::assistant#the-page) does.
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead

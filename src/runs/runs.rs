@@ -126,9 +126,9 @@ impl Runs {
 /// Stopping runs.
 impl Runs {
     /// Cancels the run with this key if it's starting or running. Returns whether it was cancelled.
-    /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does. If
-    /// the answer goes on although the result is `false`, the store was probably out of reach: call
-    /// this method again.
+    /// With a [store](super#several-processes), waits as [`cancel_with`](Self::cancel_with) does.
+    /// If the answer goes on although the result is `false`, the store was probably out of reach:
+    /// call this method again.
     ///
     /// For `last`, pass the id of the last event that the client has seen. If it isn't from the run
     /// with this key, nothing is cancelled, so a late request to stop one turn of a chat can't
@@ -180,7 +180,8 @@ impl Runs {
     /// progress to end, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// Drain the runs concurrently with the server's graceful shutdown, which waits for all
-    /// response bodies. [This program](crate::guide::assistant#the-program) does both, with a deadline.
+    /// response bodies. [This program](crate::guide::assistant#the-program) does both, with a
+    /// deadline.
     ///
     /// After `grace`, this method calls the [`on_end`](super::RunsBuilder::on_end) closures for the
     /// interrupted runs and waits up to two seconds for closures that are still running on other

@@ -54,16 +54,16 @@ pub struct RunsStats {
     /// Without a [store](crate::runs::RunStore), this field and the next three are 0.
     pub mirrors: usize,
     /// The number of runs whose export to the store is failing, or is late by at least a quarter of
-    /// a second: `sse_runs_waiting_exports`. If it stays above 0, the store is probably slow, full or
-    /// unreachable.
+    /// a second: `sse_runs_waiting_exports`. If it stays above 0, the store is probably slow, full
+    /// or unreachable.
     pub waiting_exports: usize,
     /// The number of runs that another process declared dead while they were still running in this
     /// process: `sse_runs_fenced_total`. This process was paused or couldn't reach the store for
     /// longer than its lease.
     pub fenced: u64,
     /// The number of runs that this process reported as dead: `sse_runs_declared_dead_total`. Their
-    /// process ended without [`Runs::drain`](crate::runs::Runs::drain), was paused or couldn't reach
-    /// the store.
+    /// process ended without [`Runs::drain`](crate::runs::Runs::drain), was paused or couldn't
+    /// reach the store.
     pub declared_dead: u64,
     /// The sum of [`RunEnd::events`] over the runs that this process reported as ended:
     /// `sse_runs_events_total`.

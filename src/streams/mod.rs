@@ -124,10 +124,10 @@
 //! If the broker is unreachable for longer than you can tolerate, call [`Streams::close_all`] in
 //! each process.
 //!
-//! If a process crashes between the two steps of a logout, the session's streams in other
-//! processes stay open until the logout is repeated. A [maximum age](crate::SseLayer::max_age)
-//! limits how long they stay open. If your sessions and your broker are in the same PostgreSQL
-//! database, do both steps [in one
+//! If a process crashes between the two steps of a logout, the session's streams in other processes
+//! stay open until the logout is repeated. A [maximum age](crate::SseLayer::max_age) limits how
+//! long they stay open. If your sessions and your broker are in the same PostgreSQL database, do
+//! both steps [in one
 //! transaction](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/notifications/#a-logout-in-a-transaction).
 //!
 //! # Limits for each subject

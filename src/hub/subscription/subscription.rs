@@ -30,8 +30,8 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 /// group of clients share a topic.
 ///
 /// Once all its topics have [ended](crate::hub::Hub::end), the stream sends their last events and
-/// ends. When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that the
-/// hub received before the close. A stream without topics ends at once.
+/// ends. When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that
+/// the hub received before the close. A stream without topics ends at once.
 ///
 /// # Cancel safety
 ///
