@@ -135,7 +135,7 @@
 //! the browser sends. An event named `start` with the data `{}` looks like the hub's, and one named
 //! `retry` like a [refusal's](crate::Refusal). `EventSource` itself dispatches `open` and `error`.
 //! In a stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer is
-//! incomplete. If users choose names, give these a prefix.
+//! incomplete. If users choose event names, add a prefix.
 //!
 //! # Progress of a job
 //!
@@ -201,8 +201,9 @@
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! With a broker, publishing can fail. A lost percentage does no harm, because the next one
-//! replaces it. But clients wait for the last event, so publish it again until that succeeds. If
-//! it's [too large](#large-events-and-binary-data), no attempt succeeds: send a link to the result.
+//! replaces it. But clients wait for the last event, so publish this event again until that
+//! succeeds. If it's [too large](#large-events-and-binary-data), no attempt succeeds: send a link
+//! to the result.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. The process that then
 //! finishes or abandons the job must end the topic.
@@ -280,7 +281,7 @@
 //! `EventSource` for good.
 //!
 //! No note is lost, as long as you don't query a replica that lags behind. But a note can come both
-//! in the backlog and as an event, so have your page ignore rows it already has.
+//! in the greeting and as an event, so have your page ignore rows it already has.
 //!
 //! In a handler, call `tokio::spawn(add(…)).await`. If the client disconnects, the server drops the
 //! handler, but not the task. Without `spawn`, the row could be committed and never published. If
@@ -322,7 +323,7 @@
 //!
 //! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't
 //! know: send them the gap under a name of their protocol, or return `None` to hide it. To keep the
-//! event `start` from them too, call [`start_event(false)`](Subscribe::start_event).
+//! event `start` from such clients too, call [`start_event(false)`](Subscribe::start_event).
 //!
 //! # Your own ids
 //!
@@ -404,9 +405,9 @@
 //! space and the block.
 //!
 //! `start_event(false)` keeps the view from sending ids of the hub. At a gap, the stream ends
-//! without an event. A view that sends an event for the gap must set the event's id too. The client
-//! then reconnects with its newest height, and the database has what the hub has evicted or lost.
-//! For the same reason, a restart of your process loses no block.
+//! without an event, and the client reconnects with its newest height. The database has what the
+//! hub has evicted or lost. A view that sends an event for the gap must set the event's id too. A
+//! restart of your process loses no block either.
 //!
 //! # Memory
 //!

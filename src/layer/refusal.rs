@@ -64,7 +64,7 @@ impl Refusal {
     /// Answers every client with `200`: a library with the event that
     /// [`per_client`](Self::per_client) sends it, and all others with a `retry` line.
     ///
-    /// Use it if all clients reconnect after a clean end, and a proxy [removes the
+    /// Use this answer if all clients reconnect after a clean end, and a proxy [removes the
     /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them. It
     /// changes neither the `429` at a user's limit nor the refusals of `Runs`.
     pub const fn retry_later() -> Self {
@@ -73,7 +73,7 @@ impl Refusal {
 
     /// Answers every client with `503`.
     ///
-    /// Use it for clients that retry after a `503`. It stops an `EventSource` for good.
+    /// Use this answer for clients that retry after a `503`. It stops an `EventSource` for good.
     pub const fn unavailable() -> Self {
         Self::new(RefusalAnswer::Unavailable)
     }

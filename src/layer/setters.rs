@@ -111,7 +111,7 @@ impl<M> SseLayer<M> {
 
     /// Makes the stream of a `GET` a [long poll](crate::StreamOptions::long_poll) if the request
     /// has the query parameter `name`. Its value is the longest wait, in seconds: values below 1
-    /// count as 1, those above 25 as 25, and the layer ignores other text. Off by default.
+    /// count as 1, values above 25 as 25, and the layer ignores other text. Off by default.
     ///
     /// A page in a [network that buffers](crate::guide::clients#networks-that-buffer) sets the
     /// parameter. The options of a request or a response take precedence.
@@ -130,9 +130,9 @@ impl<M> SseLayer<M> {
     /// [recognises](crate::guide::clients#how-clients-reconnect) the client by the request's
     /// headers. Requests with other methods are always calls.
     ///
-    /// Set it if all clients of a route are of one kind, and the layer can't tell. For example, a
-    /// script can send the same headers as a [`Library`](ClientKind::Library), but needs to see a
-    /// refusal's status:
+    /// Set the kind if all clients of a route are of one kind that the layer can't recognise. For
+    /// example, a script can send the same headers as a [`Library`](ClientKind::Library), but needs
+    /// to see a refusal's status:
     ///
     /// ```
     /// use tower_sse::{ClientKind, SseLayer};
@@ -184,7 +184,7 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().retry(retry))
     }
 
-    /// Starts streams without a reconnection time. If the source sends none either, a new client
+    /// Starts streams without a reconnection time. If the source sends no time either, a new client
     /// uses its built-in time, which is the same for all clients of its kind.
     /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send a reconnection time.
     ///
@@ -199,8 +199,8 @@ impl<M> SseLayer<M> {
 
 /// Options for how streams end.
 impl<M> SseLayer<M> {
-    /// Sends an event after the source has ended cleanly. By default none is sent. An `EventSource`
-    /// still reconnects, unless page code closes it when the event arrives.
+    /// Sends an event after the source has ended cleanly. By default, no event is sent. An
+    /// `EventSource` still reconnects, unless page code closes it when the event arrives.
     ///
     /// The event isn't sent if it has neither data nor a name, or if the body has a content coding.
     /// Nor is it sent if the source fails, or ends mid-event. Set a terminator only for streams
@@ -211,9 +211,9 @@ impl<M> SseLayer<M> {
     /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// You might expect `[DONE]` to mean that the answer is complete. But it's also sent if
-    /// [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the source is
-    /// a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
+    /// You might expect `[DONE]` to mean that the answer is complete. But the terminator is also
+    /// sent if [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the
+    /// source is a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
@@ -373,8 +373,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().drain(drain))
     }
 
-    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
-    /// none is sent.
+    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default,
+    /// no event is sent.
     ///
     /// Don't give the event an id, because the client would resume from that id. The event isn't
     /// sent if it has neither data nor a name, or if the body has a content coding.

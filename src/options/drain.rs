@@ -49,7 +49,7 @@ impl Drain {
     }
 
     /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The
-    /// default is 30 seconds. Other drains ignore it.
+    /// default is 30 seconds. Other drains ignore this period.
     ///
     /// ```
     /// use std::time::Duration;
@@ -88,7 +88,7 @@ impl Drain {
     }
 
     /// Sets the reconnection time for clients whose streams the shutdown ends. By default, each
-    /// client gets a random time from 2 to 10 seconds. This time replaces the one from
+    /// client gets a random time from 2 to 10 seconds. This time replaces the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry) until the client's next stream starts.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
         self.retry = Some(retry.into());

@@ -49,7 +49,8 @@ impl MaxAge {
     }
 
     /// Sets how long the answer to a call (anything but a `GET`) may continue beyond the maximum
-    /// age. The default is 30 seconds. Set it to zero if no call may outlive the maximum age.
+    /// age. The default is 30 seconds. Set the grace period to zero if no call may outlive the
+    /// maximum age.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

@@ -37,7 +37,7 @@ use crate::event::{Encoded, Event};
 /// An option in a request overrides the layer's. An option in a response overrides both. There are
 /// two exceptions:
 ///
-/// - If several maximum ages are set, the stream ends at the one it reaches first.
+/// - If several maximum ages are set, the stream ends at the age that it reaches first.
 /// - Every [`on_close`](Self::on_close) closure is called: the layer's first, then the request's,
 ///   then the response's.
 ///
@@ -45,7 +45,7 @@ use crate::event::{Encoded, Event};
 ///
 /// Setting an option again replaces its earlier value. But each call to `on_close` adds a closure.
 /// Each call to `on_open`, `cancellation_if` or `last_event_id_query` on
-/// [`SseLayer`](crate::SseLayer) adds to the earlier ones too.
+/// [`SseLayer`](crate::SseLayer) adds to the earlier values too.
 ///
 /// Each `without_…` method turns off an option, and so does a [`padding`](Self::padding) of zero.
 /// `max_age`, `long_poll`, `on_error` and `on_close` can't be turned off. A route without them
@@ -144,7 +144,7 @@ impl StreamOptions {
     /// Limits the stream's age; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
     /// By default, the answer to a call (anything but a `GET`) may continue for 30 seconds beyond
-    /// the maximum age. If it mustn't outlive its request's
+    /// the maximum age. If the answer mustn't outlive its request's
     /// [credentials](crate::guide::clients#credentials-that-expire), set a [grace](MaxAge::grace)
     /// of zero.
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
@@ -234,7 +234,7 @@ impl StreamOptions {
 /// Merging the options of a layer, a request and a response.
 impl StreamOptions {
     /// Adds these options to those that a response already has. `Extensions::insert` would drop the
-    /// earlier ones. An option that is set here replaces the response's, with [two
+    /// earlier options. An option that is set here replaces the response's, with [two
     /// exceptions](Self#precedence).
     ///
     /// ```

@@ -109,7 +109,7 @@ impl RunsBuilder {
     /// 2. This process's copies of [other processes'](super#several-processes) runs, the largest
     ///    first. If an attached client needs an evicted event, its body fails. When the client
     ///    reconnects, the process loads the run again, or refuses the client.
-    /// 3. Ended runs that clients are still reading. Their response bodies fail.
+    /// 3. Ended runs that clients are still reading. The clients' response bodies then fail.
     ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. For example, an ended run that has 100 events of 45 bytes counts as 16 kB. The limit

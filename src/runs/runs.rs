@@ -67,7 +67,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// If a request was refused because its run was interrupted, repeating the request starts a new
 /// run, but not while the process is shutting down. [`Runs::answer`] and a [`Run`](super::Run) from
-/// [`Runs::get`] never start one, so they don't refuse such a request: an `EventSource` gets
+/// [`Runs::get`] never start a run, so they don't refuse such a request: an `EventSource` gets
 /// `interrupted`, and another client `404`.
 ///
 /// If a run is replaced while it's starting, the request that started it gets the answer for a

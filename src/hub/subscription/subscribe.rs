@@ -75,10 +75,10 @@ impl Subscribe {
     }
 
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics,
-    /// so those of a busy topic can leave no room for a quiet one. For a number in each topic, use
-    /// [`recent_of_each`](Self::recent_of_each). The default is zero. The hub has only the events
-    /// within its [`retention`](crate::hub::HubBuilder::retention), by default those of the last 5
-    /// minutes. The newest event of a topic with
+    /// so a busy topic can leave no room for the events of a quiet one. For a number in each topic,
+    /// use [`recent_of_each`](Self::recent_of_each). The default is zero. The hub has only the
+    /// events within its [`retention`](crate::hub::HubBuilder::retention), by default those of the
+    /// last 5 minutes. The newest event of a topic with
     /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
     /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
@@ -101,10 +101,10 @@ impl Subscribe {
         self
     }
 
-    /// After sending an event, holds back further events for `window`, and then sends them
-    /// together, or only the newest one of a topic that [keeps no other](crate::Retention::latest).
-    /// This saves writes if a topic has many small events: start with 20 ms. The default is zero,
-    /// which holds nothing back.
+    /// After sending an event, holds back further events for `window`. Then sends them together, or
+    /// only the newest event of a topic that [keeps no other](crate::Retention::latest). This saves
+    /// writes if a topic has many small events: start with 20 ms. The default is zero, which holds
+    /// nothing back.
     ///
     /// The first event after a pause is sent at once and opens a window. If a limit evicts held
     /// events from their topic, the client receives a [gap](GapPolicy).
@@ -132,7 +132,7 @@ impl Subscribe {
 
     /// Sets whether a client on its first visit receives an event named `start`, before all others.
     /// By default, only an `EventSource` and a [library](crate::ClientKind::Library) receive it.
-    /// With `true`, every client receives it, with `false`, no client.
+    /// With `true`, every client receives it. With `false`, none does.
     ///
     /// The data is `{}`, and the id is the position at which the stream starts. If the client
     /// disconnects before any other event, it reconnects with this id and receives what it missed.
@@ -175,9 +175,9 @@ impl Subscribe {
     /// client gets the hub's id while no message of the topics has yours, and at a gap without a
     /// message at its position. [`resume`](Self::resume) accepts both kinds.
     ///
-    /// `resume` looks for the client's id in all messages that the topics keep. If none has it, the
-    /// client is treated like one with an id of another hub, but the reason of its gaps is
-    /// [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
+    /// `resume` looks for the client's id in all messages that the topics keep. If no message has
+    /// the id, the client is treated as if its id were of another hub, but the reason for its gaps
+    /// is [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
     ///
     /// - The message was evicted. Even if the hub has all later messages, the client gets a gap, so
     ///   let the [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
@@ -189,7 +189,8 @@ impl Subscribe {
     ///
     /// # Panics
     ///
-    /// If `id_of` panics, so does `resume`. If it panics later, the stream [fails](EventBody).
+    /// If `id_of` panics during `resume`, `resume` panics. If it panics later, the stream
+    /// [fails](EventBody).
     pub fn own_ids<F>(mut self, id_of: F) -> Self
     where
         F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,

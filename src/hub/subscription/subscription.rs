@@ -19,7 +19,7 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 
 /// A stream of events from one or more topics, in the order in which they were published.
 ///
-/// Each item is one encoded event, or several consecutive ones if the subscription is behind. A
+/// Each item is one encoded event, or several consecutive events if the subscription is behind. A
 /// subscription has no queue of its own: it reads the events that its topics keep. By default, the
 /// subscription sends a [gap](GapPolicy) if events are evicted before it has read them, unless a
 /// newer value [replaces](crate::Retention::latest) them.

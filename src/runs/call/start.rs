@@ -122,7 +122,7 @@ impl Runs {
     /// Returns the same errors as [`start`](Self::start). If the previous run is running in this
     /// process, it doesn't count towards the limits. If the error is
     /// [`Unavailable`](StartError::Unavailable), the previous run may have been cancelled. After
-    /// any other error, it continues.
+    /// any other error, the previous run continues.
     ///
     /// # Panics
     ///
