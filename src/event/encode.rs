@@ -251,8 +251,7 @@ impl<'frame> Lines<'frame> {
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes one item of an event stream. For an [`Event`], use `Encoded::from(event)`: it can't
-    /// fail.
+    /// Encodes one item of an event stream. For an [`Event`], use `Encoded::from`: it can't fail.
     ///
     /// # Errors
     ///

@@ -14,8 +14,7 @@ use crate::{connection::ClientKind, headers, signals::Handled};
 /// No single answer makes all clients reconnect, so the default, [`per_client`](Self::per_client),
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
 /// client gets a random reconnection time from 2 to 10 seconds. If a subject's limit is reached,
-/// the answer is always [`too_many_requests`](Self::too_many_requests), with its own reconnection
-/// times.
+/// the answer is always [`too_many_requests`](Self::too_many_requests), with times of its own.
 ///
 /// # What is refused
 ///

@@ -96,8 +96,7 @@ impl Drain {
     }
 
     /// Sends no reconnection time of its own when the shutdown ends a stream. If a comment line was
-    /// sent last, some clients would stop for good, so they get the stream's reconnection time
-    /// again.
+    /// sent last, some clients would stop for good, so they get the stream's own time again.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self

@@ -149,8 +149,8 @@ impl Run {
         lost
     }
 
-    /// Cancels the run, as [`Runs::cancel`](super::Runs::cancel) does. Does nothing after the run's
-    /// end.
+    /// Cancels the run, as [`Runs::cancel`](super::Runs::cancel) does. Does nothing if it has
+    /// ended.
     ///
     /// # Cancel safety
     ///

@@ -371,7 +371,7 @@ impl Producer {
         !is_live
     }
 
-    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` once it is
+    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` if it's
     /// over.
     pub(crate) fn abandon_if_due(&self) -> Option<Instant> {
         let after = self.process.options.abandon_after;
