@@ -134,9 +134,9 @@ impl FrameBuf {
     }
 }
 
-/// The bytes with which a field starts a line: one form for the first line of a block, and one for
-/// later lines, which begins with the end of the previous line. Copying seven bytes at once is
-/// cheaper than copying one and then six.
+/// The bytes with which a field starts a line: one form for the first line of a block, and another
+/// for later lines, which first ends the previous line. Copying seven bytes at once is cheaper than
+/// copying one and then six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,

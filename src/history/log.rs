@@ -228,8 +228,8 @@ impl Log {
     }
 }
 
-/// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
-/// copied, because a client that holds a slice keeps the whole block in memory.
+/// The size in bytes from which part of a complete block is sent as a slice of the block's frame. A
+/// smaller part is copied, because a client that holds a slice keeps the whole block in memory.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
 /// The capacity below which the list of entries does not shrink.

@@ -84,7 +84,7 @@ impl OpenStreams {
         }
         self.enter(member, &subject);
         self.close_since(ticket, member);
-        // The stream may have ended and left its lists before it entered this one.
+        // The stream may have ended and left its lists before it entered this list.
         if member.has_ended() {
             self.leave_one(member, &subject);
         }

@@ -48,7 +48,7 @@ impl Registry {
         self.sweepers.iter().any(|(id, task)| *id == runtime && !task.is_finished())
     }
 
-    /// Called by a sweeper as it stops. Dropping its handle runs no code of the program.
+    /// Removes a sweeper that is about to stop. Dropping its handle runs no code of the program.
     pub(super) fn remove_sweeper(&mut self, runtime: Id) {
         self.sweepers.retain(|(id, _)| *id != runtime);
     }

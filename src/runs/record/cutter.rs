@@ -277,7 +277,7 @@ mod tests {
             let count = random.usize(1..20);
             let source: String = (0..count).map(|_| parts[random.usize(..parts.len())]).collect();
             let source = source.as_bytes();
-            // A single byte is never a whole event, so these are cut line by line.
+            // A single byte is never a whole event, so this stream is cut line by line.
             let bytes: Vec<_> = source.chunks(1).collect();
             let expected = events(&bytes);
             assert_eq!(events(&[source]), expected, "seed {seed}");

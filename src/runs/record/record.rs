@@ -408,7 +408,7 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
-    /// Does the work. Returns the reports of the runs that ended.
+    /// Does the deferred work. Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in self.changed {
             record.changed.notify_waiters();
