@@ -19,8 +19,8 @@ pub struct ListBroker {
 #[derive(Clone, Default)]
 pub struct Server(Arc<Mutex<Vec<Entry>>>);
 
-/// An entry of the log. A server that keeps only text stores the event's fields, from which
-/// `event_of` makes the event.
+/// An entry of the log. On a server, store the event's fields as text; `event_of` makes the event
+/// from them.
 #[derive(Clone)]
 pub struct Entry {
     pub identity: Identity,
@@ -69,7 +69,7 @@ impl Publisher for ListPublisher {
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
-        // How far a number can be ahead of the clock in a burst of events.
+        // In a burst of events, a number can be this far ahead of the clock.
         committed.max(number_at(now())).saturating_add(60_000_000)
     }
 }
@@ -95,9 +95,10 @@ impl Server {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds events in one step, after a mark if the log is empty, has lost what this process knows,
-    /// or has no mark of `lost`. Returns the first event's number, and the time. Numbers are
-    /// microseconds since 1970, so a new log begins above the numbers of a lost one.
+    /// Adds events in one step. Adds a mark before them if the log is empty, has lost entries that
+    /// this process has seen, or has no mark for `lost`. Returns the first event's number and the
+    /// time. Numbers are microseconds since 1970, so a new log begins above the numbers of a lost
+    /// one.
     fn append(&self, known: u64, lost: Option<u64>, batch: &[Queued]) -> (u64, Duration) {
         let mut entries = self.entries();
         let newest = entries.last().map_or(0, |entry| entry.identity.number);

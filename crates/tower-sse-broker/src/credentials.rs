@@ -70,8 +70,8 @@ impl CredentialsProvider {
                 Err(_) => Err("the closure that returns them took too long".to_owned()),
             }
         };
-        // A panic would end the task that keeps the connection. The text of the error is the
-        // program's code too, and so is the drop of a future that takes too long.
+        // A panic would end the task that keeps the connection. Formatting the error and dropping a
+        // late future also run the program's code.
         let panicked = || Err("the closure that returns them panicked".to_owned());
         caught(asking).await.unwrap_or_else(panicked)
     }

@@ -52,7 +52,7 @@ pub enum ErrorKind {
     /// Redis has started but is still loading its data, or is a replica that has lost its primary
     /// and refuses reads.
     Loading,
-    /// Another connection has kept the SQLite file locked, or still uses its `-wal` or `-shm` after
+    /// Another connection has kept the SQLite file locked, or still uses a `-wal` or `-shm` file
     /// that was removed.
     Locked,
     /// The SQLite file is corrupted, or isn't a database.
@@ -98,8 +98,8 @@ impl Error {
         self.kind
     }
 
-    /// Returns the cause if it has this type. It can belong to a client library, of which a program
-    /// must not depend on the version.
+    /// Returns the cause if it has this type. Hidden, because the type can be a client library's,
+    /// and programs must not depend on that library's version.
     #[doc(hidden)]
     #[must_use]
     pub fn cause<E: error::Error + 'static>(&self) -> Option<&E> {

@@ -13,8 +13,8 @@ use crate::{Error, Health};
 /// The number of entries that the follower feeds before it yields to other tasks. Feeding them
 /// takes 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. From the first timeout on, each
-/// read is of one entry.
+/// The number of timeouts in a row after which an entry is skipped. After the first timeout, the
+/// follower reads one entry at a time.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub and spawns a task that follows the log until the hub is
@@ -54,7 +54,7 @@ pub async fn follow<L: Log>(
     loading.await.unwrap_or_else(|_| Err(L::broken("the task that reads has ended")))
 }
 
-/// Calls [`follow`] for a log to which a [`Queue`] publishes, in batches that `sender` sends.
+/// Calls [`follow`] for a log to which `sender` sends the batches of a [`Queue`].
 ///
 /// # Errors
 ///
@@ -71,40 +71,42 @@ where
 {
     let (gate, queue) = (Arc::<Gate<_>>::default(), Arc::clone(queue));
     let batching = tokio::spawn(queue.run(Arc::clone(&gate), feed.closed(), sender));
-    // A batcher that has panicked would leave a hub that cannot publish.
+    // If the publishing task panicked, the hub could no longer publish, so it is closed.
     follow(log, feed, gate, health, async { _ = batching.await }).await
 }
 
-/// The task that follows a log, and reconnects when a connection breaks. It feeds every entry to
-/// the hub, or reports that entries may be missing.
+/// The task that follows a log and reconnects when a connection breaks. It feeds every entry to the
+/// hub or reports that entries may be missing.
 struct Follower<L: Log> {
     log: L,
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health,
-    /// The last entry that was read, or the one before the history. Zero if there is none.
+    /// The last entry that was read, at first the newest entry before the history. Zero if there is
+    /// none.
     last: Identity,
     page_size: PageSize,
     /// The number of reads in a row that did not end in time, although bytes may have arrived.
     timeouts: u32,
-    /// Whether the history is loaded. Losses that are found earlier are not counted.
+    /// Whether the history is loaded. Losses are counted only after that.
     is_loaded: bool,
 }
 
 /// The log's connections and the publishers' session.
 type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 
-/// The place in the log before a page.
+/// What is known about the log just before a page of entries.
 #[derive(Clone, Copy)]
 enum Before {
-    /// The entry with this number, which is still there.
+    /// The page follows the entry with this number, which is still in the log.
     Entry(u64),
-    /// This entry, and perhaps later ones, were trimmed. Other processes may have read them.
+    /// The entry with this number was trimmed, perhaps with later ones. Other processes may have
+    /// read them.
     Trimmed(u64),
-    /// Entries are missing that perhaps no process has read. The next mark reports them to all
-    /// processes.
+    /// Entries before the page are missing, and perhaps no process has read them. The next mark
+    /// reports them to all processes.
     Gone,
-    /// Entries of an older state of the log, from which nothing was trimmed up to the page.
+    /// The log has returned to an older state, but nothing was trimmed before the page.
     Older,
 }
 
@@ -126,7 +128,7 @@ impl<L: Log> Follower<L> {
             Err(error) => {
                 self.health.set_error(error.clone());
                 _ = loaded.send(Err(error));
-                // The hub is dropped now, and this future with it.
+                // `follow` now returns the error, which drops the hub and this future.
                 pending().await
             }
         };
@@ -137,7 +139,7 @@ impl<L: Log> Follower<L> {
             warn!(%error, "connection to {} lost", L::SERVER);
             self.end_session(error);
             backoff.end_session(since.elapsed());
-            // A limit on connections may have no room for both sessions.
+            // The server's limit on connections may not allow both sessions at once.
             drop(opened);
             opened = loop {
                 sleep(backoff.next_delay()).await;
@@ -153,8 +155,8 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session and tries again after timeouts. If the program connected again
-    /// instead, it would start from the beginning and fail at the same page.
+    /// Opens the first session and tries again after timeouts. If this returned an error instead,
+    /// the program's next attempt would start from the beginning and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
         loop {
@@ -179,7 +181,7 @@ impl<L: Log> Follower<L> {
     async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, Error> {
         self.catch_up(&mut session).await?;
         let mut known = self.known();
-        // The mark can be lost as well.
+        // The server can also lose the mark.
         while known.lost.is_some() {
             if let Some(mark) = self.log.mark(&mut session, known).await? {
                 self.gate.ledger().await_marker(mark);
@@ -231,7 +233,7 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Reads what is new.
+    /// Reads new entries.
     async fn look(&mut self, session: &mut L::Session) -> Result<(), Error> {
         self.log.upkeep(session, self.last).await?;
         let read = self.gate.ledger().begin_read();
@@ -241,7 +243,8 @@ impl<L: Log> Follower<L> {
             self.fit(&entries);
             self.feed_page(Before::Entry(self.last.number), entries).await;
             if is_full {
-                // This read can wait for an entry, so its duration says nothing about the link.
+                // This read may have waited for an entry, so its duration says nothing about the
+                // link.
                 self.page_size.grow();
                 self.catch_up(session).await?;
             } else {
@@ -251,19 +254,19 @@ impl<L: Log> Follower<L> {
             self.catch_up(session).await?;
         }
         if self.known().lost.is_some() {
-            // The next session marks the losses, before this process publishes again. The backoff
-            // limits the attempts.
+            // The next session marks the losses before this process publishes again. The backoff
+            // limits how often this happens.
             return Err(L::broken("an entry is missing that this process has read or published"));
         }
         Ok(())
     }
 
-    /// Adapts the size of pages to this page's bytes.
+    /// Adapts the page size to the bytes of these entries.
     fn fit(&mut self, entries: &[L::Entry]) {
         self.page_size.fit(entries.len(), entries.iter().map(LogEntry::bytes).sum());
     }
 
-    /// Returns what this process knows of the log.
+    /// Returns what this process knows about the log.
     fn known(&self) -> Known {
         let ledger = self.gate.ledger();
         Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
@@ -296,7 +299,7 @@ impl<L: Log> Follower<L> {
             self.skip_next(session).await?;
         }
         loop {
-            // The last entry shows that the log is still the same, if it was read.
+            // If the last entry was read, reading it again shows whether the log is still the same.
             let is_inclusive = !self.last.is_unread();
             let from = self.last.number.saturating_add(u64::from(!is_inclusive));
             let count = self.page_size.entries() + usize::from(is_inclusive);
@@ -324,11 +327,11 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Returns the place before a page that should begin with the last entry, but does not.
+    /// Finds out why a page does not begin with the last entry, as it should.
     ///
-    /// Logs are trimmed from the beginning. If the log still has anything up to the last entry,
-    /// nothing was trimmed up to the page, so the log is in an older state, without the last entry.
-    /// Otherwise, entries between the last one and the page may be missing too.
+    /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
+    /// number, nothing before the page was trimmed: the log is in an older state without the last
+    /// entry. Otherwise, entries between the last entry and the page may be missing too.
     async fn find_place(
         &mut self,
         session: &mut L::Session,
@@ -344,8 +347,8 @@ impl<L: Log> Follower<L> {
                 return Ok(Before::Trimmed(last.number));
             }
             if self.is_loaded {
-                // The next session marks this, unless another process has published meanwhile.
-                // Every process then finds the same hole, and a mark would be a second gap.
+                // The next session adds a mark, unless another process has published meanwhile.
+                // Every process then finds the same hole, and a mark would cause a second gap.
                 return Err(L::broken("the log was trimmed to nothing"));
             }
         }
@@ -358,7 +361,7 @@ impl<L: Log> Follower<L> {
     /// Reports the next entry as lost without reading it, so that it does not stop later entries.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
-        // After a roll-back, the large entry itself can have the number of the last one.
+        // After a roll-back, the large entry itself can have the last entry's number.
         let is_proof_late = self.timeouts > MAX_TIMEOUTS;
         let is_proven = last.is_unread()
             || !is_proof_late && {
@@ -376,7 +379,7 @@ impl<L: Log> Follower<L> {
             let mut ledger = self.gate.ledger();
             ledger.pass(met.as_slice(), next.number);
             if ledger.lost.is_some() {
-                // The skipped entry can be the mark of the loss, so the loss needs a newer one.
+                // The skipped entry may be the mark of the loss, so the loss needs a newer mark.
                 ledger.lose(next.number);
             }
             drop(ledger);
@@ -401,22 +404,24 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Feeds entries without a pause and returns the place after them. Does nothing once the hub
-    /// is closed: the task ends at its next `await`.
+    /// Feeds up to [`ENTRIES_PER_POLL`] entries without yielding and returns the place after them.
+    /// Has no effect once the hub is closed: the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);
         for count in 1..=ENTRIES_PER_POLL {
             let Some(entry) = entries.next() else { break };
             let number = entry.number();
-            // The follower can stop after these. An identity can be a hash of the whole entry.
+            // Only the last entry before a pause may be compared later. An identity can be a hash
+            // of the whole entry, so don't compute the others.
             let is_compared = count == ENTRIES_PER_POLL || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
             let previous = entry.previous();
             let content = self.log.content(entry);
             if before.is_incomplete(previous, &content) {
                 if !matches!(before, Before::Gone) {
-                    // No mark is needed: every process that has not read these finds the same hole.
+                    // No mark is needed: every process that has not read these entries finds the
+                    // same hole.
                     self.gate.ledger().forgive_before(number);
                 }
                 // The log never had anything between the previous entry and this one.
@@ -456,16 +461,16 @@ impl<L: Log> Follower<L> {
 }
 
 impl Before {
-    /// Returns whether this place is known, and not after the entry with this number.
+    /// Returns whether the number before the page is known and at most `last`.
     fn is_up_to(self, number: u64) -> bool {
         matches!(self, Self::Entry(last) | Self::Trimmed(last) if last <= number)
     }
 
-    /// Returns whether entries are missing between this place and an entry. `previous` is the
-    /// number of the preceding entry in the log, if it is known.
+    /// Returns whether entries are missing between this place and an entry with this content.
+    /// `previous` is the number of the entry before it in the log, if known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
-            // The mark reports them, at the same place in all processes.
+            // The mark itself reports the missing entries, at the same place in all processes.
             _ if matches!(content, Content::Mark) => false,
             Self::Entry(number) => previous.is_some_and(|previous| previous != number),
             Self::Trimmed(last) => previous != Some(last),

@@ -11,9 +11,9 @@ use crate::{log::Identity, tasks::lock};
 /// A gate that holds publishers back until their process has caught up with the log.
 ///
 /// It opens once the follower (the task of [`follow`](crate::__private::follow)) has caught up and
-/// [marked](crate::__private::Log::mark) the losses that it found. It shuts when the connection breaks or a
-/// loss must be marked. The gate shuts for good when the hub is closed or dropped. `C` is what
-/// publishers need, such as a connection.
+/// [marked](crate::__private::Log::mark) the losses that it found. It shuts when the connection
+/// breaks or a loss must be marked, and shuts for good when the hub is closed or dropped. `C` is
+/// what publishers need, such as a connection.
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
@@ -60,8 +60,8 @@ impl<C: Clone> Gate<C> {
     /// Waits until the gate is open, and returns its session. Once the hub is closed or dropped,
     /// this method waits forever.
     pub async fn session(&self) -> Session<C> {
-        // A publisher that finds its connection broken ends the session before the reader shuts the
-        // gate.
+        // A publisher can find the connection broken and end the session before the follower shuts
+        // the gate.
         let is_usable = |session: &Option<Session<C>>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
@@ -69,7 +69,7 @@ impl<C: Clone> Gate<C> {
         let usable = session.wait_for(is_usable).await.ok().and_then(|usable| usable.clone());
         match usable {
             Some(usable) => usable,
-            // Waiting fails only without a sender, which `self` holds.
+            // Waiting fails only once the sender is dropped, and `self` holds the sender.
             None => pending().await,
         }
     }
@@ -81,7 +81,7 @@ impl<C> Gate<C> {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        // Acknowledgements that arrive later belong to an ended session, and are rejected.
+        // Later acknowledgements belong to an ended session and are rejected.
         self.ledger().begin_session();
     }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::{BrokerStats, Error, ErrorKind, tasks::lock};
 
-/// The state of the connections to a store, for a hub or for runs. You get it from `health` of the
-/// broker or `RedisRuns`, also before you connect. Clones share it. A readiness probe:
+/// The state of the connections to a store, for a hub or for runs. Call `health` on the broker or
+/// on `RedisRuns` to get it, even before you connect. Clones share one state. A readiness probe:
 ///
 /// ```
 /// # use tower_sse_broker as tower_sse_redis;
@@ -42,21 +42,21 @@ impl Health {
     /// is `false` until it has caught up again. For Redis, the result can stay `true`: to notice
     /// that a hub is behind, use [`HubStats::lag`](tower_sse::hub::HubStats::lag).
     ///
-    /// While Redis refuses writes ([`ReadOnly`](ErrorKind::ReadOnly)), the result is `false`. It
-    /// can be `true` while PostgreSQL or SQLite refuses them, for example because the disk is full.
+    /// While Redis refuses writes ([`ReadOnly`](ErrorKind::ReadOnly)), the result is `false`. While
+    /// PostgreSQL or SQLite refuses writes, for example because the disk is full, it can be `true`.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.state.is_ready.load(Acquire)
     }
 
-    /// Returns the newest error, if any, even after the connection has recovered. Errors from
-    /// `publish` are included except for Redis.
+    /// Returns the newest error, if any, even after the connection has recovered. This includes
+    /// errors from `publish`, except with Redis.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
         lock(&self.state.last_error).clone()
     }
 
-    /// Returns how many times the hub or the runs have reconnected, after a break or to report a
+    /// Returns how many times the hub or the runs have reconnected after a break or to report a
     /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
@@ -69,7 +69,8 @@ impl Health {
         &self.stats
     }
 
-    /// Returns the error of an event that was not sent: the newest one if there is no connection.
+    /// Returns the error for an event that was not sent: the newest error if there is no
+    /// connection.
     #[doc(hidden)]
     #[must_use]
     pub fn not_sent(&self, action: &str) -> Error {

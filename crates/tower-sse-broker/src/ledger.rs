@@ -2,11 +2,12 @@ use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::log::Identity;
 
-/// The events acknowledged to this process. The reader must meet each of them in the log.
+/// The events acknowledged to this process. The reader (the hub's follower) must meet each of them
+/// in the log.
 ///
-/// The reader meets an event if an entry has its number and its fingerprint. The same number or a
-/// newer one alone does not prove that the event is still there, because a server that has returned
-/// to an older state can assign numbers again.
+/// The reader meets an event if an entry has the event's number and fingerprint. The number alone
+/// does not prove that the event is still in the log, because a server that has returned to an
+/// older state can assign numbers again.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
@@ -20,7 +21,7 @@ pub(crate) struct Ledger {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest entry that was read or acknowledged, and is lost without a marker that covers it.
+    /// The newest lost entry that had been read or acknowledged. `None` once a marker covers it.
     pub(crate) lost: Option<u64>,
 }
 
@@ -67,8 +68,8 @@ impl Ledger {
         self.session
     }
 
-    /// Records what is known before an event is sent. [`end`](Self::end) must follow once the
-    /// event's reply has arrived or is no longer awaited.
+    /// Records what is known before an event is sent. Call [`end`](Self::end) once the event's
+    /// reply has arrived or is no longer awaited.
     pub(crate) fn begin(&mut self, session: u64) -> Sent {
         self.recent.begin(self.newest_known);
         Sent { session, newest_known: self.newest_known }
@@ -103,7 +104,7 @@ impl Ledger {
         self.await_entry(marker);
     }
 
-    /// Records that the log has had an entry with this number.
+    /// Records that the log contained an entry with this number.
     pub(crate) fn know(&mut self, number: u64) {
         self.newest_known = self.newest_known.max(number);
     }
@@ -116,7 +117,7 @@ impl Ledger {
     }
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived.
-    /// Events that are sent later can't be in this page.
+    /// Events sent from now on can't be in this page.
     pub(crate) fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }
@@ -147,8 +148,8 @@ impl Ledger {
         self.reads
     }
 
-    /// Records that a read has reached the end of the log. Entries that were acknowledged before it
-    /// was sent, but not met, are lost.
+    /// Records that a read has reached the end of the log. Entries that were acknowledged before
+    /// the read was sent but were not met are lost.
     pub(crate) fn finish_read(&mut self, read: u64) {
         let is_lost = |pending: &Pending| pending.reads < read;
         if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
@@ -185,13 +186,13 @@ impl Ledger {
     }
 }
 
-/// The entries that were read while events are in flight. An acknowledgement can arrive after the
+/// The entries read while events are in flight. An event's acknowledgement can arrive after the
 /// reader has passed its entry.
 #[derive(Debug, Default)]
 struct Recent {
     /// In ascending order.
     entries: VecDeque<Identity>,
-    /// The number of events in flight, by the newest entry that was known when they were sent.
+    /// The number of events in flight, keyed by the newest entry known when they were sent.
     in_flight: BTreeMap<u64, usize>,
 }
 
@@ -201,7 +202,7 @@ impl Recent {
         *self.in_flight.entry(newest_known).or_default() += 1;
     }
 
-    /// Removes an event, and the entries that can belong to no other event.
+    /// Removes an event and the recorded entries that can't belong to another event in flight.
     fn end(&mut self, newest_known: u64) {
         if let Entry::Occupied(mut in_flight) = self.in_flight.entry(newest_known) {
             *in_flight.get_mut() -= 1;

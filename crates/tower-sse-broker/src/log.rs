@@ -4,8 +4,8 @@ use tower_sse::{Event, event::InvalidField, hub::broker::Arrival};
 
 use crate::{Error, ErrorKind};
 
-/// The number and the fingerprint of an entry. A server that has returned to an older state can
-/// give the same number to another entry.
+/// The number and the fingerprint of an entry. The number alone isn't enough: a server that has
+/// returned to an older state can assign it to another entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The number in the log.
@@ -43,10 +43,10 @@ pub trait LogEntry: Send + 'static {
         None
     }
 
-    /// Returns the entry's approximate size in bytes. The default is 0, for logs whose [`Log::read`]
-    /// limits pages by bytes itself. With sizes, pages have about 4 MiB. The first page of large
-    /// entries after small ones can exceed this, with 64 entries, or up to 1,000 if the page before
-    /// it was long.
+    /// Returns the entry's approximate size in bytes. Keep the default of 0 if [`Log::read`] limits
+    /// the bytes of a page itself. Otherwise, pages have about 4 MiB. If large entries follow small
+    /// ones, their first page can exceed this: it can have 64 entries, or up to 1,000 if the
+    /// previous page was long.
     fn bytes(&self) -> usize {
         0
     }
@@ -124,7 +124,7 @@ pub struct Page<E> {
 ///
 /// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It can drop a
 /// method's future early, for example when the hub is closed. Give each method a time limit. After
-/// an error, the follower waits, and opens another session. While the history loads, `follow` may
+/// an error, the follower waits and opens another session. While the history loads, `follow` may
 /// return the error instead.
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
@@ -140,7 +140,7 @@ pub trait Log: Send + Sized + 'static {
     /// before [`Health::is_ready`](crate::Health::is_ready) returns `false`. Waits in
     /// [`look`](Self::look) count too.
     const LATE: Duration = Duration::from_secs(1);
-    /// Whether the follower may [`skip`](Self::skip) an entry that it can't read in time.
+    /// Whether the follower may [`skip`](Self::skip) an entry that takes too long to read.
     const SKIPS: bool = false;
 
     /// Connects. If the log is empty, adds a mark with a number above `known.newest`, because
@@ -174,8 +174,8 @@ pub trait Log: Send + Sized + 'static {
     /// trimmed. In an empty log, all entries are missing. Returns `false` if the log may have been
     /// replaced by an older state.
     ///
-    /// The default, `true`, hides a loss only if an older state replaced the log and was then
-    /// trimmed.
+    /// With the default, `true`, a loss goes unnoticed only if an older state replaced the log and
+    /// was then trimmed.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,
@@ -185,16 +185,16 @@ pub trait Log: Send + Sized + 'static {
 
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
-    /// of the mark that it added, if known. If the follower then finds no new entry, not even a
-    /// mark, it opens another session after a pause.
+    /// of the added mark, if known. If the follower then finds no new entry, not even a mark, it
+    /// opens another session after a pause.
     fn mark(
         &mut self,
         session: &mut Self::Session,
         known: Known,
     ) -> impl Future<Output = Result<Option<Identity>, Error>> + Send;
 
-    /// Returns what publishers use during this session, for example a connection. Called after the
-    /// follower has caught up and marked the losses that it found.
+    /// Returns what publishers use during this session, for example a connection. The follower
+    /// calls this once it has caught up and marked the losses that it found.
     fn publishing(
         &mut self,
         session: &mut Self::Session,
@@ -202,7 +202,7 @@ pub trait Log: Send + Sized + 'static {
     ) -> impl Future<Output = Result<Self::Publishing, Error>> + Send;
 
     /// Waits until the log may have new entries, but at most a few seconds. The follower then calls
-    /// [`upkeep`](Self::upkeep), and looks for new entries and losses.
+    /// [`upkeep`](Self::upkeep) and looks for new entries and losses.
     fn wait(
         &mut self,
         session: &mut Self::Session,
@@ -231,8 +231,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Returns the identity of the first entry whose number is `from` or higher, without reading
     /// its content. The follower continues after it. If you return an [unread](Identity::unread)
-    /// identity for the newest entry, also append another entry to the log. From this entry, the
-    /// follower can later tell whether the log is still the same.
+    /// identity for the newest entry, also append another entry to the log. The follower can later
+    /// use the appended entry to check that the log is still the same.
     ///
     /// Called only if [`SKIPS`](Self::SKIPS) is `true`, or if
     /// [`newest_before`](Self::newest_before) returns an unread identity.
@@ -264,7 +264,7 @@ pub trait Log: Send + Sized + 'static {
         Self::is_timeout(error)
     }
 
-    /// Creates an error that the follower itself reports.
+    /// Creates an error for a problem that the follower itself has found.
     #[must_use]
     fn broken(reason: &str) -> Error {
         let action = format!("follow the log in {}", Self::SERVER);

@@ -5,7 +5,7 @@ use tower_sse::hub::broker::Feed;
 use crate::{Error, ErrorKind, LogStats};
 
 /// The minimum of `max_events`. A process that is briefly behind reads up to 1,000 entries at a
-/// time, which must not be trimmed meanwhile.
+/// time, and they must not be trimmed meanwhile.
 const MIN_MAX_EVENTS: usize = 10_000;
 
 /// The options that the brokers of all stores have.
@@ -17,18 +17,18 @@ pub struct LogOptions {
     pub max_age: Option<Duration>,
     /// How long publishing an event may take.
     pub publish_deadline: Duration,
-    /// The maximum age in the hub's retention, once the hub has started.
+    /// The maximum age in the hub's retention. Set once the hub has started.
     pub retention_age: Option<Duration>,
 }
 
 impl LogOptions {
-    /// Creates options with 100,000 events and without a limit of their age.
+    /// Creates options with a limit of 100,000 events and no limit on their age.
     #[must_use]
     pub const fn new(publish_deadline: Duration) -> Self {
         Self { max_events: 100_000, max_age: None, publish_deadline, retention_age: None }
     }
 
-    /// Sets the maximum number of events. Not above `i64::MAX`, which is the servers' maximum.
+    /// Sets the maximum number of events, capped at `i64::MAX`, which is the servers' maximum.
     ///
     /// # Panics
     ///
@@ -39,7 +39,7 @@ impl LogOptions {
         self.max_events = (events as u64).min(i64::MAX as u64);
     }
 
-    /// Adopts the hub's maximum age.
+    /// Records the hub's maximum age.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl LogOptions {
         self.max_age = self.max_age.or_else(|| self.retention_age.and_then(default));
     }
 
-    /// Returns the state of a log with these options.
+    /// Returns the state of a new log with these options.
     #[must_use]
     pub const fn log_stats(&self, oldest_age: Duration) -> LogStats {
         let Self { max_events, retention_age, .. } = *self;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The maximum delay before the first attempt to reconnect, which doubles with each attempt.
+/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
 const BASE: Duration = Duration::from_millis(50);
 /// The maximum delay before any attempt.
 const MAX: Duration = Duration::from_secs(2);
@@ -46,16 +46,16 @@ const MAX_BYTES: usize = 4 << 20;
 /// The number of entries to request after a page of few entries, because the next entries may be
 /// far larger.
 const TRIED: usize = 64;
-/// After answers that take less than this, full pages double. Otherwise, they grow by one entry,
-/// because the link's latency can be higher.
+/// After an answer that takes less than this, the size of full pages doubles. Otherwise, it grows
+/// by one entry, because the link's latency alone can take longer.
 const FAST: Duration = Duration::from_millis(500);
-/// Pages halve if an answer takes more than this. The timeout is some seconds.
+/// The page size halves if an answer takes more than this. The timeout is a few seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The number of entries that the reader takes at a time.
 ///
-/// It starts at 1, and adapts to the time that answers take. Otherwise, a page of large entries
-/// over a slow link would exceed the connection's timeout again after each reconnection.
+/// It starts at 1 and adapts to the time that answers take. With a fixed number, a page of large
+/// entries over a slow link would time out again after each reconnection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageSize(usize);
 
@@ -71,12 +71,12 @@ impl PageSize {
         self.0
     }
 
-    /// Adapts to an answer with this many entries, none of which the server waited for.
+    /// Adapts to an answer with this many entries. The server must not have waited for any of them.
     pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
         } else if entries < self.0 {
-            // The last page says nothing.
+            // The last page isn't full, so its time says nothing.
         } else if elapsed < FAST {
             self.0 = (self.0 * 2).min(MAX_ENTRIES);
         } else {
@@ -84,19 +84,19 @@ impl PageSize {
         }
     }
 
-    /// Adapts to a page's size. A size of 0 is unknown.
+    /// Adapts to a page's size in bytes, where 0 means unknown.
     pub(crate) fn fit(&mut self, entries: usize, bytes: usize) {
         if let Some(fitting) = entries.saturating_mul(MAX_BYTES).checked_div(bytes) {
             self.0 = self.0.min(fitting).min(entries.saturating_mul(4).max(TRIED)).max(1);
         }
     }
 
-    /// Adds an entry.
+    /// Grows the page by one entry.
     pub(crate) fn grow(&mut self) {
         self.0 = (self.0 + 1).min(MAX_ENTRIES);
     }
 
-    /// Adapts to a break of the connection, which may have been a timeout.
+    /// Halves the page after a break of the connection, which may have been a timeout.
     pub(crate) fn halve(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }

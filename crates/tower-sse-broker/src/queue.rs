@@ -15,7 +15,7 @@ const MAX_EVENTS: usize = 1000;
 const MAX_BYTES: usize = 4 << 20;
 
 /// A queue that publishes events in batches. While a batch is being committed, new events wait for
-/// the next one. So thousands of events can be published at once, even if commits are slow.
+/// the next one. Thousands of events can be published at once, even if commits are slow.
 ///
 /// The queue holds at most one event per waiting call to [`publish`](Self::publish), even while no
 /// batch can be sent.
@@ -32,7 +32,7 @@ struct QueueState {
     events: BTreeMap<u64, Queued>,
     /// The number of events that have arrived.
     arrivals: u64,
-    /// Whether a batch is to be sent even if no event waits.
+    /// Whether to send a batch even if no event is waiting.
     is_woken: bool,
     is_closed: bool,
 }
@@ -47,18 +47,18 @@ pub struct Queued {
     reply: Reply,
 }
 
-/// The sender of an event's result. Sending or dropping it wakes the publisher, whose waker is the
-/// program's: a panic in that waker must not end the task that sends batches.
+/// The sender of an event's result. Sending or dropping it calls the publisher's waker, which is
+/// the program's code: a panic there must not end the task that sends batches.
 #[derive(Debug)]
 struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 
 /// The sender of a queue's batches, for [`Queue::run`].
 pub trait SendBatch<C>: Send {
-    /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. It can
-    /// also be empty. Passes each event's outcome to [`Queued::answer`]. If
-    /// an event is dropped without an answer, its publisher receives [`PublishError::Unknown`]. If
-    /// it returns `true`, it's called again at once, even if no event is waiting, unless the
-    /// session has ended.
+    /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. The
+    /// batch can be empty. Pass each event's outcome to [`Queued::answer`]. If you drop an event
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`,
+    /// this is called again at once, even if no event is waiting. It isn't if the session has
+    /// ended.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -223,7 +223,7 @@ impl Drop for Closing<'_> {
 }
 
 impl Place<'_> {
-    /// Takes the event out of the queue. Returns `false` if it is no longer there.
+    /// Takes the event out of the queue. Returns `false` if the queue no longer has it.
     fn leave(&self) -> bool {
         let queued = lock(&self.queue.state).events.remove(&self.number);
         queued.is_some()
@@ -274,7 +274,7 @@ mod tests {
         }
     }
 
-    /// A panic would close the hub. Two at once would abort the process.
+    /// A panic here would close the hub, and two at once would abort the process.
     #[tokio::test]
     async fn panics_of_publishers_wakers_are_caught() {
         let queue = Arc::new(Queue::default());

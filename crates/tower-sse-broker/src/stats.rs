@@ -4,7 +4,7 @@ use crate::tasks::lock;
 
 /// The statistics of a hub's log, from its broker's `stats`. Clones share them.
 ///
-/// All stores have this type. Facts that a store doesn't have are 0, `false` or `None`.
+/// All stores have this type. What a store doesn't report is 0, `false` or `None`.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats(Arc<Mutex<Facts>>);
 
@@ -20,12 +20,12 @@ pub struct Facts {
     pub log: Option<LogStats>,
 }
 
-/// The state of a hub's log, from [`BrokerStats::log`]: of its stream in Redis, its log in
-/// PostgreSQL, or its table in SQLite.
+/// The state of a hub's log, from [`BrokerStats::log`]: the stream in Redis, the log in PostgreSQL,
+/// or the table in SQLite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogStats {
-    /// The number of entries, nearly all of which are events. `None` except for Redis.
+    /// The number of entries, nearly all of which are events. Always `None` except with Redis.
     pub events: Option<u64>,
     /// The limit that the broker's `max_events` sets.
     pub max_events: u64,
@@ -34,10 +34,10 @@ pub struct LogStats {
     /// If a limit of the log, such as `max_events`, is too low, `oldest_age` stays below
     /// [`retention_age`](Self::retention_age). A new process then loads only part of the history,
     /// and a process that is disconnected for longer than `oldest_age` can miss events. The stores'
-    /// pages on operation have an alert for it.
+    /// pages on operation show an alert for this.
     pub oldest_age: Duration,
     /// The maximum age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention). `None` if
-    /// it has no age limit.
+    /// the retention has no age limit.
     pub retention_age: Option<Duration>,
     /// The size in bytes: in Redis, the estimated memory of the stream; in PostgreSQL, the table of
     /// the log and its indexes, for all streams together; in SQLite, the database without its
@@ -48,7 +48,7 @@ pub struct LogStats {
     pub bytes: Option<u64>,
 }
 
-/// The rows in the inbox of PostgreSQL that no hub has moved to the log yet, from
+/// The rows in PostgreSQL's inbox that no hub has moved to the log yet, from
 /// [`BrokerStats::waiting`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,14 +72,14 @@ impl BrokerStats {
 
     /// Returns the log's state, or `None` before it's known. While the hub is
     /// [ready](crate::Health::is_ready), the state is updated about every two seconds, unless the
-    /// store refuses it. The size in PostgreSQL is updated about every ten.
+    /// store refuses to report it. PostgreSQL's size is updated about every ten seconds.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         lock(&self.0).log
     }
 
-    /// Returns how many entries of the Redis stream were skipped because they aren't in the format
-    /// of events.
+    /// Returns how many entries of the Redis stream were skipped because they aren't in the event
+    /// format.
     #[must_use]
     pub fn foreign_entries(&self) -> u64 {
         lock(&self.0).foreign_entries
@@ -88,9 +88,9 @@ impl BrokerStats {
     /// Returns whether Redis may delete the keys of the hub or the runs when it reaches
     /// `maxmemory`. A hub checks this only when it connects.
     ///
-    /// If so, set `maxmemory-policy noeviction`. With the current policy, Redis can delete the
-    /// hub's whole stream, or ended runs. Runs that are still in progress are usually
-    /// [restored](https://docs.rs/tower-sse/latest/tower_sse/runs/#several-processes).
+    /// If this returns `true`, set `maxmemory-policy noeviction`. With the current policy, Redis
+    /// can delete the hub's whole stream, or ended runs. Runs that are still in progress are
+    /// usually [restored](https://docs.rs/tower-sse/latest/tower_sse/runs/#several-processes).
     #[must_use]
     pub fn evicts(&self) -> bool {
         lock(&self.0).evicts

@@ -19,7 +19,8 @@ impl HubClient {
         Self { process, messages: subscription.messages(), received: Vec::new() }
     }
 
-    /// Returns the next message, or `None` at the end. `expected` is for a problem's text.
+    /// Returns the next message, or `None` at the end. `expected` appears in the text of a
+    /// [`Problem`].
     async fn next(&mut self, expected: &str) -> Result<Option<Message>, Problem> {
         let what = format!("process {}: {expected}", self.process);
         let next = poll_fn(|cx| Pin::new(&mut self.messages).poll_next(cx));
@@ -40,7 +41,7 @@ impl HubClient {
         }
     }
 
-    /// Reads events with these data, and nothing else.
+    /// Reads messages, which must be the events with these data.
     pub(super) async fn reads<I>(&mut self, expected: I) -> Result<(), Problem>
     where
         I: IntoIterator<Item: AsRef<str>>,
@@ -75,7 +76,7 @@ impl HubClient {
         Ok(())
     }
 
-    /// Reads a gap, which has to be the next message.
+    /// Reads the next message, which must be a gap.
     pub(super) async fn reads_gap(&mut self) -> Result<(), Problem> {
         let message = self.message("a gap").await?;
         let (process, received) = (self.process, shown(&message));
@@ -83,7 +84,7 @@ impl HubClient {
         Ok(())
     }
 
-    /// Reads the end of the stream, which has to be next.
+    /// Checks that the stream ends without another message.
     pub(super) async fn ends(&mut self) -> Result<(), Problem> {
         match self.next("the end of the stream").await? {
             None => Ok(()),
@@ -121,7 +122,7 @@ fn shown(message: &Message) -> String {
     }
 }
 
-/// Quotes data and cuts them to a length that can be read.
+/// Quotes data, shortened to a readable length.
 pub(super) fn quoted(data: &str) -> String {
     const MAX_CHARS: usize = 60;
     match data.char_indices().nth(MAX_CHARS) {
@@ -139,7 +140,7 @@ pub(super) async fn soon<F: Future>(what: impl Display, future: F) -> Result<F::
     timeout(PATIENCE, future).await.map_err(late)
 }
 
-/// Causes a fault after this number of turns, in which other futures are polled.
+/// Lets other futures be polled this number of times, then causes a fault.
 pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
     for _ in 0..turns {
         tokio::task::yield_now().await;
@@ -147,8 +148,8 @@ pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
     fault.await;
 }
 
-/// Polls a future `polls` times, with the other tasks in between, and drops it. Returns its output
-/// if it was ready by then.
+/// Polls a future `polls` times, letting other tasks run in between, then drops it. Returns the
+/// output if it was ready by then.
 pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {

@@ -13,19 +13,19 @@ use super::{Problem, World, world::ensure};
 /// The pause before something is tried again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A process of a world: a hub that is connected to its log.
+/// A process of a world: a hub that is connected to the world's log.
 pub(super) struct HubProcess {
     pub(super) name: &'static str,
     pub(super) hub: Hub,
 }
 
-/// The hub's result of publishing an event.
+/// What the hub returns for a published event.
 pub(super) type Published = Result<Receipt, PublishError>;
 
 /// An event that was published again and again until it was acknowledged.
 pub(super) struct AcknowledgedEvent {
     pub(super) receipt: Receipt,
-    /// Whether an earlier attempt had no result, so that the event can be in the log twice.
+    /// Whether the outcome of an earlier attempt is unknown: the event can be in the log twice.
     pub(super) is_repeated: bool,
 }
 
@@ -48,13 +48,13 @@ impl HubProcess {
         }
     }
 
-    /// Connects two processes and publishes the first event of the log. Returns its id, after
-    /// which the clients of the scene resume.
+    /// Connects two processes and publishes the first event of the log. Returns this event's id,
+    /// from which the scene's clients resume.
     pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
         Self::pair_with(Hub::builder, world).await
     }
 
-    /// Does the same as [`pair`](Self::pair), with hubs of `builder`.
+    /// Does the same as [`pair`](Self::pair), with hubs built by `builder`.
     pub(super) async fn pair_with<W: World>(
         builder: impl Fn() -> HubBuilder,
         world: &W,
@@ -65,7 +65,7 @@ impl HubProcess {
         Ok((a, b, start))
     }
 
-    /// Returns a client that resumes after this id.
+    /// Returns a client that resumes after the event with this id.
     pub(super) fn client(
         &self,
         topics: impl TopicNames,
@@ -74,7 +74,7 @@ impl HubProcess {
         HubClient::new(self.name, self.hub.subscribe(topics).resume(last))
     }
 
-    /// Publishes an event, which has to be acknowledged at the first attempt.
+    /// Publishes an event, which must be acknowledged at the first attempt.
     pub(super) async fn publish(
         &self,
         topic: &str,
@@ -98,7 +98,7 @@ impl HubProcess {
         self.acknowledged(soon(what, self.hub.gap(topic)).await?)
     }
 
-    /// Ends a topic. The end has to be acknowledged at the first attempt.
+    /// Ends a topic, which must be acknowledged at the first attempt.
     pub(super) async fn end(
         &self,
         topic: &str,
@@ -117,7 +117,7 @@ impl HubProcess {
         result.map_err(|error| Problem::caused_by(what, &error))
     }
 
-    /// Publishes an event until it is acknowledged, as a program does after a fault.
+    /// Publishes an event repeatedly until it is acknowledged, as a program does after a fault.
     pub(super) async fn publish_repeatedly(
         &self,
         topic: &str,
@@ -127,17 +127,17 @@ impl HubProcess {
         Ok(AcknowledgedEvent { receipt: self.acknowledged(result)?, is_repeated })
     }
 
-    /// Ends a topic again and again until it has ended.
+    /// Tries to end a topic until it has ended.
     pub(super) async fn end_repeatedly(&self, topic: &str, event: &str) -> Result<(), Problem> {
         match self.repeat(topic, event, true).await? {
-            // The process has received the end, whose attempt had no result.
+            // An earlier attempt with an unknown outcome has ended the topic.
             (Err(PublishError::Ended), true) => Ok(()),
             (result, _) => self.acknowledged(result).map(drop),
         }
     }
 
-    /// Publishes an event until there is a result. Returns the result, and whether an earlier
-    /// attempt may have published the event.
+    /// Publishes an event repeatedly until the outcome is known. Returns the outcome and whether an
+    /// earlier attempt may have published the event.
     async fn repeat(
         &self,
         topic: &str,
@@ -161,7 +161,7 @@ impl HubProcess {
         }
     }
 
-    /// Publishes an event for each pair of a topic and data, all at the same time. Returns the data
+    /// Publishes an event for each pair of topic and data, all at the same time. Returns the data
     /// and the results in the same order.
     pub(super) async fn publish_at_once(
         &self,
@@ -171,8 +171,8 @@ impl HubProcess {
         self.at_once(events.into_iter().map(event).collect()).await
     }
 
-    /// Does the same for tuples of a name, a topic and an event, some of which end their topics.
-    /// Returns the names in place of the data.
+    /// Like `publish_at_once`, for tuples of a topic, a name, an event and whether it ends the
+    /// topic. Returns the names in place of the data.
     pub(super) async fn at_once(
         &self,
         events: Vec<(String, String, Event, bool)>,
@@ -198,7 +198,7 @@ impl HubProcess {
         Ok(results.into_iter().map(|(_, data, result)| (data, result)).collect())
     }
 
-    /// Checks that a hub that has connected has received all events up to this id.
+    /// Checks that a newly connected hub has received all events up to this id.
     pub(super) fn is_loaded_up_to(&self, last: &EventId) -> Result<(), Problem> {
         let position = self.hub.position();
         ensure!(
@@ -235,13 +235,13 @@ pub(super) fn with_number(id: &EventId, number: u64) -> Result<LastEventId, Prob
         .map_err(|error| Problem::caused_by("no id", &error))
 }
 
-/// Returns the part of an id that all events of one log have in common.
+/// Returns the part of an id that all events of a log share.
 pub(super) fn epoch(id: &EventId) -> &str {
     id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
 }
 
-/// Returns the lines of a subscription's next events, without ids. Clients ignore comments, so only
-/// the lines show comments.
+/// Returns the lines of a subscription's next events, without ids. Used to check comments, which a
+/// client doesn't return.
 pub(super) async fn lines_of(
     mut subscription: Subscription,
     events: usize,
@@ -257,7 +257,7 @@ pub(super) async fn lines_of(
     Ok(received)
 }
 
-/// Returns the lines of events in a hub without a broker. A broker has to keep these lines.
+/// Returns the lines of events in a hub without a broker. With a broker, they must be the same.
 pub(super) async fn lines_without_broker(
     topic: &str,
     events: &[Event],
@@ -275,8 +275,8 @@ fn without_id(event: &str) -> String {
     event.split_inclusive('\n').filter(|line| !line.starts_with("id:")).collect()
 }
 
-/// Checks that each result of publishing is true of what the client has received, which includes the
-/// newest event.
+/// Checks each publish result against what the client has received, up to and including the newest
+/// event.
 pub(super) fn are_true(
     results: Vec<(String, Published)>,
     client: &HubClient,
@@ -308,7 +308,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Adds an event. All earlier events were acknowledged before it.
+    /// Adds an event that was published after all earlier ones were acknowledged.
     pub(super) fn push(&mut self, data: String, acknowledged: &AcknowledgedEvent) {
         if acknowledged.is_repeated {
             self.repeated.insert(data.clone());
@@ -316,7 +316,7 @@ impl Due {
         self.events.push_back(data);
     }
 
-    /// Returns the number of events that are not received yet.
+    /// Returns how many events the client has not received yet.
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
@@ -339,7 +339,7 @@ impl Due {
                 self.received.insert(data);
                 continue;
             }
-            // A copy of an event whose first attempt had no result.
+            // The second copy of an event for which the first attempt's outcome was unknown.
             let is_copy = self.repeated.contains(&data) && self.received.contains(&data);
             ensure!(is_copy, "received {data:?} instead of {expected:?}");
         }

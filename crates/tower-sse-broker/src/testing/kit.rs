@@ -11,8 +11,8 @@ const SCENE_LIMIT: Duration = Duration::from_secs(60);
 /// A scene's name, and whether it passed.
 type Outcome = (&'static str, Result<(), Problem>);
 
-/// A scene that is played. Boxed, because the compiler cannot prove that futures of many references
-/// are `Send` within another future.
+/// A running scene. Boxed, because the compiler can't prove that a future is `Send` if it awaits
+/// futures that hold many references.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
 /// Runs all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene.
@@ -42,7 +42,7 @@ where
         }
     })
     .await;
-    // How a test fails.
+    // A panic fails the test.
     assert!(
         failed.is_empty(),
         "{} of {played} scenes failed:\n{}",
@@ -106,7 +106,7 @@ where
     report(("worlds_do_not_see_each_other", bounded(scene).await));
 }
 
-/// Plays a scene within its time limit. A panic is a problem too.
+/// Plays a scene within its time limit. Returns a panic as a problem too.
 async fn bounded(scene: impl Future<Output = Result<(), Problem>>) -> Result<(), Problem> {
     let panicked = || Err(Problem::new("the broker or the world panicked"));
     match timeout(SCENE_LIMIT, caught(scene)).await {

@@ -1,8 +1,8 @@
-//! You've written a [`Broker`](tower_sse::hub::broker::Broker), and want to know whether it does
+//! You've written a [`Broker`](tower_sse::hub::broker::Broker) and want to know whether it does
 //! [what a broker must do](tower_sse::hub::broker::Broker#what-a-broker-must-do). This kit (feature
-//! `testing`) tests the broker through hubs and their clients. Its tests are called scenes.
+//! `testing`) tests your broker through hubs and their clients. Its tests are called scenes.
 //!
-//! Implement [`World`], which gives each scene an empty log, and call [`check`]. Here, the scenes
+//! Implement [`World`], which gives each scene an empty log, then call [`check`]. Here, the scenes
 //! test `MemoryBroker` from
 //! [`tower_sse::testing`](https://docs.rs/tower-sse/latest/tower_sse/testing/):
 //!
@@ -36,14 +36,14 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if it failed or was skipped. If any scene
-//! failed, `check` panics at the end. To see the lines of a test that passes, run `cargo test --
-//! --nocapture`. [`outcomes`] returns the results instead of printing them.
+//! `check` prints a line for each scene, with the reason if the scene failed or was skipped. If any
+//! scene failed, `check` panics at the end. To see these lines when the test passes, run `cargo
+//! test -- --nocapture`. [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
 //!
 //! When a scene fails, this list shows what your broker probably does wrong. The faults that a
-//! scene needs are in parentheses. If your world can't cause them, the scene is skipped.
+//! scene needs are in parentheses. If your world can't cause one of them, the scene is skipped.
 //!
 //! - `every_field_arrives`: drops a field, or changes line endings, letters or spaces, perhaps only
 //!   in the event that ends a topic
@@ -54,8 +54,8 @@
 //! - `large_events_arrive`: shortens events of up to 1 MiB, or splits a character. Refusing events
 //!   above 64 KiB is allowed.
 //! - `a_thousand_topics_arrive`: forgets topics
-//! - `events_at_once_stay_apart`: mixes up the fields of events that are published at once, or which
-//!   of them end their topics
+//! - `events_at_once_stay_apart`: mixes up the fields of events that are published at once, or ends
+//!   the wrong topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process
 //! - `a_publisher_keeps_its_order`: gives an event a lower number than an event that was
 //!   acknowledged earlier
@@ -99,15 +99,15 @@
 //!   stops other hubs too
 //! - `dropped_publishes_do_no_harm`: when a `publish` future is dropped, affects other calls,
 //!   publishes the event twice, or publishes it although the future was never polled
-//! - `a_dropped_publish_leaves_the_others`: when the first future of a batch is dropped, reports the
-//!   batch's other events as refused, and publishes them
+//! - `a_dropped_publish_leaves_the_others`: when the first future of a batch is dropped, reports
+//!   the batch's other events as refused although it publishes them
 //!
 //! An event may take up to 10 seconds to arrive, and a scene up to 60 seconds. If your broker uses
-//! only tokio's clock and tasks, and no sockets, pause this clock (`start_paused`) to make the test
-//! fast.
+//! only tokio's clock and tasks, without sockets, pause this clock (`start_paused`) to make the
+//! test fast.
 //!
 //! A scene connects up to a few dozen hubs, each of which stands for a process. If worlds share a
-//! server, give each log a unique name, for example with a counter and the process id in it.
+//! server, give each log a unique name, for example with a counter and the process id.
 //!
 //! A minor release may add scenes, so a broker that passed before may fail.
 //!
@@ -118,9 +118,9 @@
 //! - A mistake that shows only between separate operating-system processes, such as a `static`
 //!   counter for numbers. [Child processes](#a-world-of-child-processes) reveal it.
 //! - A mistake that shows only if the clocks of several machines differ.
-//! - An event that the server acknowledges, and loses before any process has read it.
-//! - Some events that are published although the broker reported them as refused. [`World::cut`]
-//!   says how to find more of them.
+//! - An event that the server acknowledges but loses before any process has read it.
+//! - Some events that the broker publishes although it reports them as refused. [`World::cut`] says
+//!   how to find more of them.
 //! - A process that stamps live events with the time of reading instead of publication.
 //! - A connected process that doesn't report a loss when entries are trimmed before it has read
 //!   them.
@@ -128,7 +128,7 @@
 //! - A limit that the scenes don't reach. They publish up to 5,000 events at once, load a history
 //!   of 5,000 events, and use events of 1 MiB and topics of 4 KiB.
 //! - Different topics that a broker treats as one, if no scene uses them.
-//! - A blocked thread. It can even hang the test in spite of the time limits.
+//! - A blocked thread, which can even hang the test in spite of the time limits.
 //! - A delay of less than 10 seconds, if each scene still ends within 60 seconds.
 //!
 //! # A world of child processes
@@ -140,16 +140,16 @@
 //!   the test's name, `--exact` and `--nocapture`. Environment variables tell the new process which
 //!   log to open, how far back to load the history
 //!   ([`Feed::max_age`](tower_sse::hub::broker::Feed::max_age)), and that it's a child.
-//! - The child runs your broker's code. There's no feed in the child, so make that code generic
+//! - The child runs your broker's code. There's no feed in the child, so make your code generic
 //!   over a trait of your own, which replaces the feed. The child's implementation of this trait
-//!   prints a line for each event and each loss, and another once the history is loaded. The test
-//!   feeds its hub from these lines.
-//! - The publisher in the test writes each event to the child's standard input, and reads the
-//!   result from a line that the child prints.
+//!   prints a line for each event and each loss, and one once the history is loaded. The test feeds
+//!   its hub from these lines.
+//! - The publisher in the test writes each event to the child's standard input and reads the result
+//!   from a line that the child prints.
 //! - The child first prints a line break, because the test harness can leave its own line
 //!   unfinished. The next line is your broker's name. Have `start` return an error if the children
 //!   of a world print different names. The hub calls the proxy's `name` before `start`, when
-//!   there's no child to ask yet. So have the proxy return a name that the test has chosen for the
+//!   there's no child to ask yet. Have the proxy return a name that the test has chosen for the
 //!   world.
 
 // | `world.rs` | what a test of a broker brings, and what it is told |

@@ -53,9 +53,9 @@ pub trait World: Send + Sync {
         None
     }
 
-    /// Returns two futures, which the scenes await in this order: the first copies the log, and the
-    /// second replaces the log with the copy, like restoring a backup. The world can hold the copy
-    /// in a `Mutex<Option<T>>`.
+    /// Returns two futures, which the scenes await in this order: the first copies the log, the
+    /// second replaces the log with the copy, as when a backup is restored. The world can hold the
+    /// copy in a `Mutex<Option<T>>`.
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
@@ -63,21 +63,21 @@ pub trait World: Send + Sync {
     /// Breaks all connections to the server. The server must accept new ones immediately.
     ///
     /// To find more mistakes, withhold the server's answers for a few milliseconds before the
-    /// break. The log then has events that were never acknowledged, which the broker must neither
-    /// publish again nor report as refused.
+    /// break. The log then has events that were never acknowledged. The broker must neither publish
+    /// them again nor report them as refused.
     fn cut(&self) -> Option<Fault<'_>> {
         None
     }
 
     /// Returns two futures, which the scenes await in this order: the first makes the server
-    /// unavailable, and the second makes it available again. For example, the first breaks all
-    /// connections, and the server then refuses new ones.
+    /// unavailable, the second makes it available again. An unavailable server can, for example,
+    /// break all connections and refuse new ones.
     fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         None
     }
 }
 
-/// The reason a scene failed, or was skipped.
+/// The reason why a scene failed or was skipped.
 #[derive(Debug)]
 pub struct Problem {
     text: String,
@@ -94,7 +94,7 @@ impl Problem {
         Self::new(format_args!("{what}: {}", with_causes(error)))
     }
 
-    /// Creates the problem of a world that cannot cause the scene's fault.
+    /// Creates the problem for a world that can't cause the scene's fault.
     pub(super) fn skipped(fault: &'static str) -> Self {
         Self { text: format!("the world has no `{fault}`"), is_skipped: true }
     }
@@ -114,7 +114,7 @@ impl fmt::Display for Problem {
 
 impl Error for Problem {}
 
-/// Returns a [`Problem`] with this text from the scene unless the condition holds.
+/// Makes the scene return a [`Problem`] with this text unless the condition holds.
 macro_rules! ensure {
     ($holds:expr, $($text:tt)+) => {
         if !$holds {

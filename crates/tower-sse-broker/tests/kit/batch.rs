@@ -1,4 +1,4 @@
-//! What is published at once is written in one batch, which can be wrong in one way.
+//! Writes events that are published at once in one batch, with at most one flaw.
 
 use tokio::{spawn, sync::oneshot};
 
@@ -6,18 +6,18 @@ use crate::local::Flaw;
 use crate::log::{COMMENT, ENDS, NAME, RETRY};
 use crate::*;
 
-/// The number of an event and its time.
+/// An event's number and time.
 type Number = (u64, Duration);
 
-/// The events of a process that wait to be written.
+/// A process's events that are waiting to be written.
 #[derive(Clone, Default)]
 pub(super) struct Batch(Arc<Mutex<Waiting>>);
 
-/// Events, and where their numbers are awaited.
+/// Events, each with the sender for its number.
 type Waiting = Vec<(Value, oneshot::Sender<Number>)>;
 
 impl Batch {
-    /// Writes an event together with the events of this turn.
+    /// Writes an event together with those that are published in the same turn of the runtime.
     pub(super) async fn publish(
         &self,
         local: &Arc<Log>,
@@ -45,7 +45,7 @@ impl Batch {
         }
     }
 
-    /// Returns where the numbers are awaited, and the numbers.
+    /// Writes the batch. Returns the events' senders and the numbers to send.
     fn write(&self, log: &Log, flaw: Flaw) -> Vec<(oneshot::Sender<Number>, Number)> {
         let (mut fields, answers): (Vec<_>, Vec<_>) =
             mem::take(&mut *self.0.lock().unwrap()).into_iter().unzip();
@@ -59,7 +59,7 @@ fn send(answers: Vec<(oneshot::Sender<Number>, Number)>) {
     answers.into_iter().for_each(|(answer, number)| _ = answer.send(number));
 }
 
-/// Changes the fields of a batch as a broker with this flaw does.
+/// Changes the fields of a batch as a broker with this flaw would.
 fn spoil(batch: &mut [Value], flaw: Flaw) {
     let column = |field: usize| batch.iter().map(move |fields| fields[field].clone());
     match flaw {

@@ -1,4 +1,4 @@
-//! The kit finds what is wrong with a broker.
+//! The kit finds each flaw of a broker.
 
 use crate::local::{Flaw, LocalWorld};
 use crate::*;

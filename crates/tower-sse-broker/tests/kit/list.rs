@@ -1,4 +1,4 @@
-//! The example of a broker, over a list in memory.
+//! Tests of the example broker, whose log is a list in memory.
 
 use std::{future::poll_fn, pin::Pin, sync::mpsc, thread};
 
@@ -58,7 +58,7 @@ async fn list_broker_passes_the_kit() {
     check(Server::new).await;
 }
 
-/// Connects a hub and its client, which read an event, and then changes the list without that event.
+/// Removes an event that a hub and its client have read from the list, then changes the list.
 async fn lose_event(change: impl FnOnce(&mut Vec<Entry>, Entry)) -> (Hub, Subscription) {
     let server = Server::new().await;
     let hub = Hub::connect(server.broker()).await.unwrap();
@@ -101,7 +101,7 @@ fn follower_pauses_while_no_mark_of_loss_can_be_read() {
     assert!(is_refused.recv_timeout(Duration::from_secs(10)).is_ok(), "it spins");
 }
 
-/// The ids are ahead of the clock, and another process has not read the event that it marks as lost.
+/// Another process has added a mark with the number of an event that it has never read.
 #[tokio::test(start_paused = true)]
 async fn mark_with_the_number_of_lost_event_does_not_cover_it() {
     let change = |entries: &mut Vec<Entry>, lost: Entry| {

@@ -1,13 +1,13 @@
-//! A broker whose processes read the log itself, and which can be wrong in one way.
+//! A broker whose processes read the log directly. It can have one flaw.
 
 use crate::batch::Batch;
 use crate::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
 use crate::*;
 
-/// What is wrong with a broker.
+/// A flaw of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// Each second process has an order of its own.
+    /// Every second process reverses the order of events.
     OwnOrder,
     NoHistory,
     SilentLoss,
@@ -17,30 +17,30 @@ pub(super) enum Flaw {
     ResumeReadsOnePage,
     /// The newest 1,000 entries of the history are loaded, and no loss is reported.
     HistoryOf1000,
-    /// A reader that is 4,096 entries behind goes on with the newest 4,096.
+    /// A reader that is more than 4,096 entries behind continues with the newest 4,096.
     LaggedIsIgnored,
     TrimLossOneTooLow,
     TopicCutAt63,
     NameCutAt255,
-    /// An `e` with an accent is the same as an `e` and an accent.
+    /// An `e` with an accent and an `e` followed by a combining accent are treated as the same.
     TopicNormalized,
     RetryIn32Bits,
-    /// The history is loaded up to the right age, and is then as old as the connection.
+    /// The right part of the history is loaded, but with an age of zero.
     AgeIsZero,
     MaxAgeOverflows,
-    /// Nothing looks for losses but the publisher, which marks one before its next event.
+    /// Only the publisher looks for losses. It marks a loss before its next event.
     OnlyPublishersLook,
-    /// A process whose hub is gone ends the reading of all processes.
+    /// When a hub is gone, all processes stop reading.
     OneClosedEndsAll,
     /// After a break, a position that is no longer in the log becomes the newest one.
     OffsetResetLatest,
-    /// A process that was away does not report the losses of that time.
+    /// After a break, the process does not report the losses that happened during the break.
     LossMissedByTheAbsent,
-    /// A break ends the loading of the history, and the hub is ready.
+    /// If the connection breaks while the history loads, the hub is ready without the rest.
     BreakEndsLoad,
     /// If all events are too old to be loaded, no loss is reported.
     NoLossIfHistoryEmpty,
-    /// What exceeds 1 MiB of events at once is acknowledged, and not stored.
+    /// If events published at once exceed 1 MiB, the excess is acknowledged but not stored.
     BatchOverflows,
     /// After a break, the process reads 64 KiB and continues at the newest entry.
     ResumeBytes64K,
@@ -53,38 +53,38 @@ pub(super) enum Flaw {
     CommentAscii,
     /// The age of the history is rounded down to seconds.
     MaxAgeInSeconds,
-    /// A process has a buffer of 4,096 entries, and drops what comes while it is full. The server
-    /// is too slow to fill the buffer of a process that runs.
+    /// A process has a buffer of 4,096 entries and drops entries while the buffer is full. The
+    /// server is too slow to fill the buffer of a running process.
     BufferOverflows,
-    /// An event of more than 32 KiB gets its number when it is acknowledged, and is stored later.
+    /// An event of more than 32 KiB gets its number when it is acknowledged but is stored later.
     LargeIsLate,
-    /// What the server stores just before a break is reported as refused.
+    /// Events that the server stores just before a break are reported as refused.
     RefusedAtBreak,
     OneLossPerSecond,
-    /// What is too old is reported with a number that is one too low.
+    /// The loss of events that are too old is reported with a number that is one too low.
     HistoryLossOneTooLow,
     ClosedAfterThreeBreaks,
-    /// The processes publish over one connection, which a hub that is gone closes.
+    /// All processes publish over one connection, which is closed when any hub is gone.
     SharedConnection,
-    /// No flaw: a process writes what is published at once in one batch.
+    /// Not a flaw: a process writes events that are published at once in one batch.
     Batches,
-    /// The names of a batch are written without those that are missing.
+    /// The names of a batch are stored without gaps, so events without a name get the next event's.
     NamesShiftInBatch,
     StickyCommentInBatch,
-    /// The events of a batch have the last one's reconnection time.
+    /// All events of a batch get the last event's reconnection time.
     RetryOfBatch,
-    /// A batch ends all of its topics or none, as its first event says.
+    /// A batch ends all of its topics or none: the first event decides.
     EndFlagOfBatch,
-    /// If the first publisher of a batch is dropped, the others are refused, and their events come.
+    /// If the first publisher of a batch is dropped, the other events are refused but still arrive.
     LeaderDropped,
-    /// Data is stored in chunks of 64 KiB, each of which is decoded by itself.
+    /// Data is stored in chunks of 64 KiB, which are decoded separately.
     ChunksSplitCharacters,
-    /// A publish has no limit of time while the server is away.
+    /// A publish has no time limit while the server is unavailable.
     WaitsWhileDown,
 }
 
 impl Flaw {
-    /// Returns whether a process writes what is published at once in one batch.
+    /// Returns whether a process writes events that are published at once in one batch.
     const fn batches(self) -> bool {
         matches!(
             self,
@@ -98,7 +98,7 @@ impl Flaw {
     }
 }
 
-/// For how long a process is away when its connection breaks.
+/// How long a process is disconnected after a break.
 const BREAK: Duration = Duration::from_millis(5);
 
 struct Local {
@@ -108,13 +108,13 @@ struct Local {
     cut: watch::Sender<()>,
     /// The number of breaks.
     cuts: AtomicUsize,
-    /// Whether the server is away from publishers.
+    /// Whether the server is unavailable to publishers.
     is_down: watch::Sender<bool>,
-    /// Whether all reading has ended.
+    /// Whether all processes must stop reading.
     ended: watch::Sender<bool>,
-    /// The bytes of events that are published at this moment.
+    /// The bytes of events that are being published.
     in_flight: AtomicUsize,
-    /// Held while the server takes an event, and feeds processes that run.
+    /// Held while the server takes an event and feeds it to running processes.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -185,7 +185,7 @@ pub(super) struct Process {
     index: usize,
     /// The number up to which the process has read.
     read: u64,
-    /// When the last loss was reported.
+    /// The time of the last reported loss.
     told: Option<Instant>,
 }
 
@@ -223,7 +223,7 @@ impl Process {
         }
         if self.has(Flaw::AgeIsZero) || self.has(Flaw::MaxAgeInSeconds) {
             for (_, _, age, text) in &mut entries {
-                // What is too old is reported as a loss.
+                // Events that are too old are reported as a loss.
                 text.take_if(|_| *age > max_age);
                 *age *= u32::from(!self.has(Flaw::AgeIsZero));
             }
@@ -244,7 +244,7 @@ impl Process {
         }
     }
 
-    /// Feeds what is new, after a break or while the process is connected.
+    /// Feeds new entries. `was_away` tells whether they follow a break.
     fn feed_new(&mut self, feed: &mut Feed, was_away: bool) -> Result<(), Closed> {
         let is_last = |entry: &Entry| entry.0 == self.read;
         if was_away
@@ -317,7 +317,7 @@ impl Process {
     }
 }
 
-/// Ends all reading when it is dropped.
+/// Makes all processes stop reading when it is dropped.
 struct EndsAll(Arc<Local>);
 
 impl Drop for EndsAll {
@@ -326,7 +326,7 @@ impl Drop for EndsAll {
     }
 }
 
-/// Drops the oldest entries in silence.
+/// Drops the oldest entries without reporting a loss.
 fn keep_newest(entries: &mut Vec<Entry>, count: usize) {
     entries.drain(..entries.len().saturating_sub(count));
 }
@@ -350,7 +350,7 @@ impl Broker for Process {
 pub(super) struct LocalPublisher(Arc<Local>, Batch);
 
 impl LocalPublisher {
-    /// Returns the result of publishing if the server cannot be reached.
+    /// Returns the publish error if the server can't be reached.
     async fn unreachable(&self) -> Option<PublishError> {
         let Local { flaw, cuts, is_down, ended, .. } = &*self.0;
         let refused = || Some(PublishError::Refused("the server is away".into()));
@@ -414,7 +414,7 @@ impl Publisher for LocalPublisher {
     }
 }
 
-/// Changes the fields of an event as a broker with this flaw does.
+/// Changes the fields of an event as a broker with this flaw would.
 fn spoil(fields: &mut Value, flaw: Option<Flaw>) {
     let Some(flaw) = flaw else { return };
     let mut map = |field: usize, change: fn(&str) -> String| {

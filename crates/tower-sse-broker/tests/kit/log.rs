@@ -1,11 +1,11 @@
-//! A log in memory, as a server has it, and its entries as text.
+//! An in-memory log that stands in for a server's. Its entries are text.
 
 use crate::*;
 
-/// The topic of an event, whether it ends the topic, its data, name, retry and comment.
+/// An event's topic, whether it ends the topic, and the event's data, name, retry and comment.
 type Fields = (String, bool, String, Option<String>, Option<u64>, Option<String>);
 
-/// The places of fields in the text.
+/// The indexes of the fields in the text, which is a JSON array.
 pub(super) const TOPIC: usize = 0;
 pub(super) const ENDS: usize = 1;
 pub(super) const DATA: usize = 2;
@@ -13,8 +13,8 @@ pub(super) const NAME: usize = 3;
 pub(super) const RETRY: usize = 4;
 pub(super) const COMMENT: usize = 5;
 
-/// The number of an entry, its time and age by the clock of the log, and its text. `None` marks the
-/// loss of all events up to it.
+/// An entry's number, time, age by the log's clock, and text. An entry with the text `None` marks
+/// the loss of all events up to its number.
 pub(super) type Entry = (u64, Duration, Duration, Option<String>);
 
 pub(super) struct Log {
@@ -31,7 +31,7 @@ struct State {
     newest: u64,
     /// The number of the newest entry that was removed without a mark.
     trimmed: u64,
-    /// Whether events are lost, and no mark of it is in the log yet.
+    /// Whether events are lost and the log has no mark for the loss yet.
     is_unmarked: bool,
 }
 
@@ -63,7 +63,7 @@ impl Log {
         (number, at)
     }
 
-    /// Uses up a number, and returns it with its time.
+    /// Uses up a number and returns it with its time.
     pub(super) fn skip_number(&self) -> (u64, Duration) {
         let mut state = self.state.lock().unwrap();
         state.newest += 1;
@@ -109,7 +109,7 @@ impl Log {
         *self.copied.lock().unwrap() = state;
     }
 
-    /// Puts the copy in the place of the log, and marks the loss of what came after it.
+    /// Replaces the log with the copy and marks the loss of the events that came after the copy.
     pub(super) fn put_back(&self) {
         {
             let copy = self.copied.lock().unwrap().clone();
@@ -124,7 +124,7 @@ impl Log {
         self.append(None);
     }
 
-    /// Loses all events. A mark of it comes with the next event.
+    /// Loses all events. The loss is marked when the next event is published.
     pub(super) fn lose_unmarked(&self) {
         let mut state = self.state.lock().unwrap();
         state.entries.clear();

@@ -1,4 +1,4 @@
-//! The conformance kit of brokers, over brokers that are right and brokers that are wrong on purpose.
+//! Runs the test kit with correct brokers and with brokers that have a flaw on purpose.
 
 mod batch;
 mod flaws;

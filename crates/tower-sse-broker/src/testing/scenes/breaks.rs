@@ -11,7 +11,7 @@ use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, is_gap, quote
 use crate::testing::hub_process::{Due, HubProcess, are_true};
 use crate::testing::world::ensure;
 
-/// A reader that comes back continues where it was.
+/// After a break, a reader continues where it stopped.
 pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients =
@@ -39,7 +39,7 @@ pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Pro
     Ok(())
 }
 
-/// A reader that is far behind skips nothing, nor does a process that loads a long history.
+/// Neither a reader that is far behind nor a process that loads a long history skips events.
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
@@ -55,7 +55,7 @@ pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Pro
     blocked.has_read(published).await
 }
 
-/// More events, or more bytes, follow a break than a reader takes at a time.
+/// After a break, there are more events or bytes to read than a reader takes at a time.
 pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
@@ -69,8 +69,8 @@ pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<()
     Ok(())
 }
 
-/// The number of large events that each of two processes publishes at once, and their bytes. Every
-/// broker takes events of this size.
+/// The number of large events that each of two processes publishes at once, and the size of each.
+/// Every broker must accept this size.
 const EACH_LARGE: usize = 20;
 const LARGE: usize = 60_000;
 
@@ -89,7 +89,7 @@ pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
             connected.map(Result::ok)
         };
         let (connected, ()) = join!(connecting, after_turns(turns, cut));
-        // A hub may fail to connect, but is complete if it does not fail.
+        // The hub may fail to connect. If it connects, it must have the whole history.
         let Some(hub) = connected? else { continue };
         let late = HubProcess { name: "late", hub };
         late.is_loaded_up_to(&last)?;
@@ -144,7 +144,7 @@ impl BlockedClient {
     }
 }
 
-/// Returns a hub that keeps all events of a scene.
+/// Returns a builder of hubs that keep all events of a scene.
 fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
@@ -168,7 +168,7 @@ async fn publish_all(
     Ok(events("a").chain(events("b")).chain([last]).collect())
 }
 
-/// Reads up to the last of these events, and checks that all came without a gap, perhaps twice.
+/// Reads up to the last of these events. Checks that all arrived, perhaps twice, and without a gap.
 async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if let Some(last) = events.last() {
         client.read_until(last).await?;
@@ -182,8 +182,8 @@ async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Probl
     Ok(())
 }
 
-/// Does the same for a client of a hub that has loaded the events. The hub may keep fewer events if
-/// it reports a gap.
+/// Like `has_read`, for a client of a hub that has loaded the events. The hub may keep fewer events
+/// if it reports a gap.
 async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if is_gap(&client.message("an event or a gap").await?) {
         return Ok(());
@@ -191,7 +191,7 @@ async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Pro
     has_read(client, events).await
 }
 
-/// Publishes events at once, and publishes again those that are not acknowledged.
+/// Publishes events at once and retries those that are not acknowledged.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,
@@ -212,14 +212,14 @@ async fn publish_until_acknowledged(
     Ok(())
 }
 
-/// A publish has a result soon, and the result is true.
+/// A publish ends soon, with a correct result.
 pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
     for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
-        // Before the events are sent, while they are, and while the results come.
+        // Before the events are sent, while they are sent, and while results arrive.
         let cutting = after_turns(8 * round, cut);
         let (results, ()) = join!(a.publish_at_once(events), cutting);
         let last = format!("last {round}");
@@ -244,7 +244,7 @@ pub(crate) async fn an_outage_ends_each_publish<W: World>(world: &W) -> Result<(
     are_true(results?, &client)
 }
 
-/// Whatever processes and their clients do, a client receives the list of what was published.
+/// Whatever processes and clients do, a client receives all published events in order.
 pub(crate) async fn any_order_of_steps_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     for seed in 0..4 {
         let played = play_steps(world, seed).await;
@@ -277,7 +277,7 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
                 client = process.client(TOPICS, last.clone());
             }
             17 => processes.push(HubProcess::connect(world, "new").await?),
-            // The client's stream keeps its hub.
+            // Dropping the process doesn't drop its hub, which the client's stream keeps.
             18 if processes.len() > 1 => {
                 drop(processes.swap_remove(random.usize(..processes.len())));
             }

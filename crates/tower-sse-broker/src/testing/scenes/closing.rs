@@ -32,7 +32,7 @@ pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Re
     new.client(["news"], start).reads(["before", "after", "new"]).await
 }
 
-/// The publisher is then dropped while its broker feeds, and holds its own locks.
+/// The publisher is then dropped while its broker feeds the hub and holds its own locks.
 pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 5;
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -86,7 +86,7 @@ pub(crate) async fn dropping_a_hub_ends_its_tasks<W: World>(world: &W) -> Result
     for process in &processes {
         process.reaches(&last).await?;
     }
-    // Nothing follows that would wake their tasks.
+    // After this, nothing wakes the tasks of the dropped hubs.
     for (index, process) in processes.into_iter().enumerate() {
         if index % 2 == 0 {
             process.hub.close();
@@ -117,7 +117,7 @@ pub(crate) async fn a_dropped_connect_leaves_nothing<W: World>(world: &W) -> Res
     Ok(())
 }
 
-/// Servers drop the handlers of clients that leave, with the futures in them.
+/// When a client disconnects, the server drops the handler's future, with any publish in it.
 pub(crate) async fn dropped_publishes_do_no_harm<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut client = b.client(["news"], start);
@@ -151,7 +151,7 @@ pub(crate) async fn dropped_publishes_do_no_harm<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// The future of one publisher may be writing the events of several.
+/// One publisher's future may be writing the events of several publishers.
 pub(crate) async fn a_dropped_publish_leaves_the_others<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -178,7 +178,8 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until fewer tasks are left than hubs were dropped. All hubs of a broker may share some.
+/// Waits until fewer new tasks are left than hubs were dropped. All hubs of a broker may share
+/// tasks.
 async fn end_of_tasks(before: usize, hubs: usize) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
     while tasks() >= before + hubs {

@@ -7,10 +7,10 @@ use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, lines_of, lines_without_broker};
 use crate::testing::world::ensure;
 
-/// Brokers may refuse larger events.
+/// The size in bytes above which brokers may refuse events.
 const LARGE: usize = 64 << 10;
 
-/// A broker that stores an event in fields of its own can forget a field, or change line ends.
+/// A broker that stores an event in its own format can forget a field or change line endings.
 pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Problem> {
     let events = [
         Event::new().data("plain"),
@@ -33,7 +33,7 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
         a.publish("news", event.clone()).await?;
         a.end(&format!("job {index}"), event.clone()).await?;
     }
-    // A gap that a program reports has its topic in its data.
+    // The gap that a program reports has the topic in its data.
     a.gap("news").await?;
     let late = HubProcess::connect(world, "late").await?;
     let mut expected = lines_without_broker("news", &events).await?;
@@ -56,7 +56,7 @@ pub(crate) async fn every_field_arrives<W: World>(world: &W) -> Result<(), Probl
     Ok(())
 }
 
-/// Text of a program reaches the queries, keys and formats of a broker.
+/// The program's text ends up in the broker's queries, keys and formats.
 pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<(), Problem> {
     const TEXTS: [&str; 17] = [
         "",
@@ -74,7 +74,7 @@ pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<
         "%s%n$1",
         "id: 1\n\ndata: forged",
         "漢字🦀",
-        // Equal for a database that normalizes text.
+        // A database that normalizes text treats these two as equal.
         "\u{e9}",
         "e\u{301}",
     ];
@@ -86,10 +86,10 @@ pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<
         }
     }
     let late = HubProcess::connect(world, "late").await?;
-    // As clients decode it.
+    // Clients decode `\r\n` as `\n`.
     let decoded = |text: &&str| text.replace("\r\n", "\n");
     for process in [a, b, late] {
-        // All topics in one stream, and each one alone.
+        // One stream with all topics, then one for each topic.
         process.client(TEXTS, start.clone()).reads(accepted.iter().map(decoded)).await?;
         for text in &accepted {
             process.client([text], start.clone()).reads([decoded(text)]).await?;
@@ -98,7 +98,7 @@ pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// Columns, keys and indexes have limits, beyond which some of them silently cut or change a value.
+/// Columns, keys and indexes have limits. Beyond these, some silently cut or change a value.
 pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<(), Problem> {
     const RETRIES: [u64; 4] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1, u64::MAX];
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -143,7 +143,7 @@ pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// Returns two names of each length, which differ at the end.
+/// Returns two names of each length that differ only at the end.
 fn long_names() -> impl Iterator<Item = String> {
     let names = |length| ["a", "b"].map(|end| "n".repeat(length - end.len()) + end);
     [64, 128, 256, 512, 1024, 4096].into_iter().flat_map(names)
@@ -172,7 +172,7 @@ pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Probl
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let sizes = [1 << 10, LARGE - 1, LARGE, 4 * LARGE, 16 * LARGE];
     let ascii = sizes.map(|size| format!("{size} ").chars().cycle().take(size).collect());
-    // Most chunks of the first one end within a character.
+    // If the first text is split into chunks, most chunks end within a character.
     let others = ["漢".repeat(50_000), "small".to_owned()];
     let mut expected = Vec::new();
     for data in ascii.into_iter().chain(others) {

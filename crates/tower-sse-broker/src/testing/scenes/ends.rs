@@ -9,7 +9,7 @@ use super::super::{Problem, World};
 use crate::testing::hub_client::PATIENCE;
 use crate::testing::{hub_process::HubProcess, world::ensure};
 
-/// The end of a topic is a part of its last event, in the history too.
+/// A topic's end is part of its last event, in the history too.
 pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut clients = [a.client(["job"], start.clone()), b.client(["job"], start.clone())];
@@ -45,7 +45,7 @@ pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<
 /// publishes.
 pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_millis(500);
-    // The age of the hub's retention frees names. The events themselves are kept for longer.
+    // The hub's maximum age decides when a name is free. The events themselves are kept for longer.
     let builder = || {
         Hub::builder().retention(Retention::new().age(AGE)).retention_of(|_| Some(Retention::new()))
     };
@@ -70,7 +70,7 @@ pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), P
     Ok(())
 }
 
-/// A break must not swallow the end, after which a stream would wait for ever.
+/// If a break swallowed the end, the client's stream would never end.
 pub(crate) async fn an_end_is_read_after_a_break<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     for round in 0..5 {

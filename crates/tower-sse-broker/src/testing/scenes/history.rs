@@ -39,21 +39,21 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     let old = a.publish("news", "old").await?.id();
     let is_old = Instant::now() + AGE + Duration::from_millis(200);
     b.client(["news"], start.clone()).reads(["old"]).await?;
-    // What a broker records when a process connects must not be too old for `late`.
+    // What a broker records when `early` connects must not be too old for `late`.
     sleep(AGE / 4 * 3).await;
-    // Loads the event and evicts it when it is old.
+    // `early` loads the event and evicts it once it is too old.
     let early = HubProcess::connect_with(short(), world, "early").await?;
     sleep_until(is_old).await;
     let published = Instant::now();
     a.publish("news", "new").await?;
-    // It has an age when it is loaded.
+    // The event has aged when `late` loads it.
     sleep(AGE / 4).await;
     let late = HubProcess::connect_with(short(), world, "late").await?;
     let mut from_old = late.client(["news"], old);
     let newest = a.publish("news", "newest").await?.id();
     let is_all_old = Instant::now() + AGE + Duration::from_millis(200);
     let read = from_old.reads(["new", "newest"]).await;
-    // On a busy machine, it is old by now.
+    // On a busy machine, the event may already be too old.
     if published.elapsed() < AGE / 2 {
         read?;
     }
@@ -61,7 +61,7 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
         sends_nothing_old(process, &start, "newest", &newest).await?;
     }
     sleep_until(is_all_old).await;
-    // Loads nothing.
+    // By now, all events are too old to load.
     let empty = HubProcess::connect_with(short(), world, "empty").await?;
     let last = a.publish("news", "last").await?.id();
     sends_nothing_old(empty, &start, "last", &last).await
@@ -86,7 +86,7 @@ async fn sends_nothing_old(
     Ok(())
 }
 
-/// Hubs that keep the newest events have no limit of their age.
+/// Hubs that keep a number of newest events can have no limit on their age.
 pub(crate) async fn history_of_any_age_is_loaded<W: World>(world: &W) -> Result<(), Problem> {
     let latest = || Hub::builder().retention(Retention::latest());
     let a = HubProcess::connect_with(latest(), world, "a").await?;
@@ -100,7 +100,7 @@ pub(crate) async fn history_of_any_age_is_loaded<W: World>(world: &W) -> Result<
     client.reads(["three"]).await
 }
 
-/// Only processes that have read the removed events can send them.
+/// Only processes that read the events before they were removed can send them.
 pub(crate) async fn trimmed_events_are_told_to_a_new_process<W: World>(
     world: &W,
 ) -> Result<(), Problem> {

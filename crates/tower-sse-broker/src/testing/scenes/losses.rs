@@ -11,7 +11,7 @@ use crate::testing::world::ensure;
 /// The topic of the scenes.
 const TOPIC: &str = "news";
 
-/// The number and the data of an event that was acknowledged.
+/// The number and the data of an acknowledged event.
 type AcknowledgedEvent = (u64, String);
 
 /// Every client has to load its state again, even if its process noticed nothing.
@@ -28,19 +28,20 @@ pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(),
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
 }
 
-/// The reader looks for losses itself: no publisher finds this loss.
+/// The reader must look for losses itself, because nothing is published that would show this one.
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     losses_are_told(world, false).await
 }
 
-/// A reader that comes back can find another log than it has left.
+/// After a break, a reader can find a different log.
 pub(crate) async fn a_loss_during_a_break_is_told<W: World>(world: &W) -> Result<(), Problem> {
     losses_are_told(world, true).await
 }
 
-/// Checks that clients are told of losses. If `is_away`, the connections break just before each.
+/// Checks that clients are told about losses. If `is_away`, the connections break just before each
+/// loss.
 async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Problem> {
     let cut = || match is_away {
         true => world.cut().map(Some).ok_or_else(|| Problem::skipped("cut")),
@@ -57,7 +58,7 @@ async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Probl
     are_told_of(cut()?.into_iter().chain([lose]), &a, &mut clients, "lost").await
 }
 
-/// Publishes events that faults lose, and checks that clients receive a gap.
+/// Publishes events that a fault loses. Checks that clients receive a gap.
 async fn are_told_of(
     faults: impl Iterator<Item = Fault<'_>>,
     process: &HubProcess,
@@ -77,7 +78,7 @@ async fn are_told_of(
     Ok(())
 }
 
-/// An id would otherwise be valid for two events, and a client would miss the later one.
+/// Otherwise, two events would share an id, and a client would miss the later one.
 pub(crate) async fn numbers_are_not_used_again_after_a_loss<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -117,12 +118,13 @@ pub(crate) async fn a_rolled_back_log_is_told_to_all<W: World>(world: &W) -> Res
     roll_back(world, 3, 1).await
 }
 
-/// More events follow the rollback than it removed, so that only the identity of events shows it.
+/// The rollback is followed by more events than it removed. Only the events' identities reveal it.
 pub(crate) async fn an_overtaken_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
     roll_back(world, 5, 30).await
 }
 
-/// Rolls the log back over `lost` acknowledged events and publishes `after` events at once.
+/// Rolls the log back, which removes `lost` acknowledged events, and publishes `after` events at
+/// once.
 async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(), Problem> {
     let (copy, put_back) = world.roll_back().ok_or_else(|| Problem::skipped("roll_back"))?;
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -145,7 +147,7 @@ async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(),
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
 }
 
-/// Publishes events one after another, and repeats each until it is acknowledged.
+/// Publishes events one after another, each repeatedly until it is acknowledged.
 async fn publish(
     process: &HubProcess,
     name: &str,
@@ -160,9 +162,9 @@ async fn publish(
     Ok(acknowledged)
 }
 
-/// Checks that these clients receive a gap, and that clients that return with the id `start` do
-/// too. Also checks that later events arrive. Each client must receive each event in
-/// `acknowledged`, or a gap that covers it.
+/// Checks that these clients receive a gap, as do clients that resume from the id `start`. Also
+/// checks that later events arrive. Each client must receive each event in `acknowledged`, or a gap
+/// that covers it.
 async fn all_are_told<W: World>(
     world: &W,
     [a, b]: [&HubProcess; 2],

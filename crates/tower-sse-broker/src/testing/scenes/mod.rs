@@ -1,4 +1,4 @@
-//! The scenes of the kit, by what they are about. Each returns the first problem that it finds.
+//! The scenes of the kit, grouped by subject. Each scene returns the first problem that it finds.
 
 pub(super) mod breaks;
 pub(super) mod closing;

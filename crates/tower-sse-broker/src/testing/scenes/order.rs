@@ -7,7 +7,8 @@ use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
 use crate::testing::world::ensure;
 
-/// If each process numbers or orders events separately, the orders differ when all publish.
+/// If each process numbers or orders events separately, the orders differ when all processes
+/// publish.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 100;
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -42,7 +43,7 @@ pub(crate) async fn a_publisher_keeps_its_order<W: World>(world: &W) -> Result<(
     let mut ids = vec![start.to_string()];
     let mut expected = Vec::new();
     for index in 0..100 {
-        // Runs of each process, and changes between them.
+        // The processes take turns, seven events at a time.
         let publisher = if index / 7 % 2 == 0 { &a } else { &b };
         let data = index.to_string();
         ids.push(publisher.publish("news", data.clone()).await?.id().to_string());
@@ -75,7 +76,7 @@ pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Prob
     Ok(())
 }
 
-/// A client that has received the event continues at the id in its receipt.
+/// A client can resume from the id in an event's receipt.
 pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 25;
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -105,7 +106,7 @@ pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem>
     Ok(())
 }
 
-/// Ids that are only valid in one process cost a client a gap at each move.
+/// If ids are valid in one process only, a client gets a gap at each move.
 pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Result<(), Problem> {
     const TOPICS: [&str; 4] = ["news", "weather", "sport", "arts"];
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -120,7 +121,7 @@ pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Res
             publisher.publish(topic, data.clone()).await?;
             due.push(data);
         }
-        // Some rounds leave a part to the next process.
+        // In some rounds, the client moves to the next process before it has read all events.
         let some = if round % 3 == 0 { due.len() / 2 } else { due.len() };
         let mut client = process.client(TOPICS, last.clone());
         client.reads(due.drain(..some)).await?;
@@ -131,7 +132,7 @@ pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Res
     b.client(TOPICS, last).reads(due).await
 }
 
-/// A client can have an id that its new process has not received yet.
+/// A client can have the id of an event that its new process has not received yet.
 pub(crate) async fn clients_ahead_wait<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, _) = HubProcess::pair(world).await?;
     for round in 0..25 {
@@ -146,7 +147,7 @@ pub(crate) async fn clients_ahead_wait<W: World>(world: &W) -> Result<(), Proble
     Ok(())
 }
 
-/// Clients choose their ids.
+/// Clients can send any id.
 pub(crate) async fn forged_ids_are_told<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair(world).await?;
     let newest = number(a.publish("news", "one").await?.id())?;
@@ -163,7 +164,7 @@ pub(crate) async fn forged_ids_are_told<W: World>(world: &W) -> Result<(), Probl
     Ok(())
 }
 
-/// Events and ids of one log mean nothing in another one.
+/// Events and ids of one log mean nothing in another log.
 pub(crate) async fn worlds_do_not_see_each_other<W: World>(
     world: &W,
     other: &W,
@@ -193,7 +194,7 @@ fn events(name: &'static str, count: usize) -> impl Iterator<Item = (String, Str
     (0..count).map(move |index| ("news".to_owned(), format!("{name} {index}")))
 }
 
-/// Returns the ids of events by their data. All have to be acknowledged.
+/// Returns the ids of events, keyed by their data. All events must have been acknowledged.
 fn receipts(
     results: impl Iterator<Item = (String, Published)>,
 ) -> Result<HashMap<String, String>, Problem> {
