@@ -29,8 +29,8 @@
 //!
 //! You need Redis 7 or Valkey. We've tested with Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
 //!
-//! Once connected, a hub reconnects by itself. Before you run a second process, read [operating],
-//! and follow the [checklist for the Redis server](running#checklist).
+//! Once connected, a hub reconnects by itself. Before you run a second process, read the page
+//! [operating] and set up Redis by the [checklist](running#checklist).
 //!
 //! # What is guaranteed
 //!
@@ -47,22 +47,21 @@
 //!   with older data or none, if a lagging replica is promoted, or if the stream is deleted,
 //!   trimmed or replaced by an older copy.
 //! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event wasn't
-//!   published, and won't be. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown),
-//!   the event is published once or not at all. If you then publish it again, clients can receive
-//!   it twice.
+//!   published and won't be. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the
+//!   event is published once or not at all: publish it again, and clients can receive it twice.
 //!
 //! If events are lost, clients can receive newer events before the gap. A process that has received
-//! the lost event, or its acknowledgement, reports the loss within seconds of reaching Redis.
+//! the lost event or its acknowledgement reports the loss within seconds of reaching Redis.
 //!
 //! A loss goes undetected in three cases:
 //!
-//! - All processes that received the lost [entry](#entries), or its acknowledgement, stop before
-//!   they report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
+//! - All processes that received the lost [entry](#entries) or its acknowledgement stop before they
+//!   report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
 //!   clock, clients that received the entry miss new events until the clock catches up. You can
 //!   [set up Redis](operating#losses) so that a restart loses no event.
 //! - A program deletes individual entries (`XDEL`, `XDELEX` or `XACKDEL`) before a process has read
 //!   them. That process's clients miss these events.
-//! - After a failover, the old primary still accepts events, and one of the two primaries has
+//! - After a failover, the old primary still accepts events, and the old or the new primary has
 //!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
 //!   prevents this.
 //!
@@ -78,8 +77,8 @@
 //!
 //! Values are UTF-8 text, and each field appears at most once. Other fields are ignored.
 //!
-//! Use the hub's [key](Redis::broker), and pass `NOMKSTREAM`. Without `NOMKSTREAM`, `XADD` would
-//! re-create a lost stream, and processes could mistake it for the old one. With redis-py:
+//! Use the hub's [key](Redis::broker) and pass `NOMKSTREAM`. Without `NOMKSTREAM`, `XADD` would
+//! re-create a lost stream, which processes could mistake for the old one. With redis-py:
 //!
 //! ```python
 //! import redis
@@ -89,33 +88,33 @@
 //! server.xadd("news", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
-//! If the stream is missing, `XADD` returns nil, and the event isn't published. Try again: a
+//! If the stream is missing, `XADD` returns nil and doesn't publish the event. Try again: a
 //! connected hub creates the stream within seconds.
 //!
 //! Some Redis clients repeat a command if the connection breaks before the reply. An event can then
-//! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey, and
-//! don't set a reconnection policy in fred or `retry_on_error` in rustis.
+//! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey.
+//! Don't set a reconnection policy in fred or `retry_on_error` in rustis.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has
-//! such an id, no process can read or publish events until you delete the stream.
+//! such an id, no process can read or publish events until you delete the whole stream.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
 //! topics.
 //!
-//! Processes ignore events of a topic that has [ended](tower_sse::hub::Hub::end), until its last
-//! event exceeds the hub's age limit.
+//! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore further events of it until
+//! its last event exceeds the hub's age limit.
 //!
 //! # TLS
 //!
 //! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
-//! system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. With
+//! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
 //! `Redis::tls`, your program can trust other root certificates, present a client certificate, or
 //! expect another name in the server's certificate.
 //!
-//! Install a crypto provider before you connect, or connecting returns an error. Depend on
-//! `rustls`, and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the
+//! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
+//! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the
 //! `ring` equivalent.
 //!
 //! # Permissions
@@ -137,13 +136,14 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
-// Without a feature, links to its items are broken, and items for it alone are unused.
+// If a feature is off, links to its items are broken, and private items that only it uses are
+// unused.
 #![cfg_attr(
     not(all(feature = "runs", feature = "tls", feature = "tracing")),
     allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)
 )]
 
-// The rigs of the workspace's tests name the crate and `support`.
+// The test rigs, shared across the workspace, refer to this crate and `support` by these names.
 #[cfg(all(test, unix, feature = "runs"))]
 extern crate self as tower_sse_redis;
 

@@ -56,15 +56,15 @@ impl Redis {
 
     /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
-    /// List all servers that can become the primary, or several nodes of the cluster. The first
-    /// primary that responds is used. If it refuses writes, or isn't part of the cluster, the others
-    /// are tried too. In a cluster, any node that responds leads to the one that has the keys. After
-    /// a failover, all servers are tried again. But a process doesn't leave a primary that begins to
-    /// refuse writes.
+    /// List all servers that can become the primary, or several nodes of the cluster. A process
+    /// uses the first primary that responds. If this server refuses writes or isn't part of the
+    /// cluster, the process tries the others too. In a cluster, any node that responds leads to the
+    /// node that has the keys. After a failover, the process tries all servers again. But a process
+    /// doesn't leave a primary that begins to refuse writes.
     ///
     /// Give the primary at least two replicas, and set
     /// [`min-replicas-to-write`](crate::operating#losses) on each server. Otherwise, an old primary
-    /// that comes back accepts writes until it's demoted. With this setting and only one replica, a
+    /// that returns accepts writes until it's demoted. With this setting and only one replica, a
     /// promoted server refuses writes until it has a replica of its own.
     ///
     /// ```
@@ -97,12 +97,13 @@ impl Redis {
     /// Creates a `Redis` for the primary that Sentinel names.
     ///
     /// In `url`, the host is the primary's name, as in `sentinel monitor`. The user, password and
-    /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs its port,
-    /// usually 26379, and its password if it has one.
+    /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs the
+    /// Sentinel's port, usually 26379, and password, if any.
     ///
     /// The primary is the server that most Sentinels name. A connected process asks again every 10
-    /// seconds. A Sentinel that is cut off from the others can name an old primary, so list at least
-    /// three, and set [`min-replicas-to-write`](crate::operating#losses) on the servers.
+    /// seconds. A Sentinel that is cut off from the others can name an old primary, so list at
+    /// least three Sentinels and set [`min-replicas-to-write`](crate::operating#losses) on the
+    /// servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -126,7 +127,7 @@ impl Redis {
     }
 
     /// Sets the certificates of TLS connections (feature `tls`). By default, the program trusts the
-    /// [root certificates of the machine](crate#tls), and sends no certificate of its own.
+    /// [root certificates of the machine](crate#tls) and sends no certificate of its own.
     ///
     /// ```no_run
     /// # use std::fs;
@@ -186,16 +187,16 @@ impl Redis {
         self
     }
 
-    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
+    /// Limits how long Redis may take to accept a connection and to answer a command. The default
     /// is 3 seconds. For slow links, raise this limit and the
     /// [`publish_deadline`](crate::RedisBroker::publish_deadline).
     ///
-    /// If Redis takes longer, `Hub::connect` can return an error, and a connected hub reconnects.
+    /// If Redis takes longer, `Hub::connect` can return an error. A connected hub reconnects.
     ///
-    /// Runs also derive shorter limits from their [lease](crate::RedisRuns::lease), so raise the
-    /// lease too. This limit still applies to them. For a connection, they wait at most an eighth
-    /// of the lease, or 1 second if that's longer. For most replies, they wait a quarter of it, but
-    /// at least 2 seconds.
+    /// Runs also derive limits from their [lease](crate::RedisRuns::lease), so raise the lease too:
+    /// the shorter limit applies. For a connection, runs wait at most an eighth of the lease, or 1
+    /// second if that's longer. For most replies, they wait a quarter of the lease, but at least 2
+    /// seconds.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -232,8 +233,8 @@ impl Redis {
 
 fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?;
-    // Connections already have a name. `CLIENT SETINFO`, which would name the library, is one more
-    // command to permit, from Redis 7.2 on.
+    // Connections already have a name. From Redis 7.2 on, the client would also send `CLIENT
+    // SETINFO`, which users would have to permit.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Client::open(info.set_redis_settings(settings))
 }

@@ -8,7 +8,7 @@ use tower_sse_redis::{BrokerStats, Credentials, Error, ErrorKind, Health, Redis,
 const fn shared<T: Send + Sync + Unpin>() {}
 const fn cloned<T: Send + Sync + Unpin + Clone>() {}
 
-// The compiler checks them.
+// The compiler checks these bounds.
 const _: () = {
     cloned::<Redis>();
     cloned::<Credentials>();
@@ -24,7 +24,7 @@ const _: () = {
     cloned::<tower_sse_redis::Tls>();
 };
 
-// Each belongs to one connection, as its health does.
+// Each of these values belongs to one connection, as does its health.
 #[test]
 fn broker_and_store_cannot_be_cloned() {
     trait Probe {

@@ -1,4 +1,4 @@
-//! The defaults that the pages state are those of the code.
+//! The documented defaults are those of the code.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -49,7 +49,7 @@ fn leases_are_those_of_the_pages() {
     let pages = documented();
     let lease = pages.time(&["can declare the run dead. The default is {}."]);
     assert_has(&redis().runs("app"), "lease", &lease);
-    // The parts that the page lists.
+    // The page lists the parts of this sum.
     let lost_after = |check: Duration| lease + check + lease / 4;
     let late = (3 * lease / 8).max(Duration::from_millis(1_500));
     let sum = pages.time(&["With the default, the sum is {}, or"]);

@@ -3,11 +3,11 @@
 //! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
 //!
 //! The example `chat` on two processes: their hubs share one stream in Redis, and nginx distributes
-//! the pages. The script starts all of them, and needs `redis-server` and `nginx`. Kill the process
+//! the pages. The script starts all of them and needs `redis-server` and `nginx`. Kill the process
 //! that serves your page; the script prints the ids of the processes. The page moves to the other
-//! process, and no message is missing or duplicate.
+//! process without a missing or duplicate message.
 //!
-//! One line differs from the `main` of `chat`.
+//! Only one line differs from `chat`'s `main`: the hub is connected to Redis.
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!

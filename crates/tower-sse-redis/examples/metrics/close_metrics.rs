@@ -2,8 +2,8 @@ use prometheus_client::registry::{Registry, Unit};
 use prometheus_client::{metrics::family::Family, metrics::histogram::Histogram};
 use tower_sse::CloseReport;
 
-/// The upper bounds of ages, in seconds. A proxy or client that cuts streams shows as a step at one
-/// minute, five minutes or an hour.
+/// The upper bounds of the streams' ages, in seconds. If a proxy or client cuts streams, many of
+/// them have the same age, such as one minute, five minutes or an hour.
 const AGES: [f64; 9] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
 
 /// The upper bounds of the times to the first event, in seconds.
@@ -11,7 +11,7 @@ const FIRST_EVENTS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 type ByLabel = Family<[(&'static str, String); 1], Histogram, fn() -> Histogram>;
 
-/// What the close reports of streams say, by label.
+/// Metrics from the streams' close reports, by label.
 #[derive(Clone, Debug)]
 pub(super) struct CloseMetrics {
     ages: ByLabel,

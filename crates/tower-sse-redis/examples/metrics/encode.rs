@@ -1,4 +1,4 @@
-//! What the collectors have in common.
+//! Functions that the collectors share.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub(super) fn encode_gauge(
     gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
 }
 
-/// Encodes a counter, to whose name the encoder adds `_total`.
+/// Encodes a counter. The encoder adds `_total` to its name.
 pub(super) fn encode_counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
@@ -26,8 +26,8 @@ pub(super) fn encode_counter(
     counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
 }
 
-/// Encodes a sample for each value of a label. Include zeros: a counter that appears only with its
-/// first count has no rate.
+/// Encodes a sample for each value of a label. Include zeros: Prometheus misses a counter's first
+/// increase if the counter only appears with it.
 pub(super) fn encode_family<'v, M: EncodeMetric>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),

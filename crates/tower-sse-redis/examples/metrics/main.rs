@@ -6,17 +6,19 @@
 //! curl http://127.0.0.1:3000/metrics
 //! curl http://127.0.0.1:3000/ready
 //!
-//! Metrics of event streams, a hub and runs for Prometheus. Statistics are read at each scrape, so
-//! streams and events have no additional cost. Those of streams, limits, the hub and runs display as
-//! metrics. A registry has the others: the ages of streams and the times to their first event, which
-//! come from `on_close`, the outcomes of `publish`, and the statistics of Redis.
+//! Metrics of event streams, a hub and runs for Prometheus. The statistics of streams, limits, the
+//! hub and runs implement `Display` in Prometheus' format. They are read at each scrape, so streams
+//! and events have no additional cost. A registry holds the other metrics: the streams' ages and
+//! times to first event, which come from `on_close`, the outcomes of `publish`, and the statistics
+//! of Redis.
 //!
-//! The guide's page `observing` says what to look at and what to alert on. The docs of `StatsSnapshot`,
-//! `HubStats`, `RunsStats` and `StreamsStats` explain their metrics, and the page `running` of
-//! `tower-sse-redis` those of Redis. `grafana.json` is a dashboard for Grafana.
+//! The guide's page `observing` says what to look at and what to alert on. The docs of
+//! `StatsSnapshot`, `HubStats`, `RunsStats` and `StreamsStats` explain their metrics. The page
+//! `running` of `tower-sse-redis` explains those of Redis. `grafana.json` is a dashboard for
+//! Grafana.
 //!
-//! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is the route
-//! of a readiness probe, and answers 503 while the process does not follow Redis.
+//! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is for a
+//! readiness probe: it answers 503 while the hub or the runs aren't ready.
 //!
 //! Set `PORT` to use another port.
 
@@ -40,7 +42,7 @@ use tower_sse_redis::Redis;
 use self::{close_metrics::CloseMetrics, publish_metrics::PublishMetrics};
 use self::{redis_metrics::RedisMetrics, routes::Metrics};
 
-/// The maximum number of streams that are open, and that of a single address.
+/// The maximum number of open streams in total, and for a single address.
 const MAX_STREAMS: usize = 10_000;
 const MAX_STREAMS_PER_ADDRESS: usize = 100;
 
@@ -68,7 +70,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Connects the hub and the runs to Redis, if it is set.
+/// Connects the hub and the runs to Redis if `REDIS_URL` is set.
 async fn connect(shutdown: CancellationToken) -> Result<Router, BoxError> {
     let Ok(url) = env::var("REDIS_URL") else {
         return Ok(app(Hub::new(), Runs::new(), None, shutdown));
@@ -85,7 +87,7 @@ async fn connect(shutdown: CancellationToken) -> Result<Router, BoxError> {
     Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics), shutdown))
 }
 
-/// Returns the news, the answers, and the metrics of both.
+/// Returns the routes for the news, the answers and the metrics.
 fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>, shutdown: CancellationToken) -> Router {
     // Without an owner, because these answers are public.
     let key = |request: &Request| Some(RunKey::shared(request.uri().path()));

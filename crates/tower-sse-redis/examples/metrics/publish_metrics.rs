@@ -18,7 +18,8 @@ pub(super) struct PublishMetrics {
 impl PublishMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self { outcomes: Family::default(), latency: Histogram::new(LATENCIES) };
-        // Zeros too: a counter that appears only with its first count has no rate.
+        // Begin at zero: Prometheus misses a counter's first increase if the counter only appears
+        // with it.
         for outcome in ["acknowledged", "refused", "unknown"] {
             drop(metrics.outcomes.get_or_create(&[("outcome", outcome)]));
         }
@@ -30,7 +31,7 @@ impl PublishMetrics {
         metrics
     }
 
-    /// Measures a publish.
+    /// Records a publish's outcome and latency.
     pub(super) async fn observe(
         &self,
         publishing: impl Future<Output = Result<Receipt, PublishError>>,

@@ -81,7 +81,7 @@ fn encode_log(now: &LogStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
         ("sse_redis_stream_memory", "Memory of the stream.", Some(Unit::Bytes), now.bytes),
     ];
     for (name, help, unit, value) in sizes {
-        // The memory is unknown without the permission to ask for it.
+        // Without permission to run `MEMORY USAGE`, the memory is unknown.
         let Some(value) = value else { continue };
         encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
     }

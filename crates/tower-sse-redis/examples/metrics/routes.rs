@@ -14,10 +14,10 @@ use super::{publish_metrics::PublishMetrics, redis_metrics::RedisMetrics};
 
 /// The answer to every question.
 const ANSWER: &str = "A run is one answer that belongs to no connection.";
-/// The time that a word takes.
+/// The time between two words of the answer.
 const PACE: Duration = Duration::from_millis(120);
-/// Prometheus' text format. It takes the lines of OpenMetrics that the registry adds, such as units,
-/// for comments.
+/// Prometheus' text format. Prometheus reads the OpenMetrics lines that the registry adds, such as
+/// units, as comments.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The sources of the metrics.
@@ -44,7 +44,7 @@ pub(super) async fn report(
     }
 }
 
-/// Answers word by word. It is called once for each answer: further clients attach to its run.
+/// Answers word by word. Called once for each answer: further clients attach to the answer's run.
 pub(super) async fn answer() -> impl IntoResponse {
     tower_sse::response(stream::iter(ANSWER.split_inclusive(' ')).then(async |word| {
         sleep(PACE).await;
@@ -52,14 +52,14 @@ pub(super) async fn answer() -> impl IntoResponse {
     }))
 }
 
-/// Returns the label of a request's stream: the path of its route, and not that of the request,
-/// which clients choose.
+/// Returns the label of a request's stream: the route's path, not the request's, which clients
+/// choose.
 pub(super) fn route(parts: &Parts) -> String {
     parts.extensions.get().map_or("other", MatchedPath::as_str).to_owned()
 }
 
-/// Names the address of the client, whose streams are limited. Behind a proxy, take it from the
-/// header that your own proxy sets.
+/// Names the client's address, so that its number of streams is limited. Behind a proxy, take the
+/// address from the header that your own proxy sets.
 pub(super) async fn name_address(
     ConnectInfo(client): ConnectInfo<SocketAddr>,
     subjects: Subjects,
@@ -70,8 +70,9 @@ pub(super) async fn name_address(
     next.run(request).await
 }
 
-/// Answers a readiness probe. Let it fail several times in a row before clients are moved: other
-/// processes have lost the same Redis, and streams here catch up by themselves.
+/// Answers a readiness probe. Let the probe fail several times in a row before you move clients:
+/// other processes have probably lost Redis too, and the streams of this process catch up by
+/// themselves.
 pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusCode, String) {
     match redis.and_then(|redis| redis.outage()) {
         Some(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage),

@@ -3,12 +3,12 @@
 //! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
 //!
 //! The example `notifications` on two processes: their hubs share one stream in Redis, and nginx
-//! distributes the pages. The script starts all of them, and needs `redis-server` and `nginx`. A
-//! notification reaches the user's pages at both processes, and a logout closes them at both.
+//! distributes the pages. The script starts all of them and needs `redis-server` and `nginx`. A
+//! notification reaches the user's pages on both processes, and a logout closes their streams on
+//! both.
 //!
-//! The line that differs from the `main` of `notifications` is the one with the hub. The tables,
-//! which all processes share, are in Redis here, to have one program less; yours are in your
-//! database.
+//! Only the line with the hub differs from `notifications`' `main`. All processes share the tables,
+//! which are in Redis here to need one program less. Yours are in your database.
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!

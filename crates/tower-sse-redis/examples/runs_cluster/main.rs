@@ -3,13 +3,13 @@
 //! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
 //!
 //! The example `runs` on two processes: they share their runs over Redis, and nginx gives each
-//! request to the next process. A reload, a second tab and the stop button reach the answer through
-//! either. The script starts all of them, and needs `redis-server` and `nginx`. Kill a process; the
-//! script prints their ids. Answers of the other one go on without a missing or duplicate word, and
-//! pages whose answer was made by the killed one are told that it is lost.
+//! request to the next process. A reload, a second tab and the stop button work through either
+//! process. The script starts all of them and needs `redis-server` and `nginx`. Kill a process; the
+//! script prints the processes' ids. The other process's answers continue without a missing or
+//! duplicate word. Pages that show an answer from the killed process report that it is lost.
 //!
-//! The runs of `runs` are built, and these are connected. The hub, which carries the figures that
-//! the page shows, is connected as well.
+//! The example `runs` builds its `Runs`; this one connects it to Redis. The hub, which carries the
+//! figures that the page shows, is connected too.
 //!
 //! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!

@@ -17,33 +17,33 @@ const END: &str = "end";
 pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
-/// The field that distinguishes a `skip` from others with the same id, as the value of [`GAP`]
-/// distinguishes markers.
+/// The field whose random value tells apart `skip` entries with the same id. For markers, the value
+/// of [`GAP`] does this.
 pub(crate) const NONCE: &str = "nonce";
 
 /// The maximum size of an event's topic, data, name and comment together, in bytes. Each process
-/// must read the event within the time limit of answers.
+/// must be able to read the event within the time limit for a reply.
 const MAX_SIZE: usize = 1 << 20;
-/// The number of bits of a sequence number that count entries within a millisecond.
+/// The number of low bits in a sequence number that count the entries of one millisecond.
 const COUNTER_BITS: u32 = 20;
-/// The first millisecond that a sequence number cannot contain, in the year 2527.
+/// The first millisecond, in the year 2527, that doesn't fit into a sequence number.
 const END_OF_TIME: u64 = 1 << (u64::BITS - COUNTER_BITS);
-/// The maximum lead of an id over the server's clock, 100 years. Ids can be far ahead if the clock
-/// was set back, but markers of losses need even higher ids.
+/// How far an id may be ahead of the server's clock: 100 years. Ids can be far ahead if the clock
+/// was set back. The limit leaves room for markers, which need even higher ids.
 const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 
 /// An event to publish.
 pub(crate) struct AddEvent {
-    /// The command that adds it.
+    /// The command that adds the event.
     pub(crate) command: Cmd,
     /// The fingerprint of the entry.
     pub(crate) fingerprint: u64,
 }
 
 impl AddEvent {
-    /// Returns an error if the event is too large.
+    /// Creates the command that adds an event. Returns an error if the event is too large.
     pub(crate) fn new(
         key: &str,
         max_events: u64,
@@ -52,7 +52,7 @@ impl AddEvent {
         ends_topic: bool,
     ) -> Result<Self, Error> {
         let mut command = redis::cmd("XADD");
-        // An event must not create a lost stream again: only a marker shows the loss.
+        // An event must not re-create a lost stream: only a marker would show the loss.
         command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_events).arg("*");
         let Fields { data, name, retry, comment, .. } = event.fields();
         let size = [topic, data].into_iter().chain(name).chain(comment).map(str::len).sum();
@@ -86,13 +86,13 @@ pub(crate) enum Entry {
     Event {
         topic: String,
         event: Event,
-        /// Whether it ends its topic.
+        /// Whether the event ends its topic.
         ends_topic: bool,
     },
     /// A marker of a loss.
     Gap,
-    /// An entry that only advances the ids. It names the server if the ids were ahead of the clock
-    /// when its process connected.
+    /// An entry that only advances the ids. `server` isn't empty if the entry was added because the
+    /// ids were ahead of that server's clock.
     Skip { server: String },
     /// An entry in another format.
     Foreign,
@@ -116,7 +116,7 @@ impl Entry {
                 END => &mut end,
                 GAP => return Some(Self::Gap),
                 SKIP => return Some(Self::Skip { server: String::from_utf8(value).ok()? }),
-                // A later version may add fields, whose values need not be text.
+                // A later version may add fields, whose values may not be text.
                 _ => continue,
             };
             if slot.replace(String::from_utf8(value).ok()?).is_some() {
@@ -129,7 +129,7 @@ impl Entry {
     }
 }
 
-/// Parses a reconnection time in milliseconds, which has only digits, as in an event stream.
+/// Parses a reconnection time in milliseconds. As in an event stream, it may have only digits.
 fn parse_retry(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)
@@ -139,7 +139,7 @@ fn parse_retry(text: &str) -> Option<u64> {
 #[derive(Debug)]
 pub(crate) struct RawEntry {
     pub(crate) id: StreamId,
-    /// Alternating names and values.
+    /// The fields' names and values, alternating.
     pub(crate) fields: Vec<Vec<u8>>,
 }
 
@@ -156,13 +156,13 @@ impl FromRedisValue for RawEntry {
     }
 }
 
-/// The fractional part of the golden ratio, which has no pattern in its bits.
+/// The fractional part of the golden ratio, whose bits have no pattern.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Returns a hash of an entry with these alternating names and values.
 ///
-/// It need not resist forgery, because a program that can add entries can publish. It takes a
-/// fraction of SipHash's time.
+/// The hash need not resist forgery, because a program that can add entries can also publish. It
+/// takes a fraction of SipHash's time.
 pub(crate) fn fingerprint<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> u64 {
     let mut hash = FACTOR;
     for field in fields {
@@ -170,13 +170,13 @@ pub(crate) fn fingerprint<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -
         let mut words = field.chunks_exact(size_of::<u64>());
         hash = words.by_ref().fold(hash, mix);
         hash = mix(hash, words.remainder());
-        // Marks where the field ends: `ab`, `c` must differ from `a`, `bc`.
+        // Include the length: `ab`, `c` must differ from `a`, `bc`.
         hash = mix(hash, &(field.len() as u64).to_le_bytes());
     }
     hash
 }
 
-/// Mixes up to eight bytes into a hash, by the halves of a 128-bit product.
+/// Mixes up to eight bytes into a hash by combining the halves of a 128-bit product.
 fn mix(hash: u64, bytes: &[u8]) -> u64 {
     let mut word = [0; size_of::<u64>()];
     word.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -204,15 +204,15 @@ impl StreamId {
     /// The highest id that Redis assigns.
     pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
-    /// Returns whether the id has a sequence number, and leaves room for higher ids. `now` is the
-    /// server's time in milliseconds.
+    /// Returns whether the id fits into a sequence number and leaves room for higher ids. `now` is
+    /// the server's time in milliseconds.
     pub(crate) fn is_in_range(self, now: u64) -> bool {
         let end = now.saturating_add(MAX_LEAD).min(END_OF_TIME);
         self.milliseconds < end && self.counter < 1 << COUNTER_BITS
     }
 
-    /// Returns the event's sequence number in the hub. Sequence numbers have the order of the ids,
-    /// if these are [in range](Self::is_in_range).
+    /// Returns the event's sequence number in the hub. Sequence numbers have the same order as ids
+    /// that are [in range](Self::is_in_range).
     pub(crate) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
@@ -228,8 +228,9 @@ impl StreamId {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id above all that other processes can know: a connected process is less than a
-    /// second behind, and ids ahead of the clock hardly rise.
+    /// Returns an id, one second later, that is above all ids that other processes can know. A
+    /// connected process is less than a second behind, and ids that are ahead of the clock hardly
+    /// rise.
     pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))
     }

@@ -1,6 +1,6 @@
 //! A broker that connects a hub to a Redis stream.
 //!
-//! - [`RedisBroker`] has the options, and connects the hub.
+//! - [`RedisBroker`] has the options and connects the hub.
 //! - `entry.rs` defines the stream's entries, their ids, and the command that adds an event.
 //! - `redis_stream.rs` accesses the stream through one connection. It sends the commands that read,
 //!   mark and trim the stream, and estimates the server's time. `lua/` has the scripts, one file

@@ -10,8 +10,8 @@ use super::entry::{AddEvent, StreamId};
 use super::redis_stream::{Clock, RedisStream};
 use crate::{Error, Health, server::whole_milliseconds};
 
-/// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
-/// is later. Redis continues from the newest id if its clock is set back.
+/// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
+/// is later. If Redis' clock is set back, Redis continues from the newest id.
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.
@@ -46,7 +46,8 @@ impl Publisher for RedisPublisher {
 }
 
 impl RedisPublisher {
-    /// Publishes an event and awaits its acknowledgement, while `is_sent` is `true`. No deadline.
+    /// Publishes an event and awaits its acknowledgement, without a deadline. `is_sent` is `true`
+    /// while the event is sent but has no reply.
     async fn acknowledged(
         &self,
         event: &AddEvent,
@@ -60,9 +61,10 @@ impl RedisPublisher {
             let reply = stream.connection.send_packed_command(&event.command).await;
             *is_sent = false;
             let added = match reply.and_then(Value::extract_error) {
-                // If the id is out of range, no process can read the event.
+                // An id out of range is an error: no process can read the event.
                 Ok(reply) => stream.parse_added(reply).map_err(refused)?,
-                // The stream has moved or is moving to another node, and this one did not publish.
+                // The stream has moved or is moving to another node. This node did not publish the
+                // event.
                 Err(error) if error.redirect_node().is_some() => {
                     in_flight.session.ended.cancel();
                     continue;
@@ -73,18 +75,19 @@ impl RedisPublisher {
                 let entry = Identity { number: id.sequence(), fingerprint: event.fingerprint };
                 return in_flight.acknowledge(entry, id.time());
             }
-            // Create the stream again with a marker, so that every process reports the loss.
+            // The stream is lost. Re-create it with a marker, so that every process reports the
+            // loss.
             let known = StreamId::of_sequence(in_flight.newest_known());
             in_flight.session.connection.mark(None, known).await.map_err(refused)?;
         }
     }
 }
 
-/// Returns the error of a command without a reply, or with an error as its reply.
+/// Returns the error for a command that got no reply or an error reply.
 fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
-    // The server rejected the command, or the client did not send it.
+    // `true` if the server rejected the command or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);
-    // The server may no longer be the primary, so reconnect.
+    // If so, the server may no longer be the primary: reconnect.
     let is_read_only = error.code() == Some("READONLY");
     if !is_refused || is_read_only {
         session.ended.cancel();

@@ -110,8 +110,8 @@ impl RedisBroker {
     /// The default is 100,000 events, which is roughly 33 MB if each event is 256 bytes.
     ///
     /// In all processes, set the limit to at least the total rate of events, multiplied by the
-    /// maximum age in the hub's retention. If a process can be disconnected for longer, multiply by
-    /// that time instead.
+    /// maximum age in the hub's retention. If a process can be disconnected for longer than this
+    /// age, multiply by that time instead.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -133,8 +133,8 @@ impl RedisBroker {
     /// [`max_events`](Self::max_events) removes entries.
     ///
     /// Use this to free memory after a busy period, or to delete old data. About every two seconds,
-    /// each connected process removes the entries that are older than `age`. It leaves the newest
-    /// of them.
+    /// each connected process removes the entries that are older than `age`, except for the newest
+    /// one of them.
     ///
     /// After a process has been disconnected for longer than `age`, its clients can receive a gap.
     ///
@@ -160,7 +160,7 @@ impl RedisBroker {
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. Publishing waits up to `deadline` for a reply even if the
     /// [timeout](crate::Redis::timeout) is shorter. But if Redis sends no replies at all for longer
-    /// than the timeout, the hub reconnects, and publishing returns
+    /// than the timeout, the hub reconnects and publishing returns
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown).
     ///
     /// ```

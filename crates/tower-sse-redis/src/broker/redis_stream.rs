@@ -13,36 +13,36 @@ use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::servers::{Connections, Servers};
 use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 
-/// How long Redis waits for an entry before it replies that there is none.
+/// How long Redis waits for a new entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker: with the argument `empty`, only to a stream without entries, and
-/// with an entry's id, only if no marker follows this entry.
+/// A script that adds a marker. Given `empty`, it adds one only to a stream without entries. Given
+/// an entry's id, it adds one only if no marker follows this entry.
 ///
-/// The marker's id must be above all entries that may have been lost, even entries that the
-/// marker's writer does not know. So the id is in the next millisecond of the server's clock, with
-/// a counter that rises with its microseconds, or `leap` if ids are ahead of the clock. If the
-/// stream already has a higher id, Redis assigns the next one.
+/// The marker's id must be above all entries that may have been lost, even entries that this
+/// process does not know. The id is therefore in the next millisecond of the server's clock, with a
+/// counter computed from the clock's microseconds. If ids are ahead of the clock, the id is `leap`.
+/// If the stream already has a higher id, Redis assigns the next one.
 const MARK: &str = include_str!("lua/mark.lua");
 
-/// A script that removes entries that are too old, and returns how many are left, the id of the
-/// oldest one, and the memory of the stream in bytes.
+/// A script that removes entries that are too old. Returns how many are left, the id of the oldest
+/// one, and the stream's memory in bytes.
 ///
-/// The script keeps the newest entry that is too old. A reader that has read all of these entries
-/// finds its place by it, and an empty stream would look lost. The memory is unknown if the user
-/// may not ask for it. The script writes only if it trims, so it runs even while the server accepts
-/// no writes.
+/// The script keeps the newest entry that is too old. A reader that has read only old entries finds
+/// its place by this entry, and an empty stream would look lost. The memory is missing if the user
+/// may not run `MEMORY USAGE`. The script writes only to trim, so it also runs while the server
+/// accepts no writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
-/// A script that does nothing. Because of its first line, Redis refuses it whenever it refuses
-/// writes.
+/// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
+/// script whenever it refuses writes.
 const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
 
-/// A script that returns the id of a range's first entry without its fields, because the connection
-/// may be too slow for them.
+/// A script that returns the id of a range's first entry, without the entry's fields: the
+/// connection may be too slow for these.
 const FIRST_ID: &str = include_str!("lua/first_id.lua");
 
-/// The number of entries of a stream, the oldest's id, and the memory in bytes, if known.
+/// A stream's number of entries, the id of the oldest entry, and the memory in bytes if known.
 pub(crate) type Survey = (u64, StreamId, Option<u64>);
 
 /// The Redis stream of one hub, over one connection.
@@ -53,7 +53,7 @@ pub(crate) struct RedisStream {
     pub(crate) clock: Arc<Clock>,
     /// The id of the server's process.
     pub(crate) server: Arc<str>,
-    /// The lineage when the connection was opened.
+    /// The server's [`Lineage`] when the connection was opened.
     pub(crate) lineage: Arc<Lineage>,
 }
 
@@ -66,13 +66,13 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Sends, with arguments that change nothing, the commands that this process needs later or
-    /// only in scripts. Their errors name what Redis refuses; the errors of scripts need not.
+    /// Tries the commands that this process needs later or only in scripts, with arguments that
+    /// change nothing. Their errors name the command that Redis refuses; a script's error may not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&*self.key);
         pipeline.cmd("XREVRANGE").arg(&*self.key).arg(0).arg(0).arg("COUNT").arg(1);
-        // Nothing follows the highest id, so this waits for a millisecond.
+        // No entry can follow the highest id, so this waits for its time limit, a millisecond.
         pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(1);
         pipeline.arg("STREAMS").arg(&*self.key).arg(StreamId::MAX.to_string());
         let replies = self.connection.send_packed_commands(&pipeline, 0, 3).await;
@@ -80,7 +80,7 @@ impl RedisStream {
         self.parse::<Value>(replies, "try the commands that hubs need").map(drop)
     }
 
-    /// Returns the current lineage.
+    /// Asks the server for its current lineage.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         let mut command = cmd("INFO");
         command.arg(&LINEAGE_SECTIONS);
@@ -100,7 +100,7 @@ impl RedisStream {
         Ok(self.first_id(["XRANGE", "-", &id.to_string()]).await?.is_some())
     }
 
-    /// Returns the id of the first entry from `id` on, without reading the entry.
+    /// Returns the id of the first entry whose id is at least `id`, without reading the entry.
     pub(crate) async fn first_id_from(&mut self, id: StreamId) -> Result<Option<StreamId>, Error> {
         self.first_id(["XRANGE", &id.to_string(), "+"]).await
     }
@@ -119,7 +119,7 @@ impl RedisStream {
         id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
 
-    /// Returns up to `count` entries from `id` on.
+    /// Returns up to `count` entries whose ids are at least `id`.
     pub(crate) async fn range(
         &mut self,
         id: StreamId,
@@ -143,7 +143,7 @@ impl RedisStream {
         pipeline.arg(BLOCK_TIMEOUT.as_millis() as u64);
         let id = StreamId::of_sequence(last.number).to_string();
         pipeline.arg("STREAMS").arg(&*self.key).arg(&id);
-        // Redis runs this after the wait. XREAD alone skips trimmed entries silently.
+        // Redis runs this after the wait. `XREAD` alone would silently skip trimmed entries.
         pipeline.cmd("XRANGE").arg(&*self.key).arg(&id).arg(&id);
         let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
         let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
@@ -155,9 +155,9 @@ impl RedisStream {
         self.in_range(entries, ACTION).map(Some)
     }
 
-    /// Adds a marker of a loss, unless the stream has one after the entry `read`. With `None`, adds
-    /// it only to an empty stream. `newest` is the newest entry that this process knows. Returns
-    /// the marker if it was added.
+    /// Adds a marker of a loss unless the stream has a marker after the entry `read`. If `read` is
+    /// `None`, adds the marker only to an empty stream. `newest` is the newest entry that this
+    /// process knows. Returns the marker if it was added.
     pub(crate) async fn mark(
         &mut self,
         read: Option<StreamId>,
@@ -176,8 +176,8 @@ impl RedisStream {
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
-    /// Adds an entry that only advances the ids, unless the stream has assigned this id or a later
-    /// one. Returns whether it has.
+    /// Adds an entry with this id, which only advances the ids. Adds nothing and returns `true` if
+    /// the stream has already assigned this id or a higher one.
     pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<bool, Error> {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
@@ -191,8 +191,8 @@ impl RedisStream {
         }
     }
 
-    /// Removes the entries that are older than `max_age`, and returns the stream's state, or
-    /// `None` if it has no entries.
+    /// Removes entries older than `max_age` with [`SURVEY`]. Returns the stream's state, or `None`
+    /// if it has no entries.
     pub(crate) async fn survey(
         &mut self,
         max_age: Option<Duration>,
@@ -205,7 +205,7 @@ impl RedisStream {
         self.query(&command, ACTION).await
     }
 
-    /// Returns an error if Redis refuses all writes. Changes nothing.
+    /// Returns an error if Redis refuses all writes. Writes nothing itself.
     pub(crate) async fn check_writes(&mut self) -> Result<(), Error> {
         let mut command = cmd("EVAL");
         command.arg(WRITE).arg(1).arg(&*self.key);
@@ -239,7 +239,7 @@ impl RedisStream {
         from_redis_value(reply).map_err(|error| failed(action, error))
     }
 
-    /// Returns the entries, if all their ids are in range.
+    /// Returns the entries, or an error if an id is out of range.
     fn in_range(
         &self,
         entries: Vec<RawEntry>,
@@ -265,9 +265,9 @@ impl RedisStream {
         }
     }
 
-    /// Returns the error of a command that Redis did not execute, or did not answer.
+    /// Returns the error for a command that Redis did not execute or did not answer.
     pub(crate) fn error(&self, action: &'static str, error: RedisError) -> Error {
-        // Redis assigns no id after the highest one.
+        // The stream has the highest possible id, so Redis can assign no other.
         if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
             failed(action, self.out_of_range(StreamId::MAX))
         } else {
@@ -275,7 +275,7 @@ impl RedisStream {
         }
     }
 
-    /// Returns the error text about an entry that stops all reading and publishing.
+    /// Returns the error text for an id out of range, which stops all reading and publishing.
     fn out_of_range(&self, id: StreamId) -> String {
         let key = &self.key;
         format!(
@@ -286,22 +286,22 @@ impl RedisStream {
     }
 }
 
-/// Returns a text that makes a hub's own entry differ from all others.
+/// Returns a random text that makes an entry written by a hub differ from all others.
 ///
-/// Two copies of a stream, or a lost stream and its successor, can get such entries with the same
-/// id. A process that has read one of the two entries must not mistake the other for it.
+/// In two copies of a stream, or in a lost stream and its successor, such entries can have the same
+/// id. A process that has read one of them must not mistake the other one for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
 
-/// The precision of the estimate in milliseconds, apart from the delay of replies and entries.
+/// The precision of the estimated time in milliseconds, not counting the delay of replies.
 const PRECISION: u64 = 10;
 
-/// An estimate of the clock of the Redis server, whose time is in the ids of entries.
+/// An estimate of the Redis server's clock, from which the ids of entries take their time.
 #[derive(Debug)]
 pub(crate) struct Clock {
     created: Instant,
-    /// The server's time at the creation of this clock, in milliseconds.
+    /// The server's time in milliseconds when this clock was created.
     origin: AtomicU64,
 }
 
@@ -335,7 +335,7 @@ impl Clock {
     }
 }
 
-/// A factory of connections to the server that has the stream.
+/// Opens connections to the server that has the stream.
 pub(crate) struct Connector {
     pub(in crate::broker) route: Arc<Route>,
     /// The time limit for a reply.
@@ -356,10 +356,11 @@ impl Connector {
         Self { route: Arc::new(Route::new(servers)), reply_timeout, key, clock, name }
     }
 
-    /// Opens two connections to one server: for the reader, whose reads block, and for publishers.
+    /// Opens two connections to one server: one for the reader, whose reads block, and one for
+    /// publishers.
     pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
         let timeout = self.route.servers.timeout;
-        // The reader must notice a dead connection, however long a publisher waits.
+        // Even if publishers may wait longer, the reader must soon notice a dead connection.
         let configs = [timeout, self.reply_timeout].map(|reply_timeout| {
             AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(timeout))

@@ -1,5 +1,5 @@
-//! The stream as a log: `follower.rs` of `tower-sse-broker` follows it and recognises losses, and
-//! this file answers its questions.
+//! Implements [`Log`] for the stream. The follower in `tower-sse-broker` calls these methods to
+//! follow the stream and to recognise losses.
 
 use std::pin::{Pin, pin};
 use std::{sync::Arc, time::Duration};
@@ -17,13 +17,13 @@ use crate::server::server_info::{Eviction, Lineage, set_evicting};
 use crate::server::{servers::Connections, whole_milliseconds};
 use crate::{Error, ErrorKind, Health};
 
-/// The log of a hub.
+/// The log of one hub: its Redis stream.
 pub(crate) struct StreamLog {
     pub(crate) connector: Connector,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: Health,
     pub(crate) options: LogOptions,
-    /// The pause after each read to the end of the stream.
+    /// The pause after each read that reaches the end of the stream.
     pub(crate) pause: Duration,
     pub(crate) state: LogState,
 }
@@ -35,11 +35,11 @@ pub(crate) struct LogState {
     last: StreamId,
     /// The lineage of the stream at the beginning of the session.
     lineage: Option<Arc<Lineage>>,
-    /// Whether the link was too slow for the entry before the history.
+    /// Whether reading the entry before the history has timed out: later, only its id is read.
     is_slow: bool,
-    /// The last millisecond for which this process sent a skip because an entry's counter was high.
+    /// The last millisecond in which this process has added a `skip` because of a high counter.
     skipped_millisecond: u64,
-    /// The last server for which the ids were advanced because they were ahead of its clock.
+    /// The last server whose clock was behind the ids, so that they were advanced.
     advanced_server: String,
 }
 
@@ -51,11 +51,10 @@ pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
-    /// The survey in progress, over the publishers' connection, which it also checks. The reader
-    /// does not wait for the survey: its reply waits behind publications, for as long as those may
-    /// take.
+    /// The survey in progress. It uses the publishers' connection and thereby checks it. The reader
+    /// does not wait for the survey, whose reply comes after those of earlier publications.
     surveying: JoinSet<Surveyed>,
-    /// Completes once Sentinels name another server.
+    /// Completes once most Sentinels name another server.
     replaced: Pin<Box<dyn Future<Output = Error> + Send>>,
 }
 
@@ -65,7 +64,7 @@ impl Log for StreamLog {
     type Entry = RawEntry;
 
     const SERVER: &'static str = "Redis";
-    /// A reply has a time limit, which the program sets.
+    /// Never late: each reply already has a time limit, which the program sets.
     const LATE: Duration = Duration::MAX;
     const SKIPS: bool = true;
 
@@ -73,12 +72,12 @@ impl Log for StreamLog {
         self.connector.route.begin();
         for _ in 0..2 {
             match self.connect(known, true).await {
-                // The error of a cluster names the server that has the stream.
+                // In a cluster, the error can name the server that has the stream.
                 Err(error) if self.connector.route.follow(&error) => {}
                 result => return result,
             }
         }
-        // Readers can use a server that refuses writes, if there is no other.
+        // If no other server is left, follow one that refuses writes.
         self.connect(known, false).await
     }
 
@@ -104,7 +103,7 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Page<RawEntry>, Error> {
         let from = StreamId::of_sequence(from);
-        // The previous session may have read this, and ended before it looked for more.
+        // The previous session may have read `from` and ended before it called `look`.
         self.state.last = self.state.last.max(from);
         let entries = session.reading.range(from, count).await?;
         Ok(Page { has_more: entries.len() == count, entries })
@@ -120,8 +119,9 @@ impl Log for StreamLog {
         if **lineage != reading.ask_lineage().await? {
             return Ok(false);
         }
-        // A deleted stream may begin again with lower ids, which only a marker shows to other
-        // processes. A later entry proves that it has not: ids rise, even if writes are refused now.
+        // If the stream was deleted and began again with lower ids, only a marker shows this to
+        // other processes. A later entry proves that it wasn't, because ids rise. Look for one
+        // first: `skip_to` fails while Redis refuses writes.
         let last = self.state.last;
         Ok(reading.first_id_from(last).await?.is_some() || reading.skip_to(last, "").await?)
     }
@@ -135,11 +135,11 @@ impl Log for StreamLog {
         session.reading.mark(Some(last), newest).await
     }
 
-    /// Advances the ids if they are ahead of the server's clock, before this process publishes.
+    /// Before this process publishes, advances the ids if they are ahead of the server's clock.
     ///
-    /// After a rollback, other processes may know ids that this one does not. While Redis' clock is
-    /// behind, Redis increments its newest id, and would assign the unknown ids again. One process
-    /// does this for each start of a server.
+    /// After a rollback, other processes may know ids that this process does not. While its clock
+    /// is behind, Redis increments the newest id and would assign those ids again. After each start
+    /// of a server, one process advances the ids.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, .. }: &mut OpenedLog,
@@ -148,8 +148,8 @@ impl Log for StreamLog {
         let last = StreamId::of_sequence(last.number);
         if self.state.advanced_server != *reading.server && self.clock.is_behind(last.milliseconds)
         {
-            // The estimate is behind by the delay of the last reply. The server reads the time for
-            // this reply after it has assigned the id.
+            // The estimate lags by the delay of the last reply. Ask again: the server reads the
+            // time for this reply after it has assigned the id.
             reading.set_clock().await?;
             if self.clock.is_behind(last.milliseconds) {
                 let server = Arc::clone(&reading.server);
@@ -196,7 +196,7 @@ impl Log for StreamLog {
         let (id, is_first) = (StreamId::of_sequence(last.number), checked.is_none());
         if id.has_high_counter() && self.state.skipped_millisecond < id.milliseconds {
             self.state.skipped_millisecond = id.milliseconds;
-            // Ignore an error: every process that reads an entry with a high counter tries this.
+            // Ignore an error: every process that reads an entry with a high counter tries to skip.
             _ = reading.skip_to(StreamId::at(id.milliseconds.saturating_add(1)), "").await;
         }
         if checked.is_some_and(|checked| checked.elapsed() < BLOCK_TIMEOUT) {
@@ -204,7 +204,7 @@ impl Log for StreamLog {
         }
         *checked = Some(Instant::now());
         if surveying.is_empty() {
-            // If the server did not report the memory last time, the user may not ask for it.
+            // If the last survey had no memory, the user may not run `MEMORY USAGE`.
             let asks_memory =
                 is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);
@@ -212,7 +212,7 @@ impl Log for StreamLog {
                 (publishing.survey(max_age, asks_memory).await, publishing.check_writes().await)
             });
         }
-        // The server's clock may have been set.
+        // The server's clock may have been changed.
         reading.set_clock().await
     }
 
@@ -263,9 +263,9 @@ impl LogEntry for RawEntry {
 }
 
 impl StreamLog {
-    /// Connects and creates the stream if it is empty. If the first event created the stream, a
-    /// new stream would look like a lost one. With `must_write`, returns an error if this server
-    /// refuses writes and another server may accept them.
+    /// Connects and, if the stream is empty, adds a marker: if an event created the stream, a lost
+    /// stream would look like a new one. With `must_write`, returns an error if this server refuses
+    /// writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let Connections { connections, info } = self.connector.connect().await?;
         set_evicting(&self.health, info.eviction == Eviction::All);
@@ -282,8 +282,7 @@ impl StreamLog {
         Ok(OpenedLog { reading, publishing, checked, surveying, replaced })
     }
 
-    /// Records the state of the stream, which a survey has trimmed by time, and whether Redis
-    /// refuses writes.
+    /// Records the state of the stream after a survey and whether Redis refuses writes.
     fn record(&self, (survey, writes): Surveyed) -> Result<(), Error> {
         let is_refused = writes.as_ref().is_err_and(|error| error.kind() == ErrorKind::ReadOnly);
         self.health.set_ready(!is_refused);
@@ -294,7 +293,7 @@ impl StreamLog {
         }
         match survey.and(writes) {
             Ok(()) => {}
-            // The server accepts no writes now, or the user may not trim.
+            // The server refuses writes, or the user may not trim.
             Err(error)
                 if error.cause::<RedisError>().is_some_and(|error| error.code().is_some()) =>
             {

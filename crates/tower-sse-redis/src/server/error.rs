@@ -3,14 +3,14 @@ use tower_sse::BoxError;
 
 use crate::{Error, ErrorKind};
 
-/// Creates the error of an action, such as `connect to Redis`, with its cause.
+/// Creates the error for an action that failed, such as `connect to Redis`, with its cause.
 pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {
     let cause: BoxError = cause.into();
     let kind = cause.downcast_ref().map_or(ErrorKind::Other, kind_of);
     Error::new(action, kind, cause)
 }
 
-/// Returns the kind of an error of the Redis client.
+/// Returns the kind of a Redis client's error.
 fn kind_of(error: &RedisError) -> ErrorKind {
     match error.code() {
         Some("OOM") => ErrorKind::OutOfResources,
@@ -18,7 +18,7 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         Some("READONLY" | "NOREPLICAS" | "MISCONF") => ErrorKind::ReadOnly,
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => ErrorKind::NotPermitted,
         Some("LOADING" | "MASTERDOWN") => ErrorKind::Loading,
-        // The code of a script's error does not say so.
+        // A script's error has the code `ERR`, even if a permission is missing.
         Some("ERR") if begins_with(error, &NO_PERMISSION) => ErrorKind::NotPermitted,
         None if error.kind() == redis::ErrorKind::AuthenticationFailed => ErrorKind::NotPermitted,
         None if error.is_io_error() => ErrorKind::Unreachable,

@@ -1,10 +1,10 @@
 //! A server, or a primary with replicas, and the connections to it.
 //!
-//! - `Servers` opens all connections to the primary, with the program's credentials, and
-//!   `keep` replaces those that break. `find_primary` asks Sentinels which server it is.
-//! - `Route` leads them to the node of a cluster that has the keys.
-//! - `ServerInfo` and `Lineage` are what a server reports about itself: the lineage shows whether
-//!   an older state can have replaced a key.
+//! - `Servers` opens all connections to the primary, with the program's credentials.
+//!   `find_primaries` asks Sentinels which server is the primary.
+//! - `Route` chooses the server to connect to. In a cluster, this is the node that has the keys.
+//! - `ServerInfo` and `Lineage` hold what a server reports about itself. The lineage shows whether
+//!   an older state may have replaced a key.
 
 use std::time::Duration;
 
@@ -31,11 +31,11 @@ pub(crate) use self::simulation::MultiplexedConnection;
 #[cfg(not(any(test, tower_sse_simulation)))]
 pub(crate) use redis::aio::MultiplexedConnection;
 
-/// The default time limit for connecting, including authentication and the choice of the database,
-/// and for a reply. It is longer than Redis waits for an entry.
+/// The default time limit for connecting, which includes authentication and choosing the database,
+/// and for a reply. A blocking read waits for less time than this.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Returns the whole milliseconds of `duration`, in which Redis counts time, at most `u64::MAX`.
+/// Returns `duration` in whole milliseconds, at most `u64::MAX`.
 pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

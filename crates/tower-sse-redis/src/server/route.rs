@@ -8,19 +8,19 @@ use super::sentinel::find_primaries;
 use super::servers::{Connections, Servers, address, redirect};
 use crate::{Error, ErrorKind};
 
-/// The time between questions to the Sentinels while there is a connection.
+/// How often a connected process asks the Sentinels for the primary.
 const QUESTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Leads connections to the server that has the keys: one of the program's servers, or another node
-/// of their cluster.
+/// Chooses the server that has the keys: one of the program's servers or, after a redirect, another
+/// node of their cluster.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) servers: Servers,
     /// The node that a redirect named.
     redirected: Mutex<Option<Client>>,
-    /// The address of the newest connections, or of a failed attempt that tried only one server.
+    /// The address of the server that was connected to last, or of the only server that was tried.
     current: Mutex<Option<String>>,
-    /// The address of a server that failed or refused writes. The next attempt leaves it out.
+    /// The address of a server that failed or refused writes. The next attempt skips this server.
     useless: Mutex<Option<String>>,
 }
 
@@ -30,12 +30,13 @@ impl Route {
         Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
-    /// Begins a round of attempts and forgets the servers of the last round.
+    /// Begins a round of attempts to connect: servers that failed in the last round are tried
+    /// again.
     pub(crate) fn begin(&self) {
         (*lock(&self.current), *lock(&self.useless)) = (None, None);
     }
 
-    /// Opens connections as [`Servers::connect`] does.
+    /// Opens connections to the chosen server, as [`Servers::connect`] does.
     pub(crate) async fn connect<const N: usize>(
         &self,
         configs: &[AsyncConnectionConfig; N],
@@ -51,13 +52,12 @@ impl Route {
         let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
         lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));
         *lock(&self.current) = current;
-        // The program's servers can redirect the next attempt.
+        // If the node failed, the next attempt begins at the program's own servers again.
         opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
     }
 
-    /// Returns clients for the servers, one of which may be the primary: those of the program, or
-    /// the one that most Sentinels name. Leaves out the server that was of no use, if there are
-    /// others.
+    /// Returns clients for the servers to try: the program's own, or the one that most Sentinels
+    /// name. Skips the useless server if there are others.
     async fn candidates(&self) -> Result<Vec<Client>, Error> {
         let Servers { clients, sentinels, .. } = &self.servers;
         let useless = lock(&self.useless).clone();
@@ -71,8 +71,8 @@ impl Route {
         Ok(best.into_iter().map(|(client, _)| client).collect())
     }
 
-    /// Completes with an error once most Sentinels of the program name another server than that of
-    /// the newest connections. Fewer can't fail over, so they may be cut off.
+    /// Completes with an error once most of the program's Sentinels name a server other than the
+    /// current one. A minority may be cut off from the others: it can't cause a failover.
     pub(crate) async fn replaced(&self) -> Error {
         while !self.servers.sentinels.is_empty() {
             sleep(QUESTION_INTERVAL).await;
@@ -88,16 +88,16 @@ impl Route {
         pending().await
     }
 
-    /// Returns whether there may be a server that was not tried yet.
+    /// Returns whether there may be a server that has not been tried yet.
     pub(crate) fn has_others(&self) -> bool {
         let Servers { clients, sentinels, .. } = &self.servers;
         clients.len().max(sentinels.len()) > 1 && *lock(&self.useless) != *lock(&self.current)
     }
 
-    /// Returns whether another attempt may succeed, at the node to which `error` redirects, or at
-    /// another of the program's servers. Later connections then lead there.
+    /// Returns whether another attempt may succeed: at the node to which `error` redirects, or at
+    /// another of the program's servers. The next connections go to that server.
     pub(crate) fn follow(&self, error: &Error) -> bool {
-        // `ASK` names a node that has the key, but not yet the slot, and would redirect back.
+        // `ASK` names a node that has the key but not yet the slot. That node would redirect back.
         let moved = error.cause::<RedisError>().filter(|error| error.code() == Some("MOVED"));
         let mut redirected = lock(&self.redirected);
         let from = redirected.as_ref().or(self.servers.clients.first());
@@ -126,7 +126,7 @@ mod tests {
         route.follow(&failed("test", reply.extract_error().unwrap_err()))
     }
 
-    /// Returns the address to which the next connection leads.
+    /// Returns the address of the node to which the next connection is redirected.
     fn address(route: &Route) -> Option<String> {
         let redirected = route.redirected.lock().unwrap();
         redirected.as_ref().map(|client| client.get_connection_info().addr().to_string())
@@ -149,7 +149,7 @@ mod tests {
         assert_eq!((settings.username(), settings.password()), (Some("user"), Some("secret")));
     }
 
-    /// A node has the key before it has the slot, and then redirects back.
+    /// Until the node that `ASK` names has the slot, it redirects back.
     #[test]
     fn redirect_of_one_command_is_not_followed() {
         let route = route();

@@ -7,15 +7,15 @@ use super::servers::{ACTION, Failures, Servers, address, dial, redirect};
 use crate::server::error::failed;
 use crate::{Error, ErrorKind};
 
-/// How long each further answer may take once the first has arrived.
+/// How long to wait for each further Sentinel's answer after the first one has arrived.
 const OTHERS: Duration = Duration::from_millis(250);
 
-/// Asks all Sentinels at once for the primary's address. Returns a client for each address with the
-/// number of Sentinels that name it. The host of the program's URL is the primary's name, and its
-/// other settings stay.
+/// Asks all Sentinels at once for the primary's address. Returns a client for each address, with
+/// the number of Sentinels that name it. The host in the program's URL is the primary's name. The
+/// URL's other settings apply to the returned clients.
 ///
-/// A Sentinel that is cut off can be the first to answer, so this function waits until most Sentinels
-/// agree, or the remaining ones are late.
+/// The first Sentinel to answer can be one that is cut off from the others. So this waits until
+/// most Sentinels agree or the remaining ones are late.
 pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
     let Servers { clients, sentinels, timeout: limit, server_name, .. } = servers;
     let client = clients.first().map(|client| (client, client.get_connection_info().addr()));
@@ -26,7 +26,8 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     else {
         return Err(failed(ACTION, "the URL has no host, which is the primary's name"));
     };
-    // Those of the other connections can have more options, which only servers understand.
+    // Use a new configuration: that of other connections can have options that only servers
+    // understand.
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(*limit))
         .set_response_timeout(Some(*limit));
@@ -42,7 +43,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     }
     let mut failures = Failures::default();
     let mut named: Vec<(Client, usize)> = Vec::new();
-    // Each attempt has a time limit of its own.
+    // Each attempt has its own time limit, so wait for the first answer without another one.
     let mut patience = Duration::MAX;
     while let Ok(Some(attempt)) = timeout(patience, attempts.join_next()).await {
         match attempt {
@@ -58,7 +59,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
                 }
             }
             Ok(Err(failure)) => failures.0.push(failure),
-            // The runtime shuts down.
+            // The runtime is shutting down.
             Err(_) => {}
         }
     }
@@ -68,7 +69,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     Ok(named)
 }
 
-/// Returns the host and the port that a Sentinel returns.
+/// Asks a Sentinel for the primary's host and port.
 async fn ask(
     sentinel: &Client,
     primary: &str,

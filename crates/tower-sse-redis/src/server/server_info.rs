@@ -11,7 +11,7 @@ const ACTION: &str = "identify the Redis server";
 /// What a server reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerInfo {
-    /// The id of the server's process, which no other server has.
+    /// The random id of the server's process.
     pub(crate) run_id: String,
     pub(crate) is_replica: bool,
     pub(crate) is_cluster: bool,
@@ -28,7 +28,7 @@ pub(crate) enum Eviction {
     All,
 }
 
-/// The sections of INFO that are read.
+/// The sections of `INFO` that [`ServerInfo`] needs.
 pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 
 impl ServerInfo {
@@ -61,7 +61,8 @@ impl ServerInfo {
         })
     }
 
-    /// Returns an error if the server does not accept writes. The nodes of a cluster redirect them.
+    /// Returns an error if the server does not accept writes because it is a replica. A cluster's
+    /// replica is fine: it redirects writes.
     pub(crate) fn require_primary(&self) -> Result<(), Error> {
         if self.is_replica && !self.is_cluster {
             let reason = "the server is a replica, which is read only".to_owned();
@@ -70,8 +71,8 @@ impl ServerInfo {
         Ok(())
     }
 
-    /// Returns an error if runs cannot be kept on the server. `has_tag` says whether their prefix
-    /// has a hash tag.
+    /// Returns an error if the server can't store runs. `has_tag` says whether their prefix has a
+    /// hash tag.
     #[cfg(feature = "runs")]
     pub(crate) fn require_runs(&self, has_tag: bool) -> Result<(), Error> {
         if self.is_cluster && !has_tag {
@@ -81,7 +82,7 @@ impl ServerInfo {
     }
 }
 
-/// Returns the error for runs whose keys are on several nodes of a cluster.
+/// Returns the error for runs whose keys would be on several nodes of a cluster.
 #[cfg(feature = "runs")]
 pub(crate) fn lacks_tag() -> Error {
     let reason = "in a cluster, the prefix of runs needs a hash tag, such as `{app}`, which keeps \
@@ -89,7 +90,7 @@ pub(crate) fn lacks_tag() -> Error {
     failed(ACTION, reason)
 }
 
-/// Records whether the server can evict keys. Warns when it begins to.
+/// Records whether the server can evict keys. Logs a warning when this becomes `true`.
 pub(crate) fn set_evicting(health: &Health, evicts: bool) {
     if !health.stats().update(|stats| mem::replace(&mut stats.evicts, evicts)) && evicts {
         warn!(
@@ -99,22 +100,22 @@ pub(crate) fn set_evicting(health: &Health, evicts: bool) {
     }
 }
 
-/// The section of INFO that counts commands.
+/// The section of `INFO` that counts commands.
 pub(crate) const COUNTS: &str = "commandstats";
 
-/// The sections of INFO that show the lineage.
+/// The sections of `INFO` that show the lineage.
 pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS];
 
-/// The lines of INFO that show the lineage. One of them changes whenever an older state may have
-/// replaced the stream: the server's id, which changes at each start, the id of its replication
-/// history, or the counts of the commands that can replace a key's value.
+/// The lines of `INFO` that make up the lineage. At least one changes whenever an older state may
+/// have replaced the stream: the server's id (new at each start), the id of its replication
+/// history, or the count of a command that can replace a key's value.
 ///
 /// `CONFIG RESETSTAT` sets the counts to zero.
 const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rename cmdstat_renamenx \
     cmdstat_restore cmdstat_restore-asking cmdstat_swapdb cmdstat_debug cmdstat_config|resetstat";
 
-/// A part of a server's report about itself. While it is unchanged, no older state has replaced the
-/// stream, so entries that are missing now were trimmed or deleted.
+/// A part of a server's report about itself. While the lineage is unchanged, no older state has
+/// replaced the stream, so missing entries were trimmed or deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lineage(String);
 
@@ -124,8 +125,8 @@ impl FromRedisValue for Lineage {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));
         let mut lines: Vec<_> = info.lines().filter(is_kept).map(str::to_owned).collect();
-        // A server that does not report all of these proves nothing. The client has sent commands,
-        // so there would be counts.
+        // If one of these is missing, the report proves nothing. A complete report has counts,
+        // because the client has sent commands.
         if !["run_id:", "master_replid:", "cmdstat_"].iter().all(|it| info.contains(it)) {
             lines.push(fastrand::u64(..).to_string());
         }

@@ -21,12 +21,13 @@ const IDENTIFY: &str = "identify the Redis server";
 pub(crate) struct Servers {
     /// One client for each address, at least one.
     pub(crate) clients: Vec<Client>,
-    /// Where to ask for the address of the primary, whose name is then the host of the only client.
+    /// The Sentinels to ask for the primary's address. If there are any, `clients` has one client,
+    /// whose host is the primary's name.
     pub(crate) sentinels: Vec<Client>,
     pub(crate) provider: Option<CredentialsProvider>,
-    /// The time limit for connecting, and for asking the provider.
+    /// The time limit for connecting and for the program's credentials closure.
     pub(crate) timeout: Duration,
-    /// The name in all servers' certificates, if it differs from the host of their URLs.
+    /// The name in all servers' certificates, if it differs from the URLs' hosts.
     pub(crate) server_name: Option<String>,
     /// The name of the connections in `CLIENT LIST`, if the program has set one.
     pub(crate) client_name: Option<String>,
@@ -72,28 +73,28 @@ impl Servers {
         }
     }
 
-    /// Returns the database's number, the same in all URLs.
+    /// Returns the database's number, which is the same in all URLs.
     pub(crate) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Returns the connections' name in `CLIENT LIST`: by default the key, the host and the process
-    /// id.
+    /// Returns the connections' name in `CLIENT LIST`. By default, this is the key, the host and
+    /// the process id.
     pub(crate) fn connection_name(&self, key: &str) -> String {
         let name = self.client_name.clone().unwrap_or_else(|| {
             let host = fs::read_to_string("/proc/sys/kernel/hostname");
             let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
             format!("{key}:{}:{}", host.trim(), process::id())
         });
-        // Redis refuses a name with other characters.
+        // Redis refuses a name that has other characters.
         name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
     }
 
-    /// Opens a connection for each of these settings, to the primary among these clients' servers.
+    /// Opens a connection with each of these `configs` to the primary among the clients' servers.
     /// `CLIENT LIST` shows the connections under `name`. Also returns the server's address.
     ///
-    /// If the server refuses the credentials, asks the provider for others once.
+    /// If the server refuses the credentials, asks the program's closure for new ones once.
     pub(crate) async fn connect<const N: usize>(
         &self,
         clients: &[Client],
@@ -143,7 +144,8 @@ pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
     match &mut address {
         ConnectionAddr::Tcp(current, at)
         | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
-            // A server that does not know its own name leaves it out.
+            // A server that does not know its own host name sends an empty one: keep the current
+            // host.
             if !host.is_empty() {
                 host.clone_into(current);
             }
@@ -164,7 +166,7 @@ async fn open_all<const N: usize>(
     let mut connections = configs.each_ref().map(|_| connection.clone());
     for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
         let other = open(client.clone(), config.clone(), names.clone()).await?;
-        // During a failover, the address can lead this connection to a different server.
+        // During a failover, a second connection to the same address can reach a different server.
         if other.info.run_id != info.run_id {
             return Err(failed(ACTION, "the address leads to different servers"));
         }
@@ -173,8 +175,8 @@ async fn open_all<const N: usize>(
     Ok((address(&client), Connections { connections, info }))
 }
 
-/// Opens a connection to the first of these servers that responds as a primary. All of them are
-/// tried at the same time, because one that is down may not respond at all.
+/// Opens a connection to the first of these servers that responds as a primary. Tries all of them
+/// at the same time, because a server that is down may not respond at all.
 async fn open_primary(
     mut clients: Vec<Client>,
     config: &AsyncConnectionConfig,
@@ -196,19 +198,19 @@ async fn open_primary(
         match attempt {
             Ok(Ok(opened)) => return Ok(opened),
             Ok(Err(failure)) => failures.0.push(failure),
-            // The runtime shuts down.
+            // The runtime is shutting down.
             Err(_) => {}
         }
     }
     Err(failures.into_error("no address leads to a primary"))
 }
 
-/// The addresses that were tried in vain, and their errors.
+/// The addresses where connecting failed, each with its error.
 #[derive(Default)]
 pub(super) struct Failures(pub(super) Vec<(String, Error)>);
 
 impl Failures {
-    /// Returns one error for all, which begins with `text`.
+    /// Returns one error for all of them, whose text begins with `text`.
     pub(super) fn into_error(self, text: &str) -> Error {
         let kinds = || self.0.iter().map(|(_, error)| error.kind());
         let kind = kinds()
@@ -223,7 +225,7 @@ impl Failures {
     }
 }
 
-/// Opens a connection, names it, and checks that the server is a primary.
+/// Opens a connection, names it and checks that the server is a primary.
 async fn open(
     client: Client,
     config: AsyncConnectionConfig,
@@ -231,13 +233,13 @@ async fn open(
 ) -> Result<Opened, Error> {
     let mut connection = dial(&client, &config, names.server.as_deref()).await?;
     let mut pipeline = redis::pipe();
-    // Ignore the error of a user without the permission to set a name. Nothing depends on the name.
+    // Ignore an error if the user may not set a name: nothing depends on it.
     pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
     pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
     let info = info.map_err(|error| match error.detail() {
-        // Redis 6 returns one section at a time.
+        // Redis 6 accepts only one section of `INFO` at a time.
         Some("syntax error") => failed(IDENTIFY, "Redis 7 or Valkey is needed"),
         _ => failed(IDENTIFY, error),
     })?;

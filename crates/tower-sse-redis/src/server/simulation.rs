@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::timeout};
 /// The time limit of connections over TCP.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A connection of bytes.
+/// A byte stream, such as a simulated connection.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
@@ -25,8 +25,8 @@ thread_local! {
     static DIALER: RefCell<Option<Dialer>> = const { RefCell::new(None) };
 }
 
-/// Opens all connections to Redis in this thread by `dial`, which receives the host of the URL. It
-/// may leave a host to the Redis client.
+/// Makes this thread open all connections to Redis with `dial`, which receives the URL's host. If
+/// `dial` returns `None`, the Redis client opens the connection.
 pub fn set_dialer<D, T>(dial: impl Fn(&str) -> Option<D> + 'static)
 where
     D: Future<Output = io::Result<T>> + Send + 'static,
@@ -41,7 +41,7 @@ where
     })));
 }
 
-/// Returns the future that opens a transport to the client's server, unless that is a real one.
+/// Returns the future that opens a transport to the client's server, or `None` for a real server.
 pub(crate) fn dial(client: &Client) -> Option<Dialing> {
     let ConnectionAddr::Tcp(host, _) = client.get_connection_info().addr() else { return None };
     DIALER.with_borrow(|dialer| dialer.as_ref().and_then(|dial| dial(host)))

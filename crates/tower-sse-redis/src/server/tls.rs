@@ -24,8 +24,8 @@ impl Tls {
         Self { authority: None, identity: None, server_name: None }
     }
 
-    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM). The
-    /// default is the [root certificates of the machine](crate#tls).
+    /// Trusts only servers whose certificate was issued by an authority in `certificates` (PEM).
+    /// The default is the [root certificates of the machine](crate#tls).
     ///
     /// Even with this option, the machine's certificates are read when the program connects, but
     /// they aren't trusted. Connecting fails if `SSL_CERT_FILE` or `SSL_CERT_DIR` names a file or
@@ -48,14 +48,15 @@ impl Tls {
     /// Sets the name that the certificates of all servers and Sentinels must have. The default is
     /// the host that the program connects to.
     ///
-    /// Set a name if the certificates weren't issued for this host, for example because it's an IP
-    /// address or a proxy's name.
+    /// Set a name if the certificates weren't issued for this host, for example because the host is
+    /// an IP address or a proxy's name.
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Lets clients use these certificates. Returns the name of the servers.
+    /// Makes clients use these certificates. Returns the name that the servers' certificates must
+    /// have.
     pub(crate) fn set_up<'c>(
         self,
         clients: impl Iterator<Item = &'c mut Client>,
@@ -96,7 +97,7 @@ pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
     Ok(())
 }
 
-/// Opens a connection to a server whose certificate has this name, or the host of its URL.
+/// Opens a connection. The server's certificate must have this name, by default the URL's host.
 pub(crate) async fn connect(
     client: &Client,
     config: &AsyncConnectionConfig,
@@ -108,7 +109,8 @@ pub(crate) async fn connect(
     else {
         return client.get_multiplexed_async_connection_with_config(config).await;
     };
-    // The Redis client checks the certificate for the host that it resolves.
+    // The Redis client checks that the certificate is for the host that it resolves. So resolve the
+    // certificate's name to the real host's addresses.
     let config = config.clone().set_dns_resolver(Host(host));
     let address = ConnectionAddr::TcpTls { host: name.to_owned(), port, insecure, tls_params };
     let client = Client::open(info.set_addr(address))?;
