@@ -1,15 +1,17 @@
 -- The schema of tower-sse-postgres, version 1, for PostgreSQL 14 or later.
 --
 -- Apply it once, in a migration or by `Postgres::install`. Hubs check `tower_sse.version()`.
--- Programs insert into `inbox`. Hubs move the committed rows into `log`, which numbers them. The
--- functions that hubs call use only operators and functions of the server, whatever other roles create.
+-- Programs insert into `inbox`. Hubs move the committed rows into `log` and number them there. The
+-- functions that hubs call use only built-in operators and functions, even if other roles create
+-- some with the same names.
 
 create schema tower_sse;
 
 -- The streams. A program can only publish to a stream that has a row here. A hub adds its own.
 create table tower_sse.stream (
     name text primary key,
-    -- The server that has numbered the log of the stream. The row is locked while it is numbered.
+    -- Identifies the server that has numbered the stream's log. This row is locked during
+    -- numbering.
     cluster text not null default ''
 );
 
@@ -17,11 +19,12 @@ create table tower_sse.stream (
 create table tower_sse.log (
     stream text not null,
     seq bigint not null,
-    -- Identifies the row together with its number, which another row can have after a rollback.
+    -- Identifies the row together with `seq`: after a rollback, another row can have the same
+    -- number.
     nonce bigint not null default (random() * 9007199254740992)::bigint,
     at timestamptz not null,
-    -- 0: an event. 1: the last event of its topic. 2: a loss of earlier rows. 3: a leap of the
-    -- numbers, whose `data` is the number before it.
+    -- 0: an event. 1: the last event of its topic. 2: a loss of earlier rows. 3: a leap in the
+    -- numbers, where `data` is the last number before the leap.
     kind smallint not null default 0,
     topic text not null default '',
     data text not null default '' check (octet_length(data) <= 1048576),
@@ -31,7 +34,7 @@ create table tower_sse.log (
     primary key (stream, seq)
 );
 
--- The events that wait for a number. Rows of other transactions appear when they commit.
+-- The events that wait for a number. A transaction's rows become visible when it commits.
 create table tower_sse.inbox (
     id bigint generated always as identity,
     stream text not null,
@@ -48,9 +51,9 @@ create table tower_sse.inbox (
 
 create function tower_sse.version() returns int immutable language sql as 'select 1';
 
--- Returns what changes when the data of another server, or of another time, take the place of these:
--- a restored backup, a promoted standby. Replace it where a service forbids these functions.
--- PL/pgSQL parses a function once in a session, and SQL at each call.
+-- Returns a value that changes when a backup is restored or a standby is promoted. Replace this
+-- function if your service forbids the functions in it. In PL/pgSQL, because it parses a function
+-- once in a session, unlike SQL, which parses it at each call.
 create function tower_sse.cluster() returns text stable language plpgsql set search_path = pg_catalog
 as $$ begin
     return (pg_control_system()).system_identifier || '/'
@@ -62,8 +65,8 @@ create function tower_sse.channel(stream text) returns text immutable language p
     return 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32);
 end $$;
 
--- A trigger instead of a foreign key: its check would lock the row of the stream in each
--- transaction that publishes, and each set of transactions that hold a lock consumes a multixact.
+-- A trigger instead of a foreign key. A key's check would lock the stream's row in each transaction
+-- that publishes, and each set of transactions that share a lock consumes a multixact.
 create function tower_sse.require_stream() returns trigger language plpgsql as $$
 declare
     missing text;
@@ -78,13 +81,14 @@ begin
     return null;
 end $$;
 
--- Once for each statement, which can insert many rows.
+-- For each statement, not each row, because a statement can insert many rows.
 create trigger require_stream after insert on tower_sse.inbox
     referencing new table as added
     for each statement execute function tower_sse.require_stream();
 
--- Publishes an event when the transaction commits. `wake` notifies the hubs, which otherwise find the
--- event by polling: transactions that notify commit one after another, and cannot be prepared.
+-- Publishes an event when the transaction commits. With `wake`, also notifies the hubs, which
+-- otherwise find the event by polling. Transactions that notify commit one at a time and can't be
+-- prepared.
 create function tower_sse.publish(
     topic text, data text, stream text, event text default null,
     ends boolean default false, wake boolean default false,
@@ -96,12 +100,12 @@ begin
     if wake then perform pg_notify(tower_sse.channel(stream), ''); end if;
 end $$;
 
--- Numbers the committed rows of the inbox, and then these events of a hub. `before` is the number
--- before the first of these.
+-- Numbers the committed rows of the inbox, then the hub's events in these arrays. `before` is the
+-- number before the first of the hub's events.
 --
--- `covered`: all rows of earlier transactions are numbered. `known`: the newest number that the hub has
--- read or been given. `lost`: the newest one that it misses, which a row of kind 2 must follow. `opens`:
--- whether the connection is new.
+-- `covered`: a transaction's id. All rows of earlier transactions are numbered. `known`: the newest
+-- number that the hub has read or received. `lost`: the newest number that the hub misses. A row of
+-- kind 2 must follow it. `opens`: whether the connection is new.
 create function tower_sse.append(
     stream text, inout covered bigint, known bigint, lost bigint, opens boolean,
     topics text[], contents text[], events text[], retries bigint[], comments text[], ends boolean[],
@@ -121,18 +125,18 @@ begin
             message = 'a hub needs the isolation level "read committed"',
             hint = 'Run: alter role ... set default_transaction_isolation = ''read committed''.';
     end if;
-    -- What a hub reads must be on disk, also if the role does not wait for its commits.
+    -- What a hub reads must be on disk, even if the role's commits do not wait for the disk.
     if current_setting('synchronous_commit') = 'off' then
         perform set_config('synchronous_commit', 'local', true);
     end if;
-    -- The rows of all transactions before this one are committed, and found below, or never will be.
+    -- All transactions before this id have ended. Their committed rows are found below.
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     covered := case when covered <= horizon then covered else 0 end;
     waits := exists (select from tower_sse.inbox i
         where i.stream = append.stream and i.xid >= append.covered::text::xid8);
     at := clock_timestamp();
     if not (waits or has_events or opens or lost is not null) then
-        -- Another hub was faster. Without a lock, this transaction writes nothing.
+        -- Nothing is left to do, because another hub was faster. Return without a lock or a write.
         before := 0; more := false; covered := horizon;
         return;
     end if;
@@ -172,7 +176,8 @@ begin
                 order by i.stream, i.xid, i.id limit most
             ) i
         ), taken as (
-            -- By their places, which need no index: with old statistics, the wrong one looks as cheap.
+            -- By `ctid`, which needs no index. With old statistics, the server might choose the
+            -- wrong index.
             delete from tower_sse.inbox
             where ctid = any (array(select place from waiting where bytes < most_bytes)) returning *
         ), added as (
@@ -199,8 +204,8 @@ begin
     end if;
 end $$;
 
--- Returns rows of the log from the number `last` on, without the contents of that row: at most `rows`,
--- and none after more than `bytes` of data.
+-- Returns the rows of the log whose number is at least `last`, with empty `data` for `last` itself.
+-- Returns at most `rows` rows and stops at the row that brings the data to `bytes`.
 create function tower_sse.read(stream text, last bigint, rows int, bytes bigint) returns table (
     seq bigint, nonce bigint, at timestamptz, kind smallint, topic text, data text,
     event text, retry bigint, comment text
@@ -208,7 +213,7 @@ create function tower_sse.read(stream text, last bigint, rows int, bytes bigint)
     set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
 begin
-    -- In PL/pgSQL, because it keeps the plan of this statement for the session.
+    -- In PL/pgSQL, because it keeps this statement's plan for the session.
     return query select p.seq, p.nonce, p.at, p.kind, p.topic,
         case when p.seq > last then p.data else '' end, p.event, p.retry, p.comment
     from (
@@ -223,7 +228,7 @@ begin
     order by p.seq;
 end $$;
 
--- Returns whether rows wait in the inbox, the newest row of the log, and the time.
+-- Returns whether rows are waiting in the inbox, the newest row of the log, and the time.
 create function tower_sse.poll(
     stream text, covered bigint,
     out waits boolean, out newest bigint, out nonce bigint, out now timestamptz
@@ -240,8 +245,8 @@ begin
     now := clock_timestamp();
 end $$;
 
--- Returns the newest row that is older than `age` in seconds, if any. A row of kind 3 is not one: a client
--- that has the row before it has missed nothing.
+-- Returns the newest row that is older than `age` in seconds, if any. Ignores rows of kind 3: a
+-- client that has the row before such a row has missed nothing.
 create function tower_sse.before(stream text, age float8, out seq bigint, out nonce bigint)
 stable language sql set search_path = pg_catalog
     set enable_seqscan = off set enable_bitmapscan = off as $$
@@ -251,10 +256,10 @@ stable language sql set search_path = pg_catalog
     order by l.stream desc, l.seq desc limit 1
 $$;
 
--- Removes rows from the number `first` on that are older than `age` in seconds, or that `rows` newer
--- ones follow, but at most `most` or 64 MiB of data, and never the newest. Returns the first number that
--- may be left, and whether there is more to remove. A transaction that has locked such a row must not
--- stop the hub, which waits for this function.
+-- Removes rows whose number is at least `first` if they are older than `age` in seconds or followed
+-- by `rows` newer ones. Removes at most `most` rows or about 64 MiB of data, and never the newest
+-- row. Returns the first number that may be left, and whether there is more to remove. The hub
+-- waits for this function, so a lock on one of the rows stops it for half a second at most.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,
     out oldest timestamptz, out more boolean
@@ -278,13 +283,13 @@ begin
         found := found + 1;
         bytes := bytes + candidate.size;
     end loop;
-    -- The last one of them is kept, so that the newest row always is.
+    -- Keep the row at `stop`, so that the newest row always stays.
     delete from tower_sse.log l where l.stream = trim.stream and l.seq >= trim.first and l.seq < stop;
     first := stop;
 end $$;
 
--- Returns how many rows of all streams wait in the inbox, counted up to `most`, since when the oldest
--- waits, and how many bytes the log takes.
+-- Returns how many rows of all streams are waiting in the inbox (counted up to `most`), when the
+-- oldest of these was inserted, and how many bytes the log takes.
 create function tower_sse.survey(most int, out waiting bigint, out since timestamptz, out bytes bigint)
 stable language sql set search_path = pg_catalog as $$
     select count(*), min(i.at),

@@ -31,17 +31,17 @@ pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 pub(crate) struct Connection {
     client: Client,
     pub(crate) settings: Arc<Settings>,
-    /// Cancelled when the connection has ended.
+    /// A token that's cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
-    /// How often the driver was polled: to send a statement, and whenever bytes arrived.
+    /// How often the driver was polled: once to send a statement, then whenever bytes arrived.
     polls: Arc<AtomicU64>,
-    /// The statements that were prepared, by their text, if the connection has a session of its own.
+    /// The prepared statements, by their text. Set only if no pooler shares the server's session.
     statements: OnceLock<Mutex<HashMap<String, Statement>>>,
     _driver: JoinSet<()>,
 }
 
 impl Connection {
-    /// Connects and passes on each notification from the server.
+    /// Connects. A task then passes on each notification from the server to `wakes`.
     pub(crate) async fn open(
         settings: &Arc<Settings>,
         config: &Config,
@@ -80,8 +80,8 @@ impl Connection {
         Ok(Self { client, settings, ended, polls, statements, _driver: driver })
     }
 
-    /// Sends a statement. It is prepared only if notifications have shown that no pooler shares the
-    /// server's session: other statements pass through every pooler.
+    /// Sends a statement. Prepares it only if notifications have shown that no pooler shares the
+    /// server's session. Every pooler lets unprepared statements pass.
     pub(crate) async fn query(
         &self,
         text: &str,
@@ -100,7 +100,7 @@ impl Connection {
         match timeout(RESPONSE_LIMIT, querying).await {
             Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
-                // The first poll has sent the statement.
+                // The first poll sent the statement. Any further poll means that bytes arrived.
                 let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 Err(late(&action(), RESPONSE_LIMIT, has_begun))
@@ -108,7 +108,7 @@ impl Connection {
         }
     }
 
-    /// Returns the prepared statement with this text, if this connection prepares statements.
+    /// Returns the prepared statement with this text, or `None` if this connection prepares none.
     async fn prepared(
         &self,
         text: &str,
@@ -150,7 +150,7 @@ impl Connection {
         row.ok_or_else(|| failed("read a response of PostgreSQL", "it has no row"))
     }
 
-    /// Cancels the running statement, because the session has ended. Returns the statement's error.
+    /// Cancels the running statement after the session has ended. Returns the statement's error.
     pub(crate) async fn abandon(&self) -> Error {
         _ = timeout(CANCEL_LIMIT, self.cancel()).await;
         let reason = "the session has ended";
@@ -169,12 +169,12 @@ impl Connection {
     }
 }
 
-/// Creates the error of a response with other columns.
+/// Creates the error for a response that has other columns than expected.
 fn unreadable(error: tokio_postgres::Error) -> Error {
     failed("read a response of PostgreSQL", error)
 }
 
-/// Checks a server's version and encoding, as far as it reports them.
+/// Checks a server's version and encoding, if the server reports them.
 fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
     let number = |version: &str| version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
     let reason = match (version, encoding) {
@@ -189,23 +189,24 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
     Err(failed(ACTION, reason))
 }
 
-/// The time limit for connecting, and for the closure that returns the credentials.
+/// The time limit for connecting and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
-/// The connections of a session, to the same server.
+/// A session's two connections, which lead to the same server.
 pub(crate) struct Opened {
     pub(crate) reading: Connection,
     pub(crate) publishing: Arc<Connection>,
 }
 
 impl Opened {
-    /// Opens the connections of a session, and checks and prepares what they lead to.
+    /// Opens the connections of a session. Checks that both lead to one server with the right
+    /// schema, then listens if notifications are on.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
         let Self { reading, publishing } = Self::open(settings).await?;
         let server = reading.identify().await?;
-        // During a failover, the address can lead the two connections to different servers.
+        // During a failover, the two connections can reach different servers.
         if server != publishing.identify().await? {
             return Err(failed(ACTION, "the addresses lead to different servers"));
         }
@@ -219,7 +220,8 @@ impl Opened {
         Ok(Self { reading, publishing })
     }
 
-    /// Opens the connections. If the server refuses the credentials, asks once for others.
+    /// Opens the connections. If the server refuses the credentials, asks the closure for new ones
+    /// once.
     pub(crate) async fn open(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
         let Some(provider) = &settings.provider else {
@@ -243,7 +245,7 @@ impl Opened {
     async fn open_as(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
         let opening = async {
             let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
-            // The publishers' connection listens to nothing.
+            // The publishers' connection receives no notifications, so its wake-ups are unused.
             let publishing = Connection::open(settings, config, Wakes::default()).await?;
             Ok(Self { reading, publishing: Arc::new(publishing) })
         };
@@ -255,7 +257,7 @@ impl Opened {
 }
 
 impl Connection {
-    /// Checks the schema, sets the clock, and returns what identifies the server.
+    /// Checks the schema and sets the clock. Returns values that identify the server.
     async fn identify(&self) -> Result<(String, SystemTime), Error> {
         let schema = quoted(&self.settings.schema);
         let function = format!(
@@ -281,13 +283,13 @@ impl Connection {
     }
 }
 
-/// A function that makes the server drop notifications that no listener still needs. Without this
-/// call, a full queue stays full.
+/// A function that makes the server drop notifications that every listener has received. Without a
+/// call to it, a full queue stays full.
 pub(crate) const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 
 /// Listens to the stream's channel and returns whether a notification from the publishers'
-/// connection arrives. A notification from the reading connection would prove nothing, because even
-/// a pooler passes it on.
+/// connection arrives. A notification from the reading connection itself would prove nothing,
+/// because a pooler would pass it on too.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
     // Discards an earlier wake-up.
@@ -312,14 +314,14 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     false
 }
 
-/// The maximum number of waiting rows of the inbox that a survey counts.
+/// The maximum number of waiting inbox rows that a survey counts.
 const COUNTED: i32 = 100_000;
 /// The maximum number of rows that are removed at a time.
 const REMOVED: i32 = 10_000;
 
 /// The response of `poll`.
 pub(crate) struct Polled {
-    /// Whether rows wait in the inbox.
+    /// Whether rows are waiting in the inbox.
     pub(crate) waits: bool,
     /// The newest row of the log.
     pub(crate) newest: Option<Identity>,
@@ -347,7 +349,7 @@ impl Connection {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns at most `rows` rows of the log, from this number on.
+    /// Returns at most `rows` rows of the log whose number is at least `from`.
     pub(crate) async fn read(
         &self,
         from: u64,
@@ -360,7 +362,7 @@ impl Connection {
         self.call("read($1, $2, $3, $4)", &parameters, LogRow::decode).await
     }
 
-    /// Returns the first row of the log from this number on, with its time and without its content.
+    /// Returns the identity and time of the log's first row whose number is at least `number`.
     pub(crate) async fn first_from(
         &self,
         number: u64,
@@ -386,7 +388,7 @@ impl Connection {
         polled.await
     }
 
-    /// Returns the newest row that is older than this age, without the rows that new connections
+    /// Returns the newest row that is older than this age, ignoring the rows that new connections
     /// add.
     pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];

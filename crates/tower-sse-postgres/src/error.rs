@@ -5,11 +5,11 @@ use tower_sse::BoxError;
 
 use crate::{Error, ErrorKind};
 
-/// The cause of an error if no response has arrived in time.
+/// The cause of an error when no complete response has arrived in time.
 #[derive(Debug)]
 struct Late {
     limit: Duration,
-    /// Whether a part of the response has arrived, as over a slow link.
+    /// Whether part of the response has arrived, which means a slow link.
     has_begun: bool,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Late {
 
 impl error::Error for Late {}
 
-/// Creates the error of an action, such as `connect to …`, with its cause.
+/// Creates the error for an action that failed, such as `connect to …`, with its cause.
 pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {
     let cause: BoxError = cause.into();
     let kind = cause.downcast_ref().map_or(ErrorKind::Other, kind_of);
@@ -33,12 +33,12 @@ pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {
     Error::new(format_args!("{action}{hint}"), kind, cause)
 }
 
-/// Creates the error of a late response. `has_begun` says whether some of its bytes arrived.
+/// Creates the error for a late response. `has_begun` says whether some of its bytes arrived.
 pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Error {
     Error::new(action, ErrorKind::Unreachable, Late { limit, has_begun })
 }
 
-/// Returns whether only a part of a response arrived in time.
+/// Returns whether only part of a response arrived in time.
 pub(crate) fn is_too_large(error: &Error) -> bool {
     error.cause().is_some_and(|late: &Late| late.has_begun)
 }
@@ -48,8 +48,8 @@ fn state(error: &Error) -> Option<&SqlState> {
     error.cause().and_then(tokio_postgres::Error::code)
 }
 
-/// Returns whether the server has certainly rolled the statement back. An error that ends the
-/// connection does not tell: the server, or one behind a pooler, may have committed before.
+/// Returns whether the server has certainly rolled the statement back. This is unknown after an
+/// error that ends the connection: the server may have committed first.
 pub(crate) fn is_rolled_back(error: &Error) -> bool {
     let error = error.cause().and_then(tokio_postgres::Error::as_db_error);
     error.is_some_and(|error| {
@@ -59,24 +59,24 @@ pub(crate) fn is_rolled_back(error: &Error) -> bool {
     })
 }
 
-/// Returns whether a limit of the server was exceeded, such as its queue of notifications.
+/// Returns whether a limit of the server was exceeded, such as that of the notification queue.
 pub(crate) fn exceeds_limit(error: &Error) -> bool {
     state(error) == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
 }
 
-/// Returns whether the connection is of no further use.
+/// Returns whether the connection can no longer be used.
 pub(crate) fn ends_session(error: &Error) -> bool {
     state(error).is_none_or(is_leaving)
 }
 
-/// Returns the kind of an error of the client library.
+/// Returns the kind of a client library's error.
 fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
     let Some(state) = error.code() else {
         let source = error::Error::source(error);
         return match source.and_then(|source| source.downcast_ref()) {
             Some(io) if reports_a_standby(io) => ErrorKind::ReadOnly,
             Some(_) => ErrorKind::Unreachable,
-            // The client library's words if the server asks for one.
+            // The client library's error text if the server asks for a password.
             None if source.is_some_and(|it| it.to_string() == "password missing") => {
                 ErrorKind::NotPermitted
             }
@@ -100,13 +100,13 @@ fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
     }
 }
 
-/// Returns whether the client library has found a standby. The operating system reports the same
-/// kind of error if the process may not use the server's socket.
+/// Returns whether the client library has found a standby. The operating system's error has the
+/// same kind if the process may not use the server's socket.
 fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
-/// Returns whether the server shuts down, or is no longer the primary.
+/// Returns whether the server is shutting down or no longer the primary.
 fn is_leaving(state: &SqlState) -> bool {
     [
         SqlState::ADMIN_SHUTDOWN,
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn forbidden_socket_is_no_standby() {
-        // EACCES, on each Unix.
+        // `EACCES` on every Unix.
         let forbidden = io::Error::from_raw_os_error(13);
         assert_eq!(forbidden.kind(), io::ErrorKind::PermissionDenied);
         assert!(!reports_a_standby(&forbidden));

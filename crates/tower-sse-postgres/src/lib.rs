@@ -3,7 +3,7 @@
 //!
 //! You change a row, and clients should see the change. If you publish after the commit, a crash in
 //! between loses the event. If you publish before the commit, the transaction can still roll back.
-//! With this crate, you publish in the transaction. The event is published if and only if the
+//! With this crate, you publish in the transaction: the event is published if and only if the
 //! transaction commits.
 //!
 //! Connect a hub in each process that serves clients:
@@ -55,7 +55,7 @@
 //! # What is guaranteed
 //!
 //! An event in a transaction is published *exactly once*, when the transaction commits. Clients
-//! receive it *at most once*, and losses are reported, with the exceptions below.
+//! receive the event *at most once*. Losses are reported, with the exceptions below.
 //!
 //! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. If it
 //!   returns [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't published. If it
@@ -99,14 +99,14 @@
 //! and neither topic nor data may be null. `retry` must not be negative, and all texts must be
 //! within these [limits](operating#sizes).
 //!
-//! Leave out `wake` if you commit more than a few hundred of these transactions a second: they
-//! commit one after another. Also leave it out for `PREPARE TRANSACTION`, which fails. A program with
-//! a hub can call the hub's [waker](PostgresBroker::waker) after the commit instead. It costs less,
-//! and is as fast.
+//! Leave out `wake` if you commit more than a few hundred transactions a second: with `wake`, they
+//! commit one at a time. Also leave it out if you use `PREPARE TRANSACTION`, which fails with
+//! `wake`. A program with a hub can call the hub's [waker](PostgresBroker::waker) after the commit
+//! instead, which costs less and is as fast.
 //!
-//! Without either, a hub finds the event by polling. The first event after a quiet minute takes up
-//! to about two seconds, and the next ones up to about 100 ms, or longer if the server is slow. Hubs
-//! that don't listen always poll about 10 times a second.
+//! Without `wake` or the waker, a hub finds the event by polling. The first event after a quiet
+//! minute takes up to about two seconds. The next ones take up to about 100 ms, or longer if the
+//! server is slow. Hubs that don't listen always poll about 10 times a second.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
 //! crate's tables](operating#transactions).
@@ -114,7 +114,7 @@
 //! ## A table as the source
 //!
 //! A trigger can publish each insert and update of a table. An event above 1 MiB makes the change
-//! fail. If a row's JSON can be larger, publish only its key:
+//! fail. If a row's JSON can be larger than that, publish only the row's key:
 //!
 //! ```sql,key
 //! create function publish_order() returns trigger language plpgsql as $$
@@ -145,8 +145,8 @@
 //! For `sslmode=require` or
 //! [`Postgres::tls`](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/struct.Postgres.html#method.tls),
 //! enable the `tls` feature. Before you call `Postgres::open` or `Postgres::tls`, install a crypto
-//! provider: depend on `rustls`, and call
-//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
+//! provider: depend on `rustls` and call
+//! `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the `ring` equivalent.
 //!
 //! # Features
 //!
@@ -155,9 +155,9 @@
 //!
 //! # How it works
 //!
-//! If programs numbered their rows, a reader could read row 8 before row 7 is committed, and then
-//! miss row 7. So programs insert rows into the table `inbox`. Hubs move committed rows into the
-//! table `log`, and number them there.
+//! If programs numbered their own rows, a reader could read row 8 before row 7 is committed and
+//! would then miss row 7. So programs insert rows into the table `inbox`. Hubs move committed rows
+//! into the table `log` and number them there.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]

@@ -9,7 +9,7 @@ pub(crate) struct LogRow {
     pub(crate) identity: Identity,
     pub(crate) at: SystemTime,
     pub(crate) kind: Kind,
-    /// The number of octets of the data. The server limits a page by the sum of these numbers.
+    /// The size of the data in bytes. The server limits a page by the sum of these sizes.
     pub(crate) bytes: usize,
 }
 
@@ -20,9 +20,9 @@ pub(crate) enum Kind {
         event: Event,
         ends_topic: bool,
     },
-    /// Rows before this one are lost.
+    /// A mark: rows before this one may be lost.
     Loss,
-    /// The numbers continue at this row, and the row before it has this number.
+    /// The numbers leap to this row. `Some` has the number of the row before it.
     Leap(Option<u64>),
     /// A row that the schema's functions did not write.
     Foreign,

@@ -12,14 +12,14 @@ use crate::error::exceeds_limit;
 use crate::log_row::{number, signed};
 use crate::settings::Settings;
 
-/// How long a hub sends no notifications after it has found the queue full.
+/// How long a hub sends no notifications after it has found the server's queue full.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The response of `append`.
 pub(crate) struct Appended {
-    /// A transaction's id: all rows of the inbox by earlier transactions are numbered.
+    /// A transaction's id: all inbox rows of earlier transactions are numbered.
     pub(crate) covered: i64,
-    /// The number before the number of the first event.
+    /// The number just before the first event's number.
     pub(crate) before: u64,
     pub(crate) at: SystemTime,
     /// Whether rows are left in the inbox.
@@ -27,11 +27,11 @@ pub(crate) struct Appended {
 }
 
 impl Appended {
-    /// Numbers the rows of the inbox and adds these events after them. If the server's queue of
-    /// notifications is full, no process is notified: other processes find the events by polling.
+    /// Numbers the rows of the inbox and adds these events after them. If the server's notification
+    /// queue is full, no process is notified, and other processes find the events by polling.
     ///
-    /// `known` is the newest number that this process has read or received, and `lost` is the
-    /// newest lost number, if no mark follows it yet. `opens` is `true` for a new connection.
+    /// `known` is the newest number that this process has read or received. `lost` is the newest
+    /// lost number if no mark follows it yet. `opens` is `true` for a new connection.
     pub(crate) async fn append(
         connection: &Connection,
         covered: i64,
@@ -76,7 +76,8 @@ impl Appended {
                     if let Ok(appended) = &appended {
                         settings.clock.set(appended.at);
                     }
-                    // Otherwise, the server's notification does.
+                    // If the server notifies this process, the notification wakes the reader
+                    // instead.
                     if !wake || !health.stats().listens() {
                         wakes.log.notify_one();
                     }

@@ -38,7 +38,7 @@ impl Postgres {
     ///
     /// - `postgres://user:password@host:5432/database`
     /// - `host=db user=app dbname=shop`
-    /// - `host=db-1,db-2 user=app dbname=shop`: several servers, of which one accepts writes
+    /// - `host=db-1,db-2 user=app dbname=shop`: several servers, one of which accepts writes
     /// - `host=/run/postgresql user=app`: over a Unix socket
     /// - `host=db user=app sslmode=require`: over TLS, checking the server's certificate (feature
     ///   `tls`)
@@ -73,7 +73,7 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// Requires TLS, with these certificates (feature `tls`). Install a rustls crypto provider
+    /// Requires TLS with these certificates (feature `tls`). Install a rustls crypto provider
     /// before you call this.
     ///
     /// The server's certificate and the host name in it are checked, as with `sslmode=verify-full`
@@ -175,12 +175,12 @@ impl Postgres {
         PostgresBroker::new(self.settings(stream.into()))
     }
 
-    /// Creates the [schema](crate::SCHEMA) if the database doesn't have it yet, with the
-    /// [name](Self::schema) that is set. Processes that call this at the same time wait for each
-    /// other. An existing schema stays as it is, whatever its version:
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) checks that.
+    /// Creates the [schema](crate::SCHEMA), under the name set with [`schema`](Self::schema), if
+    /// the database doesn't have it yet. Processes that call this at the same time wait for each
+    /// other. An existing schema stays as it is: [`Hub::connect`](tower_sse::hub::Hub::connect)
+    /// checks its version.
     ///
-    /// The role needs the right to create schemas in the database, and then owns the tables. For
+    /// The role needs the right to create schemas in the database. It then owns the tables. For
     /// [separate roles](crate::operating#rights), create the schema in a migration instead.
     ///
     /// If this future is dropped, the schema is created whole or not at all.

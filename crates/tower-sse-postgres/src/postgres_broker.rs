@@ -18,7 +18,7 @@ pub struct PostgresBroker {
     options: LogOptions,
 }
 
-/// The maximum length of a stream's name in bytes. The server's indexes hold no longer names.
+/// The maximum length of a stream's name in bytes. Longer names may not fit into an index.
 const MAX_STREAM: usize = 1 << 10;
 
 impl PostgresBroker {
@@ -55,9 +55,9 @@ impl PostgresBroker {
     /// valid after `Hub::connect`.
     ///
     /// Clients of this hub then receive the transaction's events a few milliseconds later. So do
-    /// clients of other hubs that [listen](BrokerStats::listens), unless this hub has
-    /// [`listen(false)`](Self::listen). Without the call, a hub [polls](crate#publishing-by-sql) for
-    /// events published by SQL.
+    /// clients of other hubs that [listen](BrokerStats::listens), unless you have set
+    /// [`listen(false)`](Self::listen) for this hub. Without this call, a hub finds events
+    /// published by SQL by [polling](crate#publishing-by-sql).
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;
@@ -109,7 +109,7 @@ impl PostgresBroker {
     ///
     /// Each connected process removes old rows about every two seconds, or every ten while there are
     /// no new events. The newest row always stays. A process that is disconnected for longer than
-    /// `age` can miss rows. It then reports a gap to its clients. Set the same age and the same
+    /// `age` can miss rows and then reports a gap to its clients. Set the same age and the same
     /// [`max_events`](Self::max_events) in all processes.
     ///
     /// ```
@@ -146,13 +146,13 @@ impl PostgresBroker {
         self
     }
 
-    /// Sets whether the hub listens for PostgreSQL's notifications, and whether it notifies the
-    /// hubs of other processes. The default is `true`.
+    /// Sets whether the hub listens for PostgreSQL's notifications and notifies the hubs of other
+    /// processes. The default is `true`.
     ///
     /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
-    /// second for a test notification whenever it connects. Hubs then find the events of other
-    /// processes by polling, usually within about 100 ms. They do the same while the server's
-    /// [queue of notifications is full](crate::operating#full-queue).
+    /// second for a test notification whenever it connects. Without notifications, hubs find the
+    /// events of other processes by polling, usually within about 100 ms. Hubs also poll while the
+    /// server's [notification queue is full](crate::operating#full-queue).
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
@@ -172,8 +172,8 @@ impl Broker for PostgresBroker {
     type Error = Error;
 
     fn name(&self) -> String {
-        // The server is left out, so that ids stay valid when the stream moves with its data. The
-        // schema is quoted, so that two pairs of schema and stream never make the same name.
+        // Without the server, so that ids stay valid when the data moves. With the schema quoted,
+        // so that two different pairs of schema and stream never have the same name.
         format!("postgres:{}.{}", quoted(&self.settings.schema), self.settings.stream)
     }
 

@@ -1,4 +1,4 @@
-//! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
+//! Implements [`Log`] for the table, so that the follower in `tower-sse-broker` can follow it.
 
 use std::time::{Duration, SystemTime};
 use std::{mem, sync::Arc, sync::atomic::Ordering::Relaxed};
@@ -17,31 +17,31 @@ use crate::numbering::Appended;
 use crate::settings::{Settings, since_epoch};
 use crate::{Error, ErrorKind};
 
-/// The octets of data at which a page is full. The client library buffers a whole response.
+/// The size of a full page in bytes. Limited because the client library buffers a whole response.
 const PAGE_BYTES: usize = 4 << 20;
-/// The longest age that is passed to the server, which cannot express longer ones. No row of the
-/// log is older, so a longer age means no limit.
+/// The longest age that is passed to the server, whose intervals have a limit. No row is older than
+/// this, so a longer age would mean the same.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
-/// The time between two polls, give or take a quarter, without notifications or while programs
+/// The time between two polls, give or take a quarter, if notifications don't arrive or programs
 /// publish without waking the hub.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The time between two polls otherwise. Each takes processor time from the server.
+/// The time between two polls otherwise. Each poll takes processor time on the server.
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a hub polls often after a poll has found an event.
+/// How long a hub polls at `POLL_INTERVAL` after a poll has found an event.
 const BUSY: Duration = Duration::from_secs(60);
-/// The pause between slow polls, as a multiple of a poll's duration.
+/// The pause after a slow poll, as a multiple of the poll's duration.
 const POLL_SHARE: u32 = 10;
-/// The maximum pause between polls that are slow.
+/// The maximum pause after a slow poll.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// The time between two looks at the whole inbox, in case `Settings::covered` is past rows without
-/// numbers.
+/// How often a poll looks at the whole inbox, in case unnumbered rows are older than
+/// `Settings::covered`.
 const FULL_INTERVAL: Duration = Duration::from_secs(5);
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
-/// The number of trims for each survey of the tables, if there are new rows.
+/// While there are new rows, every fifth trim also surveys the tables.
 const TRIMS_PER_SURVEY: u32 = 5;
 
-/// The log of a hub.
+/// The log of one hub's stream.
 pub(crate) struct PostgresLog {
     pub(crate) settings: Arc<Settings>,
     pub(crate) queue: Arc<Queue>,
@@ -55,12 +55,12 @@ pub(crate) struct LogState {
     /// The number of rows that were read.
     rows: u64,
     next_poll: Option<Instant>,
-    /// The time that the last poll took.
+    /// How long the last poll took.
     last_took: Duration,
     next_full: Option<Instant>,
     /// When a poll last found rows in the inbox.
     found: Option<Instant>,
-    /// Whether the next look is a poll. Otherwise, the log has new rows.
+    /// Whether the next look polls. If `false`, the log is known to have new rows.
     is_due: bool,
     next_trim: Option<Instant>,
     trims: u32,
@@ -82,7 +82,7 @@ impl Log for PostgresLog {
 
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
-        // This adds a mark if the log is empty, or not the same as before.
+        // This adds a mark if the log is empty or not the same as before.
         Appended::append(&opened.publishing, 0, known.newest, known.lost, true, &[]).await?;
         Ok(opened)
     }
@@ -126,7 +126,7 @@ impl Log for PostgresLog {
         _: Identity,
     ) -> Result<Arc<Connection>, Error> {
         self.settings.covered.store(0, Relaxed);
-        // This session may have another log.
+        // The log of this session may be a different one.
         self.state = LogState { rows: self.state.rows, ..LogState::default() };
         Ok(Arc::clone(&session.publishing))
     }
@@ -143,7 +143,8 @@ impl Log for PostgresLog {
                     return Err(Self::broken("the publishers' connection has ended"));
                 }
                 () = self.settings.wakes.inbox.notified() => {
-                    // The batch finds the rows, and the log's new rows wake this task again.
+                    // The next batch numbers the inbox's rows, and the log's new rows wake this
+                    // task again.
                     self.queue.wake();
                     self.state.next_poll = Some(next_poll.max(Instant::now() + self.interval()));
                     continue;
@@ -155,7 +156,7 @@ impl Log for PostgresLog {
         }
     }
 
-    /// Polls if that is due.
+    /// Polls if a poll is due.
     async fn look(
         &mut self,
         session: &mut Opened,
@@ -182,19 +183,19 @@ impl Log for PostgresLog {
         Ok((polled.newest == Some(last)).then(Vec::new))
     }
 
-    /// Trims the log and surveys the tables, if that is due.
+    /// Trims the log and surveys the tables if that is due.
     async fn upkeep(&mut self, session: &mut Opened, _: Identity) -> Result<(), Error> {
         if self.state.next_trim.is_some_and(|due| Instant::now() < due) {
             return Ok(());
         }
         let is_idle = mem::replace(&mut self.state.trimmed, self.state.rows) == self.state.rows;
-        // Without new rows, one trim in five, which also surveys.
+        // Without new rows, trim at a fifth of the rate, and always survey.
         let interval = TRIM_INTERVAL * if is_idle { TRIMS_PER_SURVEY } else { 1 };
         self.state.next_trim = Some(Instant::now() + jittered(interval));
         // Use the publishers' connection: a proxy may have closed it while nothing was published.
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
-        // Even if rows are locked: who operates the log has to see how it grows.
+        // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
         let measured = match self.tolerate(trimmed)? {
             Some(oldest) => Some(oldest),
             None => {
@@ -272,7 +273,7 @@ impl PostgresLog {
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
         state.trims = state.trims.wrapping_add(1);
-        // Count only after enough new rows, because counting takes as long as reading all of them.
+        // Count only after enough new rows: counting takes as long as reading the whole log.
         let counts =
             state.counted.is_none_or(|rows| state.rows - rows >= self.options.max_events / 10);
         let rows = counts.then(|| signed(self.options.max_events));
@@ -286,7 +287,7 @@ impl PostgresLog {
         Ok(trimmed.oldest)
     }
 
-    /// Records an error that leaves the session as it is. The user may lack a permission.
+    /// Records an error that doesn't end the session, for example a missing permission.
     fn tolerate<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
             Err(error) if !ends_session(&error) => {
@@ -304,7 +305,7 @@ impl PostgresLog {
         self.settings.health.stats().update(|stats| {
             let waiting = stats.waiting.get_or_insert_default();
             (waiting.rows, waiting.oldest_age) = (surveyed.waiting, oldest_age);
-            // Without the ages, the oldest row would seem to be new.
+            // Don't create `log` here: without the ages, the oldest row would seem to be new.
             if let Some(log) = &mut stats.log {
                 log.bytes = Some(surveyed.bytes);
             }
@@ -313,14 +314,14 @@ impl PostgresLog {
     }
 }
 
-/// Returns the pause after a poll, from the usual one and the durations of this poll and the previous
-/// one. A single slow poll does not delay the next one.
+/// Returns the pause after a poll, given the usual pause and the durations of this poll and the one
+/// before. A single slow poll does not delay the next one.
 fn pause(interval: Duration, took: Duration, last_took: Duration) -> Duration {
     let share = took.min(last_took).saturating_mul(POLL_SHARE);
     interval.max(share.min(MAX_PAUSE))
 }
 
-/// Returns a random time of three quarters to five quarters of `time`.
+/// Returns a random time between 0.75 and 1.25 times `time`.
 fn jittered(time: Duration) -> Duration {
     time.mul_f64(0.75 + fastrand::f64() / 2.0)
 }

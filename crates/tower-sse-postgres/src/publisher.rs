@@ -12,12 +12,13 @@ use crate::settings::{Settings, since_epoch};
 use crate::{Error, ErrorKind};
 use crate::{connection::Connection, numbering::Appended};
 
-/// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
+/// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
 /// is later.
 const MAX_LEAD: Duration = Duration::from_secs(60);
-/// One batch in this many looks at the whole inbox, in case `covered` is past rows without numbers.
+/// One batch in this many looks at the whole inbox, in case unnumbered rows are older than
+/// `covered`.
 const FULL_PASS: u32 = 50;
-/// The limits of the tables, in bytes. They also hold for events that are published by SQL.
+/// The tables' size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
 const MAX_DATA: usize = 1 << 20;
 const MAX_NAME: usize = 256;
@@ -56,7 +57,7 @@ impl fmt::Debug for PostgresPublisher {
     }
 }
 
-/// Returns the kind of the error and its reason if no row can hold the event.
+/// Returns an error's kind and reason if no row can hold the event.
 fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
     let fields = publication.event.fields();
     let texts = [
@@ -105,7 +106,8 @@ impl SendBatch<Arc<Connection>> for Batcher {
         let appended = select! {
             biased;
             appended = Appended::append(&session.connection, covered, known, None, false, &batch) => appended,
-            // Its acknowledgement would no longer count, and the next session must not wait for it.
+            // The batch's acknowledgement would no longer count, and the next session must not wait
+            // for it.
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };
         match &appended {

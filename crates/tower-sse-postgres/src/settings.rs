@@ -13,7 +13,7 @@ use crate::{Error, Health, error::failed};
 /// limit.
 const ADDRESS_LIMIT: Duration = Duration::from_secs(3);
 
-/// What all connections of a hub have in common.
+/// What all connections of a hub share.
 pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) encryption: Encryption,
@@ -32,12 +32,12 @@ pub(crate) struct Settings {
     pub(crate) quiet_until: Mutex<Option<Instant>>,
 }
 
-/// What wakes the reader.
+/// The reader's wake-ups.
 #[derive(Clone, Default)]
 pub(crate) struct Wakes {
-    /// The inbox may have rows.
+    /// Notified when the inbox may have rows.
     pub(crate) inbox: Arc<Notify>,
-    /// The log has new rows.
+    /// Notified when the log has new rows.
     pub(crate) log: Arc<Notify>,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum Encryption {
 }
 
 impl Settings {
-    /// Sets the options that every hub needs, and the options that the address leaves out.
+    /// Sets the options that every hub needs and defaults for those that the address leaves out.
     pub(crate) fn with_defaults(mut self) -> Self {
         // A standby cannot serve a hub, so require a server that accepts writes. The first address
         // may not respond, so try them in random order.
@@ -77,7 +77,8 @@ impl Settings {
 const MAX_IDENTIFIER: usize = 63;
 
 /// Returns the name of a schema if it is an identifier without characters that are special in SQL.
-/// [`SCHEMA`](crate::SCHEMA) has the name within function bodies, where quotes would not be enough.
+/// Quotes alone would not be enough, because [`SCHEMA`](crate::SCHEMA) has the name in function
+/// bodies.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

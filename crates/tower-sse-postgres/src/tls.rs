@@ -20,7 +20,7 @@ impl Tls {
         Self { authority: None, identity: None }
     }
 
-    /// Trusts only servers whose certificate is issued by an authority in `certificates` (PEM).
+    /// Trusts only servers whose certificate was issued by an authority in `certificates` (PEM).
     pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
         self.authority = Some(certificates.into());
         self
@@ -36,7 +36,7 @@ impl Tls {
     /// Returns the connector with these settings.
     pub(crate) fn connect(self) -> Result<MakeRustlsConnect, BoxError> {
         if CryptoProvider::get_default().is_none() {
-            // The builder would panic.
+            // Without a provider, the builder below would panic.
             return Err("no crypto provider is installed for rustls".into());
         }
         let mut roots = RootCertStore::empty();

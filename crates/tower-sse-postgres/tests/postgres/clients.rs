@@ -1,10 +1,10 @@
-//! The client libraries of other languages, as the documentation shows them.
+//! The documented programs with client libraries of other languages.
 
 use crate::*;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
 
-/// Runs a program that pays the order, and reads the event.
+/// Runs a program that marks the order as paid, then reads the event.
 async fn pays(mut command: Command) {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;

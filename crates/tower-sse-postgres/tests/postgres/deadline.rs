@@ -1,4 +1,4 @@
-//! A server that does not answer: publishing ends at its deadline, and what it says is true.
+//! Publishing while the server does not answer: each call ends at its deadline with a true result.
 
 use allocation_counter::measure;
 
@@ -6,8 +6,8 @@ use crate::*;
 
 const DEADLINE: Duration = Duration::from_millis(400);
 
-/// Publishes 20 events at once, each with its own deadline. Returns the data of those that are
-/// published, and of those that may be.
+/// Publishes 20 events at once, each with its own deadline. Returns the data of events that were
+/// published, and of those whose outcome is unknown.
 async fn publish_at_once(hub: &Hub, name: &str) -> [Vec<String>; 2] {
     let mut publishing = Vec::new();
     for number in 0..20 {
@@ -26,7 +26,8 @@ async fn publish_at_once(hub: &Hub, name: &str) -> [Vec<String>; 2] {
     [published, unknown]
 }
 
-/// Reads until the last event, each of which must be one of these, and none twice.
+/// Reads up to the event `last`. Each earlier event must be in `possible`, and none may arrive
+/// twice.
 async fn reads_at_most_once(client: &mut Client, mut possible: Vec<String>, last: &str) {
     loop {
         let message = client.next().await;
@@ -50,18 +51,20 @@ async fn frozen_server_is_refused_or_unknown_in_time() {
     let [published, unknown] = publish_at_once(&process.hub, "frozen").await;
     assert!(began.elapsed() < DEADLINE * 5, "{:?}", began.elapsed());
     assert!(published.is_empty() && !unknown.is_empty(), "{unknown:?}");
-    // They were queued behind the batch that was sent.
+    // These events were queued behind the batch that was sent.
     let [published, refused] = publish_at_once(&process.hub, "later").await;
     assert!(published.is_empty() && refused.is_empty(), "{refused:?}");
     server.resume(&ids);
-    // Behind those that were refused, should they still be in the queue. It may be published twice.
+    // `last` follows any refused events that are wrongly still in the queue. It may be published
+    // twice.
     until_async(async || process.hub.publish("a", "last").await.is_ok()).await;
     reads_at_most_once(&mut other.client, unknown.clone(), "last").await;
     process.client.data(1).await;
     reads_at_most_once(&mut process.client, unknown, "last").await;
 }
 
-/// A transaction that holds the stream's row stops numbering, and nothing waits for it later.
+/// A transaction that holds the stream's row stops numbering. No statement may wait for the lock
+/// for ever.
 #[tokio::test]
 async fn held_row_is_told_by_the_deadline() {
     let Some(server) = Server::start().await else { return };
@@ -77,7 +80,7 @@ async fn held_row_is_told_by_the_deadline() {
     sql(&client, "select tower_sse.publish('a', 'by SQL', 'tower_sse')").await;
     let is_late = |error: Error| error.to_string().contains("no response");
     until(|| process.health.last_error().is_some_and(is_late)).await;
-    // Its statement is cancelled. The next one may already wait.
+    // The hub has cancelled its statement. The next one may already be waiting.
     until_async(async || waiting().await != pids).await;
     assert!(!waiting().await.contains(&pids[0]));
     sql(&client, "commit").await;
@@ -108,7 +111,7 @@ async fn event_whose_connection_the_server_ends_may_be_published() {
     assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
 }
 
-/// Publishes 3,000 events of 64 KiB, 100 at once, none of which may be acknowledged.
+/// Publishes 3,000 events of 64 KiB, 100 at a time. None may be acknowledged.
 async fn publish_in_vain(hub: &Hub) {
     for _ in 0..30 {
         let mut publishing = JoinSet::new();
@@ -126,7 +129,7 @@ async fn publish_in_vain(hub: &Hub) {
     }
 }
 
-/// On one thread, because memory is counted by threads.
+/// On one thread, because the counter counts each thread's memory separately.
 #[test]
 fn events_that_are_refused_leave_no_memory() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -161,13 +164,13 @@ async fn event_that_waits_is_refused_when_its_hub_closes() {
     assert!(matches!(error, PublishError::Closed), "{error:?}");
 }
 
-/// The batch that is never answered belongs to an earlier session.
+/// A batch of an earlier session that is never answered must not stop the next session.
 #[tokio::test]
 async fn publishing_continues_with_the_next_session() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port).await;
     let process = Process::connect(proxy.broker().publish_deadline(DEADLINE)).await;
-    // The next statement of the publishers' connection that is not a batch follows after a second.
+    // After this, the publishers' connection sends only batches for at least a second.
     until(|| process.stats.waiting().is_some()).await;
     proxy.hold_publishers();
     let error = process.hub.publish("a", "1").await.unwrap_err();
@@ -179,6 +182,6 @@ async fn publishing_continues_with_the_next_session() {
     let began = Instant::now();
     // On a busy machine, the deadline can pass once more.
     while process.hub.publish("a", "2").await.is_err() {}
-    // Without waiting for the first session's batch, whose response has 5 seconds.
+    // Did not wait for the response to the first session's batch, which may take 5 seconds.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -1,8 +1,8 @@
-//! What programs may insert, and what is an error of their statement.
+//! What programs may insert, and what makes their statements fail.
 
 use crate::*;
 
-/// Runs a statement that must fail, and returns the code of the error.
+/// Runs a statement that must fail. Returns the error's code.
 async fn failure(client: &tokio_postgres::Client, statement: &str) -> SqlState {
     let error = client.batch_execute(statement).await.expect_err(statement);
     error.code().unwrap_or_else(|| panic!("{statement}: {error:?}")).clone()
@@ -91,7 +91,7 @@ async fn bad_input_of_a_hub_refuses_one_event() {
 async fn names_are_not_a_part_of_statements() {
     let Some(server) = Server::start_empty(&[]).await else { return };
     let client = server.connect().await;
-    // A word of SQL, which is quoted wherever it stands.
+    // A keyword of SQL, which works as a name only in quotes.
     let schema = "select";
     let stream = "'; delete from log; --\n\"x\" $1 \\";
     sql(&client, &schema_named(schema).unwrap()).await;
@@ -110,7 +110,7 @@ async fn names_are_not_a_part_of_statements() {
     second.reads([1]).await;
 }
 
-/// The server's indexes take no longer value than 2,704 bytes, unless it compresses.
+/// The server's indexes accept a value above 2,704 bytes only if it can be compressed.
 #[tokio::test]
 async fn long_name_of_a_stream_is_an_error_that_names_the_limit() {
     let Some(server) = Server::start().await else { return };
@@ -121,7 +121,8 @@ async fn long_name_of_a_stream_is_an_error_that_names_the_limit() {
     Process::connect(server.broker_of(&name[..1024])).await.delivers([1]).await;
 }
 
-/// Whether both functions accept a name of a schema, which must be in quotes wherever it stands.
+/// Returns whether both functions accept this name of a schema. Checks that the name is quoted
+/// everywhere.
 fn is_accepted(name: &str) -> bool {
     let opened = Postgres::open("host=127.0.0.1").unwrap().schema(name);
     let Ok(statements) = schema_named(name) else {
@@ -141,7 +142,7 @@ fn schema_is_an_identifier_or_an_error() {
     {
         assert!(is_accepted(name), "{name:?}");
     }
-    // The test below has those of up to three characters.
+    // The test below tries all names of up to three characters.
     for name in
         ["a$$b", "$body$", "a\tb", "a\nb", "it's", "a/*b", ":a", "a%s", "a\0", "\u{130}", "\u{661}"]
             .into_iter()
@@ -173,7 +174,7 @@ async fn schema_of_few_characters_is_accepted_if_it_needs_no_quotes() {
     }
 }
 
-// A table that exists is the source of events, by the triggers of the crate's page.
+// An existing table as the source of events, with the triggers of the crate's page.
 
 const PAGE: &str = include_str!("../../src/lib.rs");
 const TABLE: &str = "create table orders (id bigint primary key, status text)";
@@ -192,7 +193,7 @@ async fn trigger_publishes_changes_of_a_table() {
     sql(&client, "update orders set status = 'paid'").await;
     let data = reader.data(2).await;
     assert_eq!(data, [r#"{"id":42,"status":"new"}"#, r#"{"id":42,"status":"paid"}"#]);
-    // What cannot be an event aborts the transaction of the program.
+    // A row that can't be an event aborts the program's transaction.
     let too_long = "update orders set status = repeat('x', 1048576)";
     let error = client.simple_query(too_long).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::CHECK_VIOLATION));

@@ -1,8 +1,8 @@
-//! The conformance kit of brokers, against a real server.
+//! Runs the brokers' test kit against a real server.
 
 use crate::*;
 
-/// A stream of its own on a server.
+/// A new stream on a server, for one scene.
 pub(crate) struct Stream<'s> {
     server: &'s Server,
     proxy: &'s Proxy,
@@ -39,7 +39,7 @@ impl World for Stream<'_> {
 
     fn lose(&self) -> Option<Fault<'_>> {
         let name = &self.name;
-        // With the lock, the row of a hub that connects meanwhile is deleted too.
+        // The lock makes sure that the row of a hub that connects meanwhile is deleted too.
         Some(Box::pin(self.run(format!(
             "begin; select from tower_sse.stream where name = '{name}' for update;
             delete from tower_sse.log where stream = '{name}'; commit"
@@ -79,7 +79,7 @@ async fn postgres_passes_the_kit() {
 pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
-    /// Starts a server, and connects a process to it.
+    /// Starts a server and connects a process to it.
     pub(crate) async fn start() -> Option<(Server, Self)> {
         let server = Server::start().await?;
         let process = Self::connect(server.broker()).await;
@@ -95,7 +95,7 @@ impl Process {
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }
 
-    /// Publishes events, and reads them.
+    /// Publishes events and reads them.
     pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
         self.publish(numbers.clone()).await;
         self.reads(numbers).await;

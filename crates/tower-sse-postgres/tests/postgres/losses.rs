@@ -1,4 +1,4 @@
-//! What is lost, and that the clients of every process receive one gap for it.
+//! Losses: the clients of every process receive one gap for each.
 
 use crate::*;
 
@@ -6,7 +6,7 @@ async fn two(server: &Server) -> [Process; 2] {
     [Process::connect(server.broker()).await, Process::connect(server.broker()).await]
 }
 
-/// Publishes events in one of two processes, and reads them in both.
+/// Publishes events in the first process and reads them in both.
 async fn publish_and_read<const N: usize>(pair: &mut [Process; 2], numbers: [usize; N]) {
     pair[0].publish(numbers).await;
     for process in pair {
@@ -14,15 +14,15 @@ async fn publish_and_read<const N: usize>(pair: &mut [Process; 2], numbers: [usi
     }
 }
 
-/// Two processes that have read the events 1 to 3.
+/// Connects two processes that read the events 1 to 3.
 async fn pair(server: &Server) -> [Process; 2] {
     let mut pair = two(server).await;
     publish_and_read(&mut pair, [1, 2, 3]).await;
     pair
 }
 
-/// A process that has read the events 1 to 4, and one that has read the first and then waits at its
-/// proxy.
+/// Returns a process that has read the events 1 to 4, and one that has read the first and is then
+/// held by its proxy.
 async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
     let (mut ahead, behind, proxy) = one_behind_a_proxy(server).await;
     proxy.hold().await;
@@ -30,7 +30,7 @@ async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
     (ahead, behind, proxy)
 }
 
-/// Two processes that have read the event 1, of which the second one is behind a proxy.
+/// Returns two processes that have read event 1. The second one is behind a proxy.
 async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     let proxy = Proxy::start(server.port).await;
     let mut ahead = Process::connect(server.broker()).await;
@@ -40,8 +40,8 @@ async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     (ahead, behind, proxy)
 }
 
-/// Publishes an event in a process that finds a loss meanwhile. It then connects again, and does not
-/// know whether an event has been published.
+/// Publishes an event in a process that finds a loss meanwhile. The process reconnects and can't
+/// know whether the event has been published.
 async fn publish_while_connections_break(server: &Server, process: &Process, number: usize) {
     let client = server.connect().await;
     let appends = "select count(*)::text from pg_stat_activity
@@ -61,8 +61,8 @@ async fn publish_while_connections_break(server: &Server, process: &Process, num
     }
 }
 
-/// In each process, reads a gap and then this event, and finds one loss. So does a client that
-/// returns with an id from before the loss, also to a new process.
+/// In each process, reads a gap and this event, and checks that one loss was found. Clients that
+/// resume from before the loss, even in a new process, also get a gap and the event.
 async fn reads_one_gap(server: &Server, pair: &mut [Process; 2], next: usize) {
     let last = pair[0].client.last.clone();
     publish_while_connections_break(server, &pair[0], next).await;
@@ -112,7 +112,7 @@ async fn emptied_log_of_idle_processes_is_one_loss() {
     }
 }
 
-/// The row that a new connection adds stays in the log. What is missing before it looks trimmed.
+/// Only the row that a new connection adds stays in the log, so the deleted rows look trimmed.
 #[tokio::test]
 async fn rows_deleted_while_a_hub_connects_are_told_to_new_processes() {
     let Some(server) = Server::start().await else { return };
@@ -136,7 +136,7 @@ async fn rows_deleted_while_a_hub_connects_are_told_to_new_processes() {
     }
 }
 
-/// One row, or all rows up to one.
+/// Deletes one row, or trims all but the newest two.
 #[tokio::test]
 async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
     for (removal, before, after) in [
@@ -157,8 +157,8 @@ async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
     }
 }
 
-/// After a quiet time, the last row that a process has read is too old. While the process is away,
-/// one event comes, or the row that a new connection adds.
+/// The process has read all rows that are then trimmed. While it is held, there is one new event,
+/// in the second round also the row that a new connection adds.
 #[tokio::test]
 async fn trim_of_rows_that_were_read_is_no_gap() {
     let Some(server) = Server::start().await else { return };
@@ -181,7 +181,7 @@ async fn trim_of_rows_that_were_read_is_no_gap() {
 }
 
 /// A client has the last event before the row that a new connection adds. That event is older than
-/// the history, or was trimmed.
+/// the new process's history, or was trimmed.
 #[tokio::test]
 async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
     for statement in [
@@ -207,12 +207,12 @@ async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
     }
 }
 
-/// The state that is put back has the event in its inbox, and numbers it again.
+/// The restored state has the event in its inbox, so a hub numbers the event again.
 #[tokio::test]
 async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     let Some(mut server) = Server::start().await else { return };
     let mut pair = two(&server).await;
-    // So that no hub numbers the event before the snapshot.
+    // Holding the row keeps hubs from numbering the event before the snapshot.
     let holding = server.connect().await;
     sql(&holding, "begin; select from tower_sse.stream for update").await;
     sql(&server.connect().await, "select tower_sse.publish('a', '1', 'tower_sse')").await;
@@ -227,7 +227,8 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     }
 }
 
-/// Rows are put back beneath open connections, and a process that knows no later ones numbers first.
+/// Rows are restored while connections stay open, and a process that knows no newer rows numbers
+/// first.
 #[tokio::test]
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
@@ -254,7 +255,7 @@ async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     }
 }
 
-/// A process that has read it last cannot tell this from an older copy of the log.
+/// A process whose last row was deleted can't tell this from an older copy of the log.
 #[tokio::test]
 async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     let Some(server) = Server::start().await else { return };
@@ -277,7 +278,7 @@ async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     ahead.reads_gap().await;
     last.reads([3]).await;
     last.reads_gap().await;
-    // The hole, and what the other process marks.
+    // One gap for the missing row, and one for the other process's mark.
     behind.reads_after_a_gap([3]).await;
     behind.reads_gap().await;
     publish_while_connections_break(&server, &ahead, 4).await;
@@ -327,8 +328,7 @@ async fn with_an_unread_event() -> Option<(Server, Proxy, Process)> {
     Some((server, proxy, process))
 }
 
-/// The number says that the event was read, but it is the number of another one. Only the publisher
-/// knows.
+/// Another event now has the acknowledged event's number. Only the publisher can notice this.
 #[tokio::test]
 async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
@@ -340,8 +340,8 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// An older copy without it, and an event by SQL that the reader numbers. The publisher may have
-/// passed the number on.
+/// In an older copy without the acknowledged event, the reader numbers an event published by SQL.
+/// The publisher may have given the acknowledged number to its client.
 #[tokio::test]
 async fn number_of_an_acknowledged_event_is_not_given_again() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
@@ -355,8 +355,8 @@ async fn number_of_an_acknowledged_event_is_not_given_again() {
     assert!(number > acknowledged, "{number:?} after {acknowledged:?}");
 }
 
-/// An older copy, in which a new process numbers on and then trims. By its numbers, the log lacks
-/// nothing after the event that was read. Only the publisher knows.
+/// A new process adds its row to an older copy and trims the rows before. By the numbers, nothing
+/// is missing after the last event that was read. Only the publisher can notice the loss.
 #[tokio::test]
 async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
@@ -370,7 +370,7 @@ async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// Both processes know that they lack an event before one of them marks the loss.
+/// Both processes have found their event missing before one of them marks the loss.
 #[tokio::test]
 async fn loss_that_two_processes_find_at_once_is_marked_once() {
     let Some(server) = Server::start().await else { return };
@@ -404,7 +404,8 @@ async fn loss_that_two_processes_find_at_once_is_marked_once() {
     }
 }
 
-/// No process knows that the log is an older one, so its numbers must not be those of lost events.
+/// No process knows that the log is an older copy, yet lost events' numbers must not be assigned
+/// again.
 #[tokio::test]
 async fn numbers_leap_over_a_loss_that_no_process_knows() {
     let Some(server) = Server::start().await else { return };
@@ -422,7 +423,7 @@ async fn numbers_leap_over_a_loss_that_no_process_knows() {
     assert_eq!(returning.data(1).await, ["31"]);
 }
 
-/// Nothing else shows new processes that the data are those of a standby or of a backup.
+/// Only `cluster` shows new processes that the data come from a standby or a backup.
 #[tokio::test]
 async fn other_cluster_is_a_loss_that_no_process_remembers() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -438,17 +439,17 @@ async fn other_cluster_is_a_loss_that_no_process_remembers() {
         returning.gap("a").await;
         process.publish([2]).await;
         assert_eq!(returning.data(1).await, ["2"]);
-        // The log is marked once.
+        // Beside the mark of the new log, there is only one more.
         let marks = "select count(*)::text from tower_sse.log where kind = 2";
         assert_eq!(sql(&server.connect().await, marks).await, ["2"]);
         sql(&server.connect().await, "delete from tower_sse.log where data = '2'").await;
     }
 }
 
-/// What a client has received must be on the disk, whatever the role waits for.
+/// An event that a client has received must be on disk, even if the role's commits don't wait.
 #[tokio::test]
 async fn crash_loses_nothing_if_commits_do_not_wait() {
-    // The server writes what is committed only when a commit waits for it.
+    // With these settings, the server writes to disk only when a commit waits for it.
     let settings = ["synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=0"];
     let Some(mut server) = Server::start_with(&settings).await else { return };
     let mut pair = pair(&server).await;

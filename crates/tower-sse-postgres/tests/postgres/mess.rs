@@ -1,5 +1,5 @@
-//! Transactions of all kinds, publishers and clients of three hubs, and a server whose connections
-//! break and which restarts: each committed event reaches each client once, in one order, without a
+//! Transactions of all kinds, and publishers and clients of three hubs, while connections break and
+//! the server restarts: each client receives each committed event once, in one order, without a
 //! gap.
 
 use crate::*;
@@ -8,14 +8,14 @@ const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 const WRITERS: usize = 20;
 const PUBLISHERS: usize = 6;
 const CLIENTS: usize = 6;
-/// Of the clients, those that move to another hub from time to time.
+/// The number of clients that move to another hub from time to time.
 const MOVING: usize = 3;
 const LAST: &str = "last";
 
-/// What the writers and publishers know of their events.
+/// What the writers and publishers know about their events.
 #[derive(Default)]
 struct Book {
-    /// The data of events that must be received, in the order of their writer.
+    /// The data of events that must be received, in the order in which each writer wrote them.
     committed: HashMap<String, Vec<String>>,
     /// The data of events that may be received.
     unknown: HashSet<String>,
@@ -58,7 +58,7 @@ impl Mess {
                 let commits = fastrand::u8(..100) >= 5;
                 let statement = if commits { "commit" } else { "rollback" };
                 let outcome = match began {
-                    // The server rolls back what it has not committed.
+                    // The transaction failed before its commit, so the server rolls it back.
                     Err(_) => Some(false),
                     Ok(()) => match client.batch_execute(statement).await {
                         Ok(()) => Some(commits),
@@ -70,7 +70,7 @@ impl Mess {
         }
     }
 
-    /// Runs a transaction up to its end, and adds its events.
+    /// Runs a transaction up to, but without, its commit. Adds its events to `events`.
     async fn transact(
         &self,
         client: &Sql,
@@ -111,7 +111,7 @@ impl Mess {
         Ok(())
     }
 
-    /// Publishes over a hub until the end.
+    /// Publishes with a hub until the end.
     async fn publish(self, publisher: usize, hub: Hub) {
         let name = format!("p{publisher}");
         let mut sent = 0;
@@ -131,7 +131,7 @@ impl Mess {
     }
 }
 
-/// Reads everything up to the last event. Returns the ids and the data.
+/// Reads all events before the last one. Returns their ids and data.
 async fn read(hubs: Vec<Hub>, mut client: Client, moves: bool) -> Vec<(String, String)> {
     let mut received = Vec::new();
     loop {
@@ -147,7 +147,7 @@ async fn read(hubs: Vec<Hub>, mut client: Client, moves: bool) -> Vec<(String, S
     }
 }
 
-/// Breaks connections and restarts the server, until the end.
+/// Breaks connections and restarts the server until the end. Returns how often it did each.
 async fn disrupt(server: &mut Server, end: Instant) -> [usize; 2] {
     let (mut kills, mut restarts) = (0, 0);
     while Instant::now() < end {
@@ -173,8 +173,8 @@ async fn disrupt(server: &mut Server, end: Instant) -> [usize; 2] {
     [kills, restarts]
 }
 
-/// Checks that each client received the committed events once, in the order of their writers, and
-/// otherwise only events that may have been committed.
+/// Checks that all clients received the same events: each committed event once, in its writer's
+/// order, and otherwise only events that may have been committed.
 fn check(received: &[Vec<(String, String)>], book: &Book) {
     let first = &received[0];
     for other in received {
@@ -210,7 +210,7 @@ fn check(received: &[Vec<(String, String)>], book: &Book) {
     );
 }
 
-/// Makes a mess for this time.
+/// Runs the test for this time, with occasional transactions that stay open for `long`.
 async fn mess(duration: Duration, long: Duration) {
     let Some(mut server) = Server::start().await else { return };
     let mut hubs = Vec::new();
@@ -238,11 +238,11 @@ async fn mess(duration: Duration, long: Duration) {
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
-    // A hub numbers its own event before what exceeds 5,000 rows of the inbox.
+    // Wait for the inbox: a hub numbers its own event after only 5,000 rows of the inbox.
     let client = server.connect().await;
     let waiting = "select count(*)::text from tower_sse.inbox";
     until_async(async || sql(&client, waiting).await == ["0"]).await;
-    // It may be received twice, but the clients read up to the first.
+    // The last event may be published twice, but clients stop reading at the first copy.
     until_async(async || hubs[0].publish("a", LAST).await.is_ok()).await;
     let mut received = Vec::new();
     for client in clients {
@@ -256,7 +256,7 @@ async fn mess_of_seconds_loses_nothing() {
     mess(Duration::from_secs(10), Duration::from_secs(3)).await;
 }
 
-/// `.ci/slow postgres-mess`.
+/// Run by `.ci/slow postgres-mess`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes ten minutes, or the seconds that TOWER_SSE_MESS says"]
 async fn mess_of_minutes_loses_nothing() {

@@ -1,4 +1,4 @@
-//! The order of events by SQL: that of commits, whatever the numbers that transactions have.
+//! Events published by SQL come in the order of commits, not of the transactions' ids.
 
 use crate::*;
 
@@ -27,7 +27,7 @@ async fn transactions_are_in_the_order_of_their_commits() {
     process.reads([1, 2]).await;
     sql(&third, "rollback").await;
     send(&third, "4").await;
-    // It takes the rows of the inbox first.
+    // The hub numbers the rows of the inbox before its own event.
     process.publish([5]).await;
     process.reads([4, 5]).await;
 }
@@ -47,7 +47,7 @@ async fn forgotten_transactions_stop_no_others() {
     sql(&forgotten, "prepare transaction 'forgotten'").await;
     sql(&forgotten, "begin").await;
     send(&forgotten, "51").await;
-    // More than the passes after which the whole inbox is looked at.
+    // Every 50th batch looks at the whole inbox.
     for number in 0..50 {
         send(&other, &number.to_string()).await;
         process.reads([number]).await;
@@ -72,23 +72,24 @@ async fn bulk_of_rows_is_complete_and_in_order() {
     process.reads(0..=12_000).await;
 }
 
-/// What the inbox has before transactions that are covered must still be found.
+/// A row with the id of a covered transaction must still be found.
 #[tokio::test]
 async fn row_of_a_covered_transaction_is_found_later() {
     let Some((server, mut process)) = Process::start().await else { return };
     let client = server.connect().await;
     process.delivers([0]).await;
-    // As a restored dump does.
+    // A restored dump can contain such a row.
     sql(&client, "insert into tower_sse.inbox (stream, topic, data, xid) values ('tower_sse', 'a', '1', '3')").await;
     process.reads([1]).await;
 }
 
-/// Transactions that began before others and commit after them are taken by the next pass.
+/// A transaction that began before another but commits after it is numbered by the next batch.
 #[tokio::test]
 async fn late_commits_are_found_by_the_next_poll() {
     let Some((server, mut process)) = Process::start().await else { return };
     let [late, other] = [server.connect().await, server.connect().await];
-    // Were they covered, each would wait for one of 50 polls, so together they would take too long.
+    // If `covered` passed the late transactions, each would wait for a look at the whole inbox,
+    // which together would take too long.
     soon(async {
         for round in 0..20 {
             sql(&late, "begin").await;
@@ -102,7 +103,7 @@ async fn late_commits_are_found_by_the_next_poll() {
     .await;
 }
 
-/// A transaction of the other hub has numbered an event and is open.
+/// The other hub's transaction has numbered an event and is still open.
 #[tokio::test]
 async fn hub_that_numbers_waits_for_another_that_does() {
     let Some((server, mut process)) = Process::start().await else { return };

@@ -1,5 +1,5 @@
-//! Hubs behind PgBouncer in transaction mode: statements of one connection reach any of the server's
-//! sessions, and notifications do not arrive.
+//! Hubs behind PgBouncer in transaction mode: a connection's statements can run in any of the
+//! server's sessions, and notifications do not arrive.
 
 use nix::unistd::geteuid;
 
@@ -51,7 +51,7 @@ async fn hubs_work_behind_a_pooler() {
     let Some(pooler) = Pooler::start(&server).await else { return };
     let broker = || broker_at(&pooler.address());
     let mut processes = Vec::new();
-    // More connections than the pooler has to the server.
+    // Together, these open more connections than the pooler has to the server.
     for _ in 0..4 {
         processes.push(Process::connect(broker()).await);
     }
@@ -65,7 +65,7 @@ async fn hubs_work_behind_a_pooler() {
     }
 }
 
-/// `.ci/slow postgres-pooler`.
+/// Run by `.ci/slow postgres-pooler`.
 #[tokio::test]
 #[ignore = "takes a minute"]
 async fn kit_passes_behind_a_pooler() {

@@ -1,7 +1,7 @@
 use super::relay::Relay;
 use crate::*;
 
-/// A proxy in front of a server that breaks connections, or delays what hubs read.
+/// A proxy in front of a server. It can break connections and delay what hubs read.
 pub(crate) struct Proxy {
     relay: Relay,
     state: Arc<State>,
@@ -10,13 +10,13 @@ pub(crate) struct Proxy {
 
 struct State {
     is_held: watch::Sender<bool>,
-    /// The number of readers whose request is at the server.
+    /// The number of readers that are waiting for the server's answer.
     asking: watch::Sender<usize>,
-    /// Connections of publishers are held if their number is below this one.
+    /// Publishers' connections whose number is below this are held.
     held_publishers: watch::Sender<usize>,
     /// The number of connections so far.
     accepted: AtomicUsize,
-    /// The limit of what the server sends over each connection.
+    /// The limit on the server's rate of bytes over each connection.
     bytes_per_millisecond: AtomicU64,
     /// Whether new connections are closed.
     is_down: AtomicBool,
@@ -40,7 +40,7 @@ impl Proxy {
         Self { relay: Relay::start(server, pass).await, state, server }
     }
 
-    /// Returns a broker of the server behind the proxy.
+    /// Returns a broker that connects through the proxy.
     pub(crate) fn broker(&self) -> PostgresBroker {
         self.broker_of("tower_sse")
     }
@@ -56,20 +56,19 @@ impl Proxy {
         self.relay.cut();
     }
 
-    /// Breaks all connections, and closes new ones until it is called with `false`.
+    /// Breaks all connections. While `is_down` is `true`, closes new ones.
     pub(crate) fn set_down(&self, is_down: bool) {
         self.state.is_down.store(is_down, SeqCst);
         self.cut();
     }
 
-    /// Leads every other new connection to this server.
+    /// Connects every other new connection to this server instead.
     pub(crate) fn alternate_with(&self, other: u16) {
         self.relay.alternate([self.server, other]);
     }
 
-    /// Holds all connections that publish nothing, in both directions: what a reader asks for while
-    /// it is held is read after the release. Returns once the server has answered what was asked
-    /// before.
+    /// Holds the readers' connections in both directions: later requests reach the server after the
+    /// release. Returns once the server has answered all earlier requests.
     pub(crate) async fn hold(&self) {
         self.state.is_held.send_replace(true);
         self.state.asking.subscribe().wait_for(|asking| *asking == 0).await.unwrap();
@@ -79,7 +78,7 @@ impl Proxy {
         self.state.is_held.send_replace(false);
     }
 
-    /// Holds the connections that publish, but not those that are opened later.
+    /// Holds the publishers' current connections, but not later ones.
     pub(crate) fn hold_publishers(&self) {
         self.state.held_publishers.send_replace(self.state.accepted.load(SeqCst));
     }
@@ -89,14 +88,14 @@ impl Proxy {
         self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }
 
-    /// Removes the server's notifications from now on.
+    /// From now on, removes notifications from what the server sends.
     pub(crate) fn drop_notifications(&self) {
         self.state.drops_notifications.store(true, SeqCst);
     }
 }
 
 impl State {
-    /// Waits until the connection with this number is not held.
+    /// Waits while the connection with this number is held.
     async fn passes(&self, number: usize, reads: bool) {
         if reads {
             self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
@@ -106,7 +105,7 @@ impl State {
     }
 }
 
-/// The server's last message of each answer, outside of transactions.
+/// The last message of the server's answer to a statement outside of a transaction.
 const READY: &[u8] = b"Z\0\0\0\x05I";
 
 async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
@@ -127,7 +126,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let up = async {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from_client.read(&mut chunk).await {
-            // Only readers poll.
+            // Only a reader's connection polls.
             if chunk[..length].windows(6).any(|window| window == b".poll(") {
                 reads.store(true, SeqCst);
             }

@@ -1,8 +1,9 @@
-//! The server's queue of notifications, which a listener of another program can fill.
+//! The server's notification queue, which another program's listener can fill.
 
 use crate::*;
 
-/// Takes the place of the server's functions. `failed` counts also what is rolled back.
+/// Replaces the server's functions. `failed` is a sequence because a rollback doesn't undo its
+/// increments.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);
@@ -25,7 +26,7 @@ const DOUBLE: &str = "
         return 1;
     end $$";
 
-/// Asserts that processes go on while the queue is full: one that was connected, and a new one.
+/// Checks that a connected process and a new process work while the queue is full.
 async fn deliver_all(server: &Server, process: &mut Process) {
     process.publish([1]).await;
     let client = server.connect().await;
@@ -49,7 +50,7 @@ async fn events_arrive_while_the_queue_is_full() {
     let mut process = Process::connect(server.broker()).await;
     sql(&client, "update queue set is_full = true, is_stuck = true").await;
     deliver_all(&server, &mut process).await;
-    // A batch without a notification does not try one.
+    // While the queue is full, most batches don't even try to notify.
     let failed = async || {
         sql(&client, "select last_value::text from failed").await.remove(0).parse::<u64>().unwrap()
     };
@@ -58,10 +59,10 @@ async fn events_arrive_while_the_queue_is_full() {
         process.hub.publish("a", number.to_string()).await.unwrap();
         process.reads([number]).await;
     }
-    // Of this process, and of none other: the new one is gone.
+    // The count is of this process only, because the new one is gone.
     let (tried, seconds) = (failed().await - before, began.elapsed().as_secs());
     assert!(tried <= seconds + 1, "{tried} times in {seconds} s");
-    // The listener leaves. Hubs empty the queue, and notify again.
+    // The stuck listener leaves. Hubs empty the queue and notify again.
     sql(&client, "update queue set is_stuck = false").await;
     until_async(async || {
         process.publish([0]).await;
@@ -94,27 +95,27 @@ async fn warning_names_the_full_queue_in_place_of_a_pooler() {
     assert!(matches!(&lines[..], [line] if line.contains("too many notifications")), "{lines:?}");
 }
 
-/// PostgreSQL 17 and later can have a small queue. By default, it holds 8 GB.
+/// In PostgreSQL 17 and later, a setting can make the queue small. By default, it holds 8 GB.
 #[tokio::test]
 async fn queue_that_is_really_full_stops_no_hub() {
     let Some(mut version) = program("postgres") else { return };
     let version = String::from_utf8(version.arg("--version").output().unwrap().stdout).unwrap();
     let major = version.split([' ', '.']).find_map(|part| part.parse::<u32>().ok()).unwrap();
     if major < 17 {
-        // `.ci/slow postgres-versions` has them.
+        // `.ci/slow postgres-versions` also runs this with newer versions.
         return;
     }
     let Some(server) = Server::start_with(&["max_notify_queue_pages=64"]).await else { return };
     let mut process = Process::connect(server.broker()).await;
     let stuck = server.connect().await;
     sql(&stuck, "listen other").await;
-    // It reads nothing before its transaction ends.
+    // A listener receives nothing before its transaction ends.
     sql(&stuck, "begin; select 1").await;
     let client = server.connect().await;
     let notify = "select pg_notify('other', repeat('x', 7000) || random())";
     until_async(async || client.batch_execute(notify).await.is_err()).await;
     deliver_all(&server, &mut process).await;
-    // Hubs empty the queue when the listener has left.
+    // Hubs empty the queue once the listener has left.
     drop(stuck);
     until_async(async || {
         process.publish([0]).await;

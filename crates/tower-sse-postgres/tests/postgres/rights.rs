@@ -1,4 +1,4 @@
-//! The two roles of the operator's page, and no more rights.
+//! Programs with no more rights than the two roles of the operator's page.
 
 use super::input::statements_of;
 use crate::*;
@@ -29,7 +29,7 @@ async fn two_roles_suffice() {
         .await;
     process.reads(1..=3).await;
     process.delivers([4]).await;
-    // It trims and surveys too.
+    // These show that the hub can trim and survey too.
     until(|| process.stats.waiting().is_some() && process.stats.log().is_some()).await;
     assert!(process.health.last_error().is_none());
 }
@@ -44,7 +44,7 @@ async fn log_that_cannot_be_trimmed_is_measured() {
     assert!(error.contains("permission denied"), "{error}");
 }
 
-/// The connections of the session that has ended count too.
+/// While a hub reconnects, the connections of its ended session still count.
 #[tokio::test]
 async fn hub_reconnects_with_the_two_connections_that_it_needs() {
     let Some(server) = server_with_roles().await else { return };
@@ -93,14 +93,14 @@ async fn writer_cannot_read_or_forge() {
         let error = writer.simple_query(&statement).await.expect_err(&statement);
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{statement}");
     }
-    // Without the permission for the forged column, the identity column refuses the value too.
+    // The server may check the identity column before the permission: either error is fine.
     let error = writer.simple_query(&insert("id", "1")).await.unwrap_err();
     let refusals = [SqlState::INSUFFICIENT_PRIVILEGE, SqlState::GENERATED_ALWAYS];
     assert!(refusals.contains(error.code().unwrap()), "{error:?}");
 }
 
-/// In PostgreSQL 14, every role may create in `public`. The server prefers an operator or a function
-/// for the very types of its operands, in whatever schema.
+/// In PostgreSQL 14, every role may create functions in `public`. The server prefers an operator or
+/// function whose types match exactly, in any schema.
 #[tokio::test]
 async fn hub_runs_no_operator_of_a_writer() {
     let Some(server) = server_with_roles().await else { return };
@@ -124,7 +124,7 @@ async fn hub_runs_no_operator_of_a_writer() {
     sql(&writer, &format!("select 1::bigint || 'x', {calls}")).await;
     let runs = "select by_role from runs";
     assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
-    // A program that does both has both roles.
+    // A program that publishes from SQL and has a hub has both roles.
     sql(&server.connect().await, "grant writer to hub").await;
     let connected = Hub::connect(hub_of(&server)).await;
     let hub = connect(&server.address_of("hub")).await.unwrap();
@@ -137,7 +137,7 @@ async fn hub_runs_no_operator_of_a_writer() {
     assert_eq!(sql(&writer, runs).await, ["writer"; 4]);
 }
 
-/// With a policy for writers alone, the hub sees no row, and the server reports no error.
+/// If the only policy is for writers, the hub sees no rows, and the server reports no error.
 #[tokio::test]
 async fn row_security_on_a_table_is_refused() {
     let Some(server) = server_with_roles().await else { return };
@@ -152,7 +152,7 @@ async fn row_security_on_a_table_is_refused() {
         assert_eq!(error.kind(), ErrorKind::NotPermitted);
         let text = error.to_string();
         assert!(text.contains(&format!("row security hides rows of tower_sse.{table}")), "{text}");
-        // Not from this role.
+        // With `bypassrls`, the role sees all rows.
         sql(&client, "alter role hub bypassrls").await;
         Process::connect(hub_of(&server)).await.delivers([1]).await;
         sql(&client, "alter role hub nobypassrls").await;
@@ -161,7 +161,7 @@ async fn row_security_on_a_table_is_refused() {
     Process::connect(hub_of(&server)).await.delivers([1]).await;
 }
 
-/// It is not noticed before the hub reconnects.
+/// A hub notices row security only when it reconnects.
 #[tokio::test]
 async fn row_security_of_a_running_hub_is_told_when_it_reconnects() {
     let Some(server) = server_with_roles().await else { return };
@@ -228,7 +228,7 @@ async fn processes_that_install_at_once_make_one_schema() {
         postgres.install().await.unwrap();
         process.delivers([2]).await;
     }
-    // Another version stays, and a hub refuses it.
+    // `install` leaves another version as it is, and a hub refuses it.
     let version = "create or replace function tower_sse.version() returns int language sql as";
     sql(&client, &format!("{version} 'select 2'")).await;
     let postgres = Postgres::open(&server.address()).unwrap();
@@ -241,7 +241,7 @@ async fn processes_that_install_at_once_make_one_schema() {
     assert_eq!(error.kind(), ErrorKind::NotPermitted);
 }
 
-/// As the page on operating shows it.
+/// The migration of the page on operating.
 #[tokio::test]
 async fn query_names_transactions_and_which_of_them_blocks() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -284,7 +284,7 @@ async fn other_encodings_are_refused() {
     assert!(error.to_string().contains("the encoding LATIN1, not UTF8"), "{error}");
 }
 
-// Credentials that change at run time.
+// The tests below are about credentials that change at run time.
 
 /// Starts a server on which the roles `app` and `next` need a password.
 async fn server_with_passwords() -> Option<Server> {
@@ -325,11 +325,11 @@ async fn new_credentials_are_asked_for_when_some_are_refused() {
     assert_eq!(asked.load(SeqCst), 1);
     let client = server.connect().await;
     sql(&client, "alter role app nologin").await;
-    // The open connections go on.
+    // Open connections stay usable.
     process.delivers([1]).await;
     sql(&client, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
         .await;
-    // It asks twice for each attempt.
+    // The hub asks twice in each attempt.
     until(|| asked.load(SeqCst) >= 3).await;
     *credentials.lock().unwrap() = Credentials::new("next", "second");
     until(|| process.health.reconnections() == 1 && process.health.is_ready()).await;

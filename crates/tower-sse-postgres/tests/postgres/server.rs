@@ -11,12 +11,12 @@ use tower_sse_postgres::{Postgres, PostgresBroker};
 
 use crate::support::{Directory, PATIENCE, free_port, skip};
 
-/// The user `nobody` of most systems: PostgreSQL refuses to run as root.
+/// The id of `nobody` on most systems. PostgreSQL refuses to run as root.
 pub(crate) const NOBODY: u32 = 65_534;
-/// The programs of Debian.
+/// Where Debian installs PostgreSQL's programs.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
-/// A PostgreSQL server in a directory and on a port of its own. Dropping it stops it.
+/// A PostgreSQL server with its own directory and port. Dropping this value stops the server.
 pub(crate) struct Server {
     process: Option<Child>,
     pub(crate) port: u16,
@@ -27,15 +27,15 @@ pub(crate) struct Server {
 /// How a server stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// It rolls back all transactions, and writes a checkpoint.
+    /// Rolls back all transactions and writes a checkpoint.
     Fast,
-    /// It leaves the rest to the recovery of the next start.
+    /// Stops at once. The next start recovers the data.
     Immediate,
 }
 
 impl Server {
-    /// Starts a server whose database `postgres` has the schema. Returns `None`, and prints the
-    /// reason, if PostgreSQL is not installed.
+    /// Starts a server whose database `postgres` has the schema. If PostgreSQL is not installed,
+    /// prints this and returns `None`.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(&[]).await
     }
@@ -55,7 +55,7 @@ impl Server {
         Some(Self::start_in(directory, settings).await)
     }
 
-    /// Starts a server whose data directory is `data` in this directory.
+    /// Starts a server with the data directory `data` in this directory.
     pub(crate) async fn start_in(directory: Directory, settings: &[&str]) -> Self {
         let options = settings.iter().map(ToString::to_string).collect();
         let mut server = Self { process: None, port: free_port(), directory, options };
@@ -63,7 +63,7 @@ impl Server {
         server
     }
 
-    /// Starts the process again, and waits until it accepts connections.
+    /// Starts the process again and waits until it accepts connections.
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none());
         let mut command = program("postgres").unwrap();
@@ -71,7 +71,7 @@ impl Server {
         let settings = [
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
-            // A test kills the server, but not the machine.
+            // Safe, because tests kill the server but not the machine.
             "fsync=off",
             "max_connections=120",
             "max_prepared_transactions=5",
@@ -100,7 +100,7 @@ impl Server {
         self.options.push(setting.to_owned());
     }
 
-    /// Stops the process, and waits until it has ended.
+    /// Stops the process and waits until it has ended.
     pub(crate) fn stop(&mut self, how: Stop) {
         let Some(mut process) = self.process.take() else { return };
         let signal = if how == Stop::Fast { Signal::SIGINT } else { Signal::SIGQUIT };
@@ -108,7 +108,7 @@ impl Server {
         process.wait().unwrap();
     }
 
-    /// Restarts the process, and copies its data meanwhile.
+    /// Stops the process, copies its data, and starts the process again.
     pub(crate) async fn take_snapshot(&mut self) {
         self.stop(Stop::Immediate);
         copy(&self.data(), &self.path().join("snapshot"));
@@ -123,8 +123,8 @@ impl Server {
         self.restart().await;
     }
 
-    /// Stops the processes of the server's clients and the one that starts them, until it is
-    /// [resumed](Self::resume). None of them answers after this call.
+    /// Suspends the main process and its client processes until they are [resumed](Self::resume).
+    /// None of them answers after this call.
     pub(crate) async fn freeze(&self) -> Vec<Pid> {
         let ids = "select pid from pg_stat_activity where backend_type = 'client backend'
             and pid <> pg_backend_pid()";
@@ -159,7 +159,7 @@ impl Server {
         format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port)
     }
 
-    /// Returns a broker of the stream that most tests use.
+    /// Returns a broker for the stream that most tests use.
     pub(crate) fn broker(&self) -> PostgresBroker {
         self.broker_of("tower_sse")
     }
@@ -183,12 +183,12 @@ impl Drop for Server {
     }
 }
 
-/// Lets a hub wait for the server for as long as tests wait. A test of the deadline sets it itself.
+/// Sets a publish deadline as long as tests wait. Tests of the deadline set a shorter one.
 pub(crate) fn patient(broker: PostgresBroker) -> PostgresBroker {
     broker.publish_deadline(PATIENCE)
 }
 
-/// Returns a broker of the server at this address.
+/// Returns a broker for the server at this address.
 pub(crate) fn broker_at(address: &str) -> PostgresBroker {
     patient(Postgres::open(address).unwrap().broker("tower_sse"))
 }
@@ -199,7 +199,7 @@ pub(crate) async fn connect(address: &str) -> Result<Client, tokio_postgres::Err
     Ok(client)
 }
 
-/// Runs statements, and returns the first column of the rows.
+/// Runs statements and returns the first column of their rows.
 pub(crate) async fn sql(client: &Client, statements: &str) -> Vec<String> {
     let messages = client.simple_query(statements).await;
     let messages = messages.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
@@ -214,7 +214,7 @@ fn id_of(process: &Child) -> Pid {
     Pid::from_raw(process.id().try_into().unwrap())
 }
 
-/// Returns a program of the server, which runs as another user than root.
+/// Returns a command for one of the server's programs. It never runs as root.
 pub(crate) fn program(name: &str) -> Option<Command> {
     let mut command = Command::new(directory_of_programs()?.join(name));
     if geteuid().is_root() {
@@ -240,7 +240,7 @@ fn directory_of_programs() -> Option<PathBuf> {
     found
 }
 
-/// Returns the directory of a new cluster, which is made once.
+/// Returns the data directory of a new cluster, created once and copied for each test.
 fn template() -> Option<PathBuf> {
     static MAKING: Mutex<()> = Mutex::new(());
     let _making = MAKING.lock().unwrap();
@@ -252,7 +252,7 @@ fn template() -> Option<PathBuf> {
         let directory = Directory::new("initdb");
         let made = directory.path().join("data");
         initdb(&directory, &["--encoding=UTF8"]);
-        // Another test program may make it at the same time.
+        // Another test program may create the directory at the same time.
         let copied = template.with_extension(std::process::id().to_string());
         copy(&made, &copied);
         if fs::rename(&copied, &template).is_err() {
@@ -262,19 +262,19 @@ fn template() -> Option<PathBuf> {
     Some(template)
 }
 
-/// Makes the data directory of a new cluster.
+/// Creates the data directory of a new cluster.
 pub(crate) fn initdb(directory: &Directory, arguments: &[&str]) {
     own(directory.path());
     let mut command = program("initdb").unwrap();
     command.arg("-D").arg(directory.path().join("data"));
     command.args(["--username=postgres", "--auth=trust", "--no-sync", "--locale=C"]);
-    // Less to copy for each test.
+    // Small segments leave less to copy for each test.
     command.arg("--wal-segsize=1");
     let output = command.args(arguments).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 }
 
-/// Copies a directory, with the owners of the files.
+/// Copies a directory and keeps the owners of its files.
 pub(crate) fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
     let failed = |error: io::Error| panic!("cp: {error}");

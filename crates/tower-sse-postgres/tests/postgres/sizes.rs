@@ -21,7 +21,7 @@ async fn log_is_trimmed_to_its_rows() {
     assert_eq!(sql(&client, newest).await, ["t"]);
 }
 
-/// A server takes long to remove much data.
+/// One trim must not take too long, so it removes a limited amount of data.
 #[tokio::test]
 async fn trim_removes_a_part_of_large_rows() {
     let Some(server) = Server::start().await else { return };
@@ -40,7 +40,7 @@ async fn trim_removes_a_part_of_large_rows() {
     assert_eq!(trim(0).await, ["66 t"]);
     assert_eq!(trim(66).await, ["100 f"]);
     assert_eq!(sql(&client, COUNT).await, ["1"]);
-    // Up to the maximum number of rows.
+    // The number of rows is limited too.
     sql(&client, &insert.replace("(1, 100)", "(101, 105)").replace("1 << 20", "1")).await;
     let trim = "select concat(first, ' ', more) from tower_sse.trim('large', 0, 60, null, 5)";
     assert_eq!(sql(&client, trim).await, ["105 t"]);
@@ -51,12 +51,12 @@ async fn trim_removes_a_part_of_large_rows() {
 async fn log_is_trimmed_by_age_up_to_the_newest_row() {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;
-    // On a busy machine, its own client must read the rows before they are too old for the hub.
+    // Long enough that the process's client reads the rows in time, even on a busy machine.
     let brief = Retention::new().age(Duration::from_secs(3));
     let mut process = Process::connect_with(Hub::builder().retention(brief), server.broker()).await;
     process.delivers(0..20).await;
     until_async(async || sql(&client, COUNT).await == ["1"]).await;
-    // The row that is left shows that nothing is missing.
+    // From the row that is left, the process sees that nothing is missing.
     process.delivers([20]).await;
     assert_eq!(process.stats.losses(), 0);
 }
@@ -86,8 +86,8 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     assert!(log.bytes > Some(0) && log.oldest_age < Duration::from_secs(100), "{log:?}");
 }
 
-/// The link of two processes does not carry either of two events within the time limit of a
-/// response. One of the processes has published the first one, and the other one starts.
+/// Over a slow link, two processes can't read two large events in time. One process has published
+/// the first event, and the other one is starting.
 #[tokio::test]
 async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
     let Some(server) = Server::start().await else { return };
@@ -118,7 +118,7 @@ async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
     assert_eq!(ahead.hub.stats().events, 5, "the other process has them");
 }
 
-/// Of a log that was emptied, the process also skips the mark. A log that was trimmed needs none.
+/// After the log was emptied, the process also skips the mark. A trimmed log needs no mark.
 #[tokio::test]
 async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     let losses_of_ahead = async |change: &str| {
@@ -152,7 +152,7 @@ async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     assert!(matches!(losses, (Some(1..), Some(0)) | (None, None)), "{losses:?}");
 }
 
-/// A transaction that writes for hours keeps the deleted rows of the inbox.
+/// A long transaction keeps the inbox's deleted rows on disk.
 #[tokio::test]
 async fn deleted_rows_cost_no_poll() {
     let Some(server) = Server::start().await else { return };
@@ -163,7 +163,7 @@ async fn deleted_rows_cost_no_poll() {
     sql(&writing, writes).await;
     let reading = server.connect().await;
     sql(&reading, "begin isolation level repeatable read; select 1").await;
-    // The writer ends, but the reader still sees what was deleted.
+    // The writer ends, but the reader can still see the rows that are deleted later.
     sql(&writing, "commit").await;
     let insert = "insert into tower_sse.inbox (stream, topic, data)
         select 'tower_sse', 'b', n::text from generate_series(1, 50000) n";
@@ -177,14 +177,14 @@ async fn deleted_rows_cost_no_poll() {
     println!("with 50,000 deleted rows, a poll of all {whole:?}, of what is not covered {part:?}");
     assert!(part * 3 < whole, "{part:?} {whole:?}");
     process.delivers([1]).await;
-    // A number from before the transactions were set back counts as none.
+    // A `covered` above all current ids, as after a restore, counts as zero.
     let far = "select waits::text from tower_sse.poll('tower_sse', 9e18::bigint)";
     assert_eq!(sql(&client, far).await, ["false"]);
     sql(&client, "begin; select tower_sse.publish('a', 'own', 'tower_sse')").await;
     assert_eq!(sql(&client, far).await, ["true"]);
 }
 
-/// Returns the shortest of some times, which other tests disturb least.
+/// Returns the shortest of 20 times: other tests disturb this one least.
 async fn time_of_polls(client: &tokio_postgres::Client, covered: &str) -> Duration {
     let poll = format!("select * from tower_sse.poll('tower_sse', {covered})");
     let mut shortest = Duration::MAX;
@@ -196,8 +196,7 @@ async fn time_of_polls(client: &tokio_postgres::Client, covered: &str) -> Durati
     shortest
 }
 
-/// With statistics from when the inbox was empty, the server may not use the index of the ids, as if
-/// there were none.
+/// With old statistics, the server may not use the index on the ids. This test drops the index.
 #[tokio::test]
 async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     let Some(server) = Server::start().await else { return };
@@ -212,7 +211,7 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     process.reads([2]).await;
 }
 
-/// All of them would take longer to number than a statement may.
+/// Numbering all of them at once would exceed a statement's time limit.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };
@@ -230,7 +229,7 @@ async fn large_rows_are_numbered_in_parts() {
     }
 }
 
-/// A page is limited by its bytes, because the client library reads a response as fast as it arrives.
+/// The bytes of a page are limited, because the client library buffers a whole response.
 #[tokio::test]
 async fn pages_are_limited_by_their_bytes() {
     let Some(server) = Server::start().await else { return };

@@ -1,5 +1,5 @@
-//! What servers, processes and clients go through, while programs publish by SQL: clients get every
-//! event or a gap.
+//! Faults of servers, processes and clients while programs publish by SQL: clients get every event
+//! or a gap.
 
 use std::ops::RangeInclusive;
 
@@ -38,7 +38,7 @@ async fn backup_put_back_is_a_gap_before_later_events() {
     }
 }
 
-/// The server forgets the numbers of the transactions that left nothing.
+/// After a crash, the server may assign the ids of rolled-back transactions again.
 #[tokio::test]
 async fn page_rendered_before_a_crash_receives_all_later_events() {
     let Some((mut server, mut process)) = Process::start().await else { return };
@@ -61,7 +61,7 @@ async fn page_rendered_before_a_crash_receives_all_later_events() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// At a proxy that holds its connections, as a process that is stopped and continued.
+/// A proxy holds the process's connections, as if the process were suspended.
 #[tokio::test]
 async fn paused_process_receives_every_event_or_a_gap() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -97,7 +97,7 @@ async fn client_that_stops_reading_gets_a_gap_for_what_it_misses() {
     process.reads_after_a_gap(19_901..=20_000).await;
 }
 
-/// In the same database, and in another one of the server.
+/// One transaction is in the same database, the other in another database of the server.
 #[tokio::test]
 async fn open_transaction_of_another_program_delays_and_loses_nothing() {
     let Some((server, mut process)) = Process::start().await else { return };

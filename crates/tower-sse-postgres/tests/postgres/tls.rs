@@ -1,4 +1,4 @@
-//! Connections over TLS, with the certificates that the program sets.
+//! TLS connections with the certificates that the program sets.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -7,7 +7,7 @@ use tower_sse_postgres::Tls;
 use super::support::openssl;
 use crate::*;
 
-/// A server that accepts only encrypted connections, and the role `app` only with a password.
+/// A server that accepts only encrypted connections and requires a password for the role `app`.
 struct Secure {
     server: Server,
 }
@@ -48,8 +48,8 @@ impl Secure {
     }
 }
 
-/// The address requires that the password is bound to the connection, so the hash of the server's
-/// certificate must be right too.
+/// The address requires channel binding, so the client must also hash the server's certificate
+/// correctly.
 #[tokio::test]
 async fn server_of_the_authority_is_connected_to() {
     let Some(secure) = Secure::start("all all 127.0.0.1/32 scram-sha-256").await else { return };
@@ -92,7 +92,7 @@ async fn client_has_the_certificate_of_the_program() {
 }
 
 fn make_certificates(directory: &Path) {
-    // Of different algorithms, because the hash that is bound depends on that of the signature.
+    // With different algorithms, because the hash for channel binding depends on the signature's.
     openssl::openssl(
         directory,
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca",

@@ -4,7 +4,7 @@ use crate::*;
 
 const SEND: &str = "select tower_sse.publish('a', $1, 'tower_sse', wake => $2)";
 
-/// Publishes by SQL, and returns the time from the commit to the client, in milliseconds.
+/// Publishes by SQL and returns the time from the commit to the client, in milliseconds.
 async fn latency(
     client: &Sql,
     process: &mut Process,
@@ -12,7 +12,7 @@ async fn latency(
     wake: bool,
     committed: impl Fn(),
 ) -> f64 {
-    // Not at the same time after each poll.
+    // A random pause, so that events come at different times after a poll.
     tokio::time::sleep(Duration::from_millis(fastrand::u64(..100))).await;
     client.execute(SEND, &[&number.to_string(), &wake]).await.unwrap();
     let began = Instant::now();
@@ -26,8 +26,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// In turns, because a busy machine makes all three slower alike: what is left is what an event
-/// waits for a poll, 50 ms on average.
+/// Measures the three in turns, because a busy machine slows them all alike. The difference is the
+/// time that an event waits for a poll, 50 ms on average.
 #[tokio::test]
 async fn waker_and_notification_are_faster_than_polls() {
     let Some(server) = Server::start().await else { return };
@@ -48,7 +48,7 @@ async fn waker_and_notification_are_faster_than_polls() {
     assert!(by_waker > 20.0 && by_notification > 20.0, "{by_waker} ms, {by_notification} ms");
 }
 
-/// As behind a proxy that loses what the server sends by itself.
+/// A proxy loses all notifications.
 #[tokio::test]
 async fn lost_notifications_are_replaced_by_polls() {
     let Some(server) = Server::start().await else { return };
@@ -59,7 +59,7 @@ async fn lost_notifications_are_replaced_by_polls() {
     proxy.drop_notifications();
     other.publish(0..5).await;
     process.reads(0..5).await;
-    // It notices when it connects.
+    // The hub notices this when it connects.
     proxy.cut();
     until(|| process.health.reconnections() == 1).await;
     assert!(!process.stats.listens());
@@ -77,7 +77,7 @@ async fn hub_that_does_not_listen_polls() {
     process.reads(0..5).await;
 }
 
-/// Two hubs at the same time: one listens, and the other does not.
+/// Of two hubs, one listens and the other does not.
 #[tokio::test]
 async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
     let Some(server) = Server::start_with(&["track_functions=pl"]).await else { return };
@@ -92,7 +92,7 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
             where funcname = 'poll' and schemaname = $1";
         client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
     };
-    // The polls of the hub that listens, while the other one polls often.
+    // Counts the polls of the hub that listens while the other one polls often.
     let count = async || {
         let (own, other) = (polls("tower_sse").await, polls("deaf").await);
         until_async(async || polls("deaf").await >= other + 80).await;
@@ -120,7 +120,7 @@ async fn batch_with_nothing_to_number_writes_nothing() {
     assert_eq!(written.get::<_, Option<String>>(0), None);
 }
 
-/// The server cannot prepare a transaction that notifies.
+/// The server can't prepare a transaction that notifies.
 #[tokio::test]
 async fn transaction_that_wakes_hubs_cannot_be_prepared() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -136,23 +136,23 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
     }
     sql(&client, "commit prepared 'false'").await;
     process.reads([1]).await;
-    // The other one is rolled back.
+    // The transaction that notifies was rolled back.
     process.delivers([2]).await;
 }
 
-// A server that stands still for a moment: later events arrive as usual, and the hub is not ready
-// meanwhile.
+// The tests below: while the server stands still, the hub is not ready; later events arrive as
+// usual.
 
-/// Far more than an event by SQL takes, and far less than ten times the standstill.
+/// Far longer than an event by SQL takes, but far shorter than ten times the standstill.
 const USUAL: Duration = Duration::from_secs(5);
 
-/// Whether a poll waits for a lock.
+/// Returns whether a poll is waiting for a lock.
 async fn poll_waits(observer: &Sql) -> bool {
     let waiting = "select pid::text from pg_locks where not granted";
     !sql(observer, waiting).await.is_empty()
 }
 
-/// Locks the inbox until `commit`. A poll waits for it when this returns.
+/// Locks the inbox until `commit`. Returns once a poll is waiting for the lock.
 async fn lock_inbox(server: &Server, observer: &Sql) -> Sql {
     let locking = server.connect().await;
     sql(&locking, "begin; lock table tower_sse.inbox").await;
@@ -174,7 +174,7 @@ async fn one_slow_poll_delays_no_later_event() {
     sql(&observer, "select tower_sse.publish('a', '1', 'tower_sse')").await;
     process.reads([1]).await;
     let locking = lock_inbox(&server, &observer).await;
-    // The poll takes this long.
+    // The poll waits this long for the lock.
     sleep(Duration::from_millis(700)).await;
     sql(&locking, "commit").await;
     until_async(async || !poll_waits(&observer).await).await;
@@ -191,13 +191,13 @@ async fn hub_is_not_ready_while_its_server_stands_still() {
     sql(&locking, "commit").await;
     until(|| process.health.is_ready()).await;
     arrives_as_usual(&mut process, &observer, 1).await;
-    // It was the same connection all the time.
+    // The hub used the same connection all the time.
     assert_eq!(process.health.reconnections(), 0);
     let error = process.health.last_error().unwrap().to_string();
     assert!(error.contains("not at the end of the log within 1s"), "{error}");
 }
 
-/// A transaction that deletes rows by hand, and stays open.
+/// A transaction deletes rows by hand and stays open.
 #[tokio::test]
 async fn locked_rows_of_the_log_stop_only_the_trim() {
     let Some(server) = Server::start().await else { return };
