@@ -8,7 +8,7 @@ pub(crate) fn failed(kind: ErrorKind, reason: impl Into<BoxError>) -> Error {
     Error::new("use SQLite", kind, reason)
 }
 
-/// Creates the error of a statement.
+/// Creates the error for a statement that failed.
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
 pub(crate) fn of_sqlite(error: Failed) -> Error {
     failed(kind_of(&error), error.to_string())
@@ -28,7 +28,7 @@ fn kind_of(error: &Failed) -> ErrorKind {
     }
 }
 
-/// Returns whether a row breaks a constraint of the [schema](crate::SCHEMA) that limits a size.
+/// Returns whether a row breaks a size limit in the [schema](crate::SCHEMA).
 fn exceeds_limit(error: &Failed) -> bool {
     let Failed::SqliteFailure(code, Some(text)) = error else { return false };
     code.extended_code == ffi::SQLITE_CONSTRAINT_CHECK && text.contains(" has at most ")

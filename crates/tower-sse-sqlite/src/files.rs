@@ -7,12 +7,12 @@ use rusqlite::{Connection, Error as Failed, ErrorCode, Result, ffi};
 /// The device and the inode of a file, or `None` if there is no file.
 type Id = Option<(u64, u64)>;
 
-/// The files of an open database. SQLite finds `-wal` and `-shm` by name, so these can be missing,
-/// or be left over from a file that was replaced.
+/// The files of an open database. SQLite finds `-wal` and `-shm` by name, so they can be missing or
+/// be left over from a main file that was replaced.
 pub(crate) struct Files {
     path: PathBuf,
     main: Id,
-    /// The path without links: the other files are beside it.
+    /// The main file's path with links resolved. The other files are in the same directory.
     target: PathBuf,
     others: [Id; 2],
 }
@@ -20,14 +20,15 @@ pub(crate) struct Files {
 impl Files {
     /// Opens the file and creates it if it is missing.
     ///
-    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: new ones
-    /// beside these would corrupt the database.
-    /// `prepare` is called before a connection reads the file.
+    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: to use new
+    /// ones at the same time would corrupt the database. Calls `prepare` before a connection reads
+    /// the file.
     pub(crate) fn open(
         path: &Path,
         prepare: impl Fn(&mut Connection) -> Result<()>,
     ) -> Result<(Self, Connection)> {
-        // This creates the file. If it is replaced before it is opened again, the session ends.
+        // This creates the file. If the file is replaced before the second `open`, the session
+        // ends.
         let mut first = Connection::open(path)?;
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;
@@ -35,7 +36,7 @@ impl Files {
             let read = prepare(&mut first)
                 .and_then(|()| first.busy_timeout(Duration::ZERO))
                 .and_then(|()| first.execute_batch("select 1 from sqlite_schema"));
-            // Any other error occurs again.
+            // Any other error also occurs below and is returned there.
             if read.is_err_and(|it| it.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
                 let reason = "the file is locked, or a program uses its removed -wal or -shm";
                 return Err(failure(ffi::SQLITE_BUSY, reason));
@@ -48,10 +49,10 @@ impl Files {
         Ok((Self { path: path.to_owned(), main, target, others: [None; 2] }, connection))
     }
 
-    /// Notes which other files the connection has opened.
+    /// Records which `-wal` and `-shm` the connection has opened.
     pub(crate) fn note(&mut self) {
         let ids = others(&self.target).map(|path| identify(&path).ok());
-        // They may belong to a file that has just replaced this one.
+        // If the main file was just replaced, these may belong to its successor.
         if !self.has_moved() {
             self.others = ids;
         }
@@ -63,18 +64,18 @@ impl Files {
             && others(&self.target).map(|path| identify(&path).ok()) == self.others
     }
 
-    /// Prepares the end of a connection whose files are not in place.
+    /// Call this before closing a connection whose files are no longer in place.
     ///
-    /// SQLite doesn't save the `-wal` of a main file that was removed or replaced, and opens the
-    /// next main file with it: a backup that was moved into place became malformed. If `-wal` itself
-    /// was removed, only the last connection saves it.
+    /// SQLite doesn't save the `-wal` of a main file that was removed or replaced, and would use
+    /// that `-wal` with the next main file: a backup that was moved into place became malformed. If
+    /// `-wal` itself was removed, only the last connection to close would save its contents.
     pub(crate) fn leave(&self, connection: &Connection) {
         let (has_moved, others) = (self.has_moved(), others(&self.target));
         if has_moved || !others[0].exists() {
             _ = connection.query_row("pragma wal_checkpoint", [], |_| Ok(()));
         }
         for (path, id) in others.iter().zip(self.others) {
-            // The connection still has it open, so no other file has this inode.
+            // While the connection has the file open, no other file can have its inode.
             if has_moved && id.is_some() && identify(path).ok() == id {
                 _ = fs::remove_file(path);
             }
@@ -97,22 +98,23 @@ fn others(target: &Path) -> [PathBuf; 2] {
     })
 }
 
-/// Why a session ends if the files are not in place.
+/// The error text when a session ends because its files are no longer in place.
 pub(crate) const REMOVED: &str = "the file, its -wal or its -shm was removed or replaced";
 
-/// Creates an error with a code of SQLite.
+/// Creates an error with one of SQLite's codes.
 pub(crate) fn failure(code: c_int, reason: impl Into<String>) -> Failed {
     Failed::SqliteFailure(ffi::Error::new(code), Some(reason.into()))
 }
 
-/// Returns a file's device and inode without opening it: closing it would release SQLite's locks.
+/// Returns a file's device and inode. Doesn't open the file, because closing it would release
+/// SQLite's locks.
 #[cfg(unix)]
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     path.metadata().map(|file| (file.dev(), file.ino()))
 }
 
-/// Windows does not remove or replace a file that is open.
+/// Returns a constant: Windows does not let an open file be removed or replaced.
 #[cfg(not(unix))]
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
     path.metadata().map(|_| (0, 0))

@@ -1,10 +1,10 @@
 //! Keeps the events of a [`tower_sse`] hub in an SQLite file, so server-sent events survive a
 //! restart.
 //!
-//! You deploy a new version, and every client loses its place, because the events were in the old
+//! You deploy a new version, and every client loses its place because the events were in the old
 //! process's memory. With this crate, the new process loads the events from a file, and clients
-//! resume after the last event that they received. The old process and the new one can run at the
-//! same time.
+//! resume after the last event that they received. The old and the new process can run at the same
+//! time.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -33,9 +33,9 @@
 //!
 //! # Publishing by SQL
 //!
-//! Keep your program's data in the same file, and you can publish in your own transactions. An
-//! event is published if and only if its transaction commits. Insert a row into the broker's table,
-//! here `news`:
+//! If your program's data is in the same file, you can publish in your own transactions. An event
+//! is published if and only if its transaction commits. Insert a row into the broker's table, here
+//! `news`:
 //!
 //! ```sql
 //! begin;
@@ -44,12 +44,11 @@
 //! commit;
 //! ```
 //!
-//! Any program with SQLite 3.37 or later can do this, but not Turso, which can't open a file with
-//! this table. Hubs usually notice the commit within 20 milliseconds, and send events in commit
-//! order.
+//! Any program with SQLite 3.37 or later can do this. Turso can't: it doesn't open a file with this
+//! table. Hubs usually notice the commit within 20 milliseconds and send events in commit order.
 //!
-//! To publish before the first hub connects, create the table in a migration, with the statements
-//! of [`SCHEMA`], which are also in
+//! To publish before the first hub connects, create the table in a migration. Its statements are in
+//! [`SCHEMA`] and in
 //! [`schema/v1.sql`](https://docs.rs/crate/tower-sse-sqlite/latest/source/schema/v1.sql).
 //!
 //! You can set these columns:
@@ -63,7 +62,7 @@
 //! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
-//! If an event exceeds a limit, the `insert` fails with an error that names the limit, and
+//! If an event exceeds a limit, an `insert` fails with an error that names the limit.
 //! `Hub::publish` returns [`TooLarge`](tower_sse::hub::PublishError::TooLarge). If the database's
 //! encoding is UTF-16, each ASCII character counts as two bytes. Don't set `ends` to 2: this marks
 //! a loss, so all clients get a gap. Leave the column `id` out: an `insert` with an id below the
@@ -83,15 +82,15 @@
 //! If a trigger of yours on `news` refuses an event, `publish` returns `Refused`. Use
 //! `raise(abort, …)`: `raise(fail, …)` can refuse other events too.
 //!
-//! An `update` of a published row reaches only processes that haven't read the row yet. If you
-//! delete rows, start with the oldest, and keep the newest. If you delete a row but keep an older
-//! one, clients get no gap if their process hasn't read the deleted row. If the newest row is
-//! deleted, all clients can get a gap.
+//! An `update` of a published row reaches only processes that haven't read the row yet. Delete rows
+//! from the oldest on, and keep the newest. After you delete a row but keep an older one, clients
+//! whose process hadn't read the deleted row get no gap. If the newest row is deleted, all clients
+//! can get a gap.
 //!
 //! # What is guaranteed
 //!
 //! - All clients of all processes receive a topic's events in the same order, without duplicates.
-//! - An event is published when its transaction has committed, or
+//! - An event is published once its transaction has committed or
 //!   [`Hub::publish`](tower_sse::hub::Hub::publish) has returned `Ok`. Each client of its topic
 //!   that stays connected or resumes then receives the event or a [gap](tower_sse::hub::GapPolicy).
 //!   This holds even if processes are killed, or the file, its `-wal` or its `-shm` is [removed,
@@ -108,24 +107,24 @@
 //! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
 //!   [set `synchronous`](operating#power-failures).
 //! - You replace the file with an older copy while no process is running.
-//! - A program that publishes with SQL still has the old file open after the file, its `-wal` or
-//!   its `-shm` was removed or replaced.
+//! - The file, its `-wal` or its `-shm` is removed or replaced, and a program that publishes with
+//!   SQL doesn't reopen it.
 //!
-//! After a power failure has undone commits, or you have replaced the file with an older copy,
-//! clients can also miss later events if the clock was set back, or if a program publishes with SQL
-//! before the first hub connects.
+//! After a power failure that undoes commits or a replacement by an older copy, clients can also
+//! miss later events: if the clock was set back, or if a program publishes with SQL before the
+//! first hub connects.
 //!
 //! # When to take another store
 //!
 //! SQLite is for processes on one machine, with the file on a local disk. For several machines, use
-//! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL, and
-//! [`tower-sse-redis`](https://docs.rs/tower-sse-redis) otherwise. To switch, change the
+//! [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) if your data is in PostgreSQL,
+//! otherwise [`tower-sse-redis`](https://docs.rs/tower-sse-redis). To switch, change the
 //! dependency, its `use`, the line that opens the store, all SQL that publishes, and anything that
-//! the new crate doesn't have, such as `max_bytes`. Clients that reconnect get a gap. For
-//! PostgreSQL, also create the crate's schema in your database. If you have only one process, and
-//! events needn't outlive it, use `Hub::new()`.
+//! the new crate lacks, such as `max_bytes`. Clients that reconnect get a gap. For PostgreSQL, also
+//! create the crate's schema in your database. If you have only one process and events needn't
+//! outlive it, use `Hub::new()`.
 //!
-//! The page [operating] says where to put the file, and what can happen to it.
+//! The page [operating] says where to put the file and what can happen to it.
 //!
 //! # Features
 //!
@@ -143,8 +142,8 @@
 //! | tokio-rusqlite 0.8, deadpool-sqlite 0.14, r2d2_sqlite 0.34 | tokio-rusqlite 0.7, deadpool-sqlite 0.13 |
 //! | sqlx 0.9, SeaORM 2.0, diesel 2.3, refinery 0.9 | sqlx 0.8, SeaORM 1 |
 //!
-//! libsql 0.10 has an SQLite of its own, which hubs in the same program then use too. Open a
-//! database with libsql before the first hub connects, or libsql panics.
+//! libsql 0.10 brings its own SQLite, which hubs in the same program then use too. Open a database
+//! with libsql before the first hub connects, or libsql panics.
 //!
 //! # How it works
 //!

@@ -9,7 +9,7 @@ use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 use crate::table::{Appended, now};
 use crate::{ErrorKind, Health, error::of_sqlite, worker::Worker};
 
-/// The maximum lead of a client's id over the clock or the newest committed id, in microseconds.
+/// How far a client's id may be ahead of the clock or the newest committed id, in microseconds.
 const MAX_LEAD: u64 = 60_000_000;
 
 /// Publishes the events of a hub as rows of its table.
@@ -41,7 +41,8 @@ impl SendBatch<Worker> for Batcher {
             let appended = table.append(known, None, &batch);
             Ok((batch, appended))
         });
-        // The events of a job that does not end in time are reported as unknown.
+        // If the job does not end in time, `batch` is lost with it, and its events are reported as
+        // unknown.
         let (batch, appended) = match append.await {
             Ok((batch, appended)) => (batch, appended.map_err(of_sqlite)),
             Err(error) => (Vec::new(), Err(error)),

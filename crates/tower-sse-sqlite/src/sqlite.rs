@@ -43,8 +43,8 @@ impl Sqlite {
     }
 
     /// Sets a pragma on the hubs' connections, before they read the file or write to it. Pragmas
-    /// are set in the order of the calls, so begin with SQLCipher's `key`. Some, such as
-    /// `auto_vacuum`, have an effect only on a new file. SQLCipher's own names that begin with
+    /// are set in the order of the calls, so begin with SQLCipher's `key`. Some pragmas, such as
+    /// `auto_vacuum`, have an effect only on a new file. SQLCipher's pragmas that begin with
     /// `cipher_` aren't supported.
     ///
     /// `synchronous` is `normal` by default. `journal_mode` is always `wal`, and `busy_timeout` has
@@ -69,14 +69,14 @@ impl Sqlite {
     /// Returns a broker for the table with this name. All hubs that use this table share their
     /// events and ids. The first hub that connects creates the table.
     ///
-    /// The name must consist of ASCII letters, digits and underscores, must not begin with
-    /// `sqlite_`, and isn't case-sensitive. If it's invalid, or if an existing table differs from
-    /// the one that this version of the crate creates,
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    /// The name must consist of ASCII letters, digits and underscores. It must not begin with
+    /// `sqlite_` and isn't case-sensitive. [`Hub::connect`](tower_sse::hub::Hub::connect) returns
+    /// an error if the name is invalid, or if an existing table differs from the one that this
+    /// version of the crate creates.
     ///
     /// Ids stay valid when the file moves. Give unrelated hubs different table names, even if they
-    /// use different files. Otherwise, they can accept each other's ids, and a client that moves
-    /// between them can miss events without a gap.
+    /// use different files. Otherwise, the hubs can accept each other's ids, and a client that
+    /// moves between them can miss events without a gap.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -106,8 +106,8 @@ impl Sqlite {
 pub struct SqliteBroker(SqliteLog);
 
 impl SqliteBroker {
-    /// Returns a handle that tells whether the hub is ready, and what its last error was. The
-    /// handle stays valid after `Hub::connect`.
+    /// Returns a handle that tells whether the hub is ready and what its last error was. The handle
+    /// stays valid after `Hub::connect`.
     #[must_use]
     pub fn health(&self) -> Health {
         self.0.health.clone()
@@ -145,9 +145,8 @@ impl SqliteBroker {
     /// Limits the total size of the topics, data and comments in the table to about `bytes` bytes.
     /// The oldest events are removed, but the newest always stays. The default is 1 GiB.
     ///
-    /// The table can exceed the limit by 10 percent, plus what is published in about two seconds.
-    /// The file takes [more space](crate::operating#sizes), and doesn't shrink when events are
-    /// removed.
+    /// The table can exceed the limit by 10 percent, plus the events of about two seconds. The file
+    /// takes [more space](crate::operating#sizes) and doesn't shrink when events are removed.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -186,7 +185,7 @@ impl SqliteBroker {
     /// Limits how long publishing an event may take, including the wait for a lock that another
     /// connection holds. The default is 5 seconds.
     ///
-    /// While another connection keeps the file locked, an event usually waits for 2 to 4 seconds,
+    /// While another connection keeps the file locked, an event usually waits for 2 to 4 seconds
     /// and is then refused. With a deadline below 4 seconds, publishing can return
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown) instead.
     ///
@@ -209,7 +208,7 @@ impl Broker for SqliteBroker {
     type Error = Error;
 
     fn name(&self) -> String {
-        // The file is left out, so that ids stay valid when it moves.
+        // Without the file's path, so that ids stay valid when the file moves.
         format!("sqlite:{}", self.0.source.table)
     }
 

@@ -1,4 +1,4 @@
-//! The table as a log, which `follower.rs` of `tower-sse-broker` follows.
+//! Implements [`Log`] for the table, so that the follower in `tower-sse-broker` can follow it.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::{Error, ErrorKind, Health};
 
 /// The time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
-/// The time after which the hub looks for losses although nothing seems to have changed.
+/// How often the hub looks for losses even if nothing seems to have changed.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// The bytes of events at which a page is full.
+/// The size of a full page in bytes.
 const PAGE_BYTES: u64 = 4 << 20;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The log of a hub.
+/// The log of one hub's table.
 #[derive(Debug)]
 pub(crate) struct SqliteLog {
     pub(crate) source: Source,
@@ -52,7 +52,8 @@ impl Log for SqliteLog {
     async fn open(&mut self, mut known: Known) -> Result<Worker> {
         self.growth = 1.0;
         let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
-        // A file in the place of the last one can lack rows that this process has not read.
+        // If this file replaced another one, it may lack rows of that file that this process never
+        // read.
         if let Some(it) = worker.last_row.filter(|it| it.number > known.newest) {
             known.newest = it.number;
             if !worker.run(move |table| table.has(it)).await? {
@@ -77,7 +78,7 @@ impl Log for SqliteLog {
                 && let Some(row) = rows.next()?
             {
                 let row = LogRow::decode(row)?;
-                // The first row may be known, and must not fill the page.
+                // The process may already have the first row, which must not fill the page.
                 bytes += if entries.is_empty() { 0 } else { row.bytes };
                 entries.push(row);
             }
@@ -104,13 +105,13 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    /// Trims and surveys the log if that is due.
+    /// Trims the log and records its state if that is due.
     async fn upkeep(&mut self, worker: &mut Worker, _: Identity) -> Result<()> {
         if Instant::now() < self.next_trim {
             return Ok(());
         }
         self.next_trim = Instant::now() + TRIM_INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0);
-        // Counting reads all rows.
+        // Count only after the log has grown by a tenth, because counting reads all rows.
         let max = (self.growth >= 0.1).then_some((self.options.max_events, self.max_bytes));
         let age = self.options.max_age.unwrap_or(Duration::MAX);
         let trimmed = worker.run(move |table| table.trim(age, max)).await;
@@ -122,7 +123,7 @@ impl Log for SqliteLog {
                 self.growth = 0.0;
             }
         }
-        // Even if it cannot be trimmed, so that the operator sees how it grows.
+        // Survey even a log that can't be trimmed, so that the operator sees how it grows.
         let surveyed = worker.run(Table::survey).await;
         if let Some((oldest_age, bytes)) = self.tolerate(surveyed)? {
             let mut log = self.options.log_stats(oldest_age);
@@ -140,7 +141,7 @@ impl Log for SqliteLog {
 }
 
 impl SqliteLog {
-    /// Records an error that leaves the session as it is.
+    /// Records an error that doesn't end the session.
     fn tolerate<T>(&self, done: Result<T>) -> Result<Option<T>> {
         match done {
             Err(error) if error.kind() != ErrorKind::Unreachable => {
@@ -166,9 +167,9 @@ impl LogEntry for LogRow {
 impl LogRow {
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
         let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get::<_, i64>(4)?);
-        // A program may have written any number.
+        // A program may have inserted any number, even a negative one.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
-        // A text that is not UTF-8 cannot be read.
+        // Fails if a text isn't UTF-8.
         let topic_and_event = || {
             let event = event_of(row.get::<_, String>(9)?, row.get(6)?, row.get(5)?, row.get(8)?);
             Ok::<_, rusqlite::Error>((row.get(7)?, event))

@@ -11,11 +11,11 @@ use crate::files::{Files, REMOVED, failure};
 use crate::{Error, ErrorKind};
 
 /// The statements that create the table `news`, for a migration: a program can then publish before
-/// the first hub connects. For another table, replace each `news`, also that of `news_id`, with its
-/// name in lower case. The package has the statements too, as `schema/v1.sql`.
+/// the first hub connects. For another table, replace each `news`, even in `news_id`, with the
+/// table's name in lower case. The package also has the statements as `schema/v1.sql`.
 // The small columns come first, because SQLite reads a row from its beginning. `ends` is 1 for the
-// last event of its topic, and 2 for a mark of a loss. Connected clients would not receive rows
-// below the newest.
+// last event of its topic, and 2 for a mark of a loss. The trigger refuses rows below the newest,
+// which connected clients would not receive.
 pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 /// The pause before another attempt to lock the file.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
@@ -23,10 +23,10 @@ pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
 pub(crate) const LOCK_LIMIT: Duration = Duration::from_secs(2);
 /// The maximum number of rows that are removed in one transaction.
 const MAX_TRIMMED: u64 = 10_000;
-/// The age up to which a row counts as new. Every hub that keeps up has read older rows.
+/// The age up to which a row counts as new. A hub that keeps up has read all older rows.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Where a table is.
+/// A table's file and name, and the pragmas for its connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
@@ -35,22 +35,22 @@ pub(crate) struct Source {
     pub(crate) table: String,
 }
 
-/// The table of a log, and the connection to its file.
+/// A log's table and the connection to its file.
 pub(crate) struct Table {
     source: Source,
     pub(crate) connection: Connection,
     pub(crate) files: Files,
 }
 
-/// What a transaction has added.
+/// The events that a transaction has added.
 pub(crate) struct Appended {
     /// The time of the events since 1970.
     pub(crate) at: Duration,
-    /// For each event, its number, or why it was left out.
+    /// For each event, its number or the error for which it was left out.
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 
-/// What a trim has left.
+/// The result of a trim.
 pub(crate) struct Trimmed {
     /// Whether the trim has removed the maximum number of rows.
     pub(crate) is_full: bool,
@@ -63,7 +63,7 @@ impl Source {
     fn set_pragmas(&self, connection: &mut Connection) -> Result<()> {
         let memory = Connection::open_in_memory()?;
         for (pragma, value) in &self.pragmas {
-            // SQLite ignores other names.
+            // SQLite ignores unknown pragmas without an error.
             let is_known = "select exists (select 1 from pragma_pragma_list where name = lower(?))";
             if !memory.query_row(is_known, [pragma], |row| row.get(0))? {
                 let reason = format!("SQLite has no pragma `{pragma}`");
@@ -74,7 +74,7 @@ impl Source {
         if !self.pragmas.iter().any(|(pragma, _)| pragma.eq_ignore_ascii_case("synchronous")) {
             connection.pragma_update(None, "synchronous", "normal")?;
         }
-        // The pragma `busy_timeout` would replace it.
+        // Set this last, because the pragma `busy_timeout` would replace the handler.
         connection.busy_handler(Some(wait_for_lock))
     }
 }
@@ -90,7 +90,7 @@ impl Table {
             return wrong(ErrorKind::Other, rule);
         }
         let mut table = Self::connect(source).map_err(of_sqlite)?;
-        // Git can change line breaks, also those of a migration.
+        // Git can change line breaks, both here and in a migration.
         let schema = SCHEMA.replace("news", &name).replace('\r', "");
         let (create, trigger) = schema.split_once(";\n\n").unwrap_or_default();
         let definition = create.replace("create table if not exists", "CREATE TABLE");
@@ -116,20 +116,20 @@ impl Table {
     /// Creates the table if it is missing, and returns its definition.
     fn create(&self, create: &str) -> Result<String> {
         self.connection.execute(create, [])?;
-        // Another table's trigger can have the same name.
+        // Look at tables and views only, because a trigger can have the same name.
         let definition = "select sql from sqlite_schema where type in ('table', 'view') and
             name = ? collate nocase";
         self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
     }
 
-    /// Returns whether the trigger is this table's, and not that of a table that was renamed.
+    /// Returns whether the trigger belongs to this table. It can still belong to a renamed table.
     fn has_trigger(&self) -> Result<bool> {
         let trigger = "select exists (select 1 from sqlite_schema where type = 'trigger' and
             lower(name) = lower(?1 || '_id') and lower(tbl_name) = lower(?1))";
         self.connection.query_row(trigger, [&self.source.table], |row| row.get(0))
     }
 
-    /// Sets the journal mode, creates the trigger if it is missing, and returns the mode.
+    /// Sets the journal mode and creates the trigger if it is missing. Returns the mode.
     fn prepare(&self, trigger: &str) -> Result<String> {
         let mode =
             self.connection.pragma_update_and_check(None, "journal_mode", "wal", |it| it.get(0))?;
@@ -158,9 +158,9 @@ impl Table {
         found.exists(row)
     }
 
-    /// Adds events in one transaction, after a mark if the table is empty, has lost the row `seen`,
-    /// or has no mark of `lost`. Without events and mark, sets the next number to the clock: an
-    /// older state of the file would otherwise use numbers again.
+    /// Adds events in one transaction. Adds a mark before them if the table is empty, has lost the
+    /// row `seen`, or has no mark for `lost`. If there's nothing to add, advances the next number
+    /// to the clock: otherwise, an older state of the file would use numbers again.
     pub(crate) fn append(
         &self,
         seen: u64,
@@ -193,9 +193,9 @@ impl Table {
             let changes = self.connection.total_changes();
             let number = insert.insert(row);
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // Only a row that breaks a limit, or that a trigger leaves out, is refused alone. After
-            // `raise(fail)`, the row stays, so the whole batch fails: a savepoint for each row
-            // would make inserts up to 50 % slower.
+            // A row is refused alone only if it breaks a limit or a trigger leaves it out. After
+            // `raise(fail)`, the row stays, so the whole batch fails. A savepoint for each row
+            // would avoid this but make inserts up to 50 % slower.
             let is_limit = code.is_none_or(|code| code == ErrorCode::ConstraintViolation)
                 && self.connection.total_changes() == changes;
             match number {
@@ -206,10 +206,10 @@ impl Table {
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })
     }
 
-    /// Removes rows that are older than `age`, and those before the newest `max` rows or bytes.
+    /// Removes rows that are older than `age` and rows before the newest `max` rows or bytes.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
         let (before_age, now) = (before(age), now());
-        // A time in the future is of no use, but the row is older than those after it.
+        // If a row's time is in the future, judge its age by the rows after it.
         let young = format!(
             "select id from {{}} where at >= {before_age} and (at <= {now} or id > ifnull(
                 (select id from {{}} where at < {before_age} order by id desc limit 1), 0))
@@ -228,7 +228,8 @@ impl Table {
                 (events, bytes) = left;
             }
         }
-        // A hub that has read the row before a new one finds by it that none is missing between.
+        // Keep the row before the new ones: a hub that has read it can tell that no row is missing
+        // after it.
         let settled = format!(
             "select id from {{}} where at not between {} and {now} order by id desc limit 1",
             before(SETTLED)
@@ -239,7 +240,7 @@ impl Table {
         let count = self.number(&format!("select count(*) from ({old})"))?;
         if count > 0 {
             let mut trim = self.statement(&format!("delete from {{}} where id in ({old})"))?;
-            // The thread has other jobs, so it does not wait for a lock.
+            // Don't wait for a lock, because the thread has other jobs.
             PATIENCE.set(Duration::ZERO);
             let trimmed = trim.execute([]);
             PATIENCE.set(LOCK_LIMIT);
@@ -250,7 +251,7 @@ impl Table {
         Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
     }
 
-    /// Returns the age of the oldest row, and the database's size.
+    /// Returns the age of the oldest row and the database's size.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let now = now();
         let oldest =
@@ -268,7 +269,7 @@ thread_local! {
     static PATIENCE: Cell<Duration> = const { Cell::new(LOCK_LIMIT) };
 }
 
-/// Decides whether to wait longer for a lock of another connection.
+/// Decides whether to wait longer for a lock that another connection holds.
 fn wait_for_lock(attempts: i32) -> bool {
     if attempts == 0 {
         SINCE.set(Instant::now());
@@ -316,8 +317,8 @@ mod tests {
             Self(Table::open(source).unwrap(), directory)
         }
 
-        /// Runs a statement with a time, and trims by the maximum, or by an age of a second. Returns
-        /// the number of rows, and whether the trim is done.
+        /// Runs a statement with the time `at`, then trims by `max` or, if `None`, by an age of a
+        /// second. Returns the number of rows left and whether the trim is done.
         fn trim(&self, statement: &str, at: u64, max: Option<(u64, u64)>) -> (u64, bool) {
             self.0.connection.execute(statement, [at]).unwrap();
             let age = max.map_or(Duration::from_secs(1), |_| Duration::MAX);
@@ -343,7 +344,7 @@ mod tests {
         }
     }
 
-    /// The clock was an hour ahead.
+    /// The clock was an hour ahead when the row was written.
     #[test]
     fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
         let (old, young) = (Temporary::new("future-old"), Temporary::new("future-young"));

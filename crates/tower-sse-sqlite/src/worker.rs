@@ -17,24 +17,24 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
-/// The newest row of all files that were removed or replaced. The process may not have read it. A
-/// thread keeps this locked until the thread has closed its file.
+/// The newest row of all files that were removed or replaced, even if the process has not read it.
+/// Each thread holds this lock until it has closed its file.
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
-/// A handle to the thread that has the connection. The thread ends when the last handle is dropped,
+/// A handle to the thread that has the connection. The thread ends when the last handle is dropped
 /// or when a file was removed or replaced.
 #[derive(Clone)]
 pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
     /// The newest row of all files before this one.
     pub(crate) last_row: Option<Identity>,
-    /// Notified when the table may have new rows, and when the thread ends.
+    /// Notified when the table may have new rows and when the thread ends.
     pub(crate) changed: Arc<Notify>,
 }
 
 impl Worker {
-    /// Starts a thread, which opens the file, once the previous thread has ended. A disk that hangs
-    /// would otherwise collect threads.
+    /// Starts a thread that opens the file. Waits until the previous thread has ended, because
+    /// otherwise threads would pile up while a disk hangs.
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
         let mut last_row = last_row.map_err(|late| failed(ErrorKind::Unreachable, late))?;
@@ -59,7 +59,7 @@ impl Worker {
         job: impl FnOnce(&Table) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let (reply, replied) = oneshot::channel();
-        // If the thread has ended, the job and its reply are dropped.
+        // If the thread has ended, this drops the job with `reply`, and `answer` returns an error.
         _ = self.jobs.send(Box::new(move |table| _ = reply.send(job(table))));
         answer(replied).await?.map_err(of_sqlite)
     }
@@ -72,14 +72,15 @@ async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     answer.map_err(|_| failed(ErrorKind::Unreachable, REMOVED))
 }
 
-/// Opens a table. Processes that create the same file can lock each other out.
+/// Opens a table. Tries again while the file is locked, because processes that create the same file
+/// at once can lock each other out.
 fn open(source: &Source) -> Result<Table, Error> {
     let (until, mut pause) = (Instant::now() + LOCK_LIMIT, LOCK_PAUSE);
     loop {
         match Table::open(source.clone()) {
             Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < until => {
                 thread::sleep(pause);
-                // An attempt can hinder a program that closes the file.
+                // Each attempt can hinder a program that is closing the file.
                 pause *= 2;
             }
             opened => return opened,
@@ -121,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    /// Opens a file, which has a mark, in a directory of its own.
+    /// Creates a file with a mark in a new directory and opens it.
     async fn start(name: &str) -> (PathBuf, Worker, LastRow) {
         let directory = env::temp_dir().join(format!("tower-sse-sqlite-{}-{name}", process::id()));
         fs::create_dir_all(&directory).unwrap();
@@ -136,14 +137,14 @@ mod tests {
         Source { path, table, ..Source::default() }
     }
 
-    /// The hub could forget the row if it opened the next file before the thread noticed the loss
-    /// of this one.
+    /// If the hub opened the next file before the thread noticed the removal, it could forget the
+    /// row.
     #[tokio::test]
     async fn newest_row_is_remembered_before_a_job_ends_the_session() {
         let (directory, worker, last_row) = start("job").await;
         let job = move |table: &Table| {
             fs::remove_dir_all(directory).unwrap();
-            // The job of a batch returns the batch even then.
+            // Returns `Ok`, as the job of a batch does even after an error.
             Ok(table.append(0, None, &[]).is_err())
         };
         assert!(worker.run(job).await.unwrap());
@@ -158,7 +159,7 @@ mod tests {
         assert!(last_row.lock().await.is_some());
     }
 
-    /// The first thread stays for as long as the disk does not respond.
+    /// The first thread can't end while the disk does not respond.
     #[tokio::test]
     async fn no_thread_is_started_before_the_last_one_has_ended() {
         let (directory, worker, last_row) = start("hang").await;
