@@ -8,11 +8,11 @@ use crate::finding::{Finding, quoted, time};
 use crate::recording::{Recording, Stream};
 use crate::session::Session;
 
-/// A head that takes longer than this and the round trips is late.
+/// A head is late if it takes longer than this plus the round trips.
 const LATE: Duration = Duration::from_secs(1);
-/// A head that takes longer than this is close to the limits of proxies.
+/// A head that takes longer than this comes close to the time limits of proxies.
 const TOO_LATE: Duration = Duration::from_secs(10);
-/// What comes this soon after the head came with it.
+/// Bytes that come this soon after the head count as coming with it.
 const TOGETHER: Duration = Duration::from_millis(20);
 const EARLY_HEAD: &str = "early_head/";
 const UNKNOWN: &str = "--via with the server's own address shows whether a proxy holds it back";
@@ -51,14 +51,14 @@ pub(crate) fn answer(session: &Session) -> Finding {
         .with("publish events meanwhile, watch for longer (--for), or allow it (--allow-empty)")
 }
 
-/// Describes an answer that clients do not treat as an event stream.
+/// Returns the finding for an answer that clients do not treat as an event stream.
 fn no_stream(session: &Session, recording: &Recording, summary: &str) -> Finding {
     let name = "incremental";
     let mut inner = session.inner.iter().map(|stream| &stream.recording);
     let refused = inner.find(|it| recording.status() == 501 && !it.header(name).is_empty());
     let (to, bytes) = (recording.quoted("location"), &recording.bytes);
     let page = match recording.status() {
-        // As Fetch does, which ignores one without a target.
+        // Fetch also ignores a redirect without a target.
         301 | 302 | 303 | 307 | 308 if !recording.header("location").is_empty() => {
             let text = format!("{summary}: a redirect, which clients follow");
             return Finding::fail(format!("{text}: check its target, {to}"), "guide/clients/");
@@ -109,7 +109,7 @@ pub(crate) fn start(session: &Session) -> Finding {
         .with_all(evidence.map(|(_, text)| text.to_owned()))
 }
 
-/// Describes what holds the head back, and returns whether it is a proxy, if that can be told.
+/// Describes what holds the head back, and returns whether it is a proxy. `None` if unknown.
 fn holder(session: &Session) -> Option<(String, bool)> {
     let inner = session.inner.iter().map(|stream| &stream.recording);
     let server = inner.clone().last()?;

@@ -1,4 +1,5 @@
-//! Two streams that should have the same events: at two addresses, or of a client that reconnects.
+//! Compares streams that should have the same events: at two addresses, or before and after a
+//! client reconnects.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::{ops::RangeInclusive, time::Duration};
@@ -9,11 +10,11 @@ use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
 use crate::{answer::buffers, session::Resumption, session::Session};
 
-/// An event that is delayed by this much, besides the round trips, is late.
+/// An event is late if it is delayed by this plus the round trips.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that were made further apart than this, but came together, were held back.
+/// Events that came together were held back if they were made further apart than this.
 const APART: Duration = Duration::from_millis(250);
-/// An event that was sent this shortly before the end of the watch may still be on its way.
+/// An event sent less than this before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
 const HUB: &str = "hub/";
 const COMPRESSION: &str = "guide/upstreams/#compression";
@@ -23,7 +24,7 @@ const NEWEST: &str = "struct.Retention.html#method.latest";
 const OWN: &str = "each stream has events that the other lacks, which is right if newer events \
                    replace older ones";
 
-/// The property by which two events are the same.
+/// The property by which events of two streams are matched.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Basis {
     Ids,
@@ -38,7 +39,8 @@ struct Hop<'a> {
     outer: &'a Stream,
     inner: &'a Stream,
     basis: Basis,
-    /// The indices of each event in the inner and the outer stream, in the order of the outer one.
+    /// The indices of each matched event in the inner and the outer stream, in the outer one's
+    /// order.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -53,12 +55,13 @@ impl<'a> Hop<'a> {
         self.pairs.iter().filter_map(|(a, b)| inner.get(*a).zip(outer.get(*b)))
     }
 
-    /// Returns the place after the inner stream's last event that the outer one has too.
+    /// Returns the index after the last inner event that the outer stream has too.
     fn after_pairs(&self) -> usize {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the events after the outer stream's last one that it should have received by now.
+    /// Returns the inner events after the last matched one that the outer stream should have
+    /// received by now.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),
@@ -69,7 +72,8 @@ impl<'a> Hop<'a> {
         after.get(..len).unwrap_or_default()
     }
 
-    /// Returns the last events of a stream that has ended, if the outer one has ended without them.
+    /// Returns the last events of the inner stream if both streams have ended and the outer one
+    /// lacks these events.
     fn missing_at_the_end(&self) -> &'a [Event] {
         let are_over = [self.outer, self.inner].iter().all(|it| it.recording.end != End::Open);
         let last = self.inner.events.get(self.after_pairs()..).filter(|_| are_over);
@@ -100,7 +104,7 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Pairs the events that are the same, by a property in which most events differ.
+/// Pairs the events that are the same. Matches by a property in which most events differ.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -186,7 +190,8 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     }
     let round_trips = outer.connecting.max(hop.inner.recording.connecting);
     if hop.basis != Basis::Order && median >= LATE + round_trips {
-        // Each event waits until the one before is acknowledged, or a packet is full.
+        // With Nagle's algorithm, an event waits until the one before is acknowledged or a packet
+        // is full.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
         let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
         let text = format!("{kind} come late ({figures})");
@@ -218,7 +223,8 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If as many others are in this place, each stream has its own events there.
+            // If the outer stream has as many other events in this place, each stream has its own
+            // events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -240,7 +246,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     let differing = pairs.filter(|(_, (a, b))| (&a.name, &a.data) != (&b.name, &b.data));
     let differing: Vec<_> = differing.collect();
     let (count, all) = (differing.len(), hop.pairs.len());
-    // The first event may be a greeting, with its client's position as its id.
+    // The first event may be a greeting whose id is the client's position.
     let later = differing.iter().filter(|((a, b), _)| count == all || *a > 0 && *b > 0);
     let changed: Vec<_> = later.map(|(_, events)| events).collect();
     let Some((inner, outer)) = changed.first() else {
@@ -268,7 +274,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     finding.with(format!("{from} became {to}"))
 }
 
-/// Describes headers that the hop changes.
+/// Describes the headers that the hop changes.
 fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     let names = ["content-type", "content-encoding", "content-length", "cache-control"];
     let (inner, outer) = (&hop.inner.recording, &hop.outer.recording);
@@ -276,10 +282,10 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     changed.map(|it| format!("{it}: {} became {}", inner.quoted(it), outer.quoted(it))).collect()
 }
 
-/// What tells a stream's events apart: the id, and the name and data if events share an id.
+/// The key that tells a stream's events apart: the id, plus name and data if events share an id.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Compares the streams of a client that reconnected with what the first connection received.
+/// Compares the streams of a client that reconnected with the first connection's.
 pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
     let Some(Resumption { id, streams }) = &session.resumption else {
@@ -291,17 +297,17 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     };
     let mut findings: Vec<_> = streams.iter().map(|it| resumed(first, id, it)).collect();
     let passing = findings.iter().position(|it| it.verdict == Verdict::Pass);
-    // One for each target, of which the plan has at least one.
+    // There is a finding for each target, and at least one target.
     let finding = findings.swap_remove(0);
     // A refusal or an error says nothing about ids.
     let is_stream = streams.first().is_some_and(|it| it.recording.is_event_stream());
     let is_hub = finding.page.clone().unwrap_or_default().ends_with(HUB);
-    // A stream of newest values can send one event that was missed when it was asked, but not two.
+    // A stream that keeps only the newest value can send one missed event when asked, but not two.
     let asked = streams.iter().map(|it| it.recording.sent).min();
     let missed = with_ids(first).skip_while(|(it, _)| it != id).skip(1);
     let missed = missed.take_while(|(_, event)| Some(event.at) <= asked).count();
     let is_lost = is_stream && is_hub && (finding.verdict == Verdict::Fail || missed > 1);
-    // The hop outside of the outermost address at which a client misses nothing.
+    // The hop just outside of the outermost address at which a client misses nothing.
     let hop = passing.and_then(|it| streams.get(it.checked_sub(1)?..=it)).filter(|_| is_lost);
     let Some([outer, inner]) = hop else { return finding };
     let (outer, inner) = (outer.recording.name(), inner.recording.name());
@@ -310,7 +316,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     Finding::fail(text, HIDDEN).with(hop).with_all(finding.evidence)
 }
 
-/// Compares one stream of a client that reconnected with what the first connection received.
+/// Compares one stream of a client that reconnected with the first connection's stream.
 fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let recording = &second.recording;
     let mut counts = HashMap::<&str, usize>::new();
@@ -319,7 +325,8 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
     let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
     let mut before: Vec<_> = with_ids(first).collect();
-    // What the first connection received after the event, which the second one must receive too.
+    // The events that the first connection received after this id: the second must receive them
+    // too.
     let start = before.iter().take_while(|(it, _)| *it != id).count();
     let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
     let mut after = before.split_off(start + known);
@@ -327,7 +334,7 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
     let due = until(recording.end_at.saturating_sub(UNDERWAY));
     let is_live = due > until(recording.sent);
-    // How many events had come when the second connection began.
+    // The number of events that had come when the second connection began.
     let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
     let newest = until(recording.sent)..=until(head);
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
@@ -367,9 +374,9 @@ fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
     if has_own_id { (id, "", b"") } else { (id, &event.name, &event.data) }
 }
 
-/// Compares the events that a client received after reconnecting with the first `due` events after
-/// its id. If events replace each other, the first received event is the one with the number
-/// `newest`, counted from one.
+/// Compares the events that a client received after it reconnected with the first `due` events
+/// after its id. If each event replaces the previous one, the number of the first received event,
+/// counted from one, should be in `newest`.
 fn judge(
     before: &[Key<'_>],
     after: &[Key<'_>],
@@ -378,14 +385,14 @@ fn judge(
     newest: RangeInclusive<usize>,
     has_gap: bool,
 ) -> Finding {
-    // How many more times each event came than on the first connection.
+    // For each event, how much more often it came than on the first connection.
     let mut excess = HashMap::<_, isize>::new();
     received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
     after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);
     let before: HashSet<_> = before.iter().collect();
     let again = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count > 0);
     let mut seen = HashSet::new();
-    // An unknown event came on the second connection first.
+    // An unknown event is one that only the second connection received.
     let mut repetitions = received.iter().filter(|key| !seen.insert(*key) && again(key));
     if let Some((id, ..)) = repetitions.find(|key| !before.contains(key)) {
         return Finding::fail(format!("id {} came twice", quoted(id.as_bytes())), HUB);

@@ -20,7 +20,7 @@ use crate::finding::quoted;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
-/// Reads the address of a stream.
+/// Parses the address of a stream.
 pub(crate) fn address(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -31,7 +31,7 @@ pub(crate) fn address(text: &str) -> Result<Uri, String> {
     Ok(uri)
 }
 
-/// Returns the address without its query, which can have a token.
+/// Returns the address without its query, which can contain a token.
 pub(crate) fn name(address: &Uri) -> String {
     address.to_string().split('?').next().unwrap_or_default().to_owned()
 }
@@ -43,7 +43,7 @@ fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-/// What all requests have in common.
+/// The options that apply to all requests.
 #[derive(Debug, Args)]
 pub(crate) struct Wire {
     /// A header of all requests, such as 'Authorization: Bearer …'
@@ -79,23 +79,24 @@ impl Wire {
     }
 }
 
-/// The request that is sent to every address.
+/// The request to send to every address.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The version of HTTP, which can be HTTP/2 even without TLS. With `None`, TLS negotiates it.
+    /// The HTTP version, which can be HTTP/2 even without TLS. If `None`, TLS negotiates the
+    /// version.
     pub(crate) version: Option<Version>,
     pub(crate) connector: HttpsConnector<HttpConnector>,
 }
 
 pub(crate) fn connector(version: Option<Version>) -> HttpsConnector<HttpConnector> {
     let mut roots = RootCertStore::empty();
-    // Without certificates, only addresses with TLS fail.
+    // If no certificates are found, only addresses with TLS fail.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let config = ClientConfig::builder_with_provider(default_provider().into());
-    // The provider has the algorithms of both versions.
+    // The provider supports both versions.
     let config = config.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3");
     let config = config.with_root_certificates(roots).with_no_client_auth();
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
@@ -109,7 +110,7 @@ pub(crate) fn connector(version: Option<Version>) -> HttpsConnector<HttpConnecto
     }
 }
 
-/// A connection that has not sent a request yet.
+/// A connection over which no request was sent yet.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -179,7 +180,7 @@ impl Connection {
     }
 }
 
-/// Returns the text of the innermost error, which can quote what was received.
+/// Returns the text of the innermost error. It can quote received bytes.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;

@@ -1,4 +1,4 @@
-//! What a check has found.
+//! The results of checks.
 
 use std::{fmt, time::Duration};
 
@@ -12,12 +12,12 @@ pub(crate) enum Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // One for each variant.
+        // The array has an entry for each variant.
         f.pad(["pass", "not checked", "warning", "fail"][*self as usize])
     }
 }
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
     /// The check's number.
@@ -70,13 +70,13 @@ impl Finding {
     }
 }
 
-/// Writes a time for people.
+/// Formats a time for people.
 pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }
 }
 
-/// Writes bytes from the network in one line, shortened, without terminal controls.
+/// Formats bytes from the network in one line, shortened and without terminal controls.
 pub(crate) fn quoted(bytes: &[u8]) -> String {
     let mut escaped = bytes.escape_ascii().map(char::from);
     let short: String = escaped.by_ref().take(120).collect();

@@ -1,4 +1,4 @@
-//! Checks of the times at which bytes come, and of the end.
+//! Checks when bytes arrive and how the stream ends.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,7 +29,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
             continue;
         }
         suspicious += usize::from(burst.len() > 2);
-        // Events that were made during the gap, not replayed ones from before it.
+        // Fail only if the events were made during the gap: older events may have been replayed.
         let spread = spread(burst, session, least).unwrap_or_default();
         if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
             let (count, gap) = (burst.len(), time(gap));
@@ -49,17 +49,19 @@ pub(crate) fn bursts(session: &Session) -> Finding {
     Finding::pass(format!("{} events came at {count} times", stream.events.len()))
 }
 
-/// Returns when the event was made, by the time in it, in seconds after the first request.
+/// Returns when the event was made, in seconds after the first request, by the time in its id or
+/// data.
 fn made(event: &Event, began: SystemTime) -> Option<f64> {
     let data = String::from_utf8_lossy(&event.data);
     event.id.as_deref().and_then(|id| time_in(id, began)).or_else(|| time_in(&data, began))
 }
 
-/// Returns the seconds over which events were made since the request, if all have a time.
+/// Returns the seconds between the oldest and the newest of these events, ignoring those made
+/// before the request. `None` if an event has no time.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
-    // How far the server's clock is behind, if some other event was not held back. Otherwise, the
-    // clock is taken to be right, in any time zone.
+    // How far the server's clock is behind, from the event that came fastest. If these are all
+    // events, all may be late: then only a time zone, in quarters of an hour, is corrected.
     let is_all = events.len() == stream.events.len();
     let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
     let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();
@@ -79,7 +81,7 @@ fn time_in(text: &str, began: SystemTime) -> Option<f64> {
         Some(number.parse::<f64>().ok()? / unit)
     });
     let rfc3339 = text.split(|it: char| !it.is_ascii_digit() && !"-:.T".contains(it));
-    // `spread` knows about zones.
+    // `spread` corrects time zones.
     let rfc3339 = rfc3339.filter_map(|it| seconds(humantime::parse_rfc3339_weak(it).ok()?));
     unix.chain(rfc3339).map(|it| it - began).find(|it| it.abs() < 172_800.0)
 }
@@ -102,7 +104,7 @@ pub(crate) fn silence(session: &Session) -> Finding {
         return Finding::not_checked(format!("{FULL}; until then, {figures}"));
     }
     let is_open = is_last && *end == End::Open;
-    // The limits of common proxies.
+    // The idle limits of common proxies.
     let limits = [30, 60, 100].map(|limit| match seconds >= limit {
         true => format!("an idle limit of {limit} s cuts the stream"),
         false if is_open => format!("an idle limit of {limit} s is beyond what was watched"),

@@ -1,4 +1,4 @@
-//! Asks the origin through a hop and records what comes.
+//! Sends requests to the origin through a hop and records the answers.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,26 +16,27 @@ use crate::origin::*;
 use crate::recording::{End, Event, Recording, Stream, lock};
 use crate::session::{Recorder, progress};
 
-/// The time that an answer may take in addition to its script, if the origin ends it.
+/// How much longer than its script an answer may take if the origin ends it.
 const PATIENCE: Duration = Duration::from_secs(6);
 /// An event that is held back for longer than this is late.
 const HELD: Duration = Duration::from_millis(150);
-/// How long a request may take until the origin sees it.
+/// How long a request may take to reach the origin.
 const ARRIVAL: Duration = Duration::from_secs(4);
 
-/// How often the state of a request is looked at.
+/// How often to look at a request's state.
 const STEP: Duration = Duration::from_millis(5);
 
-/// The hop to look at, and how.
+/// The options of `sse-check hop`.
 #[derive(Debug, Args)]
 pub(crate) struct HopOptions {
-    /// The proxy's address of a path that it passes on to the origin
+    /// An address at the proxy that leads to the origin
     #[arg(value_parser = address)]
     pub(crate) url: Uri,
-    /// Where the origin listens. If none does, it is started there
+    /// Where the proxy expects the origin. If nothing listens there, sse-check starts the origin
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) origin: String,
-    /// How long to watch a silent stream, and to wait until the origin sees that a client has left
+    /// How long to watch a silent stream, and how long the origin may take to notice that a client
+    /// left
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) length: Duration,
     /// How many streams to open at the same time
@@ -48,15 +49,14 @@ pub(crate) struct HopOptions {
     pub(crate) json: bool,
 }
 
-/// An answer to a script, and what the origin has seen of its request, which is null if no request
-/// arrived.
+/// The answer to a script, and what the origin reports about its request: null if none arrived.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) stream: Stream,
     pub(crate) seen: Value,
 }
 
-/// What was observed of a hop.
+/// What was observed at a hop.
 #[derive(Debug)]
 pub(crate) struct Observed {
     /// The requests' headers.
@@ -66,14 +66,15 @@ pub(crate) struct Observed {
     pub(crate) post: Played,
     pub(crate) http2: Played,
     pub(crate) late: Played,
-    /// The server's FIN, and its reset.
+    /// What follows the server's FIN, and what follows its reset.
     pub(crate) cut: [Played; 2],
-    /// Many bytes, with the heads of `events` and `bare`, if the hop holds those back.
+    /// Answers of many bytes with the heads of `events` and `bare`, if the hop holds those two
+    /// back.
     pub(crate) fill: [Option<Played>; 2],
     pub(crate) idle: Played,
-    /// A client that leaves a silent stream, and one that leaves a stream with events.
+    /// What [`Observer::leave`] returns for a silent stream and for a stream with events.
     pub(crate) left: [Result<Duration, Duration>; 2],
-    /// How many streams that were opened together reached the origin, and the highest status.
+    /// How many streams opened together reached the origin, and the highest status of the answers.
     pub(crate) streams: (usize, u16),
     pub(crate) down: Stream,
 }
@@ -84,13 +85,13 @@ struct Observer<'a> {
     get: Request,
     start: Instant,
     bar: ProgressBar,
-    /// The id of the next request, which no other observation has used.
+    /// The id of the next request. No other observation uses the same ids.
     id: Cell<u128>,
 }
 
 impl Played {
-    /// Returns how late each event came after the origin wrote it, without the network's delay,
-    /// which is that of the fastest event.
+    /// Returns how late each event came after the origin wrote it. Subtracts the network's delay,
+    /// which is taken to be the fastest event's.
     pub(crate) fn lags(&self) -> Vec<Duration> {
         let Stream { recording, events, .. } = &self.stream;
         let lag = |it: &Event| {
@@ -105,7 +106,7 @@ impl Played {
         lags.into_iter().map(|lag| lag - least).collect()
     }
 
-    /// Returns whether most events came at once.
+    /// Returns whether most events came without a delay.
     pub(crate) fn is_passed(&self) -> bool {
         let lags = self.lags();
         lags.len() == EVENTS.count && lags.get(lags.len() / 2).is_some_and(|median| *median < HELD)
@@ -128,7 +129,7 @@ pub(crate) async fn observe(hop: &HopOptions) -> Result<Observed, String> {
     observed
 }
 
-/// Starts an origin, unless one listens at the address.
+/// Starts an origin unless one already listens at the address.
 async fn listen(origin: &str) -> Result<(), String> {
     if !ask(origin, "ping.").await.is_some_and(|it| it["sse-check"] == "ping") {
         let listener = TcpListener::bind(origin).await;
@@ -138,7 +139,7 @@ async fn listen(origin: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Asks the origin directly.
+/// Asks the origin a question directly, not through the hop.
 async fn ask(origin: &str, question: &str) -> Option<Value> {
     let exchange = async {
         let mut stream = TcpStream::connect(origin).await.ok()?;
@@ -187,7 +188,8 @@ impl Observer<'_> {
         self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // Only now has a hop that doesn't notice its clients' leaving lost its connections for them.
+        // Start the clock here: if the hop doesn't notice that clients have left, only now has it
+        // lost its connections to the server.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -197,7 +199,7 @@ impl Observer<'_> {
         Ok(Observed { sent, events, bare, post, http2, late, cut, fill, idle, left, streams, down })
     }
 
-    /// Sends a request for a script. Returns its id too.
+    /// Sends a request for a script. Also returns the request's id.
     fn begin(&self, script: &Script, request: &Request) -> (String, Recorder) {
         let id = self.id.replace(self.id.get() + 1).to_string();
         let url = &self.hop.url;
@@ -212,7 +214,7 @@ impl Observer<'_> {
         answer.map_or(Value::Null, |mut it| it["seen"].take())
     }
 
-    /// Waits until the answer has ended, the condition holds, or the time is over.
+    /// Waits until the answer has ended, the condition holds, or `limit` has passed.
     async fn watch(&self, it: &Recorder, limit: Duration, is_over: impl Fn(&Recording) -> bool) {
         let began = Instant::now();
         while !it.task.is_finished() && !is_over(&lock(&it.recording)) && began.elapsed() < limit {
@@ -221,7 +223,7 @@ impl Observer<'_> {
         }
     }
 
-    /// Asks for a script and waits until it should be over.
+    /// Requests a script and waits until the answer should be over.
     async fn play(&self, script: &Script, request: &Request) -> Played {
         let (id, recorder) = self.begin(script, request);
         let limit = script.length().map_or(self.hop.length, |length| length + PATIENCE);
@@ -229,7 +231,8 @@ impl Observer<'_> {
         self.stop(recorder, &id).await
     }
 
-    /// Fills the hop's buffers until a byte comes, if it holds back shorter answers.
+    /// If the hop held back the shorter answer `played`, fills the hop's buffers until a byte
+    /// comes.
     async fn fill(&self, played: &Played, script: &Script) -> Option<Played> {
         if played.is_passed() {
             return None;
@@ -244,8 +247,8 @@ impl Observer<'_> {
         Played { stream: recorder.stop(self.start.elapsed()), seen: self.seen(id).await }
     }
 
-    /// Leaves after the first byte. Returns how long the origin did not notice it, as an error if
-    /// it never did.
+    /// Disconnects after the first byte. Returns how long the origin took to notice this, or as an
+    /// error how long it was watched without noticing.
     async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
         let (id, recorder) = self.begin(script, &self.get);
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;
@@ -260,7 +263,8 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Counts the streams that reach the origin. Returns the highest status too.
+    /// Opens streams together and counts those that reach the origin. Also returns the highest
+    /// status.
     async fn open_together(&self) -> (usize, u16) {
         let streams = Vec::from_iter((0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)));
         let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);

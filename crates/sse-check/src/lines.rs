@@ -1,4 +1,4 @@
-//! Lines that parsers read differently.
+//! Checks for lines that parsers read differently.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub(crate) fn lines(session: &Session) -> Finding {
             oddities.entry(*text).or_insert((0, example)).0 += 1;
         }
     };
-    // What is not complete yet may have been cut anywhere.
+    // Ignore an incomplete line, which may have been cut anywhere.
     for line in split(bytes).filter(|line| line.ends_with(b"\n") || is_cr(line)) {
         note(&odd_line(line), line);
         match (content(line), block.first) {
@@ -43,7 +43,7 @@ pub(crate) fn lines(session: &Session) -> Finding {
 
 const NOT_UTF8: &str = "lines that are not UTF-8";
 
-/// Returns each oddity that a line can have, and whether this line has it.
+/// Returns, for each oddity that a line can have, whether this line has it and its description.
 fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     let (name, value) = field(line);
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
@@ -57,13 +57,13 @@ fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     ]
 }
 
-/// The lines before an empty line.
+/// A block: the lines before an empty line.
 #[derive(Default)]
 struct Block<'a> {
     first: Option<&'a [u8]>,
     len: usize,
     bytes: usize,
-    /// How many lines have each of the [`NAMES`].
+    /// For each of the [`NAMES`], the number of lines with this name.
     counts: [usize; NAMES.len()],
 }
 
@@ -77,7 +77,7 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Returns each oddity that a block can have, and whether this one has it.
+/// Returns, for each oddity that a block can have, whether this block has it and its description.
 fn odd_block(block: &Block<'_>) -> [(bool, &'static str); 4] {
     let [comments, data, events, ids, retries] = block.counts;
     let is_between = block.len == comments + retries;
@@ -98,7 +98,7 @@ fn content(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Returns the name and the value of a line. The name of a comment or an empty line is empty.
+/// Returns a line's name and value. A comment's or an empty line's name is empty.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let line = content(line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line));
     let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());

@@ -31,10 +31,10 @@ use crate::lines::lines;
 use crate::session::{Plan, Session, observe};
 use crate::verdicts::verdicts;
 
-/// A check's name, what it looks at, and the check.
+/// A check's name, a description, and its function.
 type Check = (&'static str, &'static str, fn(&Session) -> Finding);
 
-/// The number of a check is its place in this list, and must not change.
+/// A check's number is its place in this list, so the order must not change.
 const CHECKS: [Check; 10] = [
     ("answer", "the status, the content type, and whether an event comes", answer),
     ("start", "how long the head and the first byte take", start),
@@ -50,7 +50,7 @@ const CHECKS: [Check; 10] = [
 
 const RESUMPTION: usize = 8;
 
-/// Runs the checks of these numbers.
+/// Runs the checks with these numbers.
 fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     let recording = &session.outermost.recording;
     let chosen = (1..).zip(CHECKS).filter(|(number, _)| numbers.contains(number));
@@ -86,7 +86,8 @@ struct Options {
     #[arg(value_parser = address, required = true)]
     url: Option<Uri>,
     /// The stream's address behind the proxy, at the server itself. With several proxies, repeat
-    /// the option for each, the outermost first. All streams are opened together and compared
+    /// the option for each, starting with the one nearest to the clients. Each stream is compared
+    /// with the next
     #[arg(long, value_name = "URL", value_parser = address)]
     via: Vec<Uri>,
     /// How long to watch, such as 30s, 2m or 500ms
@@ -103,7 +104,7 @@ struct Options {
     /// Accept a stream without an event
     #[arg(long)]
     allow_empty: bool,
-    /// Run only `answer` and these checks: names or numbers, with commas between them
+    /// Run only `answer` and these checks: names or numbers, separated by commas
     #[arg(long, value_name = "CHECKS", value_delimiter = ',', value_parser = check_number)]
     only: Vec<usize>,
     /// Print the report as JSON
@@ -115,10 +116,10 @@ struct Options {
 enum Task {
     /// Finds out what a proxy does to streams, without your server
     ///
-    /// The proxy has to pass the requests for URL on to ADDRESS, where sse-check plays the server.
-    /// The exit status is 0 if no verdict is a failure, 1 if one is, and 2 if no request gets there.
+    /// The proxy must pass requests for URL on to ADDRESS, where sse-check plays the server. The
+    /// exit status is 0 if no verdict is a failure, 1 if one is, and 2 if no request arrives.
     Hop(HopOptions),
-    /// Plays the server behind a proxy, if it is on another machine than `sse-check hop`
+    /// Plays the server for a proxy on another machine than `sse-check hop`
     Origin {
         /// Where to listen, such as 0.0.0.0:9000
         address: String,
@@ -144,7 +145,7 @@ impl Options {
 
     fn request(&self) -> Result<Request, String> {
         let (method, body) = (self.method(), self.data.clone().unwrap_or_default());
-        // As an `EventSource` does.
+        // An `EventSource` sends this too.
         let lines = (method == Method::GET).then_some("cache-control: no-cache");
         let json = (!body.is_empty()).then_some("content-type: application/json");
         self.wire.request(method, lines.into_iter().chain(json), body)
@@ -156,19 +157,19 @@ fn run_until_done<T>(task: impl Future<Output = Result<T, String>>) -> Result<T,
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let result = runtime.block_on(task);
-    // A host name that is still being looked up would hold up the end.
+    // Don't wait for a host name that is still being looked up.
     runtime.shutdown_background();
     result
 }
 
-/// Prints a report. A reader such as `head` may have left.
+/// Prints a report. Ignores an error, because a reader such as `head` may have closed the pipe.
 fn print(is_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
     let text = if is_json { format!("{:#}\n", json()) } else { text() };
     _ = stdout().write_all(text.as_bytes());
 }
 
 fn look(options: &Options, url: &Uri) -> Result<ExitCode, String> {
-    // Always the first one, because without an event the others say little.
+    // Always run the check `answer`: without an event, the others say little.
     let is_chosen = |it: &usize| *it == 1 || options.only.is_empty() || options.only.contains(it);
     let numbers: Vec<_> = (1..=CHECKS.len()).filter(is_chosen).collect();
     let plan = Plan {
@@ -185,7 +186,7 @@ fn look(options: &Options, url: &Uri) -> Result<ExitCode, String> {
     let is = |verdict| move |finding: &Finding| finding.verdict == verdict;
     Ok(ExitCode::from(match findings.iter().any(is(Verdict::Fail)) {
         true => 1,
-        // The check `answer`, without which the others say little.
+        // The first finding is that of `answer`: without an event, the others say little.
         false if findings.iter().take(1).any(is(Verdict::NotChecked)) => 2,
         false => 0,
     }))

@@ -1,4 +1,4 @@
-//! The server behind a hop: plays the script that a request names, and reports what it has seen.
+//! The server behind a hop: plays the script that a request names and reports what it has seen.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::recording::lock;
 
-/// The beginning of a query. A script's name, a dot and the request's id follow.
+/// The beginning of a query, followed by a script's name, a dot and the request's id.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";
@@ -24,9 +24,9 @@ pub(crate) const GUARDED: [(&str, &str); 4] = [
     ("x-accel-buffering", "no"),
     ("incremental", "?1"),
 ];
-/// How long the origin refuses connections when it is asked to: longer than a hop is watched then.
+/// How long the origin refuses connections on request: longer than a hop is watched meanwhile.
 const DOWN: Duration = Duration::from_secs(10);
-/// The number of requests that are remembered.
+/// The number of requests that the origin remembers.
 const REMEMBERED: usize = 4096;
 const MAX_REQUEST: usize = 64 << 10;
 
@@ -35,7 +35,7 @@ const MAX_REQUEST: usize = 64 << 10;
 enum Ending {
     /// The chunk that ends the body.
     Clean,
-    /// Silence.
+    /// Silence: the stream stays open.
     Open,
     /// The end of the connection, without the last chunk.
     Fin,
@@ -43,11 +43,11 @@ enum Ending {
     Reset,
 }
 
-/// An answer: a head at once, and events.
+/// An answer: a head, sent at once, and events.
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
-    /// Whether the answer has more headers than a content type.
+    /// Whether the answer also has the headers [`GUARDED`].
     is_guarded: bool,
     /// The time between the head and the first event.
     pub(crate) delay: Duration,
@@ -67,7 +67,7 @@ pub(crate) const EVENTS: Script = script("events", 8, 300, Ending::Clean);
 pub(crate) const BARE: Script = Script { name: "bare", is_guarded: false, ..EVENTS };
 pub(crate) const LATE: Script =
     Script { delay: Duration::from_secs(1), ..script("late", 1, 0, Ending::Clean) };
-/// Many bytes, so that a buffer is full at some time.
+/// Enough bytes to fill a buffer.
 pub(crate) const FILL: Script = Script { size: 1024, ..script("fill", 256, 10, Ending::Clean) };
 pub(crate) const FILL_BARE: Script = Script { name: "fill-bare", is_guarded: false, ..FILL };
 pub(crate) const BUSY: Script = script("busy", usize::MAX, 300, Ending::Open);
@@ -77,7 +77,7 @@ pub(crate) const RESET: Script = script("reset", 3, 100, Ending::Reset);
 const SCRIPTS: [Script; 9] = [EVENTS, BARE, LATE, FILL, FILL_BARE, BUSY, QUIET, FIN, RESET];
 
 impl Script {
-    /// Returns how long it takes until the answer ends. None if it does not.
+    /// Returns how long the answer takes to end, or `None` if it stays open.
     pub(crate) fn length(&self) -> Option<Duration> {
         let count = u32::try_from(self.count).ok().filter(|_| self.ending != Ending::Open)?;
         Some(self.delay + self.interval * count)
@@ -108,7 +108,8 @@ impl Script {
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             lock(seen).writes.push(began.elapsed().as_secs_f64() * 1000.0);
             stream.write_all(if is_chunked { &chunk } else { &event }.as_bytes()).await?;
-            // After the last event too, so that it has left before its connection is cut.
+            // Sleep after the last event too, so that the event is sent before the connection is
+            // cut.
             sleep(self.interval).await;
         }
         match self.ending {
@@ -123,16 +124,16 @@ impl Script {
 #[derive(Debug, Default)]
 struct Seen {
     head: Value,
-    /// When the events were sent, in milliseconds after the request came.
+    /// When each event was sent, in milliseconds after the request arrived.
     writes: Vec<f64>,
     /// Whether the client left before the answer's end.
     has_left: bool,
 }
 
-/// The requests by their ids, the newest first.
+/// The requests with their ids, the newest first.
 type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 
-/// Serves until the address cannot be listened on any more.
+/// Serves until the address can no longer be listened on.
 pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     let (address, log) = (listener.local_addr()?, Arc::new(Log::default()));
     loop {
@@ -141,7 +142,7 @@ pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
-                    // Without a free descriptor, the next try would fail at once.
+                    // If no descriptor is free, the next attempt would fail at once, so wait.
                     let Ok((stream, _)) = accepted else { sleep(DOWN / 100).await; continue };
                     let (log, down) = (Arc::clone(&log), down.clone());
                     connections.spawn(async move { _ = converse(stream, &log, &down).await });
@@ -191,9 +192,9 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
     Ok(())
 }
 
-/// Returns the answer to a question: what is known about a request.
+/// Returns the answer to a question about a request.
 fn report(question: &str, id: &str, log: &Log) -> String {
-    // A hop may have sent the request twice.
+    // If a hop has sent the request twice, report the first one.
     let seen = lock(log).iter().rfind(|(known, _)| known == id).map(|(_, seen)| {
         let Seen { head, writes, has_left } = &*lock(seen);
         json!({ "head": head, "writes": writes, "has_left": has_left })
@@ -216,7 +217,7 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
     stream.set_linger(Some(Duration::ZERO))
 }
 
-/// Reads a request with its body. Returns what it says, and whether the answer can be chunked, or
+/// Reads a request with its body. Returns the request and whether the answer can be chunked, or
 /// `None` after the last request.
 async fn read_request(
     stream: &mut TcpStream,

@@ -1,4 +1,4 @@
-//! The bytes of a stream with the times at which they came, and the events in them.
+//! Records a stream's bytes with their arrival times, and splits them into events.
 
 use std::io::{Result, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,7 +18,7 @@ use crate::finding::quoted;
 pub(crate) const MAX_BYTES: usize = 4 << 20;
 /// The maximum number of events of a stream that are checked.
 const MAX_EVENTS: usize = 1 << 16;
-/// How soon after the head a greeting or the end of a refusal comes.
+/// A greeting or the end of a refusal comes within this time after the head.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// How a stream has ended.
@@ -31,7 +31,7 @@ pub(crate) enum End {
     Cut(String),
 }
 
-/// The bytes that came in one moment.
+/// Bytes that came at about the same time.
 #[derive(Clone, Debug)]
 pub(crate) struct Chunk {
     pub(crate) at: Duration,
@@ -39,7 +39,7 @@ pub(crate) struct Chunk {
     pub(crate) end: usize,
 }
 
-/// The part of a response that has come. All times count from when the first requests were sent.
+/// The part of a response that has arrived. All times count from when the first requests were sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub(crate) target: Uri,
@@ -48,12 +48,12 @@ pub(crate) struct Recording {
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
     pub(crate) chunks: Vec<Chunk>,
-    /// The body's bytes, without the content coding. None if its decoder is missing.
+    /// The body's decoded bytes. Empty if there's no decoder for its content coding.
     pub(crate) bytes: Vec<u8>,
     pub(crate) end: End,
     /// When the response ended, or was no longer watched.
     pub(crate) end_at: Duration,
-    /// Whether the response has more bytes or events than are looked at.
+    /// Whether the response has more bytes or events than the limits allow to look at.
     pub(crate) is_full: bool,
 }
 
@@ -64,7 +64,7 @@ impl Recording {
         Self { target, connecting, sent, head, chunks, bytes, end, end_at, is_full }
     }
 
-    /// Returns whether the response was still open, and all of it was read.
+    /// Returns whether the response was still open and was read completely so far.
     pub(crate) fn is_open(&self) -> bool {
         self.end == End::Open && !self.is_full
     }
@@ -77,13 +77,13 @@ impl Recording {
         values.join(", ")
     }
 
-    /// Returns the text of a header as it is printed.
+    /// Returns a header's text in a form that can be printed.
     pub(crate) fn quoted(&self, name: &str) -> String {
         let text = self.header(name);
         if text.is_empty() { format!("no {name}") } else { quoted(text.as_bytes()) }
     }
 
-    /// Returns the content coding by its name in RFC 9110, section 8.4.1. Empty if there is none.
+    /// Returns the content coding by its name in RFC 9110, section 8.4.1, or an empty text.
     pub(crate) fn coding(&self) -> String {
         match &*self.header("content-encoding").to_ascii_lowercase() {
             "x-gzip" => "gzip".to_owned(),
@@ -146,7 +146,7 @@ impl Recording {
         } else if self.is_decoded() {
             self.bytes.extend_from_slice(data);
         }
-        // Few enough for little memory, however small the reads and long the watch.
+        // Limits the number of chunks, and so their memory, even for small reads and a long watch.
         let moment = Duration::from_millis(1).max(at / (1 << 16));
         match self.chunks.last_mut() {
             Some(last) if at < last.at + moment => last.end = self.bytes.len(),
@@ -159,7 +159,7 @@ impl Recording {
 
 type Gzip = MultiGzDecoder<Vec<u8>>;
 
-/// Locks a recording or a log, and ignores poisoning, because no panic leaves one half changed.
+/// Locks a recording or a log. Ignores poisoning, because no panic leaves a half-made change.
 pub(crate) fn lock<T>(recorded: &Mutex<T>) -> MutexGuard<'_, T> {
     recorded.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -193,19 +193,19 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
             Ok(frame) => frame.into_data().unwrap_or_default(),
             Err(error) => return End::Cut(innermost(&error)),
         };
-        // Few bytes at once, because they may be many more when decoded.
+        // Decode a few bytes at a time, because the decoded bytes may be many more.
         for data in data.chunks(1024) {
             if let Err(error) = lock(recording).push(start.elapsed(), data, gzip.as_mut()) {
                 return End::Cut(format!("the gzip coding is broken: {error}"));
             }
             if lock(recording).bytes.len() > MAX_BYTES {
                 lock(recording).is_full = true;
-                // The rest is not needed, and the stream is not over.
+                // Wait forever: the rest is not needed, but the stream has not ended.
                 std::future::pending::<()>().await;
             }
         }
     }
-    // hyper takes a reset without an error for an end.
+    // hyper reports a reset with `NO_ERROR` as an end.
     if is_http2 && !body.is_end_stream() {
         return End::Cut("the stream was reset".to_owned());
     }
@@ -219,7 +219,7 @@ fn is_http2(recording: &Recording) -> bool {
 /// An event of a recording.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    /// When the last byte of the event came.
+    /// When the event's last byte arrived.
     pub(crate) at: Duration,
     pub(crate) range: Range<usize>,
     /// The event's own id, unless it is empty.
@@ -229,14 +229,14 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// Returns whether the server made the event for this connection: to report a loss, or to give
-    /// a first visitor an id.
+    /// Returns whether the server made the event for this connection alone: to report a loss or to
+    /// give a first visitor an id.
     pub(crate) fn is_own(&self) -> bool {
         self.name == "gap" || self.name == "start" && matches!(&*self.data, b"" | b"{}")
     }
 }
 
-/// Splits items into groups that each came within a moment.
+/// Splits items into groups that came at about the same time.
 pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]> {
     let mut bursts = Vec::new();
     while let Some(first) = rest.first() {
@@ -246,7 +246,7 @@ pub(crate) fn bursts<T>(mut rest: &[T], at: impl Fn(&T) -> Duration) -> Vec<&[T]
     bursts
 }
 
-/// A recording, and the events and blocks in it.
+/// A recording with the events and blocks in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) recording: Recording,
@@ -254,7 +254,7 @@ pub(crate) struct Stream {
     pub(crate) events: Vec<Event>,
     /// The blocks that have no data.
     pub(crate) blocks: Vec<Event>,
-    /// The event whose empty line has not come.
+    /// The last event, if its empty line has not arrived.
     pub(crate) incomplete: Option<Event>,
     /// The number of comment lines between events.
     pub(crate) comments: usize,
@@ -264,7 +264,7 @@ impl Stream {
     pub(crate) fn new(recording: Recording) -> Self {
         let (events, blocks, incomplete) = (vec![], vec![], None);
         let mut stream = Self { recording, events, blocks, incomplete, comments: 0 };
-        // Without a limit of its own, because the recording has one.
+        // The splitter needs no limit, because the recording has one.
         let mut splitter = EventSplitter::new().max_event_size(usize::MAX);
         let (mut start, mut position) = (0, 0);
         let mut bytes = take(&mut stream.recording.bytes);
@@ -275,7 +275,7 @@ impl Stream {
             while let Ok(Some(piece)) = splitter.next(&mut input) {
                 stream.push(piece, *at, &mut position);
                 if stream.events.len() + stream.blocks.len() >= MAX_EVENTS {
-                    // Treat the rest as unread.
+                    // Treat the bytes after the last checked event as unread.
                     bytes.truncate(position);
                     (stream.recording.end, stream.recording.end_at) = (End::Open, *at);
                     stream.recording.is_full = true;
@@ -290,8 +290,8 @@ impl Stream {
         stream
     }
 
-    /// Returns whether an event came that the server did not make for this connection. One event
-    /// that comes with the head, and none after it while the stream stays open, is a greeting.
+    /// Returns whether an event came that the server did not make for this connection alone. While
+    /// the stream stays open, a single event that comes with the head counts as a greeting.
     pub(crate) fn has_event(&self) -> bool {
         let mut events = self.events.iter().filter(|it| !it.is_own());
         let Some(first) = events.next() else { return false };
@@ -340,7 +340,7 @@ impl Stream {
         self.recording.bytes.get(event.range.clone()).unwrap_or_default()
     }
 
-    /// Returns the longest time without a byte, when it began, and whether it was the last one.
+    /// Returns the longest silence, when it began, and whether it lasted until the end.
     pub(crate) fn longest_silence(&self) -> (Duration, Duration, bool) {
         let recording = &self.recording;
         let mut from = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);

@@ -14,7 +14,7 @@ use crate::verdicts::Judgement;
 
 /// The number of columns of a time line.
 const COLUMNS: usize = 60;
-/// The characters for few events in a column to many.
+/// The characters for a column's number of events, from few to many.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Returns the report for a person.
@@ -44,7 +44,7 @@ pub(crate) fn hop_text(hop: &HopOptions, judgements: &[Judgement]) -> String {
     format!("{} in front of {}\n\n{table}", name(&hop.url), hop.origin)
 }
 
-/// Writes each finding behind its label and counts the verdicts.
+/// Writes each finding after its label and counts the verdicts.
 fn table(findings: &[Finding], label: impl Fn(&Finding) -> String) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -98,14 +98,14 @@ fn time_lines(session: &Session) -> String {
     text + "  h head, · bytes without an event, x end\n\n"
 }
 
-/// Returns the number of events in each column, or what to draw if there are none.
+/// Returns, for each column, the number of events or the character to draw if there are none.
 fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
     let Recording { head, chunks, end, end_at, .. } = &stream.recording;
     let mut cells = vec![Err(' '); COLUMNS];
     let others = chunks.iter().map(|chunk| (chunk.at, '·'));
     let others = others.chain(head.as_ref().map(|(at, _)| (*at, 'h')));
     let others = others.chain((*end != End::Open).then_some((*end_at, 'x')));
-    // An index of `cells`.
+    // Returns an index into `cells`.
     let column = |at: Duration| (at.div_duration_f64(width) as usize).min(COLUMNS - 1);
     for (at, other) in others {
         cells[column(at)] = Err(other);

@@ -12,21 +12,21 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, Request, name};
 use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
-/// How long a client that has reconnected is watched if the stream is over.
+/// How long to watch a client that has reconnected if the first stream is over.
 const AFTER_END: Duration = Duration::from_secs(2);
 /// How long a `HEAD` request may take.
 const HEAD_LIMIT: Duration = Duration::from_millis(800);
-/// How many events a client that reconnects has missed.
+/// How many events a client should have missed when it reconnects.
 const MISSED: usize = 3;
 
-/// The addresses to look at, and how.
+/// What to look at, and for how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// The addresses, at least one, from the outside to the inside.
+    /// The addresses, at least one, from the clients to the server.
     pub(crate) targets: Vec<Uri>,
     pub(crate) request: Request,
     pub(crate) length: Duration,
-    /// Whether to connect a second time, with an event's id.
+    /// Whether to connect a second time with an event's id.
     pub(crate) resumes: bool,
     pub(crate) may_be_empty: bool,
 }
@@ -36,23 +36,23 @@ pub(crate) struct Plan {
 pub(crate) struct Session {
     /// The stream as clients receive it.
     pub(crate) outermost: Stream,
-    /// The streams nearer to the server, from the outside to the inside.
+    /// The streams nearer to the server, in the order of the addresses.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The answer to `HEAD`, if no other answer has come.
+    /// The answer to a `HEAD` request, which is sent only if no other answer has come.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
     /// When the first requests were sent.
     pub(crate) began: SystemTime,
-    /// Whether a stream may have no event.
+    /// Whether a stream without an event is fine.
     pub(crate) may_be_empty: bool,
 }
 
-/// Connections with the id of an event that the outermost stream had received.
+/// The second connections, with the id of an event that the outermost stream had received.
 #[derive(Debug)]
 pub(crate) struct Resumption {
     pub(crate) id: String,
-    /// The streams at all addresses, from the outside to the inside.
+    /// The streams at all addresses, in the order of the addresses.
     pub(crate) streams: Vec<Stream>,
 }
 
@@ -92,7 +92,7 @@ impl Recorder {
     pub(crate) fn stop(self, now: Duration) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
-        // A full recording is no longer watched.
+        // A full recording was not watched until now.
         if recording.end == End::Open && recording.bytes.len() <= MAX_BYTES {
             recording.end_at = now;
         }
@@ -113,19 +113,20 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let connections = connecting.join_all().await.into_iter();
     let mut connections: Vec<_> = connections.collect::<Result<_, _>>()?;
     connections.sort_by_key(|(index, ..)| *index);
-    // All requests are sent at once, because streams may begin when their request comes.
+    // Send all requests at once: a stream may begin when its request arrives.
     let (start, began) = (Instant::now(), SystemTime::now());
     for (_, target, connection) in connections {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    // If the machine was too busy to watch until now, what came later was not read.
+    // Later bytes may be unread if the machine was too busy, so nothing after the plan's length
+    // counts.
     let now = start.elapsed().min(plan.length);
     let stop = |recorders: Vec<Recorder>| recorders.into_iter().map(|it| it.stop(now)).collect();
     let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });
     let mut streams: Vec<Stream> = stop(recorders);
     answered(&streams)?;
-    // The plan has a target.
+    // This can't panic: the plan has a target.
     let outermost = streams.remove(0);
     let (method, mut proxy) = (plan.request.method.clone(), None);
     if outermost.recording.head.is_none() && method == Method::GET {
@@ -138,17 +139,17 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }
 
-/// Shows how much of a time is over.
+/// Shows how much of the time is over.
 pub(crate) fn progress(length: Duration) -> ProgressBar {
     let style = ProgressStyle::with_template("{pos}/{len} s {wide_bar} {msg}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length.as_secs()).with_style(style)
 }
 
-/// An event's id, and the recorders of the connections with it.
+/// An event's id and the recorders of the connections that resume from it.
 type Resuming = (String, Vec<Recorder>);
 
-/// Waits until the streams or the time are over. Meanwhile, resumes them.
+/// Waits until the streams end or the time is over. Resumes them meanwhile.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;
@@ -180,8 +181,8 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Re
     resumption
 }
 
-/// Connects to all targets with the id of one of the last events of the outermost stream, if it has
-/// any.
+/// Connects to all targets with the id of one of the outermost stream's last events. `None` if no
+/// event has an id.
 fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let stream = Stream::new(lock(&recorders.first()?.recording).clone());
     let mut ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();

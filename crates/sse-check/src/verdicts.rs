@@ -1,4 +1,4 @@
-//! What a hop does to streams, and what clients behind it experience.
+//! The verdicts on a hop: what it does to streams and what this means for clients.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use crate::hop::{HopOptions, Observed, Played};
 use crate::origin::{EVENTS, FILL, FIN, GUARDED, LATE};
 use crate::recording::{End, Recording};
 
-/// The result and the effects of each case of each verdict, as rows of a table.
+/// A table with the result and the effects of each verdict's cases.
 const EFFECTS: &str = include_str!("../docs/hops.md");
 /// The silence after which the layer sends a heartbeat by default.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A server that notices a client's leaving later than this has noticed it by a write.
+/// If a server takes longer than this to notice that a client has left, a failed write told it.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A verdict for programs and for people.
+/// A verdict, with a value for programs and a finding for people.
 pub(crate) struct Judgement {
     pub(crate) value: Value,
     pub(crate) finding: Finding,
 }
 
 impl Judgement {
-    /// Looks the case up in the table of effects.
+    /// Creates a verdict and looks its case up in the table of effects.
     fn new(name: &'static str, value: impl Into<Value>, case: &str, summary: String) -> Self {
         let rows = EFFECTS.lines().map(|line| line.split('|').map(str::trim).collect::<Vec<_>>());
         let mut rows = rows.filter_map(|row| <[&str; 9]>::try_from(row).ok());
@@ -66,7 +66,7 @@ pub(crate) fn verdicts(hop: &HopOptions, observed: &Observed) -> Vec<Judgement> 
     ]
 }
 
-/// Describes how late events are, and returns whether they came at once.
+/// Returns whether events came at once, the case, and a description of their delays.
 fn arrival(played: &Played) -> (bool, &'static str, String) {
     let (lags, status) = (played.lags(), played.stream.recording.status());
     let text = match (lags.get(lags.len() / 2), lags.last()) {
@@ -143,7 +143,7 @@ fn post(played: &Played) -> Judgement {
     }
 }
 
-/// Describes the headers that differ from what was sent, and chooses a case by them.
+/// Describes the headers that differ from those that were sent, and chooses the case.
 fn headers(
     name: &'static str,
     headers: &[(&str, String, String)],

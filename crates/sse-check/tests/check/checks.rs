@@ -1,4 +1,4 @@
-//! Each check without `--via`, with a server that fails it and one that passes.
+//! Each check without `--via`, with a server that fails the check and one that passes.
 
 use std::sync::{OnceLock, atomic::AtomicUsize, atomic::Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ async fn look(address: SocketAddr, check: &str, time: &str) -> Report {
     Report::of(&[&format!("http://{address}/events"), "--only", check, "--for", time]).await
 }
 
-/// Looks at a stream that ends at once.
+/// Runs a check on a stream that ends at once.
 async fn look_at(check: &str, bytes: impl AsRef<[u8]>) -> Report {
     let address = serve_steps([write(bytes), Step::At(50), Step::End]).await;
     look(address, check, "2s").await
@@ -49,7 +49,7 @@ async fn start_warns_of_late_heads_and_links_to_what_may_hold_them() {
     let with_event = ["until the first byte", "it comes only with the first event"];
     let with_event = [&with_event[..], &["tower_sse/early_head/", "--via"]].concat();
     let late = ["it comes later than 10 s", "tower_sse/early_head/"];
-    // The times of the head and of the first event.
+    // Each case has the times of the head and of the first event.
     for (head_at, event_at, time, texts) in [
         (1_200, None, "2s", &with_event[..]),
         (1_200, Some(1_700), "2s", &["guide/proxies/#buffers"]),
@@ -86,7 +86,7 @@ fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
 }
 
-/// Looks at events that a server makes each 300 ms after the request, and sends every 1.5 seconds.
+/// Looks at a stream whose server makes an event every 300 ms but sends events every 1.5 seconds.
 async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
     let address = serve(move |_| {
         let start = now() + 50;
@@ -126,7 +126,8 @@ async fn many_events_in_one_read_are_no_burst() {
     look(quiet, "bursts", "2s").await.expect("bursts", "pass");
 }
 
-/// As an answer whose first word takes long, and whose words have the times at which they were made.
+/// An LLM's answer can be like this: the first word takes long, and each word has the time at which
+/// it was made.
 #[tokio::test]
 async fn steady_events_after_a_gap_are_no_burst() {
     let start = now();
@@ -137,7 +138,7 @@ async fn steady_events_after_a_gap_are_no_burst() {
     look(serve_steps(steps).await, "bursts", "4s").await.expect("bursts", "pass");
 }
 
-/// Replayed events are older than the gap in which they were looked for.
+/// Replayed events were made before the gap that they follow.
 #[tokio::test]
 async fn old_events_after_a_gap_are_a_replay() {
     let start = now();
@@ -172,7 +173,7 @@ async fn silence_counts_heartbeats_and_limits() {
     report.expect_with("silence", "pass", "beyond what was watched");
 }
 
-/// Nothing is known of the rest.
+/// Nothing is known about the rest of the stream.
 #[tokio::test]
 async fn silence_and_end_of_a_too_large_stream_are_not_checked() {
     let event = format!("data: {}\n\n", "x".repeat(5 << 20));
@@ -248,7 +249,7 @@ async fn events_that_are_too_large_for_some_clients_do_not_pass() {
 
 type Resumed = fn(u64) -> Vec<Step>;
 
-/// Serves nine events, and `resumed` with the number after that of the header.
+/// Serves nine events. For a request with an id, serves what `resumed` returns for the next number.
 async fn resumable(resumed: Resumed) -> SocketAddr {
     serve(move |request| match request.header("last-event-id") {
         None => Answer::new(events(0, 9, 0)),
@@ -286,10 +287,10 @@ async fn resumption_with_a_hole_repetition_or_change_fails() {
 
 type Next = fn(u64) -> u64;
 
-/// Off by one, or as those of a server that keeps only the newest value.
+/// The server is off by one or keeps only the newest value.
 #[tokio::test]
 async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
-    // Ten have come when the second connection begins after 2 seconds.
+    // Ten events have come when the second connection begins after 2 seconds.
     let look = async |resumed: Next| {
         let address = serve(move |request| match request.header("last-event-id") {
             None => Answer::new(events(0, 18, 210)),
@@ -308,7 +309,7 @@ async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
     }
 }
 
-/// As those of a server that keeps only the newest value while it waits to send.
+/// The server keeps only the newest value while it waits to send.
 #[tokio::test]
 async fn resumption_with_other_events_than_the_first_stream_warns() {
     let address = serve(|request| match request.header("last-event-id") {
@@ -319,7 +320,7 @@ async fn resumption_with_other_events_than_the_first_stream_warns() {
     report.expect_with("resumption", "warning", "each stream has events that the other lacks");
 }
 
-/// As those of one transaction.
+/// The events of one transaction can share an id.
 #[tokio::test]
 async fn events_that_share_an_id_are_told_apart_by_data() {
     let pair = |id: u64| (0..2).map(move |n| format!("id: {id}\ndata: {n} of {id}\n\n"));
@@ -341,7 +342,7 @@ async fn events_that_share_an_id_are_told_apart_by_data() {
     }
 }
 
-/// Not even the newest of the events that came in between.
+/// The client doesn't even receive the newest of the events that it missed.
 #[tokio::test]
 async fn resumption_with_new_events_alone_fails() {
     let first = OnceLock::new();
@@ -354,7 +355,7 @@ async fn resumption_with_new_events_alone_fails() {
     report.expect_with("resumption", "fail", "events were lost");
 }
 
-/// It takes little longer than another check of the same bytes.
+/// The check takes little longer than another check of the same bytes.
 #[tokio::test]
 async fn resumption_of_a_busy_stream_ends_in_time() {
     const HALF: u64 = 60_000;

@@ -1,4 +1,4 @@
-//! What cannot be looked at, options and output.
+//! Streams that can't be checked, options and output.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{report::Report, server::*};
 
-/// Expects one line on standard error, exit status 2, and an end.
+/// Expects the program to end with one line on standard error and exit status 2.
 async fn refused(arguments: String, text: &str) {
     let started = Instant::now();
     let arguments: Vec<_> = arguments.split(' ').chain(["--for", "1s"]).collect();

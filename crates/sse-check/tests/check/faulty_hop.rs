@@ -1,4 +1,4 @@
-//! A hop in front of the origin that `sse-check hop` plays, with the faults that hops have.
+//! A hop in front of the origin that `sse-check hop` plays. It can have the faults of real hops.
 
 use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -55,18 +55,18 @@ pub(crate) enum WhileDown {
 pub(crate) enum Gzip {
     #[default]
     Nothing,
-    /// Those without `no-transform`, and it flushes at their end.
+    /// Bodies without `no-transform`. The hop flushes at their end.
     Bare,
-    /// All, and it flushes after each write.
+    /// All bodies. The hop flushes after each write.
     All,
 }
 
-/// The faults of a hop: by default, it has none.
+/// The faults of a hop, by default none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// The size of a buffer that is passed on when it is full, or at the end.
+    /// The size of a buffer, which the hop passes on when it is full or at the end.
     pub(crate) buffer: usize,
-    /// Whether the head waits for the first byte.
+    /// Whether the head waits for the body's first byte.
     pub(crate) holds_head: bool,
     pub(crate) gzip: Gzip,
     pub(crate) drops_request_headers: &'static [&'static str],
@@ -77,7 +77,7 @@ pub(crate) struct Faults {
     pub(crate) on_leaving: OnLeaving,
     pub(crate) idle_limit: Option<Duration>,
     pub(crate) streams: Option<usize>,
-    /// Whether a stream that finds no place is refused. Otherwise, it waits.
+    /// Whether the hop refuses streams above its limit. Otherwise, they wait.
     pub(crate) refuses: bool,
     pub(crate) while_down: WhileDown,
 }
@@ -91,7 +91,7 @@ pub(crate) async fn look_at(faults: Faults, options: &str) -> Report {
     Report::of(&arguments).await
 }
 
-/// Starts a hop, and returns its address and that of the origin.
+/// Starts a hop. Returns its address and the origin's.
 pub(crate) async fn start(faults: Faults) -> (SocketAddr, String) {
     let origin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (listener, address) = listen().await;
@@ -118,7 +118,7 @@ async fn pass(
     let (mut head, body) = answer.into_parts();
     let is_guarded = head.headers.contains_key("cache-control");
     faults.drops_response_headers.iter().for_each(|name| _ = head.headers.remove(*name));
-    // The next hop has its own framing.
+    // hyper frames the body anew for the client.
     head.headers.remove(header::TRANSFER_ENCODING);
     head.version = Version::default();
     let is_compressed = match faults.gzip {
@@ -143,7 +143,7 @@ async fn pass(
     Ok(Response::from_parts(head, Body::from_stream(stream)))
 }
 
-/// Asks the origin.
+/// Passes a request on to the origin.
 async fn ask(
     mut request: Request,
     origin: SocketAddr,
@@ -179,7 +179,7 @@ async fn answer_while_down(what: WhileDown) -> Response {
 
 type Sender = mpsc::Sender<io::Result<Bytes>>;
 
-/// Passes the body on until the client has left, or the server has ended or died.
+/// Passes the body on until the client leaves, the body ends or the server dies.
 async fn pump(
     mut body: Incoming,
     sender: Sender,
@@ -200,7 +200,7 @@ async fn pump(
             () = sender.closed(), if faults.on_leaving == OnLeaving::AtOnce => return,
         };
         let last = match frame {
-            // The idle limit.
+            // The idle limit has passed.
             None => Err(io::ErrorKind::TimedOut.into()),
             Some(None) => {
                 held.extend(gzip.map(|it| it.finish().unwrap()).unwrap_or_default());
@@ -244,7 +244,7 @@ async fn die(sender: Sender, how: OnDeath, error: hyper::Error) {
 }
 
 impl Report {
-    /// Returns the value of a verdict of a hop.
+    /// Returns the value of one of a hop's verdicts.
     pub(crate) fn value(&self, name: &str) -> &Value {
         &self.json[name]
     }

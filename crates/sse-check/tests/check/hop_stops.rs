@@ -1,4 +1,4 @@
-//! How Caddy stops while a stream is open: `.ci/slow hops`.
+//! How Caddy stops while a stream is open. Run by `.ci/slow hops`.
 
 use std::fs;
 use std::process::Stdio;

@@ -1,4 +1,5 @@
-//! The tables in docs/proxies.md: `.ci/slow hops`. Each hop is a script in `tests/hops`.
+//! Checks the tables in docs/proxies.md. Run by `.ci/slow hops`. Each hop is a script in
+//! `tests/hops`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, ops::Range, panic::AssertUnwindSafe, process::Stdio, time::Duration};
@@ -24,28 +25,28 @@ const GROUPS: [(&str, &str); 5] = [
     ("jvm", "# On the JVM"),
 ];
 
-/// How many hops are looked at at a time. Most of the time, they are watched in silence.
+/// How many hops to look at at a time. Most of the time, nothing is sent.
 const AT_A_TIME: usize = 8;
-/// Limits of proxies, in seconds. One that is seen comes up to a tenth later.
+/// Known idle limits of proxies, in seconds. A proxy can cut up to a tenth later than its limit.
 const LIMITS: [u64; 8] = [5, 8, 10, 15, 20, 30, 50, 60];
 /// How long a hop may take to start and to be looked at.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// When a late head comes.
 const LATE: Duration = Duration::from_secs(35);
-/// For how long the server is away when a proxy may bridge it.
+/// How long the server is down when a proxy may bridge the time.
 const AWAY: Duration = Duration::from_secs(2);
 
 /// A hop, as in a line `=== NAME | VERSION | NOTES | OPTIONS` and the lines below it.
 #[derive(Clone, Debug)]
 struct Hop {
     name: String,
-    /// A command that prints it.
+    /// A command that prints the version.
     version: String,
     notes: String,
-    /// A path, if it isn't `/events`, `late` if a head that comes after 35 seconds is tried, and `whole`
-    /// if a stream with events may have a limit too.
+    /// A path other than `/events`; `late` to try a head that comes after 35 seconds; `whole` if a
+    /// stream with events may have a limit too.
     options: String,
-    /// Starts the hop.
+    /// The commands that start the hop.
     script: String,
 }
 
@@ -87,13 +88,13 @@ impl Hop {
         self.script.contains("$CERTIFICATE")
     }
 
-    /// Starts the hop, and returns the cells of its row behind the version.
+    /// Starts the hop. Returns the cells of its row after the version.
     async fn look(&self, starting: &Mutex<()>) -> String {
         let server = free_port();
         let hop = {
             let _starts_alone = starting.lock().await;
             let mut command = Command::new("unshare");
-            // All that the hop starts ends with the outer shell.
+            // Every process that the hop starts ends with the outer shell.
             command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
             command.args(["bash", "-c", "bash $0; exit $?"]);
             Proxy::start(command, |address| {
@@ -144,7 +145,8 @@ impl Hop {
     }
 }
 
-/// Asks for a stream over a connection of its own, and returns the first line of the answer.
+/// Requests a stream over a new connection. Returns the first line of the answer, and the
+/// connection.
 async fn ask(hop: &Proxy, path: &str, script: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(hop.address).await.unwrap();
     let head = format!(
@@ -162,7 +164,7 @@ fn serve(origin: &str) -> Child {
     server.spawn().unwrap()
 }
 
-/// Returns after how many seconds a stream with events ends, if it does.
+/// Returns after how many seconds a stream with events ends, or `None` if it doesn't.
 async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u64> {
     let _server = serve(origin);
     sleep(AWAY).await;
@@ -172,7 +174,7 @@ async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u
     timeout(LATE, end).await.ok().map(|()| known_limit(begin.elapsed().as_secs_f64()))
 }
 
-/// Returns whether a request that comes while the server is away gets an answer afterwards.
+/// Returns whether a request sent while the server is down gets an answer once the server is back.
 async fn bridges(hop: &Proxy, path: &str, origin: &str) -> bool {
     let is_answered = async || ask(hop, path, "events").await.0 == "HTTP/1.1 200";
     // Some listen before they can pass requests on.
@@ -194,7 +196,7 @@ async fn bridges(hop: &Proxy, path: &str, origin: &str) -> bool {
     timeout(5 * AWAY, asking).await.unwrap_or(false)
 }
 
-/// Says what comes in place of a head that is late.
+/// Describes what a client receives if the head is late.
 async fn late_head(hop: &Proxy, path: &str, origin: &str) -> String {
     let listener = TcpListener::bind(origin).await.unwrap();
     let serve = async {
@@ -218,7 +220,7 @@ async fn late_head(hop: &Proxy, path: &str, origin: &str) -> String {
 }
 
 fn known_limit(seconds: f64) -> u64 {
-    // A client's time begins a little before the server's.
+    // The client's time starts a little before the server's.
     let known = LIMITS.into_iter().rev().find(|limit| seconds + 0.3 >= *limit as f64);
     known.unwrap_or(seconds as u64)
 }
@@ -273,10 +275,10 @@ fn check<'r>(report: &'r Value, name: &str) -> &'r str {
     named.next().and_then(|it| it["summary"].as_str()).unwrap_or_default()
 }
 
-/// Says whether each event comes at once, and else when it does.
+/// Describes whether each event comes at once or when it comes instead.
 fn passes(report: &Value) -> String {
     let held = match report["held_bytes"].as_u64() {
-        // A power of two, as buffers are.
+        // Buffers have a size that is a power of two.
         Some(bytes) => format!("after {} KiB", 1 << (bytes / 1024).max(1).ilog2()),
         None => "at the end".to_owned(),
     };
@@ -303,7 +305,7 @@ fn passes(report: &Value) -> String {
     cell
 }
 
-/// Names the headers that matter to streams and that are dropped or changed.
+/// Names the headers that matter to streams and that the hop drops or changes.
 fn changes(report: &Value) -> String {
     let names = |name: &str| -> Vec<String> {
         let changes = report[name].as_array().into_iter().flatten();
@@ -325,7 +327,7 @@ fn changes(report: &Value) -> String {
     cells.join("; ")
 }
 
-/// Compares rows. How many streams get through a pool differs by a few.
+/// Compares rows. The number of streams that get through a pool may differ by a few.
 fn is_like(known: &str, row: &str) -> bool {
     let split = |row: &str| {
         let (before, rest) = row.split_once("**")?;
@@ -338,7 +340,8 @@ fn is_like(known: &str, row: &str) -> bool {
         })
 }
 
-/// Looks at a hop, and a second time, beside fewer, if it isn't what is known: a busy machine can change a row.
+/// Looks at a hop. If the row isn't as known, looks again with fewer hops at a time: a busy machine
+/// can change a row.
 async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mutex<()>) -> String {
     let version = hop.version().await;
     let line = |cells: String| format!("| {} | {version} | {cells}{} |\n", hop.name, hop.notes);
@@ -380,7 +383,7 @@ async fn tables_of_proxies_are_what_was_seen() {
             if !is_chosen(hop) {
                 return known.unwrap_or_default().to_owned();
             }
-            // One that doesn't start hides no other.
+            // A hop that doesn't start must not hide the others.
             let row = AssertUnwindSafe(row(hop, known, &permits, &starting)).catch_unwind().await;
             row.unwrap_or_else(|_| format!("| {} | does not run |\n", hop.name))
         });

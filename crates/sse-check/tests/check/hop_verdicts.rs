@@ -9,10 +9,10 @@ use crate::report::Report;
 use crate::server::{events, serve_steps};
 use crate::support::Program;
 
-/// What a test expects of a hop whose faults are elsewhere.
+/// The options of tests that need neither a long watch nor many streams.
 const SHORT: &str = "--for 2s --streams 3";
 
-/// Expects these verdicts, and those of a hop without faults for the others.
+/// Expects these verdicts. Every other verdict must be that of a hop without faults.
 #[track_caller]
 fn expect(report: &Report, faults: &[(&str, Value, &str)]) {
     let faultless = [
@@ -77,7 +77,7 @@ async fn size_of_a_buffer_is_found() {
     let report = look_at(Faults { buffer: 8 << 10, ..Faults::default() }, SHORT).await;
     report.expect_of_hop("held_bytes", "warning");
     let held = report.value("held_bytes").as_u64().unwrap();
-    // A busy machine adds what is sent until the first byte is seen.
+    // On a busy machine, more bytes are sent before the first one is seen.
     assert!((8 << 10..256 << 10).contains(&held), "{report}");
 }
 

@@ -72,7 +72,7 @@ async fn events_that_come_in_bunches_fail() {
     report.expect("changes", "pass");
 }
 
-/// The data differs in each stream, as times do.
+/// The data, such as times, differs in each stream.
 #[tokio::test]
 async fn bunches_are_found_without_ids_and_equal_data() {
     let own = |stream: &'static str| (0..15).map(move |n| format!("{stream} {n}"));
@@ -113,8 +113,8 @@ async fn heads_that_do_not_come_fail_by_page_of_proxy() {
     report.expect("start", "fail");
 }
 
-/// Looks at heads that come after these times, in milliseconds, from the outside to the inside.
-/// Returns the report, and the addresses.
+/// Looks at heads that come after these times in milliseconds, from the clients to the server.
+/// Returns the report and the addresses.
 async fn look_at_heads(times: [u64; 3]) -> (Report, [String; 3]) {
     let mut hops = Vec::new();
     for head_at in times {
@@ -176,7 +176,7 @@ async fn changed_events_fail_unless_all_are() {
     report.expect("changes", "warning");
 }
 
-/// The second client joins an event later, or sees another state.
+/// The second client joins one event later or sees another state.
 #[tokio::test]
 async fn greetings_with_positions_of_their_clients_pass() {
     let greeted = |id: u64, text: &str| {
@@ -189,7 +189,7 @@ async fn greetings_with_positions_of_their_clients_pass() {
     }
 }
 
-/// The server keeps only the newest value while it waits to send, and each client waits by itself.
+/// For each client, the server keeps only the newest value while it waits to send.
 #[tokio::test]
 async fn streams_with_values_that_the_other_lacks_only_warn() {
     let report = look(without(4), without(6)).await;
@@ -232,7 +232,7 @@ async fn inner_address_without_stream_is_not_compared() {
     let outer = serve_steps(events(0, 9, 100)).await;
     let report = look_through(&[outer, wrong], "--for 1s --only delay").await;
     report.expect_with("delay", "not checked", "404");
-    // A hop that passes does not hide one that is not checked.
+    // A hop that passes must not hide one that is not checked.
     let right = serve_steps(events(0, 9, 100)).await;
     let report = look_through(&[outer, right, wrong], "--for 1s --only delay,changes").await;
     report.expect_with("delay", "not checked", "404");
@@ -262,7 +262,7 @@ async fn look_at_calls(
     look_through(&hops, "--data {} --for 3s").await
 }
 
-/// The answers to two calls are made at different times, and have different lengths.
+/// The answers to two calls are made at different times and have different lengths.
 #[tokio::test]
 async fn calls_that_differ_in_time_only_warn() {
     let late = late(events(0, 5, 200), 400).chain([Step::End]);
@@ -290,7 +290,7 @@ async fn calls_that_differ_in_speed_only_warn() {
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
-/// As behind nginx.
+/// This happens behind nginx.
 #[tokio::test]
 async fn call_whose_events_come_all_at_its_end_fails() {
     let bunch = late(events(0, 10, 0), 2000).chain([Step::End]);
@@ -298,7 +298,7 @@ async fn call_whose_events_come_all_at_its_end_fails() {
     report.expect_with("delay", "fail", "came together that were sent apart");
 }
 
-/// Of very fast ones, only the first megabytes are looked at.
+/// Only the first megabytes of very fast streams are looked at.
 #[tokio::test]
 async fn fast_streams_pass() {
     let events = |block: u64| -> String {
@@ -310,7 +310,7 @@ async fn fast_streams_pass() {
     report.expect_with("end", "not checked", "only the first");
 }
 
-/// They are late, and not held back until there are several.
+/// The events are late, but not held back until there are several.
 #[tokio::test]
 async fn steady_events_that_are_late_are_no_bunch() {
     let report = look(late(events(0, 100, 25), 400), events(0, 100, 25)).await;

@@ -1,5 +1,5 @@
-//! The program against servers and proxies that do what each check looks for, and against such that
-//! do it right.
+//! Runs the program with servers and proxies that have the problems it looks for, and with correct
+//! ones.
 
 #[path = "../../../../tests/support/programs.rs"]
 mod support;

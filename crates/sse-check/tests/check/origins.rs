@@ -34,7 +34,7 @@ async fn nothing_of_the_network_is_printed_raw_or_at_length() {
     {
         let event = |n| format!("id: {id}{n}\ndata: {evil}\n\n");
         let first = (0..9).map(event).collect::<String>();
-        // One came twice, and others are lost.
+        // One event came twice, and others are lost.
         let (head, resumed) = (head.clone(), event(8).repeat(2));
         let address = serve(move |request| Answer {
             head: head.clone(),
@@ -130,7 +130,7 @@ async fn codings_are_named_as_by_rfc_9110() {
     assert_eq!(report.code, 2, "{report}");
 }
 
-/// As browsers read it.
+/// Reads the header as browsers do.
 #[tokio::test]
 async fn last_content_type_and_its_charset_decide() {
     const STREAM: &str = "text/event-stream";
@@ -148,7 +148,7 @@ async fn last_content_type_and_its_charset_decide() {
     }
 }
 
-/// hyper takes such a reset for an end.
+/// hyper reports such a reset as an end.
 #[tokio::test]
 async fn reset_of_http2_without_an_error_is_a_cut() {
     let (listener, address) = listen().await;
@@ -175,7 +175,7 @@ async fn reset_of_http2_without_an_error_is_a_cut() {
     report.expect_with("end", "fail", "the stream was reset");
 }
 
-/// Returns the most kilobytes that the program needed, and its report.
+/// Returns the program's peak memory in kilobytes, and its report.
 #[cfg(target_os = "linux")]
 async fn peak(address: SocketAddr, seconds: u64) -> (u64, Value) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sse-check"));
@@ -184,7 +184,7 @@ async fn peak(address: SocketAddr, seconds: u64) -> (u64, Value) {
     let status = format!("/proc/{}/status", process.id().unwrap());
     let (mut stdout, mut report, mut peak) =
         (process.stdout.take().unwrap(), vec![], String::new());
-    // The memory is that of the whole report if it does not fit into the pipe.
+    // Read late, so that the peak includes the whole report if it does not fit into the pipe.
     while timeout(Duration::from_millis(5), stdout.read_buf(&mut report)).await.is_err() {
         let status = std::fs::read_to_string(&status).unwrap();
         peak = status.lines().find(|it| it.starts_with("VmHWM")).map_or(peak, str::to_owned);
@@ -207,7 +207,7 @@ async fn memory_is_bounded_however_small_events_and_chunks_are() {
     let block = format!("data: {}\n\n", "x".repeat(200)).repeat(100);
     let bytes = (0..400).map(|_| Step::WriteBytes(block.clone().into()));
     let (peak_of_chunks, report) = peak(serve_steps(bytes).await, 6).await;
-    // At most 64 MiB for 4 MiB, of which a debug build reads only a part in the time.
+    // At most 64 MiB for 4 MiB. A debug build reads only part of these in time.
     let limit = 2_000 + 16 * report["streams"][0]["bytes"].as_u64().unwrap() / 1024;
     assert!(peak_of_chunks - idle < limit, "{idle}, {peak_of_chunks}, limit {limit} kB");
 }

@@ -1,4 +1,4 @@
-//! Real proxies with the traps that they have, and without.
+//! Real proxies, with and without their traps.
 
 use std::{fs::write, net::SocketAddr, path::Path};
 
@@ -26,7 +26,7 @@ async fn haproxy(program: &Path, server: SocketAddr, settings: &str, bind: &str)
     .await
 }
 
-/// Serves an event each 300 milliseconds.
+/// Serves an event every 300 milliseconds.
 async fn serve() -> SocketAddr {
     serve_steps(events(0, 99, 300)).await
 }
@@ -50,7 +50,7 @@ async fn nginx_over_http_1_0_holds_back() {
     }
 }
 
-/// The end of a stream brings all of its events at once.
+/// All events arrive together when the stream ends.
 #[tokio::test]
 async fn nginx_over_http_1_0_holds_back_to_the_end() {
     let Some(program) = find_nginx() else { return };
@@ -75,7 +75,7 @@ async fn nginx_passes_over_http_1_1_or_without_buffers() {
     }
 }
 
-/// Its compressor flushes only if it does not buffer.
+/// nginx's compressor flushes only if nginx does not buffer.
 #[tokio::test]
 async fn nginx_with_gzip_holds_back_unless_it_does_not_buffer() {
     let Some(program) = find_nginx() else { return };

@@ -3,7 +3,7 @@ use std::{fmt, net::SocketAddr, process::Stdio};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What the program has printed, and its exit status.
+/// The program's output and exit status.
 pub(crate) struct Report {
     pub(crate) code: i32,
     pub(crate) output: String,
@@ -26,7 +26,7 @@ impl Report {
         }
     }
 
-    /// Runs it with JSON as its output.
+    /// Runs the program with JSON as its output.
     pub(crate) async fn of(arguments: &[&str]) -> Self {
         let mut report = Self::text(&[arguments, &["--json"]].concat()).await;
         assert_eq!(report.error, "");
@@ -62,7 +62,7 @@ impl Report {
         assert_eq!(self.code, code, "{self}");
     }
 
-    /// Expects a verdict, and a text in the summary or the evidence.
+    /// Expects a verdict and a text in the summary or the evidence.
     #[track_caller]
     pub(crate) fn expect_with(&self, check: &str, verdict: &str, text: &str) {
         self.expect(check, verdict);
@@ -72,7 +72,7 @@ impl Report {
     /// Expects a text in the summary or the evidence.
     #[track_caller]
     pub(crate) fn expect_text(&self, check: &str, text: &str) {
-        // Without the escapes of JSON.
+        // Undo the escapes of JSON.
         let check = self.check(check).to_string().replace("\\\"", "\"");
         assert!(check.contains(text), "no {text:?} in {self}");
     }
@@ -84,7 +84,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Looks at the first of these addresses, behind which the others are.
+/// Runs the program on the first of these addresses, with the others as `--via`.
 pub(crate) async fn look_through(hops: &[SocketAddr], options: &str) -> Report {
     let urls: Vec<_> = hops.iter().map(|address| format!("http://{address}/")).collect();
     let arguments = format!("{} {options}", urls.join(" --via "));

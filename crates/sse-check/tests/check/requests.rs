@@ -1,4 +1,4 @@
-//! Hops that drop headers of the request, refuse the answer, or compress it.
+//! Hops that drop the request's headers, refuse a request or compress the answer.
 
 use std::{future::ready, net::SocketAddr, time::Duration};
 
@@ -29,7 +29,7 @@ async fn serve_hub(hub: Hub, dropped: &'static [&'static str]) -> [SocketAddr; 2
     [addresses[0], addresses[1]]
 }
 
-/// Publishes an event each 300 ms.
+/// Publishes an event every 300 ms.
 fn publish(hub: &Hub) {
     let hub = hub.clone();
     tokio::spawn(async move {
@@ -47,7 +47,7 @@ async fn hop_that_drops_the_last_event_id_fails_and_is_named() {
     let [outer, inner] = serve_hub(hub.clone(), &["last-event-id"]).await;
     publish(&hub);
     let only = "--for 4s --only resumption";
-    // Two hops from the server.
+    // The client is two hops from the server.
     let report = look_through(&[outer, outer, inner], only).await;
     report.expect_with(
         "resumption",
@@ -62,7 +62,7 @@ async fn hop_that_drops_the_last_event_id_fails_and_is_named() {
     look_through(&[inner, inner], only).await.expect("resumption", "pass");
 }
 
-/// The other events came on the first connection before the second one began.
+/// The first connection received the other events before the second one began.
 #[tokio::test]
 async fn hop_that_drops_the_id_is_named_although_the_newest_event_comes() {
     let newest_only = |request: &Request| match request.header("last-event-id") {
@@ -90,7 +90,7 @@ async fn hop_that_drops_the_id_is_named_although_the_newest_event_comes() {
     look_through(&[outer], only).await.expect_with("resumption", "warning", "only the newest of 3");
 }
 
-/// The inner address was asked before a newer event came, and the outer one after it.
+/// The inner stream was requested before a newer event came, the outer one after it.
 #[tokio::test]
 async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
     let at_first = || events(0, 2, 100).chain(late(events(2, 1, 0), 4_000));
@@ -100,13 +100,13 @@ async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
             Some(_) => Answer { head_at, ..Answer::new(events(first, 3 - first, 0)) },
         }
     };
-    // Both are asked after 3 seconds.
+    // Both addresses are requested after 3 seconds.
     let [outer, inner] = [serve(after(2, 2_000)).await, serve(after(1, 0)).await];
     let report = look_through(&[outer, inner], "--for 6s --only resumption").await;
     report.expect_with("resumption", "warning", "only the newest of 2 events came");
 }
 
-/// As behind the proxy of Nuxt's `routeRules`.
+/// The proxy of Nuxt's `routeRules` does this.
 #[tokio::test]
 async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
     let hops = serve_hub(Hub::new(), &["accept"]).await;
@@ -116,7 +116,7 @@ async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
     assert!(!report.to_string().contains("held"), "{report}");
 }
 
-/// As behind Varnish's default configuration: the server takes the client for a library.
+/// Varnish's default configuration does this, so the server takes the client for a library.
 #[tokio::test]
 async fn start_comes_through_a_hop_that_drops_cache_control() {
     let hops = serve_hub(Hub::new(), &["cache-control"]).await;
@@ -124,7 +124,7 @@ async fn start_comes_through_a_hop_that_drops_cache_control() {
     report.expect("delay", "pass");
 }
 
-/// No other byte says which.
+/// No other byte shows which coding it is.
 #[tokio::test]
 async fn start_that_did_not_come_before_any_other_byte_may_be_held() {
     let start = serve_steps([write("event: start\nid: 7\ndata\n\n")]).await;
@@ -154,7 +154,7 @@ async fn status_501_names_the_header_incremental_of_the_other_address() {
     report.expect_with("answer", "fail", "guide/proxies/#while-no-server-is-up");
 }
 
-/// As behind `next dev` and express's `compression()`.
+/// `next dev` and express's `compression()` do this.
 #[tokio::test]
 async fn stream_that_the_hop_compresses_and_holds_is_called_compressed() {
     let head = format!("{HEAD}\r\ncontent-encoding: gzip");
@@ -163,7 +163,7 @@ async fn stream_that_the_hop_compresses_and_holds_is_called_compressed() {
     let report = look_through(&[outer, inner], "--for 3s --only delay").await;
     report.expect_with("delay", "fail", "compressed events are held back");
     report.expect_with("delay", "fail", "guide/upstreams/#compression");
-    // What the server itself compresses is not the hop's doing.
+    // If the server itself compresses, the hop is not to blame.
     let report = look_through(&[outer, outer], "--for 1s --only delay").await;
     report.expect("delay", "not checked");
 }

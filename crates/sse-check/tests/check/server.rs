@@ -17,7 +17,7 @@ pub(crate) enum Step {
     /// Waits until this many milliseconds after the request.
     At(u64),
     Write(Vec<u8>),
-    /// Writes each byte as a chunk of its own.
+    /// Writes each byte as a separate chunk.
     WriteBytes(Vec<u8>),
     /// Ends the chunked body.
     End,
@@ -29,11 +29,11 @@ pub(crate) fn write(bytes: impl AsRef<[u8]>) -> Step {
     Step::Write(bytes.as_ref().to_vec())
 }
 
-/// What a server answers. Without an end, the stream stays open.
+/// A server's answer. Unless it has an end, the stream stays open.
 pub(crate) struct Answer {
-    /// Milliseconds after the request.
+    /// When to send the head, in milliseconds after the request.
     pub(crate) head_at: u64,
-    /// Without one, nothing is answered.
+    /// If empty, the server doesn't answer.
     pub(crate) head: String,
     pub(crate) steps: Vec<Step>,
 }
@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Returns an event each `interval` milliseconds, with an id from `first` on.
+/// Returns an event every `interval` milliseconds. The ids count from `first`.
 pub(crate) fn events(first: u64, count: u64, interval: u64) -> impl Iterator<Item = Step> {
     (0..count).flat_map(move |n| {
         let event = format!("id: {0}\ndata: event {0}\n\n", first + n);

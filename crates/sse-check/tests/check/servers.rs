@@ -1,4 +1,4 @@
-//! Servers as they come, which fail no check.
+//! Common servers with their defaults, which fail no check.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -36,8 +36,8 @@ async fn axum_fails_nothing() {
     assert_eq!(report.all("warning"), ["lines"], "{report}");
 }
 
-/// Looks at a topic of events each 300 ms. They begin with the first stream, so that none is
-/// published while the second one begins after 2 seconds.
+/// Looks at a topic with an event every 300 ms from the first stream on. So none is published just
+/// when the second stream begins, after 2 seconds.
 async fn look_at_hub(hub: Hub, layer: SseLayer) -> Report {
     let (publisher, began) = (hub.clone(), Arc::new(Notify::new()));
     let begin = Arc::clone(&began);
