@@ -1,4 +1,4 @@
-//! Files that cannot be written or read for a while.
+//! Files that can't be written or read for a while.
 
 use crate::*;
 
@@ -23,7 +23,7 @@ async fn full_disk_refuses_events_until_there_is_space() {
     process.reads([1, 2]).await;
 }
 
-/// As a file system that is mounted again without the permission to write.
+/// The file system is remounted read-only.
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_file_refuses_events_and_new_hubs() {
     let (file, mut process) = start().await;
@@ -49,7 +49,7 @@ fn pragma(file: &File, name: &str) -> String {
     file.sql().query_row(&value, [], |row| row.get(0)).unwrap()
 }
 
-/// These have an effect only before the first table is created.
+/// These pragmas have an effect only before the first table is created.
 #[tokio::test(flavor = "multi_thread")]
 async fn pragma_of_a_new_file_takes_effect() {
     for (name, value) in [("auto_vacuum", "1"), ("page_size", "8192"), ("encoding", "UTF-16le")] {
@@ -62,7 +62,7 @@ async fn pragma_of_a_new_file_takes_effect() {
     }
 }
 
-/// SQLCipher's `key` must be set before, and this is no database without it.
+/// SQLCipher's `key` must be set before the file is read: without it, the file is no database.
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_pragma_is_refused_without_reading_the_file() {
     let file = File::new();
@@ -71,7 +71,7 @@ async fn unknown_pragma_is_refused_without_reading_the_file() {
     assert_eq!(error.kind(), ErrorKind::Other, "{error}");
 }
 
-/// For longer than events wait, and for longer than the hub looks for losses.
+/// The lock lasts longer than events wait, and longer than the hub takes to look for losses.
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_file_refuses_events_and_loses_nothing() {
     let file = File::new();
@@ -104,7 +104,7 @@ async fn locked_file_refuses_events_and_loses_nothing() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
-/// A hub that starts while the file is locked waits, and then says why it does not start.
+/// A hub that starts while the file is locked waits, then returns an error with the reason.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_connects_when_the_lock_is_released_in_time() {
     let file = File::new();
@@ -119,11 +119,11 @@ async fn hub_connects_when_the_lock_is_released_in_time() {
     tokio::join!(Process::connect(file.broker()), unlock);
 }
 
-/// Streams stay open, and go on when a backup takes the file's place.
+/// Streams stay open and continue when a backup replaces the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn corrupted_file_stops_publishing_until_it_is_replaced() {
     let file = File::new();
-    // A page in the cache is not read again, so its damage can go unnoticed.
+    // Without a cache: a cached page is not read again, so its damage could go unnoticed.
     let broker = file.sqlite().pragma("cache_size", "0").broker(&file.table);
     let mut process = Process::connect(broker).await;
     process.publish([1]).await;
@@ -133,7 +133,7 @@ async fn corrupted_file_stops_publishing_until_it_is_replaced() {
     for suffix in ["", "-wal"] {
         let path = file.with_suffix(suffix);
         let blocks = fs::metadata(&path).unwrap().len().div_ceil(512);
-        // By another process, because closing the file here would release the locks of SQLite.
+        // Another process writes, because closing the file here would release SQLite's locks.
         let of = format!("of={}", path.display());
         let count = format!("count={blocks}");
         let mut dd = process::Command::new("dd");
@@ -146,7 +146,7 @@ async fn corrupted_file_stops_publishing_until_it_is_replaced() {
     assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::Corrupted);
     file.replace_by(&copy);
     until_async(async || process.hub.publish("a", "2").await.is_ok()).await;
-    // The hub may have read it before.
+    // The hub may have read the lost event before.
     if is_lost && process.client.next().await.event != "gap" {
         process.reads_gap().await;
     }

@@ -1,4 +1,4 @@
-//! A file of its own, with a table of its own.
+//! A file and a table for one test.
 
 use std::path::{Path, PathBuf};
 use std::sync::{atomic::AtomicUsize, atomic::Ordering::Relaxed};
@@ -31,7 +31,7 @@ impl File {
         connection
     }
 
-    /// Runs statements in which `news` is the table.
+    /// Runs statements in which `news` stands for the table.
     pub(crate) fn run(&self, statements: &str) {
         self.try_run(statements).unwrap();
     }
@@ -54,17 +54,18 @@ impl File {
         format!("{}{suffix}", self.path.display()).into()
     }
 
-    /// Makes a copy of the file with all that is committed.
+    /// Copies the file with all commits.
     pub(crate) fn back_up_to(&self, copy: &Path) {
         self.sql().execute("vacuum into ?", [copy.to_str().unwrap()]).unwrap();
     }
 
-    /// Puts a copy in the place of the file, so that all connections are to a file without a name.
+    /// Replaces the file with a copy. Existing connections keep the old file, which then has no
+    /// name.
     ///
-    /// A hub that opens the file meanwhile must find a whole one, and no log that belongs to
-    /// another: the old file is complete without its log, and is there until the copy is.
+    /// A hub that opens the file meanwhile must find a complete file without another file's log. So
+    /// the old file first takes in its log and stays until the copy replaces it.
     pub(crate) fn replace_by(&self, copy: &Path) {
-        // A corrupt file has nothing to keep.
+        // Ignore an error: a corrupt file has nothing to keep.
         _ = self.sql().query_row("pragma wal_checkpoint", (), |_| Ok(()));
         for suffix in ["-wal", "-shm"] {
             _ = fs::remove_file(self.with_suffix(suffix));

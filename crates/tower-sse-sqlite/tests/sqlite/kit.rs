@@ -1,4 +1,4 @@
-//! The conformance kit of brokers.
+//! Runs the brokers' test kit.
 
 use crate::*;
 
@@ -37,7 +37,7 @@ impl World for File {
         Some((self.fault(copy.to_owned()), self.fault(put_back)))
     }
 
-    /// Puts an exact copy in the place of the file while nobody can write.
+    /// Replaces the file with an exact copy while no connection can write.
     fn cut(&self) -> Option<Fault<'_>> {
         Some(Box::pin(async {
             let _lock = loop {
@@ -45,7 +45,8 @@ impl World for File {
                 if lock.execute_batch("begin immediate").is_ok() {
                     break lock;
                 }
-                // While a hub opens the file, one of SQLite's files can vanish, which is an error.
+                // Locking can fail while a hub opens the file, because one of SQLite's files can
+                // vanish then.
                 drop(lock);
                 tokio::task::yield_now().await;
             };

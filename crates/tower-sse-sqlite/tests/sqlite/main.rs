@@ -1,4 +1,5 @@
-//! The broker over files that the tests create. Windows does not replace a file that is open.
+//! Tests of the broker with files that they create. Not on Windows, where an open file can't be
+//! replaced.
 
 #![cfg(unix)]
 
@@ -12,7 +13,7 @@ mod sql;
 mod table;
 mod trims;
 
-// The rig of all tests. Not its `mod.rs`, which needs the dependencies of the crate's own tests.
+// The shared test rig, without its `mod.rs`, which needs dependencies that only `tower-sse` has.
 #[path = "../../../../tests/support/hub_process.rs"]
 mod hub_process;
 #[path = "../../../../tests/support/patience.rs"]
@@ -53,7 +54,7 @@ async fn start() -> (File, Process) {
     (file, process)
 }
 
-/// Returns why a hub cannot connect.
+/// Returns the error of a hub that can't connect.
 async fn refusal(broker: SqliteBroker) -> Error {
     Hub::connect(broker).await.unwrap_err()
 }

@@ -1,5 +1,5 @@
-//! The main file, `-wal` or `-shm` is removed or replaced without the others, as by a clean-up of
-//! temporary files or a backup that is moved into place.
+//! The main file, `-wal` or `-shm` is removed or replaced without the others, for example by a
+//! clean-up of temporary files, or when a backup is moved into place.
 
 use crate::*;
 use other::Other;
@@ -21,7 +21,7 @@ impl File {
         select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
-    /// Waits until a hub has made a file anew.
+    /// Waits until a hub has created the file with this suffix again.
     async fn has_anew(&self, suffix: &str) {
         until(|| self.with_suffix(suffix).exists()).await;
     }
@@ -64,7 +64,7 @@ async fn another_process_joins_a_hub_without_shm() {
     assert_processes_stay_together(|file| file.remove_only(&["-shm"])).await;
 }
 
-/// Both have the removed files open, and neither may close them last for the other.
+/// Both processes have the removed files open, so neither may be the last to close them.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"]] {
@@ -90,7 +90,7 @@ async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     }
 }
 
-/// SQLite shares `-shm` between all connections of a process, also after it was removed.
+/// SQLite shares `-shm` between all connections of a process, even after it was removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn hubs_of_one_process_without_wal_and_shm_lose_nothing_silently() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"], &["-shm"]] {
@@ -117,7 +117,7 @@ async fn hubs_of_one_process_without_wal_and_shm_lose_nothing_silently() {
     }
 }
 
-/// It has no `-shm`.
+/// With `locking_mode = exclusive`, there is no `-shm`.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_that_locks_the_file_for_itself_misses_no_file() {
     let file = File::new();
@@ -149,7 +149,7 @@ async fn killed_process_whose_wal_was_removed_has_lost_nothing() {
     }
 }
 
-/// A pool of the program still uses the removed files, so a new log would be its own.
+/// The program's connection still uses the removed files, so hubs must not create new ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_wal_in_use_stops_hubs_until_the_program_closes_it() {
     let (file, mut process) = start().await;
@@ -170,7 +170,7 @@ async fn removed_wal_in_use_stops_hubs_until_the_program_closes_it() {
     assert!(events.starts_with(&["1".to_owned(), "2".to_owned()]), "{events:?}");
 }
 
-/// The log of the old file must not become that of the backup.
+/// SQLite must not use the old file's log for the backup.
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
     for numbers in [2..=3, 2..=900] {
@@ -190,7 +190,7 @@ async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
     }
 }
 
-/// As a forgotten `sqlite3` shell does, which would share its `-shm` with the new file.
+/// Otherwise, a forgotten `sqlite3` shell would share its `-shm` with the new file.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_continues_although_a_shell_has_the_removed_file_open() {
     let (file, old) = (File::new(), File::new());
@@ -211,12 +211,12 @@ async fn hub_continues_although_a_shell_has_the_removed_file_open() {
         drop(process);
         file.remove();
     }
-    // The renamed file is whole without its log.
+    // The renamed file is complete without its log.
     let old = File { path: old.path.clone(), table: file.table.clone() };
     assert_eq!(old.events(), ["1", "2"]);
 }
 
-/// The old file stays where it is, so its log stays too.
+/// Only the link changes: the old file keeps its path, so its log stays too.
 #[tokio::test(flavor = "multi_thread")]
 async fn link_set_to_another_file_leaves_the_log_of_the_old_one() {
     let (mut file, other) = (File::new(), File::new());

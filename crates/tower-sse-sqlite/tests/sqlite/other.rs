@@ -1,5 +1,5 @@
-//! A hub or an idle connection in a process of its own: a connection of the same process would
-//! share its locks and its `-shm` file.
+//! A hub or an idle connection in another process. In the same process, connections would share
+//! locks and the `-shm` file.
 
 use std::{env, process::Stdio};
 
@@ -41,13 +41,13 @@ impl Other {
         other
     }
 
-    /// Publishes an event to topic `a`, until it is acknowledged.
+    /// Publishes an event to the topic `a` repeatedly until it is acknowledged.
     pub(crate) async fn publish(&mut self, data: &str) {
         self.input.write_all(format!("{data}\n").as_bytes()).await.unwrap();
         self.reach(&format!("published {data}")).await;
     }
 
-    /// Skips what the process prints before this line, such as `received gap`.
+    /// Reads the process's output up to this line, such as `received gap`.
     pub(crate) async fn reach(&mut self, line: &str) {
         let reaching =
             async { while self.output.next_line().await.unwrap().expect("a line") != line {} };
@@ -60,7 +60,7 @@ impl Other {
     }
 }
 
-/// Ends when the test that started it closes its input or kills it.
+/// Runs in the child process, which ends when the parent test closes its input or kills it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a process of other tests"]
 async fn process() {

@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// Replaces the file under a connected process, and asserts that clients of this process and of a
-/// new one are told what was lost, and that both processes then use the same file.
+/// Replaces the file under a connected process. Asserts that clients of this process and of a new
+/// one receive a gap, and that both processes then use the same file.
 async fn assert_notices(file: &File, replace: impl FnOnce()) {
     let mut old = Process::connect(file.broker()).await;
     let start = old.publish([1]).await.unwrap().id();
@@ -14,7 +14,7 @@ async fn assert_notices(file: &File, replace: impl FnOnce()) {
     replace();
     let mut new = Process::connect(file.broker()).await;
     new.client = Client::resume(&new.hub, &["a"], Some(newest.into()));
-    // May be acknowledged in the old file, and is then covered by the gap.
+    // This event may be acknowledged in the old file. The gap then covers it.
     _ = old.hub.publish("a", "lost or not").await;
     old.reads_gap().await;
     resumed.gap("a").await;
@@ -46,7 +46,7 @@ async fn backup_in_place_of_the_file_is_told_to_all() {
     assert_notices(&file, || file.replace_by(&copy)).await;
 }
 
-/// A row that perhaps no hub has read is missing in a copy, whose next row has the same number.
+/// A copy lacks a row that perhaps no hub has read, and the copy's next row has the same number.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_row_that_a_copy_in_place_lacks_is_told_to_all() {
     let (file, process) = start().await;
@@ -86,7 +86,7 @@ async fn dropped_table_is_told_to_all() {
     assert_notices(&file, || file.run("drop table news")).await;
 }
 
-/// No process is left that knows what was lost, but no new event has an id of a lost one.
+/// No process that knows what was lost is left, but no new event gets a lost event's id.
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_of_lost_events_receive_all_later_ones() {
     let (file, process) = start().await;
@@ -113,7 +113,7 @@ async fn vacuum_loses_nothing() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
-/// The clock was two hours ahead, and has been set right.
+/// The clock was two hours ahead and has been corrected.
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_of_an_old_event_with_a_future_id_is_marked() {
     let file = File::new();
@@ -124,7 +124,7 @@ async fn loss_of_an_old_event_with_a_future_id_is_marked() {
     file.run(&format!("{columns} ({}, {}, 'a', '1')", id.as_micros(), at.as_micros()));
     let mut process = Process::connect(file.broker()).await;
     file.remove();
-    // Either is right: the hub may have found the new file.
+    // Both results are correct: the hub may already have found the new file.
     _ = process.hub.publish("a", "published or not").await;
     process.reads_gap().await;
     process.publish([2]).await;

@@ -1,4 +1,4 @@
-//! Publishing by SQL, in transactions of the program.
+//! Publishing by SQL in the program's transactions.
 
 use crate::*;
 
@@ -16,7 +16,7 @@ async fn event_in_a_transaction_arrives_when_it_commits() {
     insert("rolled back");
     program.execute_batch("rollback to s").unwrap();
     insert("2");
-    // Of another connection, which cannot write until the transaction ends.
+    // The hub's connection can't write until the transaction ends.
     let hub = process.hub.clone();
     let publishing = tokio::spawn(async move { hub.publish("a", "3").await.unwrap() });
     sleep(Duration::from_millis(50)).await;
@@ -90,7 +90,7 @@ async fn event_beyond_a_limit_is_refused_alone() {
         ("a".into(), event().comment(long(4096)), "comment has at most 4 KiB", is_large),
         ("a".into(), event().retry(Duration::MAX), "retry is from 0", ErrorKind::Other),
     ] {
-        // Both are in one batch.
+        // Both events are in one batch.
         let (refusal, other) = tokio::join!(hub.publish(&*topic, event), hub.publish("b", "x"));
         let error = refusal.unwrap_err();
         assert!(error.to_string().contains(limit), "{error}");
@@ -111,7 +111,7 @@ async fn id_below_the_newest_is_refused() {
     process.reads(1..=3).await;
 }
 
-/// The trigger may have undone the row, or not.
+/// The row may be undone or not, depending on the trigger.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_that_a_trigger_refuses_is_not_published() {
     for (when, refuse) in [
@@ -128,7 +128,7 @@ async fn event_that_a_trigger_refuses_is_not_published() {
         let hub = process.hub.clone();
         let (refusal, other) = tokio::join!(hub.publish("a", "no"), hub.publish("a", "1"));
         assert_eq!(refused(refusal).kind(), ErrorKind::Other);
-        // Only `raise(fail)` can refuse what was published together.
+        // Only `raise(fail)` can refuse other events of the batch.
         if other.is_err() && refuse.starts_with("fail") {
             process.publish([1]).await;
         } else {
@@ -139,7 +139,7 @@ async fn event_that_a_trigger_refuses_is_not_published() {
     }
 }
 
-/// A program has switched the checks off.
+/// A program has switched off the constraints on sizes.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_beyond_the_limits_stop_no_later_event() {
     let (file, mut process) = start().await;
@@ -173,7 +173,7 @@ async fn statements_of_the_page_publish() {
     assert_eq!(client.data(2).await, ["paid", "shipped"]);
 }
 
-/// Text that is not UTF-8 is lost, but nothing after it.
+/// An event whose text isn't UTF-8 is lost, but later events aren't.
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_is_not_utf_8_becomes_a_gap() {
     let (file, mut process) = start().await;

@@ -1,4 +1,4 @@
-//! The names of tables, and tables that are there already.
+//! The names of tables, and tables that already exist.
 
 use crate::*;
 
@@ -14,9 +14,9 @@ async fn name_that_is_no_plain_identifier_is_refused() {
         process.publish([1]).await;
         process.reads([1]).await;
     }
-    // A trigger of another table.
+    // The name of another table's trigger is a valid name for a table.
     drop(Process::connect(file.sqlite().broker("7_id")).await);
-    // The same table.
+    // Names aren't case-sensitive, so this is the same table as `select`.
     let mut upper = Process::connect(file.sqlite().broker("SELECT")).await;
     Process::connect(file.sqlite().broker("select")).await.publish([2]).await;
     upper.reads([2]).await;
@@ -38,14 +38,14 @@ async fn table_of_another_shape_is_refused_and_left_as_it_is() {
     connect().await;
     file.run("drop table news; create view news as select 1");
     connect().await;
-    // As another version of the crate would have created it.
+    // A table that another version of the crate might create.
     file.run("drop view news");
     drop(Process::connect(file.broker()).await);
     file.run("alter table news add column other text");
     connect().await;
 }
 
-/// Without a trigger of its own, the new table would accept rows below the newest.
+/// Without its own trigger, the new table would accept rows below the newest.
 #[tokio::test(flavor = "multi_thread")]
 async fn trigger_of_a_renamed_table_is_refused() {
     let file = File::new();
@@ -95,7 +95,7 @@ async fn program_publishes_before_the_first_hub_after_a_migration() {
     let process = Process::connect(file.broker()).await;
     let mut client = Client::recent(&process.hub, &["a"], 1);
     process.publish([2]).await;
-    // A program that starts later runs it again.
+    // A program that starts later runs the migration again.
     file.run(migration);
     file.run("insert into news (topic, data) values ('a', '3')");
     assert_eq!(client.data(3).await, ["1", "2", "3"]);

@@ -1,4 +1,4 @@
-//! Removing what is too old or too much.
+//! Removing rows that are too old or too many.
 
 use crate::*;
 
@@ -28,7 +28,7 @@ async fn old_events_are_removed_but_not_the_newest() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
-/// The operator has to see how it grows.
+/// The operator must see how the log grows.
 #[tokio::test(flavor = "multi_thread")]
 async fn log_is_measured_while_it_cannot_be_trimmed() {
     let file = File::new();
@@ -56,7 +56,7 @@ async fn bytes_above_the_limit_are_removed_and_their_space_is_used_again() {
     let file = File::new();
     let process = Process::connect(file.broker().max_bytes(500_000)).await;
     let pages = async || {
-        // Readers can prevent it.
+        // Readers can prevent a checkpoint, so try until it succeeds.
         let checkpoint = "pragma wal_checkpoint(truncate)";
         until(|| file.sql().query_row(checkpoint, [], |row| row.get(0)) == Ok(0)).await;
         fs::metadata(&file.path).unwrap().len()
