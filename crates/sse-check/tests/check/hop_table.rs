@@ -124,7 +124,7 @@ impl Hop {
                 if let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) {
                     break report;
                 }
-                // Some listen before they can pass requests on.
+                // Some hops listen before they can pass requests on.
                 print!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
             }
         });
@@ -177,7 +177,7 @@ async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u
 /// Returns whether a request sent while the server is down gets an answer once the server is back.
 async fn bridges(hop: &Proxy, path: &str, origin: &str) -> bool {
     let is_answered = async || ask(hop, path, "events").await.0 == "HTTP/1.1 200";
-    // Some listen before they can pass requests on.
+    // Some hops listen before they can pass requests on.
     let mut server = serve(origin);
     let warm_up = async {
         while !is_answered().await {
