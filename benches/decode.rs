@@ -1,6 +1,6 @@
 //! `cargo bench --bench decode`: streams decoded into messages by the crate and by its peers.
 //!
-//! For ratios use `record.sh`, whose rounds are interleaved.
+//! To compare rows, use `record.sh`, whose rounds are interleaved.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tower_sse_benches::decode;

@@ -1,7 +1,7 @@
 //! `cargo bench --bench encode`: ready events encoded into frames by the crate, by its peers, and
 //! at the theoretical limit.
 //!
-//! For ratios use `record.sh`, whose rounds are interleaved.
+//! To compare rows, use `record.sh`, whose rounds are interleaved.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tower_sse_benches::encode;

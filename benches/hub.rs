@@ -1,7 +1,7 @@
 //! `cargo bench --bench hub`: publishing, waking and resuming in memory, compared with a channel of
 //! tokio.
 //!
-//! For ratios use `record.sh`, whose rounds are interleaved; over sockets `peers.sh`.
+//! To compare rows, use `record.sh`, whose rounds are interleaved, or `peers.sh` over sockets.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tower_sse_benches::hub;

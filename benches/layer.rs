@@ -1,6 +1,6 @@
 //! `cargo bench --bench layer`: the cost of the layer for responses that are not event streams.
 //!
-//! For ratios use `record.sh`, whose rounds are interleaved.
+//! To compare rows, use `record.sh`, whose rounds are interleaved.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use tower_sse_benches::layer;

@@ -1,7 +1,7 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both have their defaults, but for the peer's schema: PostgreSQL reserves
-//! the default's prefix. Rounds alternate, each in new databases of one server. Other work on the
-//! machine changes the figures of both, and the ratios less.
+//! `.ci/slow postgres-peer`. Both use their defaults except for the peer's schema, because
+//! PostgreSQL reserves the default's prefix. Rounds alternate, each in new databases of one server.
+//! Other work on the machine changes both figures but changes their ratio less.
 
 #![cfg(target_os = "linux")]
 

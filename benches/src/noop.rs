@@ -1,4 +1,4 @@
-//! A layer that does only what every layer with a body of its own must do.
+//! A layer that does only what every layer with its own body type must do.
 
 use std::{future::Future, task::ready};
 

@@ -1,5 +1,5 @@
-//! The code of those pages of the guide that needs axum-server or prometheus-client, as doctests:
-//! the crate's own tests are built without them.
+//! Doctests of the guide's pages whose code needs axum-server or prometheus-client. The crate's own
+//! tests are built without these two.
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
 
 #[cfg(doctest)]

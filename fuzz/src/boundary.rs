@@ -8,7 +8,7 @@ use crate::*;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Heartbeats between any two pieces of any source, as comments or as events, do not change what a
-/// client decodes of the source.
+/// client decodes from the source.
 pub fn boundary(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else { return };
     let is_event = mode % 2 == 1;
@@ -24,7 +24,7 @@ pub fn boundary(data: &[u8]) {
     assert_eq!(read, expected);
 }
 
-/// Sends each piece after an interval of silence, and returns the bytes that a client receives.
+/// Sends each piece after an interval of silence. Returns the bytes that a client receives.
 async fn through_layer(pieces: &[&[u8]], is_event: bool) -> Vec<u8> {
     let heartbeat = Heartbeat::every(INTERVAL);
     let heartbeat = if is_event { heartbeat.event("beat", "x") } else { heartbeat };

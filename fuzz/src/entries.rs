@@ -1,6 +1,6 @@
 use crate::*;
 
-/// Whatever fields a foreign publisher adds to an entry, it is one event or none.
+/// Whatever fields a foreign publisher adds to an entry, the entry is one event or none.
 pub fn entries(data: &[u8]) {
     let Ok(fields) = Vec::<(Vec<u8>, Vec<u8>)>::arbitrary(&mut Unstructured::new(data)) else {
         return;

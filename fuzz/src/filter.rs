@@ -11,7 +11,8 @@ use super::naive_filter::{Choice, Expected, OF_SOURCE, Plan, filtered};
 use super::planned::{Logged, Planned, done};
 use crate::*;
 
-/// A filter sends what its verdicts say, whatever the stream is and however it is cut.
+/// A filter sends what its verdicts say, for any stream and however the stream is split into
+/// chunks.
 pub fn filter(data: &[u8]) {
     let Some((plan, data)) = plan(data) else { return };
     let pieces = pieces(data);
@@ -19,7 +20,7 @@ pub fn filter(data: &[u8]) {
     assert_eq!(run(&chunks, &plan).comparable(), filtered(&pieces.concat(), &plan).comparable());
 }
 
-/// Passes the chunks of a stream through a filter by this plan.
+/// Passes the chunks of a stream through a filter whose verdicts follow this plan.
 fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     let log = Logged::default();
     let make = |_: &Request<()>| Some(Planned { plan: plan.clone(), log: Arc::clone(&log) });
@@ -47,7 +48,7 @@ fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     done(&log, sent, error)
 }
 
-/// Reads a plan from the first bytes.
+/// Reads a plan from the first bytes. Returns it with the other bytes.
 fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
     let (&[mode, limit, end, count], rest) = data.split_first_chunk()?;
     let (choices, rest) = rest.split_at_checked(usize::from(count % 16))?;

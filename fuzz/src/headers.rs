@@ -3,8 +3,8 @@ use http_body_util::Full;
 
 use crate::*;
 
-/// Any request headers and any headers of a response end in one well-formed head, and a second layer
-/// changes nothing.
+/// Any request and response headers result in one well-formed head, which a second layer doesn't
+/// change.
 pub fn headers(data: &[u8]) {
     let mut values =
         pieces(data).into_iter().filter_map(|piece| HeaderValue::from_bytes(piece).ok());

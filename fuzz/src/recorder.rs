@@ -5,8 +5,8 @@ use tower_sse::runs::{RunKey, Runs};
 
 use crate::*;
 
-/// A run records what a client decodes of the source, whatever its bytes are and however they are
-/// cut, with an id at the end of each block.
+/// A run records what a client decodes from the source, whatever the bytes are and however they are
+/// cut. Each block ends with an id.
 pub fn recorder(data: &[u8]) {
     let pieces = pieces(data);
     let source = pieces.concat();

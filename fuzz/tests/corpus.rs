@@ -1,4 +1,4 @@
-//! Replays the corpora, so that what a fuzzer has found once stays mended.
+//! Replays the corpora, so that defects that a fuzzer has found stay fixed.
 
 use std::{fs, path::Path};
 

@@ -6,6 +6,6 @@
 //!
 //! That cfg replaces the locks and atomics of the hub, of runs and of shutdowns with loom's.
 //!
-//! - It is not named `loom`, as that cfg changes tokio too.
-//! - It is a cfg and not a feature, so building with all features does not enable it.
-//! - The models are a package of their own, so that few crates are rebuilt for them.
+//! - The cfg is not named `loom`, because that would change tokio too.
+//! - It's a cfg and not a feature, so building with all features does not enable it.
+//! - The models are in their own package, so that few crates are rebuilt for them.

@@ -13,7 +13,7 @@ fn check(preemptions: Option<usize>, model: impl Fn(Hub) + Sync + Send + 'static
     builder.check(move || model(Hub::new()));
 }
 
-/// Works with a hub in a thread of its own.
+/// Does `work` with the hub in another thread.
 fn beside<R: 'static>(hub: &Hub, work: impl FnOnce(&Hub) -> R + 'static) -> JoinHandle<R> {
     let hub = hub.clone();
     thread::spawn(move || work(&hub))
@@ -94,7 +94,7 @@ fn concurrently_reported_loss_is_received() {
     });
 }
 
-/// One thread does both, as a broker's reader.
+/// One thread feeds events and reports losses, as a broker's reader does.
 #[test]
 fn loss_is_received_between_the_events_before_and_after_it() {
     check(Some(3), |hub| {

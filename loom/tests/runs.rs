@@ -11,8 +11,8 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::Event;
 use tower_sse::runs::{Attachment, Outcome, RunKey, Runs};
 
-/// Checks all interleavings with at most two involuntary thread switches. The model receives runs, and
-/// the number of those that have ended.
+/// Checks all interleavings with at most two involuntary thread switches. The model receives the
+/// runs and a counter of ended runs.
 fn check(model: impl Fn(&Runs, &AtomicUsize) + Sync + Send + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(2);
@@ -28,7 +28,7 @@ fn key() -> RunKey {
     RunKey::shared("turn").unwrap()
 }
 
-/// Reads to the end: the number of events, and the outcome unless the run completed.
+/// Reads to the end. Returns the number of events, and the outcome unless the run completed.
 async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
     let mut events = 0;
     while let Some(item) = attachment.next().await {
@@ -117,7 +117,7 @@ fn of_two_replaces_one_survives() {
     });
 }
 
-/// The client that waits for a call whose answer turns out to be no run makes the next call.
+/// If a call's answer turns out not to be a run, the client that waits for it makes the next call.
 #[test]
 fn client_that_waits_for_a_call_without_a_run_calls_next() {
     check(|runs, ends| {

@@ -15,7 +15,7 @@ use tower_sse::{BoxError, Event, SseLayer};
 
 type StreamBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// Makes streams that never end by themselves, of one layer.
+/// Creates streams of one layer that never end by themselves.
 fn streams<const N: usize>(shutdown: &CancellationToken) -> [StreamBody; N] {
     let layer: SseLayer = SseLayer::new().without_heartbeat().shutdown(shutdown.clone());
     let response = || tower_sse::response(stream::pending::<Event>());

@@ -1,5 +1,5 @@
-//! Allocations of all cases per event or request, as CSV. A separate program, as the counting
-//! allocator takes time.
+//! Prints the allocations of all cases per event or request, as CSV. A separate program, because
+//! the counting allocator takes time.
 
 use allocation_counter::measure;
 use tower_sse_benches::{REPETITIONS, cases, in_runtime};

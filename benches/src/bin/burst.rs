@@ -1,5 +1,5 @@
-//! Prints what clients that read all the time get of 8,000 events that a task publishes in a loop,
-//! and how long the publisher takes. Arguments: the length of the data, 4 bytes by default, and the
+//! Prints how many of 8,000 events, published in a loop, arrive at clients that read all the time,
+//! and how long publishing takes. Arguments: the length of the data (by default 4 bytes) and the
 //! number of clients.
 
 use std::net::{Ipv4Addr, SocketAddr};

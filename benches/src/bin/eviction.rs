@@ -1,5 +1,5 @@
-//! Prints how long a publish takes in a hub whose memory is full: on average, and the longest one.
-//! The longest bounds how long a lock is held, but includes what the scheduler takes.
+//! Prints the average and the longest time of a publish in a hub whose memory is full. The longest
+//! time bounds how long a lock is held, but includes interruptions by the scheduler.
 
 use std::time::Instant;
 

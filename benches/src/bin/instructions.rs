@@ -1,4 +1,4 @@
-//! One case, whose instructions `callgrind.sh` counts.
+//! Runs one case, so that `callgrind.sh` can count its instructions.
 //!
 //! `instructions` lists the cases; `instructions WORK SUBJECT TIMES` runs one.
 

@@ -1,6 +1,6 @@
-//! The bytes that a stream over HTTP/2 has asked of the allocator after one event, and those above bare
-//! hyper: `scale_allocated STREAMS [EXPECTED]`. Fails if those of the draft above bare hyper are more
-//! than EXPECTED by 2 % of the whole stream. Another program than `scale`, because its allocator
+//! Prints the bytes that an HTTP/2 stream has allocated after one event, and how many more that is
+//! than with bare hyper: `scale_allocated STREAMS [EXPECTED]`. Fails if this difference exceeds
+//! EXPECTED by more than 2 % of the stream's bytes. Separate from `scale`, because this allocator
 //! counts.
 
 use std::{cell::Cell, env, io, process::exit, thread};

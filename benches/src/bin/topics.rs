@@ -1,5 +1,5 @@
-//! Prints what a subscription to many topics costs, on one thread without sockets: once with caches
-//! as the last round left them, once after 128 MiB of other memory were written.
+//! Prints what a subscription to many topics costs, on one thread without sockets: once with the
+//! caches as the last round left them, once after writing 128 MiB of other memory.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};

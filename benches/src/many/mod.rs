@@ -1,5 +1,5 @@
-//! Very many event streams over HTTP/2 in one process: the server, and a client that costs less than
-//! it does.
+//! Very many event streams over HTTP/2 in one process: the server, and a client that costs less
+//! than the server.
 
 pub mod client;
 pub mod server;

@@ -1,5 +1,5 @@
-//! The peers, one file each. If a peer makes a response, its body is polled; if that body is boxed,
-//! ours is boxed too.
+//! The peers, one file each. If a peer creates a response, we poll the response's body. If that
+//! body is boxed, we box ours too.
 
 pub mod actix;
 pub mod axum;

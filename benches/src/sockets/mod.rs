@@ -1,5 +1,5 @@
-//! What benchmarks over sockets share: servers in processes of their own, clients that cost less than
-//! they do, and the clock of both.
+//! What benchmarks over sockets share: servers in separate processes, clients that cost less than
+//! the servers, and a clock for both.
 
 pub mod clock;
 pub mod process;

@@ -1,4 +1,4 @@
-//! Clients of event streams on one thread, which reconnect as browsers do, and check by content that
+//! Clients of event streams on one thread. They reconnect as browsers do and check by content that
 //! each event comes once.
 
 use std::collections::{BTreeMap, BinaryHeap};

@@ -1,4 +1,4 @@
-//! reqwest-eventsource, a client that accepts `text/event-stream` alone, and stops for good at any
+//! Tests with reqwest-eventsource, which accepts only `text/event-stream` and stops for good at any
 //! status but 200.
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,5 @@
-//! Stacks that do not compile. `tests/table` builds this with the feature `uncomposable`, and compares the
-//! compiler's errors with docs/middlewares.md.
+//! Stacks that do not compile. `tests/table` builds this with the feature `uncomposable` and
+//! compares the compiler's errors with docs/middlewares.md.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and the events that they
-//! have received.
+//! A page that reads with an `EventSource` and with `@microsoft/fetch-event-source`, and the events
+//! that each has received.
 
 use axum::{extract::Path, routing::get};
 use serde::Deserialize;

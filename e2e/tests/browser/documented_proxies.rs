@@ -1,5 +1,5 @@
-//! The configurations of proxies in the guide, and the one of nginx in the examples with several
-//! processes, which has the same answer for clients that find no server.
+//! The proxy configurations in the guide. Also the nginx configuration of the examples with several
+//! processes, which gives clients the same answer while no server is up.
 
 use axum::routing::get;
 

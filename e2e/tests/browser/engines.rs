@@ -1,4 +1,4 @@
-//! Pages in several engines, and their script in Node.
+//! Pages in several engines, driven by a script in Node.
 
 use axum::routing::get;
 

@@ -1,4 +1,4 @@
-//! The page code in the hub's manual, as it stands there.
+//! The page code in the hub's module documentation, unchanged.
 
 use axum::{http::StatusCode, response::Response, routing::get};
 

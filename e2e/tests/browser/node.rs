@@ -1,5 +1,5 @@
-//! The `EventSource`s of two packages for Node, and a package that reads by `fetch`: each is an
-//! independent client.
+//! Independent clients for Node: the `EventSource`s of two packages, and a package that reads with
+//! `fetch`.
 
 use axum::routing::get;
 use futures_util::stream;

@@ -1,4 +1,4 @@
-//! The page that changes over to long polls, as it stands in the guide, behind hops that buffer.
+//! The guide's page that switches to long polls, behind hops that buffer.
 
 use std::mem;
 

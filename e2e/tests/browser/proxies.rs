@@ -1,5 +1,5 @@
-//! The proxies whose configurations the guide shows. The pages are read here, so that what is
-//! tested is what they show, except for addresses and paths.
+//! The proxies whose configurations the guide shows. The configurations are read from the guide's
+//! pages, and only addresses and paths are replaced.
 
 use super::support::proxy::{configure_nginx, find_envoy, find_newest_nginx, nginx};
 use crate::*;

@@ -1,5 +1,5 @@
-//! A test that events pass one at a time, independent of the machine's speed: each event is created
-//! only once the page has received the previous one.
+//! Tests that events pass one at a time, whatever the machine's speed: each event is created once
+//! the page has received the previous one.
 
 use axum::routing::{get, post};
 

@@ -1,5 +1,6 @@
-//! The programs of the guide that read by `fetch`, in two windows of one browser. The second request for a
-//! URL waits while the browser's cache has the first: in Chromium for its head, in Firefox for 20 seconds.
+//! The guide's programs that read with `fetch`, in two windows of one browser. A second request for
+//! a URL waits for the first one's cache entry: in Chromium until its head arrives, in Firefox for
+//! 20 seconds.
 
 use axum::extract::OriginalUri;
 use axum::routing::{get, post};

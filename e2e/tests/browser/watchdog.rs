@@ -1,4 +1,5 @@
-//! The watchdogs of the page on clients, as they stand there, behind a proxy that freezes connections.
+//! The watchdogs of the guide's page on clients, unchanged, behind a proxy that freezes
+//! connections.
 
 use std::future::pending;
 

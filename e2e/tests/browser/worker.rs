@@ -1,5 +1,5 @@
-//! An `EventSource` behind a service worker: the one that the page on clients shows, and the same without its
-//! remedy.
+//! An `EventSource` behind a service worker: the worker that the guide's page on clients shows, and
+//! the same worker without its remedy.
 
 use axum::extract::Path;
 use axum::routing::get;

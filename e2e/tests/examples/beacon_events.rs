@@ -1,4 +1,4 @@
-//! What the API of beacon nodes says of `/eth/v1/events`.
+//! What the specification of the beacon node API says about `/eth/v1/events`.
 
 use axum::body::Body;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! A slow model, whose clients get the head of a stream before it answers.
+//! A slow model. Clients get a stream's head before the model answers.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! What RFC 8620, 7.3 says of an event source.
+//! What RFC 8620, section 7.3, says about event sources.
 
 use axum::body::Body;
 use tokio::time::Instant;

@@ -1,4 +1,4 @@
-//! The pages of the guide that show a whole program: the one that the tests run.
+//! Checks that the guide's pages with a whole program show the program that the tests run.
 
 /// Each page with the languages and paths of the files that it shows.
 const PAGES: [(&str, &str); 7] = [

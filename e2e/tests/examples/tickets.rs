@@ -1,4 +1,4 @@
-//! Tickets in the query: each test is of a mistake that programs with tickets make.
+//! Tickets in the query. Each test is about a mistake that programs with tickets make.
 
 use axum::{body::Body, response::Response};
 

@@ -1,4 +1,4 @@
-//! Acknowledged events that are no longer in the stream when the reader comes to their place.
+//! Acknowledged events that are no longer in the stream when the reader reaches their place.
 
 use crate::*;
 

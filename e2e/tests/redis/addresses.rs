@@ -1,4 +1,4 @@
-//! Lists of URLs, of which processes use the primary.
+//! Lists of URLs. Processes use the primary among them.
 
 use crate::*;
 

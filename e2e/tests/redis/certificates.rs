@@ -1,4 +1,4 @@
-//! Certificates that the program sets, and those that are refused.
+//! Certificates that the program sets, and certificates that are refused.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Which of several servers a process uses, if some that respond are of no use.
+//! Which of several servers a process uses if some of those that respond can't be used.
 
 use crate::*;
 

@@ -1,5 +1,5 @@
-//! Closing the streams of a subject in several processes, which serve them over sockets. What closes
-//! do during losses and pauses is in the hub's `closes.rs`.
+//! Closing a subject's streams in several processes, which serve the streams over sockets. The
+//! tests of closes during losses and pauses are in the hub's `closes.rs`.
 
 use std::time::Instant;
 

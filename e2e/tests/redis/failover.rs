@@ -1,4 +1,4 @@
-//! A replica takes the place of the server.
+//! A replica replaces the primary.
 
 use crate::*;
 

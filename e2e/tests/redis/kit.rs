@@ -1,4 +1,4 @@
-//! The conformance kit of brokers, against a real server.
+//! Runs the brokers' test kit against a real server.
 
 use std::path::Path;
 

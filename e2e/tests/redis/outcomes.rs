@@ -1,4 +1,4 @@
-//! Events whose publisher gets an error: published or not, as the error says.
+//! Events whose publisher gets an error. They are published or not, as the error says.
 
 use crate::*;
 

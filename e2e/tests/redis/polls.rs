@@ -1,4 +1,4 @@
-//! Clients that poll three processes, of which one restarts.
+//! Clients that poll three processes, one of which restarts.
 //!
 //! `TOWER_SSE_POLLS` sets how many events are published to how many clients, as in `100000x100`.
 

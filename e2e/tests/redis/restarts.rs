@@ -1,4 +1,4 @@
-//! Kills of Redis, which restarts with an older state. The storm has the other states.
+//! Redis is killed and restarts with an older state. `storm.rs` tests the other states.
 
 use crate::*;
 

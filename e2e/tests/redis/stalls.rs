@@ -1,4 +1,4 @@
-//! Replies of Redis that are late, or that report that it is still loading.
+//! Redis' replies are late or report that Redis is still loading.
 
 use crate::*;
 

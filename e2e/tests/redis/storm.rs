@@ -1,6 +1,6 @@
 //! Clients that are cut and move between processes while Redis is killed again and again.
 //!
-//! `TOWER_SSE_STORM` sets how many seconds it lasts.
+//! `TOWER_SSE_STORM` sets how many seconds the test lasts.
 
 use crate::*;
 

@@ -1,5 +1,5 @@
-//! Heads that are sent before the answer, behind an nginx that does not wait for it, with the
-//! clients of language models, an `EventSource` and curl.
+//! Response heads that are sent before the answer, behind an nginx that times out before it. The
+//! clients are those of language models, an `EventSource` and curl.
 
 use std::process::Output;
 

@@ -1,9 +1,8 @@
-//! Runs with real clients: Chromium, and packages of npm and PyPI, through a proxy that cuts their
-//! connections, and while the server shuts down or is killed. And the same clients behind an nginx
-//! that does not wait for the first word.
+//! Runs with real clients: Chromium and packages from npm and PyPI. A proxy cuts their connections,
+//! or the server shuts down or is killed, or an nginx times out before the first word.
 //!
-//! `slow/tests/clients` has the clients that `.ci/slow` installs. Where they do the same as others,
-//! they are here and ignored by default.
+//! `slow/tests/clients` has the clients that only `.ci/slow` installs. Tests that they share with
+//! other clients are here and ignored by default.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! What the limits of a program say about what its runs keep in Redis.
+//! How a program's limits bound the memory of its runs in Redis.
 
 use crate::*;
 

@@ -1,7 +1,7 @@
 //! Runs of several processes over a real Redis server, with clients that reconnect to any of them.
 //!
-//! `slow/tests/cluster` has what takes too long for every change. `.ci/slow runs-cluster` also runs
-//! the whole forms of tests here, which are ignored by default.
+//! `slow/tests/cluster` has tests that take too long for every change. `.ci/slow runs-cluster` also
+//! runs the long forms of tests here, which are ignored by default.
 
 #![cfg(unix)]
 

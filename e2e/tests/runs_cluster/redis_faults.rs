@@ -1,4 +1,4 @@
-//! Redis that is killed, or stalls, while runs are read everywhere.
+//! Redis is killed or stalls while runs are read in all processes.
 
 use crate::*;
 

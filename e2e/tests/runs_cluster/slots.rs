@@ -1,5 +1,4 @@
-//! Runs in a cluster of Redis servers whose slots move, or whose servers fail, while runs are read in
-//! all processes.
+//! Runs in a Redis cluster. Slots move or servers fail while runs are read in all processes.
 
 use crate::*;
 

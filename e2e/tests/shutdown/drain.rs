@@ -1,5 +1,5 @@
-//! Graceful shutdowns of every server, which finish in every state of its streams, because they end
-//! as their `Drain` requires.
+//! Graceful shutdowns of every server. They finish in every state of the streams, because each
+//! stream ends as its `Drain` requires.
 
 use tokio::time::Instant;
 

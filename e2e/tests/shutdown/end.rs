@@ -1,4 +1,4 @@
-//! All that a client has received.
+//! Everything that a client has received.
 
 use crate::*;
 

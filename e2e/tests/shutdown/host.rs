@@ -1,4 +1,4 @@
-//! The servers, as the examples run them.
+//! The servers, set up as in the examples.
 
 use axum::extract;
 use tonic::service::Routes;

@@ -1,4 +1,4 @@
-//! A slow network: the server's bytes can be delayed on their way.
+//! A relay that stands in for a slow network: it can delay the server's bytes.
 
 use crate::*;
 

@@ -1,8 +1,8 @@
 //! A server under load for an hour, and the curve of its memory, descriptors and tasks.
 //!
-//! The server is a process of its own, so its figures are without those of the clients.
-//! `TOWER_SSE_SOAK` sets the number of seconds of the long test. Both tests write their curves to
-//! the folder that `TOWER_SSE_SOAK_RECORD` names, if it is set.
+//! The server runs in its own process, so its figures don't include the clients'. `TOWER_SSE_SOAK`
+//! sets the number of seconds of the long test. Both tests write their curves to the folder that
+//! `TOWER_SSE_SOAK_RECORD` names, if it is set.
 #![cfg(target_os = "linux")]
 
 mod account;

@@ -1,4 +1,4 @@
-//! A client that goes to any process that lives.
+//! A client that connects to any running process.
 
 use super::*;
 

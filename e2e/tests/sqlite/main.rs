@@ -1,4 +1,4 @@
-//! Processes that share a hub over an SQLite file, while some are killed and others take their place.
+//! Processes that share a hub over an SQLite file while some are killed and replaced.
 
 #![cfg(unix)]
 

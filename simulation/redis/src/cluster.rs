@@ -1,4 +1,4 @@
-//! A cluster, all of whose keys are in one slot. The current server is the node that has the slot.
+//! A cluster whose keys are all in one slot. The current server is the node that has this slot.
 
 use super::*;
 

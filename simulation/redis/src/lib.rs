@@ -1,9 +1,9 @@
-//! A model of Redis in memory: only what `tower-sse-redis` and an operator use, with faults as
+//! An in-memory model of Redis with only what `tower-sse-redis` and an operator use. Faults are
 //! operations.
 //!
-//! `Server` executes commands, and the scripts of the crate by an interpreter of Lua. `Network` has
+//! `Server` executes commands, and runs the crate's scripts with a Lua interpreter. `Network` has
 //! the servers and the processes' connections to them. The tests in `differential/` compare a
-//! `Server` with a real one.
+//! `Server` with a real server.
 
 mod cluster;
 mod connection;

@@ -1,4 +1,4 @@
-//! Runs the scripts of the crate, by the interpreter of the version that Redis has.
+//! Runs the crate's scripts with an interpreter of the same Lua version as in Redis.
 
 use std::hash::{Hash, Hasher};
 use std::{cell::RefCell, collections::HashMap, collections::hash_map::DefaultHasher, mem};

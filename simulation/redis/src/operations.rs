@@ -1,4 +1,4 @@
-//! What happens to the servers and to the network.
+//! Operations that cause faults in the servers and in the network.
 
 use std::{fmt, iter};
 

@@ -1,4 +1,4 @@
-//! Commands that are about connections, and the messages that subscribers receive.
+//! Commands that concern connections, and the messages that subscribers receive.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! The search.
+//! Searches the states breadth first.
 
 use super::steps::steps;
 use crate::*;

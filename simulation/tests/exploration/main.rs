@@ -1,13 +1,14 @@
-//! The protocol of shared runs as an abstract model, and every state that it can reach: one key,
-//! two processes, three epochs, two events, and the faults of Redis, of connections and of owners.
+//! Explores every reachable state of an abstract model of shared runs: one key, two processes,
+//! three epochs, two events, and the faults of Redis, connections and owners.
 //!
-//! - `redis` has the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times, channels and versions: a lease
-//!   can end at any time, and every message can be lost.
-//! - `owner` is the exporter of `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, `mirror` a client at another process.
-//! - `explore` visits the states breadth first, and reports the shortest trace to a violation.
+//! - `redis` models the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times,
+//!   channels and versions: a lease can end at any time, and every message can be lost.
+//! - `owner` models the exporter in `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, and
+//!   `mirror` a client at another process.
+//! - `explore` visits the states breadth first and reports the shortest trace to a violation.
 //!
-//! It needs no other crate, so it runs with
-//! `cargo test --release --package tower-sse-simulation --test exploration`.
+//! The model needs no other crate and no cfg. Run it with `cargo test --release --package
+//! tower-sse-simulation --test exploration`.
 
 // Without optimisation, it takes more than a minute.
 #![cfg(not(debug_assertions))]

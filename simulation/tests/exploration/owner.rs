@@ -1,4 +1,4 @@
-//! What an owner sends, and what the replies change.
+//! The commands that an owner sends, and how the replies change its state.
 
 use crate::redis::Synced;
 use crate::*;

@@ -1,4 +1,4 @@
-//! The state of everything, and what can be taken out of the protocol.
+//! The state of the whole model, and the parts of the protocol that a test can leave out.
 
 /// The rules of the protocol that close its holes. Without one, the exploration must find a trace.
 #[derive(Clone, Copy, Debug)]

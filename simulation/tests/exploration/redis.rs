@@ -1,4 +1,4 @@
-//! The scripts.
+//! The scripts that Redis executes.
 
 use super::protocol::Stream;
 use crate::*;

@@ -1,4 +1,4 @@
-//! What every client must have received, whatever happened.
+//! Checks what every client must have received, whatever happened.
 
 use crate::world::Records;
 use crate::*;

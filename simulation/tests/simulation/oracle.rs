@@ -1,4 +1,4 @@
-//! The check of a simulation, written separately from the crate: only from its documentation.
+//! Checks a simulation. Written from the crate's documentation alone, without its code.
 
 mod tests;
 

@@ -1,4 +1,4 @@
-//! Scenes that seeds have found, at every moment at which they can happen.
+//! Scenes in which seeds have found defects, played at every moment at which they can happen.
 
 use crate::*;
 

@@ -1,11 +1,11 @@
-//! Whole servers of event streams beside each other, as users would run them: the hub in axum, the
-//! example `many_clients`, axum's `Sse`, nchan, pushpin and better-sse. Each is a process on one
-//! processor, and all clients are here, on another.
+//! Compares whole servers of event streams, as users would run them: the hub in axum, the example
+//! `many_clients`, axum's `Sse`, nchan, pushpin and better-sse. Each server is a process on one
+//! processor. All clients are in this process, on another one.
 //!
 //! - `peers measure [ROUNDS [WORK]...]` runs all works with all servers in rounds, and prints tables.
 //! - `peers serve SUBJECT DIRECTORY` is a server.
 //!
-//! `benches/peers.sh` installs what is installed nowhere, and writes the record.
+//! `benches/peers.sh` installs missing servers and writes the record.
 
 use std::{env, path::Path};
 

@@ -1,4 +1,4 @@
-//! How fast a process that starts loads its history, and for how long it holds its thread.
+//! How fast a new process loads its history, and for how long it keeps its thread busy.
 
 use crate::*;
 

@@ -1,5 +1,5 @@
-//! The hub on Redis Streams beside a fan-out made by hand: pub/sub of Redis, a channel, and axum's
-//! `Sse`.
+//! Compares the hub on Redis Streams with a hand-written fan-out: Redis pub/sub, a channel, and
+//! axum's `Sse`.
 //!
 //! `redis URL PROCESS [MEASUREMENT]` prints rows of Markdown tables. `PROCESS` is the id of the
 //! server, whose processor time is read from the system. `benches/redis.sh` starts the server and

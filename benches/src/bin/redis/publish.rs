@@ -1,4 +1,4 @@
-//! How many events a second one process publishes, each acknowledged.
+//! How many events a second one process can publish if it awaits each acknowledgement.
 
 use crate::*;
 

@@ -1,12 +1,11 @@
-//! What runs cost beside a plain stream, and beside the hub.
+//! What runs cost compared with a plain stream and with the hub.
 //!
-//! `runs [requests | events | replay | idle]` prints Markdown tables. Everything is on one thread:
-//! times of rows can be compared with each other, and all include the check that the counting
-//! allocator adds to each allocation.
-//! `runs WORK SUBJECT EVENTS` runs one case of `events` once. `benches/callgrind_runs.sh` counts
-//! its instructions.
-//! `runs owner local EVENTS` and `runs owner connected EVENTS` run 64 answers of 50 events a second,
-//! the latter over a Redis server of its own.
+//! `runs [requests | events | replay | idle]` prints Markdown tables. Everything runs on one
+//! thread. Times can be compared with each other: all include the check that the counting allocator
+//! adds to each allocation. `runs WORK SUBJECT EVENTS` runs one case of `events` once.
+//! `benches/callgrind_runs.sh` counts its instructions. `runs owner local EVENTS` and `runs owner
+//! connected EVENTS` run 64 answers of 50 events a second, the latter over a Redis server of its
+//! own.
 
 mod events;
 mod idle;

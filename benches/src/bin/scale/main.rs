@@ -1,7 +1,7 @@
-//! How many event streams one process holds over HTTP/2, and what they cost: opening, an event to all,
-//! a shutdown, a close of all. `scale measure STREAMS` measures bare hyper and the layer in one run,
-//! and prints Markdown. See `benches/scale.sh`. `scale count STREAMS` counts with valgrind, which no
-//! other load disturbs.
+//! How many event streams one process can hold over HTTP/2, and the cost of opening them, of an
+//! event to all, of a shutdown, and of closing all. `scale measure STREAMS` measures bare hyper and
+//! the layer in one run, and prints Markdown. See `benches/scale.sh`. `scale count STREAMS` counts
+//! with valgrind, which no other load disturbs.
 
 mod count;
 mod measure;

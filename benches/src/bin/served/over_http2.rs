@@ -1,4 +1,4 @@
-//! Many streams over one HTTP/2 connection.
+//! Serves many streams over one HTTP/2 connection.
 
 use std::{io::Read, thread};
 

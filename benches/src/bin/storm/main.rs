@@ -1,10 +1,10 @@
-//! What a storm costs: many streams over HTTP/1 in several processes behind `SO_REUSEPORT`, with a
-//! hub over Redis, whose clients lose their connections and come back.
+//! What a storm costs: many clients lose their HTTP/1 streams and reconnect to several processes
+//! behind `SO_REUSEPORT`, which share a hub over Redis.
 //!
-//! - `storm measure CLIENTS PROCESSES REDIS` runs all storms, and prints a table.
-//! - `storm serve REDIS LIMIT PORT...` is a server, which is the example `many_clients` with a hub
-//!   over Redis.
-//! - `storm clients CLIENTS PART PORT...` has a part of the clients.
+//! - `storm measure CLIENTS PROCESSES REDIS` runs all storms and prints a table.
+//! - `storm serve REDIS LIMIT PORT...` is a server: the example `many_clients` with a hub over
+//!   Redis.
+//! - `storm clients CLIENTS PART PORT...` runs a part of the clients.
 //!
 //! All connections are on the loopback. `benches/storm.sh` starts Redis and writes the record.
 

@@ -1,4 +1,4 @@
-//! The cells of a row.
+//! The cells of one client's row.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The clients, by language: `clients.txt`.
+//! The clients, by language. Their list is in `clients.txt`.
 
 use std::{fs, process::Command};
 

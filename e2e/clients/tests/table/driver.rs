@@ -1,4 +1,4 @@
-//! The process of a client, and what it and its server have seen.
+//! A client's process, and what the client and its server have seen.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;

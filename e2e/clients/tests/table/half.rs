@@ -1,4 +1,4 @@
-//! An answer that breaks off within an event.
+//! An answer that breaks off in the middle of an event.
 
 use std::time::Instant;
 

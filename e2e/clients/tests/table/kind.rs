@@ -1,4 +1,4 @@
-//! The kind of client that the layer takes a request for.
+//! The kind of client that the layer infers from a request.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};

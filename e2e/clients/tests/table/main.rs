@@ -1,5 +1,5 @@
-//! Clients that programs use, and what happens to their streams: `.ci/slow clients`. What was seen is in docs/clients.md,
-//! which this writes if `TOWER_SSE_CLIENT_TABLE` is `write`.
+//! Runs common clients through situations that happen to streams. Run by `.ci/slow clients`. The
+//! results are in docs/clients.md, which this test writes if `TOWER_SSE_CLIENT_TABLE` is `write`.
 
 mod cells;
 mod clients;

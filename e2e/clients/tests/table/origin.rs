@@ -1,4 +1,5 @@
-//! The servers of one client in one situation. They follow each other on one port, like the processes of a program.
+//! The servers of one client in one situation. They run one after another on the same port, like a
+//! restarted program.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

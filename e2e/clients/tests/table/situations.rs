@@ -1,4 +1,4 @@
-//! What happens to a client. Each situation has a server of its own.
+//! The situations that a client goes through. Each one has its own server.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What pages of the guide say about these middlewares.
+//! Tests of what the guide says about these middlewares.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::{net::SocketAddr, sync::Arc, time::Duration};

@@ -1,5 +1,6 @@
-//! Widely used middlewares around `SseLayer` and inside of it: `.ci/slow middlewares`. What was seen is in
-//! docs/middlewares.md, which this writes if `TOWER_SSE_MIDDLEWARES` is `write`.
+//! Widely used middlewares outside and inside of `SseLayer`. Run by `.ci/slow middlewares`. The
+//! results are in docs/middlewares.md, which this test writes if `TOWER_SSE_MIDDLEWARES` is
+//! `write`.
 
 mod facts;
 mod rows;

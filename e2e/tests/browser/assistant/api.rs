@@ -1,4 +1,4 @@
-//! A model's API that says a word when the test allows it.
+//! A model's API that sends a word whenever the test allows it.
 
 use std::sync::atomic::AtomicBool;
 

@@ -1,5 +1,5 @@
-//! A proxy in front of the processes. It adds a script to the page, by which a test drives the page in
-//! any engine, without a driver.
+//! A proxy in front of the processes. It adds a script to the page, so that a test can drive the
+//! page in any engine without a driver.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! The example `assistant`, as one process and as three over Redis: what its page shows in real
-//! engines, whatever happens while the model is silent or writes.
+//! The example `assistant` as one process and as three over Redis. Tests what its page shows in
+//! real engines, whatever happens while the model is silent or writes.
 
 mod api;
 mod front;

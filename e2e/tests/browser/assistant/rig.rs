@@ -1,4 +1,4 @@
-//! One process of the example or three over Redis, its model, and its page in an engine.
+//! The example as one process or as three over Redis, with its model and its page in an engine.
 
 use crate::engine::OpenEngine;
 use crate::redis_server;

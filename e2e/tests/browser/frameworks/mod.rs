@@ -1,5 +1,5 @@
-//! The programs of the page on other frameworks: htmx in Chromium, the events for datastar, and the
-//! response in an OpenAPI document.
+//! The programs of the guide's page on frameworks: htmx in Chromium, the events for datastar, and
+//! the response in an OpenAPI document.
 
 mod datastar;
 mod htmx;

@@ -1,5 +1,5 @@
-//! Answers that real clients read, through a proxy that cuts their connections.
-//! `slow/tests/clients` has more of these clients.
+//! The test rig: real clients read answers through a proxy that cuts their connections.
+//! `slow/tests/clients` has more clients.
 
 #![allow(dead_code, unused_imports)]
 

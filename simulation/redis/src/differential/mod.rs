@@ -1,4 +1,5 @@
-//! The model against a real Redis: both execute the same random commands, and must reply the same.
+//! Compares the model with a real Redis: both execute the same random commands and must give the
+//! same replies.
 
 mod hubs;
 mod runs;

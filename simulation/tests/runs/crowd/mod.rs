@@ -1,5 +1,5 @@
-//! Many or large runs at a time, and clients that do not read, or that ask for what there is not.
-//! What they cost is bounded.
+//! Many or large runs at a time, and clients that do not read or request runs that don't exist.
+//! Their cost must be bounded.
 
 mod loads;
 
