@@ -1,5 +1,5 @@
-//! The old prices that a client receives after it was stalled. These measurements make the tables of
-//! the page on proxies and sockets:
+//! Measures how many old prices a client receives after it was stalled. The results are in the
+//! tables of the page on proxies and sockets:
 //!
 //! cargo test --manifest-path slow/Cargo.toml --target-dir target/slow --test stale -- --nocapture
 
@@ -34,7 +34,7 @@ use support::{Directory, Gate, Gated, openssl, soon, start};
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Http1,
-    /// HTTP/1, with this limit of the bytes that rustls buffers.
+    /// HTTP/1 with this limit on the bytes that rustls buffers.
     Tls(Option<usize>),
     Http2,
 }
@@ -48,13 +48,13 @@ struct Stall {
     path: &'static str,
     protocol: Protocol,
     set_options: SetOptions,
-    /// The size of the client's receive buffer, which is not the server's to set.
+    /// The size of the client's receive buffer, which the server can't set.
     receive_buffer: Option<u32>,
     /// How many times the prices change, and the time between two changes.
     changes: (usize, Duration),
 }
 
-/// The routes: as the hub answers, and as any other stream.
+/// Two routes: one answers as the hub does, the other as any other stream.
 fn app(hub: Hub) -> Router {
     let subscribe = |hub: &Hub, last: Option<LastEventId>| {
         let window = Duration::from_millis(5);

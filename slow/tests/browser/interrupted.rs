@@ -1,4 +1,5 @@
-//! A page whose answer breaks off, in three engines: it can tell half an answer from a whole one.
+//! A page whose answer breaks off, in three engines. The page can tell half an answer from a whole
+//! one.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +20,7 @@ const SCRIPT: &str = "const source = new EventSource('/answer');
     source.addEventListener('interrupted', ({ data, lastEventId }) => report(`${lastEventId}:${data}`));
     source.onerror = () => { if (source.readyState === EventSource.CLOSED) report('closed'); };";
 
-/// The runs of the process that serves at present.
+/// The runs of the process that is serving now.
 type Process = Arc<Mutex<Runs>>;
 
 async fn answer(State(process): State<Process>, parts: Parts) -> Response {

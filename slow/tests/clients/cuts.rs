@@ -5,7 +5,7 @@ use crate::*;
 const CUTS: usize = 50;
 const PACE: Pace = Pace::new(800, 4);
 
-/// It applies an id to the event after it, and so resumes one event too early after most cuts.
+/// The client applies an id to the next event, so after most cuts it resumes one event too early.
 #[tokio::test]
 async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {
     for deployment in Deployment::all(PACE).await {
@@ -34,7 +34,8 @@ async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {
     }
 }
 
-/// It takes an id when its line comes, before the empty line that ends the event.
+/// The client takes an id as soon as the id's line comes, before the empty line that ends the
+/// event.
 #[tokio::test]
 async fn fetch_event_source_loses_events_only_in_their_blank_line() {
     for deployment in Deployment::all(PACE).await {
@@ -67,7 +68,7 @@ async fn fetch_event_source_loses_events_only_in_their_blank_line() {
     }
 }
 
-/// Returns the word of the event in whose blank line an answer was cut.
+/// Returns the word of the event whose blank line was cut.
 fn lost_word(passed: &[u8]) -> Option<String> {
     let passed = String::from_utf8_lossy(passed);
     let (before, id) = passed.strip_suffix('\n')?.rsplit_once('\n')?;

@@ -1,5 +1,4 @@
-//! A gateway that changes each event, around the protocols of the clients that are not in
-//! `line_ends.rs`.
+//! A gateway that changes each event, for the protocols of clients that are not in `line_ends.rs`.
 
 use crate::*;
 

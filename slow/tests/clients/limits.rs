@@ -1,4 +1,4 @@
-//! What clients do at the limit of a subject. `docs/guide/limits.md` says it.
+//! What clients do at a subject's limit. `docs/guide/limits.md` has the results.
 
 use axum::middleware::{Next, from_fn};
 use tower::{Layer, ServiceExt, service_fn};
@@ -6,10 +6,10 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::*;
 
 const PACE: Pace = Pace::new(20, 5);
-/// The number of requests that find no place.
+/// The number of refused requests.
 const REFUSED: usize = 2;
 
-/// A service with one place, which is free after two refusals.
+/// A service with a limit of one stream. The place becomes free after two refusals.
 struct Limited {
     url: String,
     requests: Arc<AtomicUsize>,
@@ -43,7 +43,7 @@ impl Limited {
     }
 }
 
-/// Opens a stream that takes the place.
+/// Opens a stream that takes the only place.
 async fn open_stream(streams: &Streams) -> impl Sized + use<> {
     let mut request = http::Request::new(());
     streams.subjects_of(&mut request).add("user:1");

@@ -1,4 +1,4 @@
-//! A gateway that changes events, in front of the streams of models in each line end, cut at each
+//! A gateway that changes the events of model streams, with every kind of line end, cut at each
 //! byte of a line end. Real clients read each event at once, as without the gateway.
 
 use crate::*;
@@ -7,7 +7,7 @@ const HEARTBEAT: Duration = Duration::from_millis(10);
 const WORDS: usize = 30;
 /// The words after which the upstream waits until the client has most of them.
 const BEFORE_THE_WAIT: usize = 20;
-/// Clients that wait for the byte behind a CR are an event late.
+/// Clients that wait for the byte after a CR are an event late.
 const EXPECTED_BY_THEN: usize = BEFORE_THE_WAIT - 2;
 
 /// The clients and their protocols.
@@ -42,7 +42,7 @@ fn changed(text: &str) -> String {
     text.replace('ö', "o").replacen("9 ", "inserted 9 ", 1)
 }
 
-/// Returns the message of an answer of Responses.
+/// Returns the message of an answer in the Responses protocol.
 fn item() -> Value {
     json!({ "type": "message", "id": "m", "role": "assistant", "content": [] })
 }
@@ -72,7 +72,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the data of the event of a word.
+    /// Returns the data of a word's event.
     fn of_word(self, text: &str) -> Value {
         match self {
             Self::Gemini => {
@@ -130,8 +130,8 @@ impl Protocol {
         format!("{name}data: {data}{end}{end}")
     }
 
-    /// Returns the frames of an answer. Every one of them ends within the line ends of an event, each
-    /// time at another byte.
+    /// Returns the frames of an answer. Each frame ends within an event's line ends, each time at
+    /// another byte.
     fn frames(self, end: &str) -> (Vec<Bytes>, Vec<Bytes>) {
         let before = self.before();
         let words = (0..WORDS).map(|at| self.of_word(&word(at)));
@@ -218,7 +218,7 @@ fn gateway(protocol: Protocol, upstream: Router) -> Router {
     upstream.layer(filters).layer(layer)
 }
 
-/// Returns the text that a client reads, and the end that it reports.
+/// Returns the text that a client reads and the end that it reports.
 async fn ask(name: &str, app: Router, go_on: Arc<Notify>) -> (String, String) {
     let mut client = client(name, &format!("http://{}", serve_axum(app).await));
     client.until_received(text(EXPECTED_BY_THEN).replace('ö', "o").len()).await;
@@ -247,7 +247,7 @@ async fn clients_read_changed_streams_of_each_line_end_at_once() {
     }
 }
 
-/// The guide warns of it. Once this fails, the client has been mended.
+/// The guide warns of this client's defect. Once this test fails, the client has been fixed.
 #[tokio::test]
 async fn client_of_gemini_discards_an_event_behind_a_comment() {
     for between in [":\n", ":\r\n", "retry: 3000\n"] {

@@ -1,4 +1,4 @@
-//! The clients of language models that `.ci/run` does not install, with runs and filters.
+//! Runs and filters with the language-model clients that `.ci/run` does not install.
 
 #![cfg(unix)]
 

@@ -1,7 +1,7 @@
 //! What an attacker with write access to Redis can do to a run by its keys and channels.
 //!
-//! Clients get the whole answer, or learn that it is not whole: their body fails, ends without the
-//! terminator, or their next request gets `404`.
+//! Clients get the whole answer or learn that it is incomplete: their body fails or ends without
+//! the terminator, or their next request gets `404`.
 
 use redis::Cmd;
 
@@ -9,7 +9,7 @@ use crate::*;
 
 const EVENTS: u64 = 100;
 const GAP: u64 = 40;
-/// The time after which a client gives up that is refused: more than two leases.
+/// The time after which a refused client gives up: more than two leases.
 const REFUSALS: Duration = Duration::from_secs(8);
 
 /// A run and its keys.
@@ -27,20 +27,22 @@ struct Target {
 #[derive(Debug)]
 struct Seen {
     name: &'static str,
-    /// A client at the owner, one elsewhere, and one that came elsewhere after the attack.
+    /// A client at the owner's process, one at another process, and one that came to another
+    /// process after the attack.
     clients: [Sight; 3],
     calls: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sight {
-    /// Every event once, in order, and the terminator.
+    /// The client received every event once, in order, and the terminator.
     Whole,
-    /// All events in order up to here, and then the news that something is missing.
+    /// The client received all events in order up to this one, then learned that the rest is
+    /// missing.
     Told(u64, Closed),
-    /// Events that are missing, strange, or not in order, although the answer looks complete.
+    /// Events were missing, wrong or out of order, although the answer looked complete.
     Wrong,
-    /// No end, over this number of connections.
+    /// The client received no end over this number of connections.
     Hanging(usize),
 }
 
@@ -125,11 +127,12 @@ const ATTACKS: &[(&str, &str)] = &[
     ("hints", "PUBLISH app:run:ctl@0:<P> <E>;PUBLISH app:run:ctl@0:<P> x;PUBLISH app:run:ctl@0 x"),
 ];
 
-/// Nothing distinguishes these from what the owner writes. Only clients elsewhere get them.
+/// Nothing distinguishes these commands from the owner's. Only clients at other processes receive
+/// the forged events.
 const FORGERIES: [&str; 4] =
     ["entry with a forged event", "end at the newest", "push of an end", "push of a forged event"];
 
-/// Reads a run until its end, at any process after the first connection.
+/// Reads a run until its end. After the first connection, reconnects to any process.
 async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
     let (mut client, started) = (Client::of_turn(name, EVENTS, GAP), Instant::now());
     let reading = async {

@@ -1,11 +1,11 @@
-//! What runs cost Redis, by the processor time of its process, and how late events are.
+//! What runs cost Redis in processor time, and how late events are.
 //!
-//! The bounds are those of 200 runs with 50 events a second each, and of an optimized build: no other
-//! can serve this load, with its clients, on two processors.
+//! The bounds are for 200 runs with 50 events a second each, and for an optimized build: other
+//! builds can't serve this load and its clients on two processors.
 
 use crate::*;
 
-/// The time over which the processor time is taken.
+/// How long to measure.
 const SPAN: Duration = Duration::from_secs(12);
 const EVENTS_PER_SECOND: u64 = 50;
 const RUNS: usize = 200;
@@ -20,8 +20,8 @@ async fn default_cluster() -> Option<Cluster> {
 /// What Redis needs over [`SPAN`].
 #[derive(Clone, Copy, Debug)]
 struct Used {
-    /// The time from the start to the end of each command. It includes that of other processes
-    /// which take the processor meanwhile.
+    /// The sum of the times from the start to the end of each command. It includes time that other
+    /// processes take meanwhile.
     commands: Duration,
     /// The processor time of the whole process, with its sockets.
     process: Duration,
@@ -141,7 +141,7 @@ async fn redis_time_of_quiet_runs() {
     assert!(share(used.process) <= 6.0, "{used:?}");
 }
 
-/// How much later a client of another process gets an event than one of the owner.
+/// How much later a client at another process gets an event than a client at the owner's.
 #[tokio::test]
 async fn latency_of_events_at_another_process() {
     const EVENTS: u64 = 250;

@@ -1,8 +1,9 @@
-//! Servers whose operator changes something while runs are read everywhere, and changes it back.
+//! An operator changes a server's settings and changes them back while runs are read in all
+//! processes.
 
 use crate::*;
 
-/// Sends commands as an operator does, waits, and sends those that undo them.
+/// Sends commands as an operator would, waits, and sends the commands that undo them.
 async fn disturb(commands: &[&str], undo: &[&str]) {
     nothing_is_lost_while(Cluster::start(), async |cluster| {
         let mut connection = cluster.redis.try_connect().await.unwrap();

@@ -1,6 +1,6 @@
-//! What the hubs over PostgreSQL and SQLite do in a second, beside others in the same run:
-//! `.ci/slow postgres-figures` and `.ci/slow sqlite-figures`. The bounds are those of an idle machine
-//! and a release build.
+//! How much hubs over PostgreSQL and SQLite do in a second, compared with controls in the same run.
+//! Run by `.ci/slow postgres-figures` and `.ci/slow sqlite-figures`. The bounds are for an idle
+//! machine and a release build.
 
 #![cfg(target_os = "linux")]
 
@@ -30,7 +30,7 @@ use hub_process::HubProcess;
 use support::PATIENCE;
 
 const SECONDS: u64 = 4;
-/// As much as the benchmark of the hub over Redis publishes.
+/// The size of an event, the same as in the benchmark of the hub over Redis.
 const BYTES: usize = 256;
 
 async fn connect(
@@ -71,7 +71,7 @@ async fn times(mut event: impl AsyncFnMut(usize) -> Duration) -> (Duration, Dura
     (times[times.len() / 2], times[times.len() - 1])
 }
 
-/// Returns a field of the line that the system has about a process, such as that of the parent.
+/// Returns the fields of the line that `/proc` has about a process, from its state on.
 fn fields(stat: &str) -> Vec<&str> {
     stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect()
 }

@@ -1,4 +1,4 @@
-//! What a long poll costs the server beside an event of a stream, in the same run.
+//! What a long poll costs the server compared with an event of a stream, in the same run.
 
 use std::{env, net::SocketAddr, process};
 
@@ -17,7 +17,7 @@ use crate::*;
 
 const CLIENTS: usize = 2_000;
 
-/// The clients are a process of their own, so that the time of this one is the server's.
+/// The clients are in another process, so that this process's time is the server's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn poll_costs_little_beside_an_event_of_a_stream() {
     if let Ok(address) = env::var("TOWER_SSE_POLLERS") {
@@ -77,7 +77,7 @@ async fn served(polls: bool) -> f64 {
     used * 1e6 / answers as f64
 }
 
-/// Opens all clients, which come back with their last id within a second.
+/// Opens all clients. They reconnect with their last id within a second.
 async fn clients(address: SocketAddr) {
     let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(address))).collect();
     for client in clients {

@@ -1,11 +1,11 @@
-//! Figures, as ratios to what pgbench does with the same server in the same run.
+//! Figures of the hub as ratios to those of pgbench with the same server in the same run.
 
 use tokio::time::timeout;
 
 use super::server::{Server, own, program, sql};
 use crate::*;
 
-/// Runs a statement again and again from some connections. Returns the transactions per second.
+/// Runs a statement repeatedly over several connections. Returns the transactions per second.
 async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
     let script = server.path().join("script.sql");
     fs::write(&script, statement).unwrap();

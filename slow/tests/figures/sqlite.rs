@@ -1,4 +1,4 @@
-//! Figures beside those of a hub without a broker, in the same run.
+//! Figures compared with those of a hub without a broker in the same run.
 
 use std::{env, process};
 
@@ -7,13 +7,13 @@ use rusqlite::Connection;
 use super::file::File;
 use crate::*;
 
-/// Returns the seconds of a processor that this process has taken.
+/// Returns this process's processor time in seconds.
 pub(crate) fn own_time() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     processor_time(&fields(&stat)).as_secs_f64()
 }
 
-/// Returns the share of a processor that this process takes for some seconds.
+/// Returns the share of a processor that this process takes over some seconds.
 async fn share() -> f64 {
     let before = own_time();
     sleep(Duration::from_secs(2 * SECONDS)).await;
