@@ -11,8 +11,7 @@ use super::naive_filter::{Choice, Expected, OF_SOURCE, Plan, filtered};
 use super::planned::{Logged, Planned, done};
 use crate::*;
 
-/// A filter sends what its verdicts say, for any stream and however the stream is split into
-/// chunks.
+/// A filter sends what its verdicts say, for any stream in any chunks.
 pub fn filter(data: &[u8]) {
     let Some((plan, data)) = plan(data) else { return };
     let pieces = pieces(data);

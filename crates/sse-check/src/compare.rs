@@ -1,5 +1,4 @@
-//! Compares streams that should have the same events: at two addresses, or before and after a
-//! client reconnects.
+//! Compares streams that should have the same events: at two addresses, or after a reconnection.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::{ops::RangeInclusive, time::Duration};
@@ -39,8 +38,7 @@ struct Hop<'a> {
     outer: &'a Stream,
     inner: &'a Stream,
     basis: Basis,
-    /// The indices of each matched event in the inner and the outer stream, in the outer one's
-    /// order.
+    /// Each matched event's indices in the inner and the outer stream, in the outer's order.
     pairs: Vec<(usize, usize)>,
 }
 
@@ -60,8 +58,7 @@ impl<'a> Hop<'a> {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the inner events after the last matched one that the outer stream should have
-    /// received by now.
+    /// Returns the inner events that the outer stream should have received by now, but has not.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),
@@ -72,8 +69,7 @@ impl<'a> Hop<'a> {
         after.get(..len).unwrap_or_default()
     }
 
-    /// Returns the last events of the inner stream if both streams have ended and the outer one
-    /// lacks these events.
+    /// Returns the inner stream's last events if both streams have ended, the outer without them.
     fn missing_at_the_end(&self) -> &'a [Event] {
         let are_over = [self.outer, self.inner].iter().all(|it| it.recording.end != End::Open);
         let last = self.inner.events.get(self.after_pairs()..).filter(|_| are_over);
@@ -190,8 +186,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     }
     let round_trips = outer.connecting.max(hop.inner.recording.connecting);
     if hop.basis != Basis::Order && median >= LATE + round_trips {
-        // With Nagle's algorithm, an event waits until the one before is acknowledged or a packet
-        // is full.
+        // With Nagle's algorithm, an event waits for the last one's ACK or for a full packet.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
         let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
         let text = format!("{kind} come late ({figures})");
@@ -223,8 +218,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If the outer stream has as many other events in this place, each stream has its own
-            // events.
+            // If as many other outer events are in this place, each stream has its own events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -325,8 +319,7 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
     let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
     let mut before: Vec<_> = with_ids(first).collect();
-    // The events that the first connection received after this id: the second must receive them
-    // too.
+    // The first connection's events after this id. The second one must receive them too.
     let start = before.iter().take_while(|(it, _)| *it != id).count();
     let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
     let mut after = before.split_off(start + known);

@@ -85,8 +85,7 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The HTTP version, which can be HTTP/2 even without TLS. If `None`, TLS negotiates the
-    /// version.
+    /// The HTTP version, even HTTP/2 without TLS. If `None`, TLS negotiates the version.
     pub(crate) version: Option<Version>,
     pub(crate) connector: HttpsConnector<HttpConnector>,
 }

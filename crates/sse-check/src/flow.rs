@@ -49,8 +49,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
     Finding::pass(format!("{} events came at {count} times", stream.events.len()))
 }
 
-/// Returns when the event was made, in seconds after the first request, by the time in its id or
-/// data.
+/// Returns the time in the event's id or data, in seconds after the first request.
 fn made(event: &Event, began: SystemTime) -> Option<f64> {
     let data = String::from_utf8_lossy(&event.data);
     event.id.as_deref().and_then(|id| time_in(id, began)).or_else(|| time_in(&data, began))

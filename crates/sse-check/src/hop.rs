@@ -35,8 +35,7 @@ pub(crate) struct HopOptions {
     /// Where the proxy expects the origin. If nothing listens there, sse-check starts the origin
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) origin: String,
-    /// How long to watch a silent stream, and how long the origin may take to notice that a client
-    /// left
+    /// How long to watch a silent stream, and to wait for the origin to notice that a client left
     #[arg(long = "for", value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) length: Duration,
     /// How many streams to open at the same time
@@ -68,8 +67,7 @@ pub(crate) struct Observed {
     pub(crate) late: Played,
     /// What follows the server's FIN, and what follows its reset.
     pub(crate) cut: [Played; 2],
-    /// Answers of many bytes with the heads of `events` and `bare`, if the hop holds those two
-    /// back.
+    /// Long answers with the heads of `events` and `bare`, if the hop holds those two back.
     pub(crate) fill: [Option<Played>; 2],
     pub(crate) idle: Played,
     /// What [`Observer::leave`] returns for a silent stream and for a stream with events.
@@ -231,8 +229,7 @@ impl Observer<'_> {
         self.stop(recorder, &id).await
     }
 
-    /// If the hop held back the shorter answer `played`, fills the hop's buffers until a byte
-    /// comes.
+    /// If the hop held back the answer `played`, fills the hop's buffers until a byte comes.
     async fn fill(&self, played: &Played, script: &Script) -> Option<Played> {
         if played.is_passed() {
             return None;
@@ -263,8 +260,7 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Opens streams together and counts those that reach the origin. Also returns the highest
-    /// status.
+    /// Opens streams together. Returns how many reach the origin, and the highest status.
     async fn open_together(&self) -> (usize, u16) {
         let streams = Vec::from_iter((0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)));
         let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);

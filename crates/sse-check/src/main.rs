@@ -86,8 +86,8 @@ struct Options {
     #[arg(value_parser = address, required = true)]
     url: Option<Uri>,
     /// The stream's address behind the proxy, at the server itself. With several proxies, repeat
-    /// the option for each, starting with the one nearest to the clients. Each stream is compared
-    /// with the next
+    /// the option for each, the one nearest to the clients first. Each stream is compared with the
+    /// next
     #[arg(long, value_name = "URL", value_parser = address)]
     via: Vec<Uri>,
     /// How long to watch, such as 30s, 2m or 500ms

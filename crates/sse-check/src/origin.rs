@@ -108,8 +108,7 @@ impl Script {
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             lock(seen).writes.push(began.elapsed().as_secs_f64() * 1000.0);
             stream.write_all(if is_chunked { &chunk } else { &event }.as_bytes()).await?;
-            // Sleep after the last event too, so that the event is sent before the connection is
-            // cut.
+            // Sleep after the last event too, so that it is sent before the connection is cut.
             sleep(self.interval).await;
         }
         match self.ending {

@@ -119,8 +119,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    // Later bytes may be unread if the machine was too busy, so nothing after the plan's length
-    // counts.
+    // On a busy machine, later bytes may be unread, so nothing after the plan's length counts.
     let now = start.elapsed().min(plan.length);
     let stop = |recorders: Vec<Recorder>| recorders.into_iter().map(|it| it.stop(now)).collect();
     let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });

@@ -82,8 +82,7 @@ struct Follower<L: Log> {
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health,
-    /// The last entry that was read, at first the newest entry before the history. Zero if there is
-    /// none.
+    /// The last entry that was read, at first the newest one before the history. Zero if none.
     last: Identity,
     page_size: PageSize,
     /// The number of reads in a row that did not end in time, although bytes may have arrived.
@@ -100,8 +99,7 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The page follows the entry with this number, which is still in the log.
     Entry(u64),
-    /// The entry with this number was trimmed, perhaps with later ones. Other processes may have
-    /// read them.
+    /// This entry was trimmed, perhaps with later ones. Other processes may have read them.
     Trimmed(u64),
     /// Entries before the page are missing, and perhaps no process has read them. The next mark
     /// reports them to all processes.
@@ -243,8 +241,7 @@ impl<L: Log> Follower<L> {
             self.fit(&entries);
             self.feed_page(Before::Entry(self.last.number), entries).await;
             if is_full {
-                // This read may have waited for an entry, so its duration says nothing about the
-                // link.
+                // This read may have waited for an entry, so its duration can't be used.
                 self.page_size.grow();
                 self.catch_up(session).await?;
             } else {
@@ -420,8 +417,7 @@ impl<L: Log> Follower<L> {
             let content = self.log.content(entry);
             if before.is_incomplete(previous, &content) {
                 if !matches!(before, Before::Gone) {
-                    // No mark is needed: every process that has not read these entries finds the
-                    // same hole.
+                    // No mark is needed: every process that lacks these entries finds the hole.
                     self.gate.ledger().forgive_before(number);
                 }
                 // The log never had anything between the previous entry and this one.

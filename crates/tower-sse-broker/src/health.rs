@@ -69,8 +69,7 @@ impl Health {
         &self.stats
     }
 
-    /// Returns the error for an event that was not sent: the newest error if there is no
-    /// connection.
+    /// Returns the error for an unsent event: the newest error if there is no connection.
     #[doc(hidden)]
     #[must_use]
     pub fn not_sent(&self, action: &str) -> Error {

@@ -2,8 +2,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::log::Identity;
 
-/// The events acknowledged to this process. The reader (the hub's follower) must meet each of them
-/// in the log.
+/// The events acknowledged to this process. The reader (the follower) must meet each in the log.
 ///
 /// The reader meets an event if an entry has the event's number and fingerprint. The number alone
 /// does not prove that the event is still in the log, because a server that has returned to an

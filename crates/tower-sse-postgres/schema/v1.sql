@@ -10,8 +10,7 @@ create schema tower_sse;
 -- The streams. A program can only publish to a stream that has a row here. A hub adds its own.
 create table tower_sse.stream (
     name text primary key,
-    -- Identifies the server that has numbered the stream's log. This row is locked during
-    -- numbering.
+    -- The server that has numbered the stream's log. This row is locked during numbering.
     cluster text not null default ''
 );
 
@@ -19,8 +18,7 @@ create table tower_sse.stream (
 create table tower_sse.log (
     stream text not null,
     seq bigint not null,
-    -- Identifies the row together with `seq`: after a rollback, another row can have the same
-    -- number.
+    -- Identifies the row with `seq`: after a rollback, another row can have this number.
     nonce bigint not null default (random() * 9007199254740992)::bigint,
     at timestamptz not null,
     -- 0: an event. 1: the last event of its topic. 2: a loss of earlier rows. 3: a leap in the
@@ -86,9 +84,8 @@ create trigger require_stream after insert on tower_sse.inbox
     referencing new table as added
     for each statement execute function tower_sse.require_stream();
 
--- Publishes an event when the transaction commits. With `wake`, also notifies the hubs, which
--- otherwise find the event by polling. Transactions that notify commit one at a time and can't be
--- prepared.
+-- Publishes an event when the transaction commits. With `wake`, notifies the hubs, which otherwise
+-- find the event by polling. Transactions that notify commit one at a time and can't be prepared.
 create function tower_sse.publish(
     topic text, data text, stream text, event text default null,
     ends boolean default false, wake boolean default false,

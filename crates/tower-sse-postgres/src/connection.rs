@@ -220,8 +220,7 @@ impl Opened {
         Ok(Self { reading, publishing })
     }
 
-    /// Opens the connections. If the server refuses the credentials, asks the closure for new ones
-    /// once.
+    /// Opens the connections. If the credentials are refused, asks the closure for new ones once.
     pub(crate) async fn open(settings: &Arc<Settings>) -> Result<Self, Error> {
         let mut config = settings.config.clone();
         let Some(provider) = &settings.provider else {

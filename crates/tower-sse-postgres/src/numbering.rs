@@ -76,8 +76,7 @@ impl Appended {
                     if let Ok(appended) = &appended {
                         settings.clock.set(appended.at);
                     }
-                    // If the server notifies this process, the notification wakes the reader
-                    // instead.
+                    // Otherwise, the server's notification wakes the reader.
                     if !wake || !health.stats().listens() {
                         wakes.log.notify_one();
                     }

@@ -143,8 +143,7 @@ impl Log for PostgresLog {
                     return Err(Self::broken("the publishers' connection has ended"));
                 }
                 () = self.settings.wakes.inbox.notified() => {
-                    // The next batch numbers the inbox's rows, and the log's new rows wake this
-                    // task again.
+                    // The next batch numbers these rows, which wakes this task again.
                     self.queue.wake();
                     self.state.next_poll = Some(next_poll.max(Instant::now() + self.interval()));
                     continue;

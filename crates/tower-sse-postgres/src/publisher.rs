@@ -15,8 +15,7 @@ use crate::{connection::Connection, numbering::Appended};
 /// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
 /// is later.
 const MAX_LEAD: Duration = Duration::from_secs(60);
-/// One batch in this many looks at the whole inbox, in case unnumbered rows are older than
-/// `covered`.
+/// One batch in this many looks at the whole inbox, in case older rows are unnumbered.
 const FULL_PASS: u32 = 50;
 /// The tables' size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
@@ -106,8 +105,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
         let appended = select! {
             biased;
             appended = Appended::append(&session.connection, covered, known, None, false, &batch) => appended,
-            // The batch's acknowledgement would no longer count, and the next session must not wait
-            // for it.
+            // The acknowledgement would no longer count, and the next session must not wait.
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };
         match &appended {

@@ -77,8 +77,7 @@ impl Settings {
 const MAX_IDENTIFIER: usize = 63;
 
 /// Returns the name of a schema if it is an identifier without characters that are special in SQL.
-/// Quotes alone would not be enough, because [`SCHEMA`](crate::SCHEMA) has the name in function
-/// bodies.
+/// Quotes would not be enough, as [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

@@ -136,8 +136,7 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
-// If a feature is off, links to its items are broken, and private items that only it uses are
-// unused.
+// Without a feature, links to its items are broken, and private items for it are unused.
 #![cfg_attr(
     not(all(feature = "runs", feature = "tls", feature = "tracing")),
     allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)

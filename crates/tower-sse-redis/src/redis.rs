@@ -102,8 +102,7 @@ impl Redis {
     ///
     /// The primary is the server that most Sentinels name. A connected process asks again every 10
     /// seconds. A Sentinel that is cut off from the others can name an old primary, so list at
-    /// least three Sentinels and set [`min-replicas-to-write`](crate::operating#losses) on the
-    /// servers.
+    /// least three and set [`min-replicas-to-write`](crate::operating#losses) on the servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

@@ -27,8 +27,7 @@ impl Files {
         path: &Path,
         prepare: impl Fn(&mut Connection) -> Result<()>,
     ) -> Result<(Self, Connection)> {
-        // This creates the file. If the file is replaced before the second `open`, the session
-        // ends.
+        // This creates the file. If it is replaced before the second `open`, the session ends.
         let mut first = Connection::open(path)?;
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;
@@ -106,8 +105,7 @@ pub(crate) fn failure(code: c_int, reason: impl Into<String>) -> Failed {
     Failed::SqliteFailure(ffi::Error::new(code), Some(reason.into()))
 }
 
-/// Returns a file's device and inode. Doesn't open the file, because closing it would release
-/// SQLite's locks.
+/// Returns a file's device and inode without opening it: closing it would release SQLite's locks.
 #[cfg(unix)]
 fn identify(path: &Path) -> io::Result<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;

@@ -41,8 +41,7 @@ impl SendBatch<Worker> for Batcher {
             let appended = table.append(known, None, &batch);
             Ok((batch, appended))
         });
-        // If the job does not end in time, `batch` is lost with it, and its events are reported as
-        // unknown.
+        // If the job does not end in time, `batch` is lost, and its events are unknown.
         let (batch, appended) = match append.await {
             Ok((batch, appended)) => (batch, appended.map_err(of_sqlite)),
             Err(error) => (Vec::new(), Err(error)),

@@ -52,8 +52,7 @@ impl Log for SqliteLog {
     async fn open(&mut self, mut known: Known) -> Result<Worker> {
         self.growth = 1.0;
         let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
-        // If this file replaced another one, it may lack rows of that file that this process never
-        // read.
+        // If this file replaced another one, it may lack that file's rows, even unread ones.
         if let Some(it) = worker.last_row.filter(|it| it.number > known.newest) {
             known.newest = it.number;
             if !worker.run(move |table| table.has(it)).await? {

@@ -228,8 +228,7 @@ impl Table {
                 (events, bytes) = left;
             }
         }
-        // Keep the row before the new ones: a hub that has read it can tell that no row is missing
-        // after it.
+        // Keep the row before the new ones: from it, a hub can tell that no row is missing.
         let settled = format!(
             "select id from {{}} where at not between {} and {now} order by id desc limit 1",
             before(SETTLED)

@@ -1,6 +1,5 @@
 //! The guide's programs that read with `fetch`, in two windows of one browser. A second request for
-//! a URL waits for the first one's cache entry: in Chromium until its head arrives, in Firefox for
-//! 20 seconds.
+//! a URL waits for the first's cache entry: in Chromium for its head, in Firefox for 20 seconds.
 
 use axum::extract::OriginalUri;
 use axum::routing::{get, post};

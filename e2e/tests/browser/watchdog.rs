@@ -1,5 +1,4 @@
-//! The watchdogs of the guide's page on clients, unchanged, behind a proxy that freezes
-//! connections.
+//! The watchdogs of the guide's page on clients, behind a proxy that freezes connections.
 
 use std::future::pending;
 

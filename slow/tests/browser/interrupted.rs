@@ -1,5 +1,4 @@
-//! A page whose answer breaks off, in three engines. The page can tell half an answer from a whole
-//! one.
+//! A page whose answer breaks off, in three engines: the page notices that it has only half.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

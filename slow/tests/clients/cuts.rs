@@ -34,8 +34,7 @@ async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {
     }
 }
 
-/// The client takes an id as soon as the id's line comes, before the empty line that ends the
-/// event.
+/// The client takes an id from the id's line, before the empty line that ends the event.
 #[tokio::test]
 async fn fetch_event_source_loses_events_only_in_their_blank_line() {
     for deployment in Deployment::all(PACE).await {

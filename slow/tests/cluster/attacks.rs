@@ -37,8 +37,7 @@ struct Seen {
 enum Sight {
     /// The client received every event once, in order, and the terminator.
     Whole,
-    /// The client received all events in order up to this one, then learned that the rest is
-    /// missing.
+    /// The client received all events up to this one, then learned that the rest is missing.
     Told(u64, Closed),
     /// Events were missing, wrong or out of order, although the answer looked complete.
     Wrong,
@@ -127,8 +126,7 @@ const ATTACKS: &[(&str, &str)] = &[
     ("hints", "PUBLISH app:run:ctl@0:<P> <E>;PUBLISH app:run:ctl@0:<P> x;PUBLISH app:run:ctl@0 x"),
 ];
 
-/// Nothing distinguishes these commands from the owner's. Only clients at other processes receive
-/// the forged events.
+/// Nothing distinguishes these commands from the owner's. Only clients at other processes get them.
 const FORGERIES: [&str; 4] =
     ["entry with a forged event", "end at the newest", "push of an end", "push of a forged event"];
 

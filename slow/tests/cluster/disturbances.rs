@@ -1,5 +1,4 @@
-//! An operator changes a server's settings and changes them back while runs are read in all
-//! processes.
+//! An operator changes a server, then undoes this, while runs are read in all processes.
 
 use crate::*;
 

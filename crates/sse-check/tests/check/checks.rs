@@ -126,8 +126,7 @@ async fn many_events_in_one_read_are_no_burst() {
     look(quiet, "bursts", "2s").await.expect("bursts", "pass");
 }
 
-/// An LLM's answer can be like this: the first word takes long, and each word has the time at which
-/// it was made.
+/// As with an LLM's answer, the first word takes long, and each word has its own time.
 #[tokio::test]
 async fn steady_events_after_a_gap_are_no_burst() {
     let start = now();

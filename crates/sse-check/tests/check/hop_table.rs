@@ -1,5 +1,4 @@
-//! Checks the tables in docs/proxies.md. Run by `.ci/slow hops`. Each hop is a script in
-//! `tests/hops`.
+//! The tables in docs/proxies.md. Run by `.ci/slow hops`. Each hop is a script in `tests/hops`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, ops::Range, panic::AssertUnwindSafe, process::Stdio, time::Duration};
@@ -145,8 +144,7 @@ impl Hop {
     }
 }
 
-/// Requests a stream over a new connection. Returns the first line of the answer, and the
-/// connection.
+/// Requests a stream over a new connection. Returns the answer's first line and the connection.
 async fn ask(hop: &Proxy, path: &str, script: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(hop.address).await.unwrap();
     let head = format!(
@@ -340,8 +338,7 @@ fn is_like(known: &str, row: &str) -> bool {
         })
 }
 
-/// Looks at a hop. If the row isn't as known, looks again with fewer hops at a time: a busy machine
-/// can change a row.
+/// Looks at a hop, and again beside fewer hops if the row changed: a busy machine can cause this.
 async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mutex<()>) -> String {
     let version = hop.version().await;
     let line = |cells: String| format!("| {} | {version} | {cells}{} |\n", hop.name, hop.notes);

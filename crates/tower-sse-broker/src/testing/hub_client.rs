@@ -19,8 +19,7 @@ impl HubClient {
         Self { process, messages: subscription.messages(), received: Vec::new() }
     }
 
-    /// Returns the next message, or `None` at the end. `expected` appears in the text of a
-    /// [`Problem`].
+    /// Returns the next message, or `None` at the end. `expected` appears in a [`Problem`]'s text.
     async fn next(&mut self, expected: &str) -> Result<Option<Message>, Problem> {
         let what = format!("process {}: {expected}", self.process);
         let next = poll_fn(|cx| Pin::new(&mut self.messages).poll_next(cx));

@@ -26,8 +26,7 @@ async fn publish_at_once(hub: &Hub, name: &str) -> [Vec<String>; 2] {
     [published, unknown]
 }
 
-/// Reads up to the event `last`. Each earlier event must be in `possible`, and none may arrive
-/// twice.
+/// Reads up to the event `last`. Each earlier event must be in `possible` and arrive once.
 async fn reads_at_most_once(client: &mut Client, mut possible: Vec<String>, last: &str) {
     loop {
         let message = client.next().await;
@@ -55,16 +54,14 @@ async fn frozen_server_is_refused_or_unknown_in_time() {
     let [published, refused] = publish_at_once(&process.hub, "later").await;
     assert!(published.is_empty() && refused.is_empty(), "{refused:?}");
     server.resume(&ids);
-    // `last` follows any refused events that are wrongly still in the queue. It may be published
-    // twice.
+    // `last` would follow refused events that are still queued. It may be published twice.
     until_async(async || process.hub.publish("a", "last").await.is_ok()).await;
     reads_at_most_once(&mut other.client, unknown.clone(), "last").await;
     process.client.data(1).await;
     reads_at_most_once(&mut process.client, unknown, "last").await;
 }
 
-/// A transaction that holds the stream's row stops numbering. No statement may wait for the lock
-/// for ever.
+/// A transaction that holds the stream's row stops numbering. No statement may wait forever.
 #[tokio::test]
 async fn held_row_is_told_by_the_deadline() {
     let Some(server) = Server::start().await else { return };

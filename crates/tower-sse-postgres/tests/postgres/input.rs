@@ -121,8 +121,7 @@ async fn long_name_of_a_stream_is_an_error_that_names_the_limit() {
     Process::connect(server.broker_of(&name[..1024])).await.delivers([1]).await;
 }
 
-/// Returns whether both functions accept this name of a schema. Checks that the name is quoted
-/// everywhere.
+/// Returns whether both functions accept a schema's name. Checks that it is quoted everywhere.
 fn is_accepted(name: &str) -> bool {
     let opened = Postgres::open("host=127.0.0.1").unwrap().schema(name);
     let Ok(statements) = schema_named(name) else {

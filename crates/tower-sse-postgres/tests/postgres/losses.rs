@@ -227,8 +227,7 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     }
 }
 
-/// Rows are restored while connections stay open, and a process that knows no newer rows numbers
-/// first.
+/// Rows are restored under open connections. A process that knows no newer rows numbers first.
 #[tokio::test]
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
@@ -404,8 +403,7 @@ async fn loss_that_two_processes_find_at_once_is_marked_once() {
     }
 }
 
-/// No process knows that the log is an older copy, yet lost events' numbers must not be assigned
-/// again.
+/// No process knows that the log is an older copy. Lost numbers must not be assigned again.
 #[tokio::test]
 async fn numbers_leap_over_a_loss_that_no_process_knows() {
     let Some(server) = Server::start().await else { return };

@@ -2,8 +2,7 @@
 
 use crate::*;
 
-/// Replaces the server's functions. `failed` is a sequence because a rollback doesn't undo its
-/// increments.
+/// Replaces the server's functions. `failed` is a sequence, which a rollback doesn't undo.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);

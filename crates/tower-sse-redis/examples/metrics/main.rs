@@ -9,13 +9,11 @@
 //! Metrics of event streams, a hub and runs for Prometheus. The statistics of streams, limits, the
 //! hub and runs implement `Display` in Prometheus' format. They are read at each scrape, so streams
 //! and events have no additional cost. A registry holds the other metrics: the streams' ages and
-//! times to first event, which come from `on_close`, the outcomes of `publish`, and the statistics
-//! of Redis.
+//! times to first event (from `on_close`), the outcomes of `publish`, and the statistics of Redis.
 //!
 //! The guide's page `observing` says what to look at and what to alert on. The docs of
 //! `StatsSnapshot`, `HubStats`, `RunsStats` and `StreamsStats` explain their metrics. The page
-//! `running` of `tower-sse-redis` explains those of Redis. `grafana.json` is a dashboard for
-//! Grafana.
+//! `running` of `tower-sse-redis` explains those of Redis. `grafana.json` is a dashboard.
 //!
 //! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is for a
 //! readiness probe: it answers 503 while the hub or the runs aren't ready.

@@ -18,8 +18,7 @@ pub(super) struct PublishMetrics {
 impl PublishMetrics {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let metrics = Self { outcomes: Family::default(), latency: Histogram::new(LATENCIES) };
-        // Begin at zero: Prometheus misses a counter's first increase if the counter only appears
-        // with it.
+        // Begin at zero: Prometheus would miss the first increase of a counter that appears late.
         for outcome in ["acknowledged", "refused", "unknown"] {
             drop(metrics.outcomes.get_or_create(&[("outcome", outcome)]));
         }

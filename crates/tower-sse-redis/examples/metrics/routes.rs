@@ -71,8 +71,7 @@ pub(super) async fn name_address(
 }
 
 /// Answers a readiness probe. Let the probe fail several times in a row before you move clients:
-/// other processes have probably lost Redis too, and the streams of this process catch up by
-/// themselves.
+/// other processes have probably lost Redis too, and streams catch up by themselves.
 pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusCode, String) {
     match redis.and_then(|redis| redis.outage()) {
         Some(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage),

@@ -4,8 +4,7 @@
 //!
 //! The example `notifications` on two processes: their hubs share one stream in Redis, and nginx
 //! distributes the pages. The script starts all of them and needs `redis-server` and `nginx`. A
-//! notification reaches the user's pages on both processes, and a logout closes their streams on
-//! both.
+//! notification reaches the user's pages on both processes. A logout closes their streams.
 //!
 //! Only the line with the hub differs from `notifications`' `main`. All processes share the tables,
 //! which are in Redis here to need one program less. Yours are in your database.

@@ -228,9 +228,8 @@ impl StreamId {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id, one second later, that is above all ids that other processes can know. A
-    /// connected process is less than a second behind, and ids that are ahead of the clock hardly
-    /// rise.
+    /// Returns an id, one second later, above all ids that other processes can know. A connected
+    /// process is less than a second behind, and ids that are ahead of the clock hardly rise.
     pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))
     }

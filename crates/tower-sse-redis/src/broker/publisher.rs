@@ -63,8 +63,7 @@ impl RedisPublisher {
             let added = match reply.and_then(Value::extract_error) {
                 // An id out of range is an error: no process can read the event.
                 Ok(reply) => stream.parse_added(reply).map_err(refused)?,
-                // The stream has moved or is moving to another node. This node did not publish the
-                // event.
+                // The stream is on another node or moving there: the event was not published.
                 Err(error) if error.redirect_node().is_some() => {
                     in_flight.session.ended.cancel();
                     continue;
@@ -75,8 +74,7 @@ impl RedisPublisher {
                 let entry = Identity { number: id.sequence(), fingerprint: event.fingerprint };
                 return in_flight.acknowledge(entry, id.time());
             }
-            // The stream is lost. Re-create it with a marker, so that every process reports the
-            // loss.
+            // Re-create the lost stream with a marker, so that every process reports the loss.
             let known = StreamId::of_sequence(in_flight.newest_known());
             in_flight.session.connection.mark(None, known).await.map_err(refused)?;
         }

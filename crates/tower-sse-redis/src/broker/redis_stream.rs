@@ -356,8 +356,7 @@ impl Connector {
         Self { route: Arc::new(Route::new(servers)), reply_timeout, key, clock, name }
     }
 
-    /// Opens two connections to one server: one for the reader, whose reads block, and one for
-    /// publishers.
+    /// Opens two connections to one server: for the reader, whose reads block, and for publishers.
     pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
         let timeout = self.route.servers.timeout;
         // Even if publishers may wait longer, the reader must soon notice a dead connection.

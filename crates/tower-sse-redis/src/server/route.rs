@@ -30,8 +30,7 @@ impl Route {
         Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
-    /// Begins a round of attempts to connect: servers that failed in the last round are tried
-    /// again.
+    /// Begins a round of attempts, in which servers that failed in the last one are tried again.
     pub(crate) fn begin(&self) {
         (*lock(&self.current), *lock(&self.useless)) = (None, None);
     }

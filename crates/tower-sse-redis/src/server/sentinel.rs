@@ -26,8 +26,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     else {
         return Err(failed(ACTION, "the URL has no host, which is the primary's name"));
     };
-    // Use a new configuration: that of other connections can have options that only servers
-    // understand.
+    // Other connections' configurations can have options that only servers understand.
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(*limit))
         .set_response_timeout(Some(*limit));

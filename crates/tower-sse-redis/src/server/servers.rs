@@ -144,8 +144,7 @@ pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
     match &mut address {
         ConnectionAddr::Tcp(current, at)
         | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
-            // A server that does not know its own host name sends an empty one: keep the current
-            // host.
+            // A server that does not know its own name sends an empty host: keep the host.
             if !host.is_empty() {
                 host.clone_into(current);
             }

@@ -55,8 +55,7 @@ impl Tls {
         self
     }
 
-    /// Makes clients use these certificates. Returns the name that the servers' certificates must
-    /// have.
+    /// Makes clients use these certificates. Returns the name in the servers' certificates.
     pub(crate) fn set_up<'c>(
         self,
         clients: impl Iterator<Item = &'c mut Client>,

@@ -59,8 +59,7 @@ impl File {
         self.sql().execute("vacuum into ?", [copy.to_str().unwrap()]).unwrap();
     }
 
-    /// Replaces the file with a copy. Existing connections keep the old file, which then has no
-    /// name.
+    /// Replaces the file with a copy. Open connections keep the old file, without a name.
     ///
     /// A hub that opens the file meanwhile must find a complete file without another file's log. So
     /// the old file first takes in its log and stays until the copy replaces it.

@@ -45,8 +45,7 @@ impl World for File {
                 if lock.execute_batch("begin immediate").is_ok() {
                     break lock;
                 }
-                // Locking can fail while a hub opens the file, because one of SQLite's files can
-                // vanish then.
+                // While a hub opens the file, one of SQLite's files can vanish: locking fails.
                 drop(lock);
                 tokio::task::yield_now().await;
             };

@@ -1,5 +1,4 @@
-//! Tests of the broker with files that they create. Not on Windows, where an open file can't be
-//! replaced.
+//! Tests of the broker with new files. Not on Windows, where an open file can't be replaced.
 
 #![cfg(unix)]
 

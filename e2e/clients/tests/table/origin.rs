@@ -1,5 +1,4 @@
-//! The servers of one client in one situation. They run one after another on the same port, like a
-//! restarted program.
+//! The servers of one client in one situation, one after another on the same port.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

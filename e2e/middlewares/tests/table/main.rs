@@ -1,6 +1,5 @@
-//! Widely used middlewares outside and inside of `SseLayer`. Run by `.ci/slow middlewares`. The
-//! results are in docs/middlewares.md, which this test writes if `TOWER_SSE_MIDDLEWARES` is
-//! `write`.
+//! Common middlewares outside and inside of `SseLayer`. Run by `.ci/slow middlewares`. The results
+//! are in docs/middlewares.md, which this test writes if `TOWER_SSE_MIDDLEWARES` is `write`.
 
 mod facts;
 mod rows;

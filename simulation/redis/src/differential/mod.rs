@@ -1,5 +1,4 @@
-//! Compares the model with a real Redis: both execute the same random commands and must give the
-//! same replies.
+//! Compares the model with a real Redis: both must reply the same to the same random commands.
 
 mod hubs;
 mod runs;

@@ -178,8 +178,7 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// Waits until fewer new tasks are left than hubs were dropped. All hubs of a broker may share
-/// tasks.
+/// Waits until fewer new tasks are left than hubs were dropped. A broker's hubs may share tasks.
 async fn end_of_tasks(before: usize, hubs: usize) -> Result<(), Problem> {
     let deadline = Instant::now() + PATIENCE;
     while tasks() >= before + hubs {

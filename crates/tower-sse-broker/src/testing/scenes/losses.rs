@@ -40,7 +40,7 @@ pub(crate) async fn a_loss_during_a_break_is_told<W: World>(world: &W) -> Result
     losses_are_told(world, true).await
 }
 
-/// Checks that clients are told about losses. If `is_away`, the connections break just before each
+/// Checks that clients are told about losses. If `is_away`, connections break just before each
 /// loss.
 async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Problem> {
     let cut = || match is_away {
@@ -123,8 +123,7 @@ pub(crate) async fn an_overtaken_log_is_told_to_all<W: World>(world: &W) -> Resu
     roll_back(world, 5, 30).await
 }
 
-/// Rolls the log back, which removes `lost` acknowledged events, and publishes `after` events at
-/// once.
+/// Rolls the log back by `lost` acknowledged events, then publishes `after` events at once.
 async fn roll_back<W: World>(world: &W, lost: usize, after: usize) -> Result<(), Problem> {
     let (copy, put_back) = world.roll_back().ok_or_else(|| Problem::skipped("roll_back"))?;
     let (a, b, start) = HubProcess::pair(world).await?;
