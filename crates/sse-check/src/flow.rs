@@ -59,8 +59,8 @@ fn made(event: &Event, began: SystemTime) -> Option<f64> {
 /// before the request. `None` if an event has no time.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
-    // How far the server's clock is behind, from the event that came fastest. If these are all
-    // events, all may be late: then only a time zone, in quarters of an hour, is corrected.
+    // How far the server's clock is behind, by the fastest event. If these are all events, all may
+    // be late, so only a time zone is corrected, in quarters of an hour.
     let is_all = events.len() == stream.events.len();
     let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
     let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();

@@ -100,9 +100,9 @@ end $$;
 -- Numbers the committed rows of the inbox, then the hub's events in these arrays. `before` is the
 -- number before the first of the hub's events.
 --
--- `covered`: a transaction's id. All rows of earlier transactions are numbered. `known`: the newest
--- number that the hub has read or received. `lost`: the newest number that the hub misses. A row of
--- kind 2 must follow it. `opens`: whether the connection is new.
+-- `covered`: all rows of transactions before this id are numbered. `known`: the newest number that
+-- the hub has read or received. `lost`: the newest number that the hub misses. A row of kind 2 must
+-- follow it. `opens`: whether the connection is new.
 create function tower_sse.append(
     stream text, inout covered bigint, known bigint, lost bigint, opens boolean,
     topics text[], contents text[], events text[], retries bigint[], comments text[], ends boolean[],

@@ -27,8 +27,7 @@ struct Target {
 #[derive(Debug)]
 struct Seen {
     name: &'static str,
-    /// A client at the owner's process, one at another process, and one that came to another
-    /// process after the attack.
+    /// Clients at the owner's process, at another one, and at another one after the attack.
     clients: [Sight; 3],
     calls: usize,
 }
