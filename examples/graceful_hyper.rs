@@ -88,7 +88,7 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until `shutdown` is cancelled, and then until every stream has ended, or the deadline has
+/// Serves until `shutdown` is cancelled, then until every stream has ended or the deadline has
 /// passed. No layer can end the stream of a client that doesn't read, because hyper doesn't poll
 /// its body.
 ///

@@ -192,7 +192,7 @@ fn set_options(stream: &TcpStream) -> io::Result<()> {
 /// A body of any type.
 type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 
-/// Answers a `GET` with the hub's events, and publishes the body of a `POST`.
+/// Answers a `GET` with the hub's events and publishes the body of a `POST`.
 pub(crate) async fn answer(hub: &Hub, request: Request<Incoming>) -> Response<BoxBody> {
     let status = match *request.method() {
         Method::GET => {

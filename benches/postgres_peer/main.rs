@@ -105,7 +105,7 @@ async fn connection(pool: &PgPool) -> PoolConnection<Postgres> {
     pool.acquire().await.unwrap()
 }
 
-/// Measures one side in a new database, and adds its figures.
+/// Measures one side in a new database and adds its figures.
 async fn round<S: Side>(server: &Server, database: &str, figures: &mut Figures) {
     let admin = server.connect().await;
     server::sql(&admin, &format!("create database {database}")).await;

@@ -74,7 +74,7 @@ fn chunks(wire: &Bytes, times: u64) -> impl Stream<Item = Result<Bytes, Infallib
     stream::iter(iter::repeat_n(wire.clone(), chunks)).map(Ok)
 }
 
-/// Returns what reads all items of a stream, and adds up what `data_len` says of each.
+/// Returns a function that reads all items of a stream and adds up their `data_len`.
 fn read<S: Stream>(
     open: impl Fn(u64) -> S,
     data_len: impl Fn(&S::Item) -> usize,

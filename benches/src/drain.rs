@@ -24,7 +24,7 @@ pub fn drain<B: Body<Error: Debug>>(body: B) -> u64 {
     }
 }
 
-/// Does the same as [`drain`] for a body of actix, which has a trait of its own.
+/// Does the same as [`drain`] for a body of actix, which has its own trait.
 pub fn drain_actix<B: MessageBody<Error: Debug>>(body: B) -> u64 {
     let mut body = pin!(body);
     let mut cx = Context::from_waker(Waker::noop());

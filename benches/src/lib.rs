@@ -54,7 +54,7 @@ impl Case {
         Self { work, subject, run: Box::new(run) }
     }
 
-    /// Does the work `times` times with one body or one service, and returns the number of bytes
+    /// Does the work `times` times with one body or one service and returns the number of bytes
     /// produced.
     pub fn run(&mut self, times: u64) -> u64 {
         (self.run)(times)

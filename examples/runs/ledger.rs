@@ -105,7 +105,7 @@ impl Ledger {
         self.tell(key, "token").await;
     }
 
-    /// Counts a connection, and returns the token that cuts it.
+    /// Counts a connection and returns the token that cuts it.
     pub(crate) async fn connect(&self, key: &RunKey) -> CancellationToken {
         let cut = self.change(key, |entry| entry.cut.clone());
         self.tell(key, "connection").await;

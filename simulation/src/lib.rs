@@ -34,7 +34,7 @@ pub use self::seeds::{check_repeatable, check_seeds, runtime};
 pub use self::verdict::Verdict;
 pub use tower_sse_redis_model::{self as redis, Log};
 
-/// Adds an item to a list, and returns its number.
+/// Adds an item to a list and returns its number.
 pub fn add<T>(list: &mut Vec<T>, item: T) -> usize {
     list.push(item);
     list.len() - 1

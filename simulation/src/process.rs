@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use tower_sse::simulation::{Host, Task};
 use tower_sse_redis_model::{BEGIN, Network};
 
-/// A process, and what it has connected to Redis.
+/// A process and the value that it has connected to Redis.
 #[derive(Clone, Debug)]
 pub struct Process<T> {
     pub number: usize,
@@ -50,7 +50,7 @@ impl<T: Clone + Send + 'static> Process<T> {
         process
     }
 
-    /// Returns what it has connected, once it has.
+    /// Returns the connected value once the process has connected.
     pub fn get(&self) -> Option<T> {
         self.connected.lock().unwrap().clone()
     }
@@ -97,7 +97,7 @@ pub enum Mode {
 }
 
 thread_local! {
-    /// The process whose code runs at present.
+    /// The process whose code is running.
     static CURRENT: RefCell<Option<Gate>> = const { RefCell::new(None) };
 }
 
@@ -106,7 +106,7 @@ impl Gate {
         self.state.lock().unwrap()
     }
 
-    /// Runs a future as a part of the process. It returns `None` if the process is killed.
+    /// Runs a future as a part of the process. Returns `None` if the process is killed.
     pub fn run<F: Future>(&self, future: F) -> impl Future<Output = Option<F::Output>> + use<F> {
         let number = {
             let mut state = self.state();

@@ -3,7 +3,7 @@ use fastrand::Rng;
 /// How often things happen in a simulation, and how much time is between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// The weight of what happens without a fault. That of a fault is from 2 to 13.
+    /// The weight of steps without a fault. A fault's weight is from 2 to 13.
     pub calm: u32,
     /// The maximum number of steps of a series of faults with little time between them.
     pub series: u32,

@@ -16,7 +16,7 @@ const CONNECTIONS: usize = 10;
 const EVENTS: usize = 2_000;
 const PERIOD: Duration = Duration::from_micros(2_500);
 
-/// Serves events of `bytes` bytes whose data begins with the time, and returns the address.
+/// Serves events of `bytes` bytes whose data begins with the time and returns the address.
 fn serve(bytes: usize, nodelay: bool, began: Instant) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let address = listener.local_addr().expect("the address of a listener");

@@ -214,7 +214,7 @@ fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<Atomi
     (address, made)
 }
 
-/// Serves streams that never have an event, and returns the address.
+/// Serves streams that never have an event and returns the address.
 fn serve_silent(listener: TcpListener, subject: &str) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     let (served, hub) = (subject.to_owned(), Hub::new());

@@ -15,7 +15,7 @@ const OTHER_MEMORY: usize = 128 << 20;
 
 /// The times of one round.
 struct Round {
-    /// The poll that returns an event after a pause, and the one that waits again.
+    /// The time of the poll that returns an event after a pause, and of the next one, which waits.
     event: Duration,
     /// The mean of an item of a backlog with one event of each topic.
     item: Duration,
@@ -42,7 +42,7 @@ impl Wake for Woken {
     }
 }
 
-/// Reads until the subscription waits, and returns the number of items.
+/// Reads until the subscription waits and returns the number of items.
 fn read(subscription: &mut Subscription, woken: &Arc<Woken>) -> usize {
     let waker = Waker::from(Arc::clone(woken));
     let mut cx = Context::from_waker(&waker);

@@ -12,7 +12,7 @@ pub enum Subject {
     /// The layer with a heartbeat, a shutdown, a limit and a close report. Each stream subscribes to
     /// a shared topic and to one of its own.
     Draft,
-    /// The same, and each stream has a subject of its own.
+    /// The same as `Draft`, and each stream has its own subject.
     Full,
 }
 

@@ -135,7 +135,7 @@ impl Server {
         Ok(())
     }
 
-    /// Obeys one order a line, and answers each with a number.
+    /// Obeys one order a line and answers each with a number.
     async fn obey(self, subject: Subject, mut orders: TcpStream) -> io::Result<()> {
         let (read, mut write) = orders.split();
         let mut lines = BufReader::new(read).lines();

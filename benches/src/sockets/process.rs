@@ -7,7 +7,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 
-/// A server in a process of its own, on a processor of its own. Dropping this value ends it.
+/// A server with its own process and processor. Dropping this value ends the server.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,

@@ -64,7 +64,7 @@ pub struct Seen {
     pub reads: u64,
     /// The delays of events, in microseconds.
     pub delays: Vec<u32>,
-    /// Responses whose head has come, and those of them to a request with an id.
+    /// The responses whose head has come, and how many of them answer a request with an id.
     pub opened: u64,
     pub resumed: u64,
     /// The openings in each hundredth of a second of the clock that all processes share.
@@ -77,7 +77,7 @@ pub struct Seen {
     pub clean: u64,
     pub truncated: u64,
     pub reset: u64,
-    /// Of the clean ones: those with a `retry` that differs from the one before.
+    /// The clean ends with a `retry` that differs from the previous one.
     pub told: u64,
     /// Connections that no listener has accepted.
     pub unconnected: u64,

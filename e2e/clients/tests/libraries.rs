@@ -27,7 +27,8 @@ fn listen(address: SocketAddr) -> EventSource {
     EventSource::get(format!("http://{address}/"))
 }
 
-/// Returns the data of the next `count` events without a name. The client goes on after each end.
+/// Returns the data of the next `count` events without a name. The client reconnects after each
+/// end.
 async fn messages(client: &mut EventSource, count: usize) -> Vec<String> {
     let mut messages = Vec::new();
     let read = async {

@@ -28,7 +28,7 @@ async fn event_source_gives_up_at_a_503() {
     assert_eq!((stats.opened, stats.refused), (1, 1), "it came once");
 }
 
-/// Its request then equals that of an `EventSource`, so a shutdown ends it for good.
+/// The client's request then equals an `EventSource`'s, so a shutdown ends the client for good.
 #[tokio::test]
 async fn fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
@@ -102,7 +102,7 @@ async fn each_event_compressed_with_zstd_arrives_at_once() {
     }
 }
 
-/// Fails a stream once its client has an event, and returns how long the failure takes.
+/// Fails a stream once its client has an event and returns how long the failure takes.
 async fn fail(coding: &'static str) -> Duration {
     let (fails, failed) = oneshot::channel::<io::Error>();
     let one = stream::iter([Ok(Event::from("one"))]);
@@ -169,7 +169,7 @@ async fn outer_of_two_nginx_needs_http_1_1_or_the_header() {
     }
 }
 
-/// Serves idle streams, and counts connections.
+/// Serves idle streams and counts connections.
 async fn serve_counted() -> (SocketAddr, Arc<AtomicUsize>) {
     let idle = async || tower_sse::response(pending::<Event>());
     let app = Router::new().route("/idle", get(idle)).layer(SseLayer::new());
@@ -181,7 +181,7 @@ async fn serve_counted() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
-/// Opens streams through a proxy, and returns how many connections reach the server.
+/// Opens streams through a proxy and returns how many connections reach the server.
 async fn connections_of(
     proxy: SocketAddr,
     certificate: &Certificate,

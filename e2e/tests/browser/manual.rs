@@ -29,7 +29,7 @@ struct App {
     requests: Arc<AtomicUsize>,
     /// Ends all streams.
     cut: Arc<Notify>,
-    /// Whether the stream is over. Requests wait while it is locked.
+    /// Whether the stream is over. Requests wait while this value is locked.
     is_over: Arc<RwLock<bool>>,
 }
 
@@ -69,7 +69,7 @@ async fn events(State(app): State<App>, last: Option<LastEventId>) -> Response {
     tower_sse::response(stream.take_until(cut)).into_response()
 }
 
-/// Opens the page, and publishes an event once it is connected.
+/// Opens the page and publishes an event once it is connected.
 async fn open(app: &App, tools: &Tools, address: SocketAddr) -> Chromium {
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{address}/")).await;

@@ -6,7 +6,7 @@ use futures_util::stream;
 
 use crate::*;
 
-/// A Node process. It ends with its standard input.
+/// A Node process. It ends when its standard input is closed.
 struct Client(Program);
 
 impl Client {

@@ -22,7 +22,7 @@ enum Hop {
     HoldsBlocks,
     /// Ends each answer after three seconds.
     Kills,
-    /// Passes everything to an nginx that buffers, and its answers as they come.
+    /// Passes everything through an nginx that buffers.
     Nginx,
 }
 
@@ -45,7 +45,7 @@ async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoR
     hub.subscribe_to("news").resume(last).response()
 }
 
-/// Passes requests to the server, and its answers as this hop does.
+/// Passes requests to the server and passes its answers back as this kind of hop does.
 fn hop(kind: Hop, server: SocketAddr) -> Router {
     Router::new().fallback(async move |request: AxumRequest| {
         let (parts, _) = request.into_parts();

@@ -94,7 +94,7 @@ impl Server {
         self.drain.cancel();
     }
 
-    /// Shuts the server down gracefully, and waits until it is gone.
+    /// Shuts the server down gracefully and waits until it is gone.
     pub(crate) async fn shut_down(self) {
         self.drain();
         self.stop.cancel();

@@ -5,7 +5,7 @@ use crate::*;
 const QUICKSTART: &str = include_str!("../../../examples/quickstart.rs");
 const README: &str = include_str!("../../../README.md");
 
-/// The lines of the example that open a port of its own.
+/// The lines of the example that open its port.
 const PORT: &str = r#"    let port = std::env::var("PORT").unwrap_or("3000".into());
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);

@@ -7,7 +7,7 @@ use tower_sse::{runs::Runs, stats::Stats, streams::Streams};
 use super::server::Server;
 use crate::*;
 
-/// Starts the example with the Redis, and waits until it knows the state of its stream.
+/// Starts the example with the Redis and waits until it knows the state of its stream.
 async fn start(server: &Server) -> Process {
     let mut command = Command::new(example_program("metrics"));
     let example = serve(command.env("REDIS_URL", server.url())).await;
@@ -85,7 +85,7 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
     }
 }
 
-/// Reads an answer to its end, and waits until its stream has closed.
+/// Reads an answer to its end and waits until its stream has closed.
 async fn read_answer(example: &Process) {
     let answer = client::post(example.address, "/answers/1", &[], "").await;
     assert!(EventReader::new(answer).rest().await.len() > 5);

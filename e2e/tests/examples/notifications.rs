@@ -39,7 +39,7 @@ impl Session {
         client::get(self.address, "/events", &[("cookie", &self.cookie)]).await.status()
     }
 
-    /// Opens the stream, and returns the texts of the unread notifications by id.
+    /// Opens the stream and returns the texts of the unread notifications by id.
     pub(crate) async fn open(&self) -> (BTreeMap<u64, String>, EventReader<Incoming>) {
         // In fields of their own, as browsers send them over HTTP/2.
         let headers = [("cookie", "theme=dark"), ("cookie", &*self.cookie)];

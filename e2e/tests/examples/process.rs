@@ -17,7 +17,7 @@ pub(crate) async fn open(address: SocketAddr, path: &str, last: &str) -> EventRe
     EventReader::new(client::get(address, path, &headers).await)
 }
 
-/// Posts a text, and returns the text of the answer.
+/// Posts a text and returns the text of the answer.
 pub(crate) async fn post(address: SocketAddr, path: &str, text: &str) -> String {
     let headers = [("content-type", "application/json")];
     let response = client::post(address, path, &headers, text.to_owned()).await;

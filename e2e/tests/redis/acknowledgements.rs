@@ -30,8 +30,8 @@ impl Unread {
         Some(Self { server, proxies, processes })
     }
 
-    /// Both processes read the events 1 and 3, the last of which has this id, then report one loss and
-    /// go on.
+    /// Both processes read the events 1 and 3 (with the id `last`), then report one loss and
+    /// continue.
     async fn read_then_gap(mut self, last: Option<Receipt>) {
         self.processes[0].has_read(last).await;
         _ = self.processes[0].publish([100]).await;
@@ -41,8 +41,8 @@ impl Unread {
         }
     }
 
-    /// The second process goes on with the event 2, before which everything is trimmed, and then the
-    /// first one goes on too. The first process has skipped entries before the event 2, and both have
+    /// The second process continues with event 2, before which everything is trimmed. Then the
+    /// first one continues too. The first process has skipped entries before event 2, and both have
     /// a loss after it.
     async fn read_a_gap_after_2(mut self) {
         let [behind, other] = &mut self.processes;
@@ -101,8 +101,8 @@ async fn other_event_with_an_acknowledged_id_is_a_gap() {
     }
 }
 
-/// The address leads to one server when the reader connects, and to another when the publishers do.
-/// Both are primaries.
+/// The address leads the reader to one server and the publishers to another one. Both are
+/// primaries.
 #[tokio::test]
 async fn both_connections_of_a_process_reach_the_same_server() {
     let Some(server) = Server::start().await else { return };
@@ -126,7 +126,7 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// The second process goes on from a copy without the event 1, and cannot know that there was one.
+/// The second process continues from a copy without event 1 and can't know that there was one.
 #[tokio::test]
 async fn rolled_back_event_that_is_trimmed_is_a_gap_in_every_process() {
     let Some(unread) = Unread::start(Server::start().await, copy).await else { return };

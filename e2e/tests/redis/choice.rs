@@ -77,8 +77,8 @@ impl Sentinels {
     }
 }
 
-/// Returns a primary that is alone, and takes no events, as `operating` demands. With `has_data`, it
-/// has a stream.
+/// Returns a primary without replicas, which refuses events as `operating` demands. With
+/// `has_data`, it has a stream.
 async fn lone_primary(has_data: bool) -> Option<Server> {
     let server = Server::start().await?;
     if has_data {
@@ -116,7 +116,7 @@ async fn most_sentinels_decide_although_another_one_answers_first() {
     }
 }
 
-/// One of them is cut off, and nobody can tell which.
+/// One of them is cut off, and a process can't tell which.
 #[tokio::test]
 async fn useless_server_is_left_for_another_that_sentinels_name() {
     let Some(new) = Server::start().await else { return };
@@ -139,7 +139,7 @@ async fn list_leads_past_a_primary_that_takes_no_events() {
     }
 }
 
-/// Readers get what it has.
+/// Readers receive the events that this server has.
 #[tokio::test]
 async fn primary_that_takes_no_events_is_used_if_there_is_no_other() {
     let Some(server) = lone_primary(true).await else { return };
@@ -151,7 +151,7 @@ async fn primary_that_takes_no_events_is_used_if_there_is_no_other() {
     assert_eq!(reason.downcast_ref().map(Error::kind), Some(ErrorKind::ReadOnly), "{reason}");
 }
 
-/// A node that was taken out of the cluster goes on running, as a primary without slots.
+/// A node that was removed from the cluster keeps running as a primary without slots.
 #[tokio::test]
 async fn removed_node_in_a_list_keeps_no_process_from_the_cluster() {
     let Some(mut cluster) = Nodes::start(KEY).await else { return };

@@ -65,7 +65,7 @@ async fn open_each(processes: &[Process], subject: &str) -> Vec<JoinHandle<Insta
     join_all(processes.iter().map(|process| process.open(subject))).await
 }
 
-/// Waits until these streams have ended, and returns how long after `since` the last one did.
+/// Waits until these streams have ended and returns how long after `since` the last one did.
 async fn assert_ended(open: Vec<JoinHandle<Instant>>, since: Instant) -> Duration {
     let ends = timeout(PATIENCE, try_join_all(open)).await.expect("their ends").unwrap();
     ends.into_iter().max().map_or(Duration::ZERO, |latest| latest.saturating_duration_since(since))

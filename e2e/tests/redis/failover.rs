@@ -140,11 +140,11 @@ async fn successor_of_a_server_is_found_without_a_silent_loss() {
 /// How processes find the server that Sentinel has promoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
-    /// They know one name, which leads to it.
+    /// Processes know one host name, which leads to the primary.
     ByName,
-    /// They know the URLs of all servers.
+    /// Processes know the URLs of all servers.
     InList,
-    /// They ask Sentinel.
+    /// Processes ask Sentinel.
     BySentinel,
 }
 

@@ -6,7 +6,7 @@ use tower_sse_broker::testing::check;
 
 use crate::*;
 
-/// A stream under a key of its own.
+/// A stream with a new key for one scene.
 struct Stream<'s> {
     server: &'s Server,
     key: String,
@@ -70,7 +70,7 @@ impl World for Stream<'_> {
         Some(Box::pin(async move { _ = self.server.command::<usize>(command).await }))
     }
 
-    /// The only client that the server accepts is the one that ends this.
+    /// Meanwhile, the server accepts only the client that ends the outage.
     fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         let client = Arc::new(tokio::sync::Mutex::new(None));
         let connected = Arc::clone(&client);
@@ -110,7 +110,7 @@ fn documented() -> String {
     code.lines().map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n").collect()
 }
 
-/// Runs the publisher, with the address of this server in place of the one that it has.
+/// Runs the documented publisher with this server's address.
 fn publish(python: &Path, server: &Server) {
     let code = documented();
     assert_eq!(code.matches("redis://127.0.0.1/").count(), 1, "{code}");

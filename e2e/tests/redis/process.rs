@@ -23,7 +23,7 @@ impl Process {
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }
 
-    /// Publishes events, and waits until the hub has read them.
+    /// Publishes events and waits until the hub has read them.
     pub(crate) async fn publish_and_read(
         &self,
         numbers: impl IntoIterator<Item = usize>,
@@ -33,7 +33,7 @@ impl Process {
         last
     }
 
-    /// Publishes events, and reads them.
+    /// Publishes events and reads them.
     pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
         _ = self.publish(numbers.clone()).await;
         self.reads(numbers).await;
@@ -44,7 +44,7 @@ impl Process {
         until(|| self.hub.position() == id).await;
     }
 
-    /// Publishes an event, and returns the reason for which it is refused.
+    /// Publishes an event and returns the reason for which it is refused.
     pub(crate) async fn refusal(&self) -> BoxError {
         match self.hub.publish("a", "refused").await.unwrap_err() {
             PublishError::Refused(reason) => reason,
@@ -142,7 +142,7 @@ impl Pair {
     }
 }
 
-/// Returns a process that has read the event 0, and reads nothing more until the proxy is released.
+/// Returns a process that has read the event 0 and reads nothing more until the proxy is released.
 pub(crate) async fn one_behind() -> Option<(Server, Proxy, Process)> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.port()).await;

@@ -35,7 +35,7 @@ pub(crate) struct Journal {
 pub(crate) struct Received {
     topic: usize,
     sequence: u64,
-    /// That of an event. A gap has none.
+    /// An event's number. A gap has none.
     number: Option<u64>,
     /// The time, in the form of a sequence number.
     received_at: u64,

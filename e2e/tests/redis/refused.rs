@@ -51,7 +51,7 @@ fn documented(user: &str) -> Vec<&'static str> {
     line.expect("permissions").split(' ').collect()
 }
 
-/// Adds a user that lacks some of the documented permissions, and returns a URL with it.
+/// Adds a user that lacks some of the documented permissions and returns a URL with it.
 async fn lacking(server: &Server, user: &str, permissions: &[&str]) -> String {
     let others = documented(user).into_iter().filter(|it| !permissions.contains(it));
     let others = others.collect::<Vec<_>>().join(" ");
@@ -64,7 +64,7 @@ async fn runs(url: &str) -> Result<Runs, Error> {
     Runs::connect(Redis::open(url).unwrap().runs("app")).await
 }
 
-/// Connects a hub and runs, and returns both errors.
+/// Connects a hub and runs and returns both errors.
 async fn errors(url: &str) -> [String; 2] {
     let hub = Hub::connect(patient(Redis::open(url).unwrap())).await.unwrap_err();
     [hub.to_string(), runs(url).await.unwrap_err().to_string()]
@@ -113,7 +113,7 @@ async fn runs_that_lack_a_command_name_it_when_they_connect() {
     }
 }
 
-/// As a service refuses a command, which has no users with permissions.
+/// A service can refuse a command without users and permissions.
 #[tokio::test]
 async fn unknown_command_is_named_too() {
     let Some(server) = Server::start().await else { return };
@@ -206,7 +206,7 @@ async fn server_without_an_id_is_named_when_connecting() {
     }
 }
 
-/// As Redis 6 answers, which returns one section of `INFO` at a time.
+/// Redis 6 returns only one section of `INFO` at a time.
 #[tokio::test]
 async fn syntax_error_is_of_an_old_server() {
     let Some(server) = Server::start().await else { return };

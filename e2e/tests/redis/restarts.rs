@@ -8,8 +8,8 @@ async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
     first_visits_miss_nothing(async || Hub::connect(server.broker()).await.unwrap()).await;
 }
 
-/// Only the process that is up to date has read the events after the snapshot. It detects their
-/// loss, and the other process reads the marker.
+/// Only the up-to-date process has read the events after the snapshot. It detects the loss, and the
+/// other process reads the marker.
 #[tokio::test]
 async fn rollback_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };

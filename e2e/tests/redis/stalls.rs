@@ -64,7 +64,7 @@ async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
     until(|| process.health.is_ready()).await;
 }
 
-/// As on an uplink that is slow for an event. The default limit of replies passes meanwhile.
+/// The uplink is slow for an event, which takes longer than the default time limit of replies.
 #[tokio::test]
 async fn slow_publishing_connection_delays_only_its_publishers() {
     let Some(server) = Server::start().await else { return };
@@ -101,7 +101,7 @@ async fn dead_publishing_connection_is_replaced_although_nothing_is_published() 
     process.delivers([1]).await;
 }
 
-/// Its last entry was trimmed while it was away. Redis is out of memory when it returns.
+/// The process's last entry was trimmed while it was away. Redis is out of memory when it returns.
 #[tokio::test]
 async fn process_that_was_away_reads_on_although_writes_are_refused() {
     let Some((server, proxy, mut process)) = one_behind().await else { return };

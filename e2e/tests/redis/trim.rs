@@ -34,8 +34,8 @@ async fn old_entries_are_trimmed_without_a_gap() {
     assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
 }
 
-/// One process finds nothing, and before it has marked that, the other one publishes. All processes
-/// report what the trim may have taken from them before this event.
+/// One process finds no entries. Before it has added a mark, the other one publishes. All processes
+/// report before this event what the trim may have taken from them.
 #[tokio::test]
 async fn trim_to_nothing_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };

@@ -5,7 +5,7 @@ use crate::*;
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Reads in a task, and returns how and when the connection ended.
+/// Reads in a task and returns how and when the connection ended.
 fn reading(mut client: Client, to: SocketAddr) -> JoinHandle<(Client, Closed, Instant)> {
     tokio::spawn(async move {
         let closed = client.post(to, usize::MAX).await;

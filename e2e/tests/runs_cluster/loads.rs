@@ -61,7 +61,7 @@ impl Pair {
         }
     }
 
-    /// Starts runs at the second process until it is dropped, and adds the time of each start.
+    /// Starts runs at the second process until it is dropped and adds the time of each start.
     async fn keep_starting(&self, times: &mut Vec<Duration>) {
         loop {
             let (began, name) = (Instant::now(), format!("started{}", times.len()));

@@ -94,7 +94,7 @@ async fn slot_moves_slowly() {
     .await;
 }
 
-/// The server that had the slot leaves. No process has known the one that has it afterwards.
+/// The server that had the slot leaves. No process knows the server that has it afterwards.
 #[tokio::test]
 async fn slot_moves_to_a_new_server_and_the_old_one_leaves() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };

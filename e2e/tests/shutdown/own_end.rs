@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Sends `bytes`, and waits until the client has them.
+/// Sends `bytes` and waits until the client has them.
 async fn pass(feed: &Feed, response: &mut Response<Incoming>, bytes: &'static str) {
     feed.data(bytes);
     let mut received = Vec::new();

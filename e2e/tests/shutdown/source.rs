@@ -7,7 +7,7 @@ pub(crate) enum Source {
     Idle,
     Busy,
     ForeignIdle,
-    /// None of its frames ends between events.
+    /// None of the stream's frames ends between events.
     ForeignBusy,
     /// Mid-event at the start of a line, in an event that is never completed.
     AtLineStart,

@@ -119,7 +119,7 @@ pub(crate) struct Figures {
     pub(crate) opened: u64,
     pub(crate) refused: u64,
     pub(crate) closed: BTreeMap<String, u64>,
-    /// The calls of `on_open`, and those of `on_close` by reason.
+    /// The number of `on_open` calls, and of `on_close` calls by reason.
     pub(crate) reported_opened: u64,
     pub(crate) reported_closed: BTreeMap<String, u64>,
 

@@ -5,7 +5,7 @@ use crate::*;
 /// A topic whose events are large, for the clients that do not read.
 pub(crate) const LARGE: &str = "large";
 
-/// A client that opens one stream after another, each on a connection of its own.
+/// A client that opens one stream after another, each on a new connection.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) plan: Arc<Plan>,

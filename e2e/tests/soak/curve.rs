@@ -20,7 +20,7 @@ const METRICS: [Metric; 3] = [
 ];
 
 impl Curve {
-    /// Takes samples until the plan's end. Kills Redis in the third quarter, and starts it without
+    /// Takes samples until the plan's end. Kills Redis in the third quarter and starts it without
     /// its data.
     pub(crate) async fn record(plan: &Plan, control: &mut Control, redis: &mut Server) -> Self {
         let (began, mut due) = (Instant::now(), interval(plan.sample));

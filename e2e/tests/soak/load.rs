@@ -123,7 +123,7 @@ impl Control {
         self.call(Request::get("/figures"), "").await.unwrap()
     }
 
-    /// Publishes an event, and returns whether it was acknowledged.
+    /// Publishes an event and returns whether it was acknowledged.
     pub(crate) async fn publish(&mut self, topic: &str, text: &str) -> bool {
         self.call(Request::post(format!("/publish/{topic}")), text).await.unwrap()
     }

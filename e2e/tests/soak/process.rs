@@ -4,7 +4,7 @@ use tokio::runtime::Builder;
 
 use crate::*;
 
-/// The server in a process of its own. Dropping it kills it.
+/// The server's process. Dropping this value kills the process.
 pub(crate) struct ServerProcess {
     process: Process,
     pub(crate) control: Control,

@@ -10,7 +10,7 @@ async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoR
     hub.subscribe_to("news").resume(last).response()
 }
 
-/// Publishes one event after another, and prints what became of each.
+/// Publishes one event after another and prints what became of each.
 async fn publish(hub: Hub, name: String, stop: CancellationToken) {
     let mut number = 0;
     while !stop.is_cancelled() {

@@ -21,7 +21,7 @@ pub(super) enum Kind {
     /// All at once, with the same reconnection time. The same happens without any reconnection
     /// time.
     Storm,
-    /// One after another, each with a reconnection time of its own.
+    /// One after another, each with its own reconnection time.
     Spread,
 }
 

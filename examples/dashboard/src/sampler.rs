@@ -103,7 +103,7 @@ impl Sampler {
         }
     }
 
-    /// Refreshes the counters, and returns the time since the last refresh.
+    /// Refreshes the counters and returns the time since the last refresh.
     fn refresh(&mut self) -> Duration {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory();

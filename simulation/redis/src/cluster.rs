@@ -24,7 +24,7 @@ pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
 }
 
 impl Network {
-    /// Turns the server into a node of a cluster, and adds `others` without the slot. The clock of
+    /// Turns the server into a node of a cluster and adds `others` without the slot. The clock of
     /// each is up to half a second ahead or behind.
     pub fn form_cluster(&self, others: usize) {
         self.change(|state| {
@@ -71,8 +71,8 @@ impl Network {
         self.log(|| format!("*** the slot moves to {to:?}"));
     }
 
-    /// Lets another node take over with the last snapshot, as a replica that lags. With
-    /// `breaks_connections`, the old one dies first. It comes back without the slot.
+    /// Lets another node take over with the last snapshot, like a lagging replica. With
+    /// `breaks_connections`, the old node dies first. It comes back without the slot.
     pub fn fail_over(&self, breaks_connections: bool) {
         let to = self.change(|state| {
             let from = state.current;
@@ -99,7 +99,7 @@ impl Network {
 }
 
 impl State {
-    /// Returns another node than the one that has the slot.
+    /// Returns a node that does not have the slot.
     fn choose_node(&mut self) -> Option<usize> {
         let is_other = |node: &usize| *node != self.current && self.machines[*node].is_up;
         let others: Vec<_> = (0..self.machines.len()).filter(is_other).collect();
@@ -117,8 +117,8 @@ impl State {
         self.current = node;
     }
 
-    /// Returns the reply of a node that does not have the slot to a command with keys. It names the
-    /// node that has it.
+    /// Returns the reply to a command with keys from a node without the slot. The reply names the
+    /// node that has the slot.
     pub(super) fn redirect(&self, connection: usize, command: &Command) -> Option<Reply> {
         let Connection { process, machine, .. } = self.connections[connection];
         let has_keys = !WITHOUT_KEYS.iter().any(|name| name.as_bytes() == command[0]);

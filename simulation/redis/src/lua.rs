@@ -13,7 +13,7 @@ struct Interpreter {
     compiled: HashMap<Vec<u8>, Function>,
 }
 
-/// What the script that runs at present works on.
+/// What the running script works on.
 struct Running {
     server: Server,
     now: u64,

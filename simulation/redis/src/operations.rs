@@ -88,8 +88,8 @@ impl Network {
         })
     }
 
-    /// Lets a server that was replaced take over again, after it has become a replica of the current
-    /// one. It is still the same process.
+    /// Lets a replaced server take over again after it has become a replica of the current one. The
+    /// server's process stays the same.
     pub fn take_back(&self, machine: usize) {
         self.operate(format_args!("machine {machine} takes over again"), |state| {
             let current = state.current;
@@ -139,7 +139,7 @@ impl Network {
         }
     }
 
-    /// Lets an operator execute a command before the one that follows `after` others.
+    /// Lets an operator execute a command after the next `after` commands.
     pub fn appoint(&self, after: usize, command: &'static [&str]) {
         self.change(|state| state.appointment = Some((state.commands + after, command)));
     }
@@ -264,7 +264,7 @@ impl Network {
         });
     }
 
-    /// Lets keys no longer expire, also those of the snapshot.
+    /// Stops keys from expiring, even those in the snapshot.
     pub fn persist(&self, names: &[&str]) {
         self.change(|state| {
             for name in names {

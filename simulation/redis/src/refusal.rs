@@ -35,8 +35,8 @@ impl Refusal {
         is_refused.then(|| self.error())
     }
 
-    /// Returns the error with which a server in this state answers a script, if it refuses it as a
-    /// whole. Without a first line for Redis, each of its commands is checked instead.
+    /// Returns the error if a server in this state refuses a whole script. If the script has no
+    /// `#!` line, each of its commands is checked instead.
     pub(super) fn of_script(self, text: &[u8]) -> Option<Reply> {
         let is_refused = match self {
             Self::Loading => true,

@@ -159,8 +159,8 @@ impl State {
         Some(())
     }
 
-    /// Returns all streams but that of this machine: those of other machines, those under other
-    /// keys, and those of the snapshot.
+    /// Returns all streams except this machine's: other machines' streams, streams under other
+    /// keys, and the snapshot's.
     fn copies(&self, machine: usize) -> impl Iterator<Item = &Stream> {
         let machines = self.machines.iter().enumerate();
         let serving = machines.filter(|(number, it)| it.is_up || *number == self.current);

@@ -78,14 +78,14 @@ impl Stream {
         })
     }
 
-    /// Removes the oldest entries beyond `length`, and returns how many those were.
+    /// Removes the oldest entries beyond `length` and returns how many it removed.
     pub(super) fn trim(&mut self, length: usize) -> usize {
         let excess = self.entries.len().saturating_sub(length);
         (0..excess).for_each(|_| _ = self.entries.pop_first());
         excess
     }
 
-    /// Removes the entries below an id, and returns how many those were.
+    /// Removes the entries below an id and returns how many it removed.
     pub(super) fn trim_below(&mut self, first: Id) -> usize {
         let kept = self.entries.split_off(&first);
         std::mem::replace(&mut self.entries, kept).len()

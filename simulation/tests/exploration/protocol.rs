@@ -72,7 +72,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lease {
     Held,
-    /// It has ended, and a process has seen that.
+    /// The run has ended, and a process has seen the end.
     Late,
     /// The owner was late over the whole grace period.
     Dead,
@@ -120,7 +120,7 @@ pub(crate) struct Run {
     pub(crate) is_done: bool,
 }
 
-/// A client of another process. It has `Ended` if it has the whole answer, or knows that it has not.
+/// A client of another process. It is `Ended` if it has the whole answer or knows that it hasn't.
 /// It is `Misled` if it takes a part for the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Client {
@@ -152,7 +152,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Returns which promise this state breaks by itself.
+    /// Returns the promise that this state breaks, if any.
     pub(crate) fn violation(&self) -> Option<String> {
         if self.client == Client::Misled {
             return Some("the client takes a part for the whole".to_owned());

@@ -59,7 +59,7 @@ impl Asking {
         self.attach(run.map(Some)).await
     }
 
-    /// Attaches to a run, and starts none.
+    /// Attaches to a run and starts none.
     pub(crate) async fn get(self) -> Attempt {
         let (runs, key) = (self.runs.clone(), self.run_key());
         let parts = request(self.last.as_ref());

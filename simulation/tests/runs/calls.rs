@@ -140,7 +140,7 @@ pub(crate) struct Received {
     pub(crate) epoch: String,
     pub(crate) sequence: u64,
     pub(crate) call: usize,
-    /// Its number among the events of the call, from 0.
+    /// The event's number within the call, from 0.
     pub(crate) number: u64,
 }
 

@@ -18,26 +18,26 @@ pub(crate) struct Client {
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It starts a run, or attaches to it.
+    /// The client starts a run or attaches to it.
     Starts,
-    /// It starts a run in place of another.
+    /// The client starts a run in place of another.
     Replaces,
-    /// It attaches to a run, and starts none.
+    /// The client attaches to a run and starts none.
     Gets,
 }
 
 /// How a client asks and reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
-    /// It asks any process each time, and may leave.
+    /// The client asks any process each time and may leave.
     Roams,
-    /// It asks this process, like those below, until its answer ends.
+    /// The client asks this process until its answer ends. So do the clients below.
     Stays(usize),
-    /// It reads its first event, and the others from this time on.
+    /// The client reads its first event at once, and the others from this time on.
     IdleUntil(usize, u64),
-    /// It asks and leaves this number of times before.
+    /// The client first asks and leaves this number of times.
     Leaves(usize, u32),
-    /// It asks once, with this sequence number.
+    /// The client asks once, with this sequence number.
     Forges(usize, u64),
 }
 
@@ -133,7 +133,7 @@ impl Client {
         world.network.log(|| format!("client {answer} of key {key}: {}", line()));
     }
 
-    /// Sends one request to a process, and reads its answer. It is a part of the process.
+    /// Sends one request to a process and reads its answer. It is a part of the process.
     fn connect(&mut self, process: Process<Program>) -> impl Future<Output = Attempt> + use<> {
         let world = self.world.clone();
         let last = match self.habit {

@@ -49,7 +49,7 @@ impl Cluster {
         Self { rng, network, world, severity, kinds, keys, clients, victim }
     }
 
-    /// Runs until the end, and returns what happened.
+    /// Runs until the end and returns what happened.
     pub(crate) async fn run(mut self) -> History {
         self.world.connect().await;
         let steps = self.rng.usize(10..50);
@@ -135,7 +135,7 @@ impl Cluster {
         });
     }
 
-    /// Waits until every client has its answer, and asks once more.
+    /// Waits until every client has its answer and asks once more.
     async fn recover(&mut self) {
         self.wait_for_clients().await;
         self.resume_whole().await;

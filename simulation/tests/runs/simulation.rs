@@ -17,7 +17,7 @@ fn same_seed_gives_the_same_log() {
     check_repeatable(50, simulate_cluster);
 }
 
-/// Runs the simulation of a seed. Nothing else influences it.
+/// Runs the simulation of a seed, which depends on nothing but the seed.
 async fn simulate(seed: u64, log: Log) -> Verdict {
     // Crowds cost more than others.
     if Rng::with_seed(!seed).u8(..16) == 0 {

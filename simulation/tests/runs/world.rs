@@ -95,12 +95,12 @@ impl World {
         self.records().faults.push(fault);
     }
 
-    /// Begins an answer, and returns its number.
+    /// Begins an answer and returns its number.
     pub(crate) fn begin_answer(&self, key: usize) -> usize {
         add(&mut self.records().answers, Answer { key, ..Answer::default() })
     }
 
-    /// Records a request to stop or to replace a run, and returns its number.
+    /// Records a request to stop or to replace a run and returns its number.
     pub(crate) fn begin_stop(&self, key: usize, replaces: bool) -> usize {
         let (began, over) = (self.network.elapsed(), u64::MAX);
         let stop = Stop { key, began, over, replaces, call: None, stopped: None };

@@ -13,7 +13,7 @@ struct Connection {
     subscription: Subscription,
     decoder: Decoder,
     has_received: bool,
-    /// Messages that the client has not received yet. They are lost when it is cut.
+    /// Messages that the client has not received yet. They are lost when the connection is cut.
     sent: VecDeque<Message>,
 }
 

@@ -5,8 +5,8 @@ mod tests;
 use super::publications::number_of;
 use crate::*;
 
-/// The lead of a client's id over the newest one of a process, above which the process takes it for
-/// one that it cannot know. It is 60 seconds, as a difference of sequence numbers.
+/// How far a client's id may be ahead of a process's newest one before the process treats it as
+/// foreign: 60 seconds, as a difference of sequence numbers.
 const MAX_LEAD: u64 = 60_000 << 20;
 
 /// Everything that happened in a simulation.

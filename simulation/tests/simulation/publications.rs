@@ -23,7 +23,7 @@ pub(crate) enum Published {
     },
     Refused,
     Unknown,
-    /// Its topic has ended.
+    /// The event's topic has ended.
     Ended,
 }
 

@@ -147,7 +147,7 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Ver
     found
 }
 
-/// Starts the processes, and publishes an event.
+/// Starts the processes and publishes an event.
 async fn start(order: u64, latency: u64, log: Log) -> World {
     let network = Network::new(Rng::with_seed(order), HUBS, latency, log);
     serve_this_thread(&network);

@@ -50,7 +50,7 @@ impl Hubs {
         }
     }
 
-    /// Runs until the end, and returns what happened and which hubs did not recover.
+    /// Runs until the end and returns what happened and which hubs did not recover.
     pub(crate) async fn run(mut self) -> (History, Vec<String>) {
         connect(&self.world.processes).await;
         if self.rng.bool() {

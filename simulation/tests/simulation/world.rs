@@ -5,7 +5,7 @@ use crate::*;
 pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) processes: BTreeMap<usize, Process<Hub>>,
-    /// The number of lives of all processes, and those that have ended.
+    /// The number of lives of all processes, including those that have ended.
     lives: usize,
     stopped: BTreeSet<usize>,
     pub(crate) clients: Vec<Client>,
@@ -48,7 +48,7 @@ impl World {
         self.processes.insert(number, process);
     }
 
-    /// Stops a process as a crash does, and starts it again.
+    /// Stops a process as a crash does and starts it again.
     pub(crate) fn restart(&mut self, number: usize) {
         self.network.log(|| format!("*** process {number} stops and starts again"));
         let process = &self.processes[&number];

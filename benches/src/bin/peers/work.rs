@@ -13,7 +13,7 @@ use tower_sse_benches::sockets::streams::{Reconnect, Streams, data};
 
 use crate::{Subject, foreign};
 
-/// What is measured, in a process of its own.
+/// What to measure. Each work runs in a separate process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Single events, this many a second, to this many clients.
@@ -87,7 +87,7 @@ impl Work {
         }
     }
 
-    /// Measures it once, and returns a figure for each column.
+    /// Measures it once and returns a figure for each column.
     pub(crate) fn measure(self, subject: Subject, certificates: &Path) -> io::Result<Vec<f64>> {
         let mut run = Run::start(subject, certificates)?;
         match self {

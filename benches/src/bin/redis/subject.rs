@@ -54,7 +54,7 @@ impl Subject {
         }
     }
 
-    /// Connects a client, and returns what a server would write to it.
+    /// Connects a client and returns what a server would write to it.
     pub(crate) async fn client(&self) -> Frames {
         match self {
             Self::TowerSse(hub) => {

@@ -36,7 +36,7 @@ fn key(number: usize) -> RunKey {
     RunKey::new(format!("user-{number:04}"), format!("turn-{number:04}")).expect("a key")
 }
 
-/// Starts all runs, and waits until each waits for its source.
+/// Starts all runs and waits until each is waiting for its source.
 async fn start(runs: &Runs, events: usize) {
     let text = payload::line(30);
     let waiting = Arc::new(AtomicUsize::new(0));

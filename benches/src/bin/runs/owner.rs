@@ -33,7 +33,7 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock").into()
 }
 
-/// Reads a run, and returns the number of its frames.
+/// Reads a run and returns the number of its frames.
 async fn read(runs: Runs, run: u64, events: u64) -> u64 {
     let text = payload::line(30);
     let service = service_fn(move |_: Request<()>| {

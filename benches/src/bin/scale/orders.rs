@@ -3,7 +3,7 @@ use std::{net::TcpStream, thread::sleep, time::Duration, time::Instant};
 
 use tower_sse_benches::{many::client::PATIENCE, sockets::process::Server};
 
-/// Waits until the server has nothing more to do, and returns the processor time that it has used.
+/// Waits until the server has nothing more to do and returns the processor time that it has used.
 pub(crate) fn settle(server: &Server) -> io::Result<u64> {
     let start = Instant::now();
     let mut last = server.cpu_time()?.total_ns;

@@ -14,7 +14,7 @@ use tower_sse_redis::Redis;
 
 use crate::server::BROKER;
 
-/// As many as leave ports to a part of the clients, also while connections before are remembered.
+/// Enough that a part of the clients finds free ports, even while old connections are remembered.
 const PORTS: usize = 4;
 
 /// How long a storm may take.
@@ -28,7 +28,7 @@ struct Row {
     took: Duration,
     peak_kib: u64,
     processor: Duration,
-    /// That of the clients.
+    /// The clients' processor time.
     beside: Duration,
     /// How often a server had no file descriptor for a connection.
     without_files: usize,
@@ -193,7 +193,7 @@ impl Storm {
         }
     }
 
-    /// Waits for the end of a server, and publishes meanwhile.
+    /// Waits for the end of a server and publishes meanwhile.
     fn wait_for(&mut self, server: &mut Child) {
         let begun = Instant::now();
         let mut processor = Duration::ZERO;
@@ -230,7 +230,7 @@ impl Storm {
         self.ended + self.servers.iter().map(|server| processor_time(server.id())).sum::<Duration>()
     }
 
-    /// Does the work, and waits until all clients are open and have all events.
+    /// Does the work and waits until all clients are open and have all events.
     fn row(&mut self, name: &'static str, work: &dyn Fn(&mut Self)) -> Row {
         self.peak_kib = 0;
         let mut seen = Seen::default();

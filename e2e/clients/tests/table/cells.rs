@@ -106,7 +106,7 @@ fn limit(left: Duration) -> u64 {
     LIMITS.into_iter().rev().find(|limit| left.as_secs() >= *limit).unwrap_or(0)
 }
 
-/// Of two silent streams, the one counts that the client left earlier: on a busy machine, it is late.
+/// Of two silent streams, counts the one that the client left earlier: a busy machine delays this.
 pub(crate) fn idle(seen: &Seen) -> String {
     let silent = ["silence", "more_silence"].iter().filter_map(|it| of(seen, it).left).min();
     let Some(silent) = silent else { return "none".to_owned() };

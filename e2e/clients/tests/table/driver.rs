@@ -95,7 +95,7 @@ impl Shared {
         self.state.1.notify_waiters();
     }
 
-    /// Waits until `is_met` holds, and returns whether it did within `bound`.
+    /// Waits until `is_met` holds and returns whether it did within `bound`.
     pub(crate) async fn until(&self, bound: Duration, is_met: impl Fn(&Seen) -> bool) -> bool {
         let met = async {
             loop {
@@ -112,7 +112,7 @@ impl Shared {
     }
 }
 
-/// Starts the driver of a client. It is killed when the returned process is dropped.
+/// Starts a client's driver. Dropping the returned process kills the driver.
 pub(crate) fn start(
     command: &[String],
     client: &str,

@@ -19,7 +19,7 @@ async fn write(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(chunk.as_bytes()).await;
 }
 
-/// Reads the head of a request, and returns its last event id.
+/// Reads the head of a request and returns its last event id.
 async fn request(stream: &mut TcpStream) -> Option<usize> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

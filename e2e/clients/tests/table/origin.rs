@@ -124,7 +124,7 @@ impl Stage {
             && !self.shared.lock().requests.is_empty()
     }
 
-    /// Waits for `count` more requests than `before`, and returns whether the client sent them.
+    /// Waits for `count` more requests than `before` and returns whether the client sent them.
     pub(crate) async fn returned(&self, before: usize, count: usize) -> bool {
         for number in before + 1..=before + count {
             let met = |seen: &Seen| seen.requests.len() >= number || seen.over.is_some();
@@ -165,7 +165,7 @@ impl Stage {
 
 pub(crate) const TOPIC: &str = "topic";
 
-/// Publishes numbers, which go on from server to server.
+/// Publishes numbers, which continue from one server to the next.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     pub(crate) hub: Hub,
@@ -203,7 +203,7 @@ impl Server {
         self.publisher.publish(count);
     }
 
-    /// Requests a stream within the process, and returns the body if the layer did not refuse.
+    /// Requests a stream within the process and returns the body if the layer did not refuse.
     pub(crate) async fn occupy(&self) -> Option<Body> {
         let request = Request::get("/events").body(Body::empty()).unwrap();
         let response = self.streams.clone().oneshot(request).await.unwrap();

@@ -23,7 +23,7 @@ pub(crate) struct Facts {
     pub(crate) asks: usize,
     /// The largest event that it received, in bytes.
     pub(crate) largest: usize,
-    /// When it left by itself, if it did, after the last event or after its request.
+    /// How long after the last event, or after its request, the client left by itself, if it did.
     pub(crate) left: Option<Duration>,
     /// Whether it handed out a part of an event as a whole one.
     pub(crate) half: bool,
@@ -182,7 +182,7 @@ pub(crate) async fn kill(stage: &Stage) -> Facts {
     replaced(stage, Death::Kill).await
 }
 
-/// Counts requests of a client that is being refused, for as long as it takes to see whether it goes on.
+/// Counts the requests of a refused client for long enough to see whether the client continues.
 async fn refused(stage: &Stage, facts: &mut Facts) {
     sleep(2 * WINDOW).await;
     let seen = stage.shared.lock();

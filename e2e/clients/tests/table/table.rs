@@ -22,7 +22,7 @@ use crate::situations::{
 const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/clients.md");
 const HEADER: &str = "| client | version | kind | comes back | loses | after the last event | cut answer | largest event | idle limit | what to set |\n|---|---|---|---|---|---|---|---|---|---|\n";
 
-/// How many clients are tried at a time. Those that only wait do not count.
+/// How many clients are tried at a time. Clients that only wait do not count.
 const AT_A_TIME: usize = 16;
 
 const SITUATIONS: [&str; 15] = [
@@ -64,7 +64,7 @@ async fn play(situation: &str, stage: &Stage, patience: Duration) -> Facts {
     playing.await
 }
 
-/// Takes a client through all situations at once, and returns its row.
+/// Takes a client through all situations at once and returns its row.
 async fn row(client: &Client, permits: &Semaphore, patience: Duration) -> Result<String, String> {
     let begin = Instant::now();
     let permit = permits.acquire().await.expect("open");

@@ -198,7 +198,7 @@ async fn cache_control_layer_inside_makes_a_stream_cacheable() {
     }
 }
 
-/// It waits until the extensions of the request are dropped.
+/// The middleware waits until the request's extensions are dropped.
 #[tokio::test(start_paused = true)]
 async fn head_is_held_by_auto_vary_while_the_stream_has_the_request() {
     let events = async move |request: Request| {

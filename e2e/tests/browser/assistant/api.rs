@@ -14,7 +14,7 @@ pub(crate) struct Api(Arc<State>);
 #[derive(Default)]
 struct State {
     calls: AtomicUsize,
-    /// Calls that go on.
+    /// The number of open calls.
     open: AtomicUsize,
     /// A call has no head before its first word.
     quota: Quota,
@@ -60,7 +60,7 @@ impl Api {
         tower_sse::response(words).into_response()
     }
 
-    /// Lets the model say words, and waits until it has.
+    /// Lets the model send words and waits until it has sent them.
     pub(crate) async fn say(&self, words: usize) {
         self.0.quota.0.add_permits(words);
         until(|| self.0.quota.0.available_permits() == 0).await;
@@ -76,7 +76,7 @@ impl Api {
         self.0.calls.load(SeqCst)
     }
 
-    /// Waits until no call goes on.
+    /// Waits until no call is open.
     pub(crate) async fn is_idle(&self) {
         until(|| self.0.open.load(SeqCst) == 0).await;
     }

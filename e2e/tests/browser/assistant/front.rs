@@ -165,7 +165,7 @@ async fn pass(Shared(front): Shared<Arc<State>>, request: Request<Body>) -> Answ
 }
 
 impl State {
-    /// Connects to a server that listens, and waits for one if none does.
+    /// Connects to a server that listens. Waits if there is none.
     async fn connect(&self) -> (SocketAddr, TcpStream) {
         loop {
             let mut servers = self.servers.lock().unwrap().clone();

@@ -101,13 +101,13 @@ impl Rig {
         self.front.lead_to(self.processes.iter().map(|process| process.address));
     }
 
-    /// Kills the process that got the last request of this method for an answer, and starts another.
+    /// Kills the process that got the last request of this method for an answer and starts another.
     pub(crate) async fn kill(&mut self, method: &Method) {
         self.remove_process(method).kill().await;
         self.add_process(SOON).await;
     }
 
-    /// Asks a question, and waits until its answer has this many words.
+    /// Asks a question and waits until its answer has this many words.
     pub(crate) async fn ask(&self, moment: Moment) {
         let (calls, heads) = (self.api.calls(), self.front.heads());
         self.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
@@ -130,7 +130,7 @@ impl Rig {
         self.shows(moment.words(), state).await;
     }
 
-    /// Lets the model say the rest, and waits until the page has all words once.
+    /// Lets the model send the rest and waits until the page has all words once.
     pub(crate) async fn complete(&self, moment: Moment) {
         self.api.say(WORDS - moment.words()).await;
         self.shows(WORDS, "done").await;

@@ -41,8 +41,8 @@ fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
     routes.route(path, get(script))
 }
 
-/// Checks that the page at `path` shows what is published, also what it has missed, and is over after
-/// its last event.
+/// Checks that the page at `path` shows all events, even those that it missed, and stops after the
+/// last one.
 async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
     let relay = Relay::to(serve_axum(routes).await.port()).await;
     let browser = Chromium::start(tools).await;
@@ -100,7 +100,7 @@ async fn htmx_4_shows_events_and_resumes() {
     check_htmx(&tools, routes, &hub, "/").await;
 }
 
-/// Counts streams, and has the layer end each as a proxy does that makes a broken stream a clean end.
+/// Counts streams. Has the layer end each one cleanly, as some proxies end a broken stream.
 async fn end_cleanly(
     State(opened): State<Arc<AtomicUsize>>,
     mut request: Request,
@@ -141,7 +141,7 @@ async fn htmx_2_shows_events_and_resumes() {
     check_htmx(&tools, routes, &hub, "/2").await;
 }
 
-/// The lines are those that datastar's own SDKs send. The library is not on npm.
+/// Compares the lines with those that datastar's SDKs send, because the library is not on npm.
 #[tokio::test]
 async fn datastar_gets_its_events_and_resumes() {
     let hub = Hub::new();

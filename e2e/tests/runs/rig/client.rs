@@ -9,9 +9,9 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/runs/cl
 /// The location of npm packages.
 #[derive(Clone, Copy)]
 pub(crate) enum Packages {
-    /// Those of `.ci/run`, which Node 18 runs.
+    /// The clients that `.ci/run` installs, which need only Node 18.
     Few,
-    /// Those of `.ci/slow runs`.
+    /// The clients that `.ci/slow runs` installs.
     All,
 }
 
@@ -39,7 +39,7 @@ impl Packages {
     }
 }
 
-/// A client's process. It ends with its standard input, and is killed when dropped.
+/// A client's process. It ends when its standard input is closed and is killed when dropped.
 pub(crate) struct Client {
     name: String,
     program: Program,
@@ -121,7 +121,7 @@ impl Client {
         }
     }
 
-    /// Waits until the client prints this member, and returns it.
+    /// Waits until the client prints this member and returns it.
     pub(crate) async fn until(&mut self, member: &str) -> Value {
         loop {
             let mut line = self.next().await;

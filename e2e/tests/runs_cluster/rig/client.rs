@@ -47,7 +47,7 @@ pub(crate) enum Closed {
     Complete,
     /// Cleanly, without the terminator.
     Clean,
-    /// With an error.
+    /// The connection ended with an error.
     Failed,
     /// By the client, after the bytes that it wanted.
     Cut,

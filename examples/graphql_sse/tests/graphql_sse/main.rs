@@ -100,7 +100,7 @@ async fn server_drops_a_subscription_that_the_client_disposes_of() {
     server.until_subscribed(0).await;
 }
 
-/// Sends a request as no client would, and returns the answer.
+/// Sends a request as no client would and returns the answer.
 async fn send(address: SocketAddr, method: &str, headers: &str, body: &str) -> String {
     let length = body.len();
     let request = format!(

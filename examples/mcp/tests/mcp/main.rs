@@ -104,7 +104,7 @@ async fn connect(address: SocketAddr, lifecycle: ClientLifecycleMode) -> Client 
 
 type Calls = JoinSet<Result<CallToolResult, ServiceError>>;
 
-/// Makes calls to `app`, and waits until it works on all of them.
+/// Makes calls to `app` and waits until it works on all of them.
 async fn call(
     app: Router,
     gate: &Gate,
@@ -207,7 +207,7 @@ async fn end_subscriptions_at_once(request: Request, next: Next) -> Response {
     response
 }
 
-/// Shuts down a server with a subscription, and returns how long that takes.
+/// Shuts down a server with a subscription and returns how long that takes.
 async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool) -> Duration {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone());

@@ -13,7 +13,7 @@ use ::redis::{Cmd, Connection, ConnectionLike, FromRedisValue, RedisResult, Valu
 use super::resp::Reply;
 use super::server::{Outcome, Server};
 
-/// A server on a port of its own. Dropping it kills it.
+/// A server on its own port. Dropping this value kills the server.
 struct RealServer {
     process: Child,
     url: String,
@@ -90,7 +90,7 @@ impl Pair {
         packed(&split(command)).query(&mut self.real).unwrap()
     }
 
-    /// Executes a command on both servers, and returns the reply. `now` returns the time of the
+    /// Executes a command on both servers and returns the reply. `now` returns the time of the
     /// model in milliseconds, after the reply of the real server.
     fn compare(&mut self, command: &[String], now: impl FnOnce(&str) -> u64) -> String {
         let shown = if command[0] == "EVAL" { 2 } else { 0 };

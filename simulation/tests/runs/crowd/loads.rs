@@ -11,8 +11,8 @@ const SLOW: usize = 1;
 const MAX_WAITERS: usize = 16;
 
 impl Crowd {
-    /// A process dies that owns many runs, which clients read at another process. They are told in
-    /// the documented time, and clients of other owners are not.
+    /// A process dies that owns many runs, which clients read at another process. These clients are
+    /// told within the documented time. Clients of other owners are not.
     pub(super) async fn lose_an_owner(&mut self) {
         let (dying, healthy) = (self.rng.usize(100..300), 10);
         let plan = Plan { events: 1_000, fails: false, delay: 60_000, size: 10 };
