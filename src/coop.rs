@@ -12,7 +12,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// A body's share of tokio's budget, which a source without tokio's channels doesn't spend.
+/// A body's spending of tokio's budget: a source without tokio's channels spends none.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.

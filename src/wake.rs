@@ -13,7 +13,7 @@ use crate::{callback::without_panic, lock::lock};
 /// HTTP/2 connection writes the frames of all its streams.
 pub(crate) const BATCH: usize = 125_000;
 
-/// The number of items that are taken at a time under their lock.
+/// The number of [`Items`] that are taken at a time under their lock.
 const CHUNK: usize = 1_000;
 
 /// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.

@@ -6,7 +6,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::PublishError;
 use crate::{event::Event, sync::AtomicU64};
 
-/// The hub's side of a broker. Dropping it ends the broker's side.
+/// The hub's end of the link to a broker. Dropping it ends the broker's side.
 pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn AnyPublisher>>,

@@ -124,7 +124,7 @@ fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     (Basis::Order, (0..count).map(|at| (at, at)).collect())
 }
 
-/// Compares each address with the next one. The finding names both addresses.
+/// Compares each address with the next one. Returns the worst finding, with both addresses.
 fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding {
     let outer = [&session.outermost].into_iter().chain(&session.inner);
     let findings = outer.zip(&session.inner).map(|(outer, inner)| {

@@ -107,7 +107,7 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    /// A gap for evicted events.
+    /// A gap that was not reported yet.
     Gap,
     Reported(u64),
     Batch(Batch),
@@ -148,8 +148,8 @@ impl TopicCursor {
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// Starts for a client with a foreign id, which may have missed events, unless a kept event
-    /// replaces them.
+    /// Starts at 0 for a client with a foreign id, with a gap unless a kept event replaces earlier
+    /// ones.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);

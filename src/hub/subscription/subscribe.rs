@@ -172,8 +172,8 @@ impl Subscribe {
     /// ```
     ///
     /// The messages, positions, start event and greeting of the view then have these ids. The
-    /// client gets the hub's id while no message of the topics has yours, and at a gap without a
-    /// message at its position. [`resume`](Self::resume) accepts both kinds.
+    /// client gets the hub's id until a message has yours, and for a gap whose position isn't a
+    /// message's. [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
     /// the id, the client is treated as if its id were of another hub, but the reason for its gaps

@@ -210,8 +210,8 @@ impl Subscription {
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
     /// compressor, or behind a [filter](crate::filter) that changes, drops or inserts events, the
-    /// client can get more of them. With long polls, a client of such topics can need several polls
-    /// to get more than about 4 KiB of values.
+    /// client can get more old values. With long polls, a client of such topics can need several
+    /// polls to get more than about 4 KiB of values.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         respond(self, |it| it, None)

@@ -9,7 +9,7 @@
 //!
 //! Only one line differs from `chat`'s `main`: the hub is connected to Redis.
 //!
-//! A single process needs a Redis at `REDIS_URL`, by default on this machine:
+//! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!
 //! cargo run --package tower-sse-redis --example chat_cluster --all-features
 

@@ -9,7 +9,7 @@
 //! Only the line with the hub differs from `notifications`' `main`. All processes share the tables,
 //! which are in Redis here to need one program less. Yours are in your database.
 //!
-//! A single process needs a Redis at `REDIS_URL`, by default on this machine:
+//! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!
 //! cargo run --package tower-sse-redis --example notifications_cluster --all-features
 

@@ -11,7 +11,7 @@
 //! The example `runs` builds its `Runs`; this one connects it to Redis. The hub, which carries the
 //! figures that the page shows, is connected too.
 //!
-//! A single process needs a Redis at `REDIS_URL`, by default on this machine:
+//! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!
 //! cargo run --package tower-sse-redis --example runs_cluster --all-features
 

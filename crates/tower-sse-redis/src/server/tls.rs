@@ -88,7 +88,7 @@ pub(crate) fn is_tls(client: &Client) -> bool {
     matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
 }
 
-/// Returns an error if no crypto provider is installed, because rustls would panic then.
+/// Returns an error if a TLS client has no crypto provider, because rustls could panic.
 pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
     if is_tls(client) && rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(failed("connect to Redis", "no crypto provider is installed for rustls"));
