@@ -26,7 +26,6 @@ pin_project! {
         // Boxed, because the entry of a timer is large.
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
-        span: RunSpan,
         // The last field: dropping the task drops the source before the producer reports the end.
         producer: Producer,
     }
@@ -45,7 +44,6 @@ pin_project! {
             #[pin]
             body: B,
         },
-        Over,
     }
 }
 
@@ -55,14 +53,7 @@ impl<F, B, E> RunTask<F, B, E> {
         stage: CallStage<F, B, E>,
         disconnect: Option<DisconnectGuard>,
     ) -> Self {
-        Self {
-            stage,
-            recorder: Recorder::new(&producer),
-            abandonment: None,
-            disconnect,
-            span: RunSpan::current(),
-            producer,
-        }
+        Self { stage, recorder: Recorder::new(&producer), abandonment: None, disconnect, producer }
     }
 }
 
@@ -73,9 +64,11 @@ where
 {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let span = self.span.clone();
-        span.within(|| self.poll_within(cx))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.producer.is_over(cx) || self.as_mut().poll_abandonment(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.poll_stage(cx)
     }
 }
 
@@ -84,18 +77,6 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls the task. The caller has entered the request's span.
-    fn poll_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.producer.is_over(cx) && self.as_mut().poll_abandonment(cx).is_pending() {
-            ready!(self.as_mut().poll_stage(cx));
-        }
-        let mut this = self.project();
-        // Drop the source within the span: its drop may log.
-        this.stage.set(CallStage::Over);
-        *this.disconnect = None;
-        Poll::Ready(())
-    }
-
     fn poll_abandonment(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // loom has no timers.
         if cfg!(tower_sse_loom) {
@@ -151,7 +132,6 @@ where
                     }
                     return Poll::Ready(());
                 }
-                CallStageProj::Over => return Poll::Ready(()),
             }
         }
     }
@@ -288,30 +268,11 @@ impl Recorder {
     }
 }
 
-/// The span of the request that started a run. Without feature `tracing`, it does nothing.
-#[derive(Clone)]
-struct RunSpan {
-    #[cfg(feature = "tracing")]
-    span: tracing::Span,
-}
-
-impl RunSpan {
-    fn current() -> Self {
-        Self {
-            #[cfg(feature = "tracing")]
-            span: tracing::Span::current(),
-        }
-    }
-
-    fn within<T>(&self, call: impl FnOnce() -> T) -> T {
-        #[cfg(feature = "tracing")]
-        let _entered = self.span.enter();
-        call()
-    }
-}
-
 #[cfg(not(any(tower_sse_loom, tower_sse_simulation)))]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    // The span of the request that starts the run. The drop of the source may log too.
+    #[cfg(feature = "tracing")]
+    let task = tracing::Instrument::in_current_span(task);
     tokio::spawn(task);
 }
 
