@@ -158,8 +158,12 @@ impl Process {
 
     /// Cancels this run as [`cancel`](Self::cancel) does.
     pub fn cancel_record(self: &Arc<Self>, record: &Arc<Record>, lines: Option<&[u8]>) -> bool {
-        let is_cancelled =
-            self.with_registry(|registry, deferred| registry.cancel(record, lines, deferred));
+        let is_cancelled = self.with_registry(|registry, deferred| {
+            registry.end_if(record, Outcome::Cancelled, None, deferred, |state, drops| {
+                lines.inspect(|lines| record.append_last(state, lines, drops));
+                true
+            })
+        });
         if lines.is_some() {
             self.make_room(0);
         }
@@ -208,7 +212,11 @@ impl Process {
 
     /// Ends a run if no client is attached. Returns whether this call ended it.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
-        self.with_registry(|registry, deferred| registry.end_unattended(record, outcome, deferred))
+        self.with_registry(|registry, deferred| {
+            registry.end_if(record, outcome, None, deferred, |state, _| {
+                !state.readers.is_attended(Instant::now())
+            })
+        })
     }
 
     /// Interrupts a run that the store can no longer keep. `reason` is the text of the run's error.

@@ -84,36 +84,8 @@ impl Registry {
         self.end_if(record, outcome, failure, deferred, |_, _| true)
     }
 
-    /// Cancels a run. Returns whether it was still running.
-    pub(crate) fn cancel(
-        &mut self,
-        record: &Arc<Record>,
-        lines: Option<&[u8]>,
-        deferred: &mut Deferred,
-    ) -> bool {
-        let append = |state: &mut State, drops: &mut DeferredDrops| {
-            if let Some(lines) = lines {
-                record.append_last(state, lines, drops);
-            }
-            true
-        };
-        self.end_if(record, Outcome::Cancelled, None, deferred, append)
-    }
-
-    /// Ends a run if no client is attached. Returns whether this call ended the run.
-    pub(crate) fn end_unattended(
-        &mut self,
-        record: &Arc<Record>,
-        outcome: Outcome,
-        deferred: &mut Deferred,
-    ) -> bool {
-        let is_unattended =
-            |state: &mut State, _: &mut _| !state.readers.is_attended(Instant::now());
-        self.end_if(record, outcome, None, deferred, is_unattended)
-    }
-
     /// Ends the run if it is live and `prepare` returns `true`. Returns whether the run was ended.
-    fn end_if(
+    pub(super) fn end_if(
         &mut self,
         record: &Arc<Record>,
         outcome: Outcome,
