@@ -118,17 +118,15 @@ where
             let future = self.inner.call(request);
             return RunFuture { kind: FutureKind::PassThrough { future } };
         };
-        let key = match key {
-            Ok(key) => key,
-            Err(error) => {
-                let answer = Box::pin(future::ready(Ok(answer::bad_request(&error))));
-                return RunFuture { kind: FutureKind::Keyed { answer } };
+        let answer: Pin<Box<Keyed<_>>> = match key {
+            Ok(key) => {
+                // The call takes the service that is ready and leaves the clone in its place.
+                let clone = self.inner.clone();
+                let service = mem::replace(&mut self.inner, clone);
+                Box::pin(join_or_call(self.runs.clone(), key, service, request))
             }
+            Err(error) => Box::pin(future::ready(Ok(answer::bad_request(&error)))),
         };
-        // The call takes the service that is ready and leaves the clone in its place.
-        let clone = self.inner.clone();
-        let service = mem::replace(&mut self.inner, clone);
-        let answer = Box::pin(join_or_call(self.runs.clone(), key, service, request));
         RunFuture { kind: FutureKind::Keyed { answer } }
     }
 }
