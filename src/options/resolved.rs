@@ -111,7 +111,7 @@ impl ResolvedOptions {
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
-        self.merged.terminator.as_ref()?.as_ref()
+        self.merged.terminator.as_ref().filter(|event| !event.is_empty())
     }
 
     pub(crate) fn drain(&self) -> Drain {
@@ -121,7 +121,7 @@ impl ResolvedOptions {
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
     /// If the farewell has a `retry` line, no other is added: some clients reject a block with two.
     pub(crate) fn goodbye(&self) -> Bytes {
-        let farewell = self.merged.farewell.clone().flatten().unwrap_or_default();
+        let farewell = self.merged.farewell.clone().unwrap_or_default();
         let retry =
             if has_retry_line(&farewell) { Bytes::new() } else { self.drain().retry_line() };
         joined(retry, farewell)

@@ -65,8 +65,9 @@ pub struct StreamOptions {
     pub(crate) max_age: Option<MaxAge>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
-    pub(crate) farewell: Option<Option<Bytes>>,
-    pub(crate) terminator: Option<Option<Bytes>>,
+    // Empty if turned off.
+    pub(crate) farewell: Option<Bytes>,
+    pub(crate) terminator: Option<Bytes>,
     pub(super) on_error: Option<ErrorToEvent>,
     pub(crate) on_close: Option<OnClose>,
 }
@@ -208,25 +209,25 @@ impl StreamOptions {
 
     /// Sends a [farewell](crate::SseLayer::farewell) when the shutdown ends the stream.
     pub fn farewell(mut self, farewell: impl Into<Event>) -> Self {
-        self.farewell = Some(last_event(farewell.into()));
+        self.farewell = Some(last_event(farewell.into()).unwrap_or_default());
         self
     }
 
     /// Sends no event when the shutdown ends the stream.
     pub fn without_farewell(mut self) -> Self {
-        self.farewell = Some(None);
+        self.farewell = Some(Bytes::new());
         self
     }
 
     /// Sends a [terminator](crate::SseLayer::terminator) after the source has ended cleanly.
     pub fn terminator(mut self, terminator: impl Into<Event>) -> Self {
-        self.terminator = Some(last_event(terminator.into()));
+        self.terminator = Some(last_event(terminator.into()).unwrap_or_default());
         self
     }
 
     /// Sends no event after the source has ended cleanly.
     pub fn without_terminator(mut self) -> Self {
-        self.terminator = Some(None);
+        self.terminator = Some(Bytes::new());
         self
     }
 }

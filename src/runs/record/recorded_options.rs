@@ -32,9 +32,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     });
     field(&mut out, b'p', options.padding.as_ref(), |value, out| out.extend_from_slice(value));
     field(&mut out, b'd', options.drain.as_ref(), put_drain);
-    let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
-        out.extend_from_slice(value.as_deref().unwrap_or_default());
-    };
+    let event = |value: &Bytes, out: &mut Vec<u8>| out.extend_from_slice(value);
     field(&mut out, b'f', options.farewell.as_ref(), event);
     field(&mut out, b't', options.terminator.as_ref(), event);
     out.into()
@@ -113,7 +111,7 @@ fn take_heartbeat(rest: &mut &[u8]) -> Option<Option<Heartbeat>> {
     }
     let interval = take_duration(rest)?;
     let comment = take_text(rest)?;
-    let event = take_event(take_text(rest)?)?;
+    let event = Some(take_event(take_text(rest)?)?).filter(|event| !event.is_empty());
     // A zero interval would be a busy loop.
     (!interval.is_zero() && is_comment(comment))
         .then(|| Some(Heartbeat { interval, comment: Bytes::copy_from_slice(comment), event }))
@@ -147,11 +145,8 @@ fn take_drain(rest: &mut &[u8]) -> Option<Drain> {
     Some(Drain { when, grace, retry })
 }
 
-fn take_event(bytes: &[u8]) -> Option<Option<Bytes>> {
-    if bytes.is_empty() {
-        return Some(None);
-    }
-    bytes.ends_with(b"\n\n").then(|| Some(Bytes::copy_from_slice(bytes)))
+fn take_event(bytes: &[u8]) -> Option<Bytes> {
+    (bytes.is_empty() || bytes.ends_with(b"\n\n")).then(|| Bytes::copy_from_slice(bytes))
 }
 
 fn is_comment(bytes: &[u8]) -> bool {
