@@ -77,7 +77,7 @@ impl Deadline {
         has_start: bool,
         cx: &mut Context<'_>,
     ) -> Option<Box<Self>> {
-        let max_age = options.merged.max_age.as_ref().map(|max_age| max_age.draw(client));
+        let max_age = options.merged.draw_max_age(client);
         let max_wait = options.max_wait(has_start);
         let Some(limit) = earlier(max_age, max_wait) else {
             return before;

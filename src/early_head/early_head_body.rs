@@ -209,7 +209,7 @@ impl LateStream {
     fn new(head: EarlyHead, mut late: Extensions) -> Self {
         let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
         let options = late.remove::<StreamOptions>().unwrap_or_default();
-        let own_drain = options.drain.filter(|_| head.awaits_run());
+        let own_drain = options.drain.clone().filter(|_| head.awaits_run());
         // Without a drain of its own, the stream ends like all others of the layer.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
@@ -219,7 +219,8 @@ impl LateStream {
                 *repeats_id || it.is_sent_to(*client)
             });
             start = found.map(|it| start_event(it, *client, *omits_start)).unwrap_or_default();
-            due = options.max_age.and_then(|it| in_reach(it.draw(*client), CloseReason::Expired));
+            let max_age = options.draw_max_age(*client);
+            due = max_age.and_then(|it| in_reach(it, CloseReason::Expired));
             let delay = own_drain.and_then(|drain| drain.draw_delay(*client));
             drain = delay.and_then(|delay| Some((ShutdownWait::new(ends_with.clone())?, delay)));
         }

@@ -19,8 +19,6 @@ pub struct MaxAge {
     age: Duration,
     jitter: f64,
     grace: Duration,
-    /// Another maximum age of the same stream: the shorter one counts.
-    other: Option<Box<Self>>,
 }
 
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
@@ -32,7 +30,7 @@ impl MaxAge {
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
     /// is polled. Even calls get no grace period in that case.
     pub const fn new(age: Duration) -> Self {
-        Self { age, jitter: 0.0, grace: GRACE, other: None }
+        Self { age, jitter: 0.0, grace: GRACE }
     }
 
     /// Varies the age of each stream at random by up to `fraction`, so clients don't all reconnect
@@ -56,21 +54,7 @@ impl MaxAge {
         self
     }
 
-    /// Returns the maximum age that ends the stream first, with its own grace.
-    pub(super) fn and(mut self, other: Self) -> Self {
-        self.other = Some(Box::new(match self.other.take() {
-            Some(earlier) => earlier.and(other),
-            None => other,
-        }));
-        self
-    }
-
-    pub(crate) fn draw(&self, client: ClientKind) -> Duration {
-        let age = self.draw_own(client);
-        self.other.as_ref().map_or(age, |other| age.min(other.draw(client)))
-    }
-
-    fn draw_own(&self, client: ClientKind) -> Duration {
+    pub(super) fn draw(&self, client: ClientKind) -> Duration {
         if self.age.is_zero() {
             return self.age;
         }

@@ -62,7 +62,8 @@ pub struct StreamOptions {
     pub(crate) omits_defaults: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
-    pub(crate) max_age: Option<MaxAge>,
+    // Several if a request and a response have set theirs. The one that is reached first counts.
+    pub(super) max_age: Vec<MaxAge>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
     // Empty if turned off.
@@ -149,7 +150,7 @@ impl StreamOptions {
     /// [credentials](crate::guide::clients#credentials-that-expire), set a [grace](MaxAge::grace)
     /// of zero.
     pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
-        self.max_age = Some(max_age.into());
+        self.max_age = vec![max_age.into()];
         self
     }
 
@@ -264,19 +265,19 @@ impl StreamOptions {
     /// Returns these options. An option that isn't set here is taken from `below`. Both maximum
     /// ages count.
     pub(super) fn over(self, below: &Self) -> Self {
-        let both = match (&self.max_age, &below.max_age) {
-            (Some(one), Some(other)) => Some(one.clone().and(other.clone())),
-            _ => None,
-        };
-        let mut options = self.or(below);
-        options.max_age = both.or(options.max_age);
-        options
+        let max_age = [&*self.max_age, &*below.max_age].concat();
+        Self { max_age, ..self.or(below) }
+    }
+
+    /// Draws the stream's maximum age, if it has one.
+    pub(crate) fn draw_max_age(&self, client: ClientKind) -> Option<Duration> {
+        self.max_age.iter().map(|max_age| max_age.draw(client)).min()
     }
 
     /// Returns the options that apply to every client of one source: all but the maximum age, the
     /// long poll and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, long_poll: None, on_close: None, ..self.clone() }
+        Self { max_age: Vec::new(), long_poll: None, on_close: None, ..self.clone() }
     }
 
     /// Returns these options. An option that is not set here is taken from `defaults`.
@@ -287,7 +288,7 @@ impl StreamOptions {
             omits_defaults: self.omits_defaults || defaults.omits_defaults,
             client_kind: self.client_kind.or(defaults.client_kind),
             padding: self.padding.or_else(|| defaults.padding.clone()),
-            max_age: self.max_age.or_else(|| defaults.max_age.clone()),
+            max_age: if self.max_age.is_empty() { defaults.max_age.clone() } else { self.max_age },
             long_poll: self.long_poll.or(defaults.long_poll),
             drain: self.drain.or_else(|| defaults.drain.clone()),
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
