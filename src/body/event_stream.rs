@@ -415,13 +415,10 @@ impl<B> EventStream<'_, B> {
             }
             // The held bytes may complete the current event, so they are sent first.
             DeadlineVerdict::EndNow(reason)
-                if matches!(this.phase, StreamPhase::Holding(_)) && !this.boundary.is_opaque =>
+                if matches!(this.phase, StreamPhase::Holding(_))
+                    && !(this.boundary.is_opaque || this.boundary.between_events()) =>
             {
-                if this.boundary.between_events() {
-                    DeadlineVerdict::EndNow(reason)
-                } else {
-                    DeadlineVerdict::EndBetweenEvents(reason)
-                }
+                DeadlineVerdict::EndBetweenEvents(reason)
             }
             verdict => verdict,
         }
