@@ -534,8 +534,8 @@ impl<B> EventStream<'_, B> {
             _ if !this.boundary.at_line_start() => Bytes::new(),
             CloseReason::Drained if between_events => this.options.goodbye(),
             // A `retry` line belongs to no event, so it can be written mid-event.
-            CloseReason::Drained => this.options.drain().retry_line(),
-            CloseReason::Revoked if is_for_all => this.options.drain().retry_line(),
+            CloseReason::Drained => this.options.drain().retry.line(),
+            CloseReason::Revoked if is_for_all => this.options.drain().retry.line(),
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };

@@ -34,9 +34,9 @@ pub struct Refusal {
     answer: RefusalAnswer,
     /// The status of an answer that is not a stream.
     status: StatusCode,
-    retry: Option<Retry>,
+    retry: Retry,
     /// The reconnection time for a call, whose place is free sooner than an open stream's place.
-    retry_of_call: Option<Retry>,
+    retry_of_call: Retry,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +49,7 @@ enum RefusalAnswer {
 impl Refusal {
     const fn new(answer: RefusalAnswer) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let retry = Some(Retry::LATER);
-        Self { answer, status, retry, retry_of_call: retry }
+        Self { answer, status, retry: Retry::LATER, retry_of_call: Retry::LATER }
     }
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
@@ -82,7 +81,7 @@ impl Refusal {
     /// seconds for calls (anything but a `GET`).
     pub const fn too_many_requests() -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { status, retry: Some(Retry::MUCH_LATER), ..Self::per_client() }
+        Self { status, retry: Retry::MUCH_LATER, ..Self::per_client() }
     }
 
     /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line. An
@@ -91,15 +90,8 @@ impl Refusal {
     /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls,
     /// it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
-        self.retry = Some(retry.into());
+        self.retry = retry.into();
         self.retry_of_call = self.retry;
-        self
-    }
-
-    /// Sends no reconnection time to refused clients.
-    pub fn without_retry(mut self) -> Self {
-        self.retry = None;
-        self.retry_of_call = None;
         self
     }
 
@@ -140,13 +132,13 @@ impl Refusal {
             RefusalAnswer::RetryLater => true,
             RefusalAnswer::Unavailable => false,
         };
-        let line = match &self.retry {
+        let line = match client {
+            _ if !is_stream => Bytes::new(),
             // Some libraries read a `retry` line only in an event with data.
-            Some(retry) if is_stream && client == ClientKind::Library => {
-                [&*retry.line(), b"event: retry\ndata: {}\n\n"].concat().into()
+            ClientKind::Library => {
+                [&*self.retry.line(), b"event: retry\ndata: {}\n\n"].concat().into()
             }
-            Some(retry) if is_stream => retry.line(),
-            _ => Bytes::new(),
+            _ => self.retry.line(),
         };
         let mut response = response.map(|_| SseBody::whole(line));
         response.extensions_mut().insert(Handled::Refused { is_counted: true });
@@ -158,10 +150,9 @@ impl Refusal {
         *response.status_mut() = self.status;
         headers::make_empty(response.headers_mut());
         let retry = if client.is_call() { self.retry_of_call } else { self.retry };
-        if let Some(time) = retry.map(Retry::draw) {
-            let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        let time = retry.draw();
+        let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         response
     }
 }

@@ -1,7 +1,5 @@
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{GRACE, Retry};
 use crate::connection::ClientKind;
 
@@ -21,7 +19,7 @@ use crate::connection::ClientKind;
 pub struct Drain {
     pub(crate) when: When,
     pub(crate) grace: Duration,
-    pub(crate) retry: Option<Retry>,
+    pub(crate) retry: Retry,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
     const fn new(when: When) -> Self {
-        Self { when, grace: GRACE, retry: Some(Retry::LATER) }
+        Self { when, grace: GRACE, retry: Retry::LATER }
     }
 
     /// Ends streams at once, but lets the answers to calls (anything but a `GET`) continue for the
@@ -91,14 +89,7 @@ impl Drain {
     /// client gets a random time from 2 to 10 seconds. This time replaces the time from
     /// [`SseLayer::retry`](crate::SseLayer::retry) until the client's next stream starts.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
-        self.retry = Some(retry.into());
-        self
-    }
-
-    /// Sends no reconnection time of its own when the shutdown ends a stream. If a comment line was
-    /// sent last, some clients would stop for good, so they get the stream's own time again.
-    pub fn without_retry(mut self) -> Self {
-        self.retry = None;
+        self.retry = retry.into();
         self
     }
 
@@ -130,10 +121,6 @@ impl Drain {
             When::AtOnce => PATIENCE_AT_ONCE,
             _ => PATIENCE,
         }
-    }
-
-    pub(crate) fn retry_line(&self) -> Bytes {
-        self.retry.map(Retry::line).unwrap_or_default()
     }
 }
 

@@ -123,7 +123,7 @@ impl ResolvedOptions {
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().unwrap_or_default();
         let retry =
-            if has_retry_line(&farewell) { Bytes::new() } else { self.drain().retry_line() };
+            if has_retry_line(&farewell) { Bytes::new() } else { self.drain().retry.line() };
         joined(retry, farewell)
     }
 

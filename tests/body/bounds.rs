@@ -78,7 +78,8 @@ fn messages_share_the_bytes_of_a_long_id() {
 #[tokio::test(start_paused = true)]
 async fn event_that_was_delivered_whole_is_not_cut_for_slow_clients() {
     let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
+    let drain = Drain::at_once().retry(Duration::from_secs(3));
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
     let (feed, mut body) = fed(&layer);
     let event = ["data: ", &"x".repeat(4 << 20), "\n\n"].concat();
     feed.data(event.clone());
@@ -95,5 +96,6 @@ async fn event_that_was_delivered_whole_is_not_cut_for_slow_clients() {
     }
     assert!(received == event.as_bytes());
     tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(poll_frame(&mut body), Polled::Data("retry: 3000\n".into()));
     assert_eq!(poll_frame(&mut body), Polled::End);
 }

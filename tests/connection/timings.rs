@@ -75,11 +75,11 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
     rig.passes("data: one\n\n");
     assert_eq!(rig.leave().time_to_first_event, Some(11 * SECOND));
 
-    let layer = layer().farewell(Event::from("bye")).drain(Drain::at_once().without_retry());
+    let layer = layer().farewell(Event::from("bye")).drain(Drain::at_once().retry(SECOND));
     let mut rig = Rig::new(layer, Requester::Get);
     assert_eq!(rig.poll(), Polled::Pending);
     rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data("data: bye\n\n"));
+    assert_eq!(rig.poll(), data("retry: 1000\ndata: bye\n\n"));
     assert_eq!(rig.leave().time_to_first_event, None);
 }
 

@@ -40,7 +40,7 @@ fn reconnection_times_are_those_of_the_pages() {
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
-    let expected = format!("retry: {:?}, retry_of_call: {:?}", Some(later), Some(retry));
+    let expected = format!("retry: {later:?}, retry_of_call: {retry:?}");
     assert!(refusal.contains(&expected), "{refusal}");
 }
 

@@ -153,7 +153,7 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
     ] {
         let shutdown = CancellationToken::new();
         let mut inner = SseLayer::<K::Marker>::new().without_retry().shutdown(shutdown.clone());
-        inner = inner.drain(Drain::at_once().without_retry());
+        inner = inner.drain(Drain::at_once());
         if exit == ExitPath::Expired {
             inner = inner.max_age(MaxAge::new(Duration::ZERO));
         }

@@ -291,14 +291,6 @@ fn retry_after_rounds_up_to_seconds_and_retry_lines_are_milliseconds() {
     assert!(after.unwrap().parse::<u64>().is_ok());
 }
 
-#[test]
-fn without_a_reconnection_time_none_is_sent() {
-    for refusal in [Refusal::unavailable(), Refusal::retry_later()] {
-        let name = format!("{refusal:?}");
-        assert_eq!(refused(refusal.without_retry()), (None, Polled::End), "{name}");
-    }
-}
-
 /// Clients that were refused together must not return together.
 #[test]
 fn every_client_gets_a_reconnection_time_of_its_own() {

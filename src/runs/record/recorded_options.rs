@@ -50,7 +50,8 @@ pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
         let mut value = take_text(&mut rest)?;
         match name {
             b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
-            b'r' => options.retry = Some(take_optional_retry(&mut value)?),
+            b'r' if value.is_empty() => options.retry = Some(None),
+            b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
             b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
                 options.padding = Some(Opaque(Bytes::copy_from_slice(value)));
             }
@@ -101,10 +102,6 @@ fn take_retry(rest: &mut &[u8]) -> Option<Retry> {
     (min <= max).then(|| Retry::between(min, max))
 }
 
-fn take_optional_retry(rest: &mut &[u8]) -> Option<Option<Retry>> {
-    if rest.is_empty() { Some(None) } else { take_retry(rest).map(Some) }
-}
-
 fn take_heartbeat(rest: &mut &[u8]) -> Option<Option<Heartbeat>> {
     if rest.is_empty() {
         return Some(None);
@@ -127,12 +124,12 @@ fn put_drain(drain: &Drain, out: &mut Vec<u8>) {
     };
     out.push(when);
     out.extend_from_slice(&whole_milliseconds(time).to_be_bytes());
-    drain.retry.into_iter().for_each(|retry| put_retry(out, retry));
+    put_retry(out, drain.retry);
 }
 
 fn take_drain(rest: &mut &[u8]) -> Option<Drain> {
     let (when, time) = (rest.try_get_u8().ok()?, take_duration(rest)?);
-    let retry = take_optional_retry(rest)?;
+    let retry = take_retry(rest)?;
     let when = match when {
         b'p' => When::PerClient,
         b'o' => When::AtOnce,
@@ -178,7 +175,7 @@ mod tests {
                 .without_heartbeat()
                 .without_retry()
                 .padding(0)
-                .drain(Drain::per_client().grace(second).without_retry())
+                .drain(Drain::per_client().grace(second))
                 .without_farewell()
                 .without_terminator(),
             StreamOptions::new().heartbeat(second).drain(Drain::spread_over(second)),
