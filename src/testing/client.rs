@@ -133,6 +133,57 @@ where
         self.open(uri, last_event_id, caller)
     }
 
+    /// Opens a stream as [`get`](Self::get) does, or returns any other response, such as a `401`.
+    ///
+    /// # Errors
+    ///
+    /// Returns every response that is not `200 OK` with an event stream.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body of such a response fails, or does not end within the time limit.
+    #[track_caller]
+    pub fn try_get(
+        &mut self,
+        uri: &str,
+    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
+        self.try_resume(uri, "")
+    }
+
+    /// Opens a stream as [`resume`](Self::resume) does, or returns any other response as
+    /// [`try_get`](Self::try_get) does.
+    ///
+    /// # Errors
+    ///
+    /// See [`try_get`](Self::try_get).
+    ///
+    /// # Panics
+    ///
+    /// See [`resume`](Self::resume) and [`try_get`](Self::try_get).
+    #[track_caller]
+    pub fn try_resume(
+        &mut self,
+        uri: &str,
+        last_event_id: &str,
+    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
+        let caller = Location::caller();
+        let (uri, last_event_id) = (parsed(uri), last_event_id.to_owned());
+        async move {
+            let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
+                Ok(body) => return Ok(self.stream(body, uri, &last_event_id)),
+                Err(response) => response.into_parts(),
+            };
+            match timeout(self.time_limit, body.whole()).await {
+                Ok(Ok(whole)) => Err(Response::from_parts(head, whole)),
+                // The service is wrong, so the test fails.
+                Ok(Err(error)) => panic!("GET {uri}: the body failed: {error}, at {caller}"),
+                Err(_elapsed) => {
+                    panic!("GET {uri}: no end within {:?}, at {caller}", self.time_limit)
+                }
+            }
+        }
+    }
+
     async fn open(&mut self, uri: Uri, last_event_id: String, caller: &Location<'_>) -> TestStream {
         let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
             Ok(body) => return self.stream(body, uri, &last_event_id),
@@ -216,61 +267,3 @@ fn parsed(uri: &str) -> Uri {
 }
 
 opaque_debug!(TestClient<S, B>);
-
-impl<S, B, R> TestClient<S, B>
-where
-    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>> + Send + 'static,
-    B: Default,
-    R: Body<Error: Into<BoxError>> + Send + 'static,
-{
-    /// Opens a stream as [`get`](Self::get) does, or returns any other response, such as a `401`.
-    ///
-    /// # Errors
-    ///
-    /// Returns every response that is not `200 OK` with an event stream.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the body of such a response fails, or does not end within the time limit.
-    #[track_caller]
-    pub fn try_get(
-        &mut self,
-        uri: &str,
-    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
-        self.try_resume(uri, "")
-    }
-
-    /// Opens a stream as [`resume`](Self::resume) does, or returns any other response as
-    /// [`try_get`](Self::try_get) does.
-    ///
-    /// # Errors
-    ///
-    /// See [`try_get`](Self::try_get).
-    ///
-    /// # Panics
-    ///
-    /// See [`resume`](Self::resume) and [`try_get`](Self::try_get).
-    #[track_caller]
-    pub fn try_resume(
-        &mut self,
-        uri: &str,
-        last_event_id: &str,
-    ) -> impl Future<Output = Result<TestStream, Response<Bytes>>> {
-        let caller = Location::caller();
-        let (uri, last_event_id) = (parsed(uri), last_event_id.to_owned());
-        async move {
-            let (head, mut body) = match self.send(&uri, &last_event_id, caller).await {
-                Ok(body) => return Ok(self.stream(body, uri, &last_event_id)),
-                Err(response) => response.into_parts(),
-            };
-            match timeout(self.time_limit, body.whole()).await {
-                Ok(Ok(whole)) => Err(Response::from_parts(head, whole)),
-                // The service is wrong, so the test fails.
-                Ok(Err(error)) => panic!("GET {uri}: the body failed: {error}, at {caller}"),
-                Err(_elapsed) => {
-                    panic!("GET {uri}: no end within {:?}, at {caller}", self.time_limit)
-                }
-            }
-        }
-    }
-}
