@@ -151,7 +151,7 @@ impl OpenBlock {
 /// computed.
 const ROOM_FOR_FIELDS: usize = 256;
 
-fn decimal_len(integer: u64) -> usize {
+pub(crate) fn decimal_len(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 

@@ -20,6 +20,7 @@ mod frame_buf;
 pub(crate) mod json;
 pub(crate) mod one_line;
 
+pub(crate) use self::encode::decimal_len;
 pub use self::encode::{Encode, Encoded};
 pub use self::event::{IntoEventId, IntoEventName};
 pub use self::one_line::InvalidField;

@@ -189,10 +189,7 @@ impl Log {
             }
             (last, count, len) = (entry.sequence, count + 1, len + entry.bytes.len());
         }
-        let mut bytes = Vec::with_capacity(len);
-        let entries = self.entries.range(from..).take(count);
-        entries.for_each(|entry| bytes.extend_from_slice(&entry.bytes));
-        Some((first.sequence, last, bytes.into()))
+        Some((first.sequence, last, self.copy(from..from + count).into()))
     }
 
     pub(crate) fn evicted_after(&self, seen: u64) -> Option<u64> {
@@ -287,7 +284,7 @@ impl Log {
             None => {
                 let copied = if is_whole { self.entries_of(block) } else { entries };
                 let start = self.entries.get(copied.start)?.start;
-                let bytes = self.copy(copied, start)?;
+                let bytes = self.copy(copied);
                 self.frames.get_or_insert_default().add(key, start, bytes, &range, room, drops)
             }
         };
@@ -295,14 +292,11 @@ impl Log {
         frame
     }
 
-    fn copy(&self, entries: Range<usize>, start: u64) -> Option<Vec<u8>> {
-        let end = self.entries.get(entries.end - 1)?.end();
-        // The length is at most that of a block and a small event.
-        let mut bytes = Vec::with_capacity((end - start) as usize);
-        for entry in self.entries.range(entries) {
-            bytes.extend_from_slice(&entry.bytes);
-        }
-        Some(bytes)
+    fn copy(&self, entries: Range<usize>) -> Vec<u8> {
+        let parts = || self.entries.range(entries.clone()).map(|entry| &entry.bytes);
+        let mut bytes = Vec::with_capacity(parts().map(Bytes::len).sum());
+        parts().for_each(|part| bytes.extend_from_slice(part));
+        bytes
     }
 
     fn entries_of(&self, block: u64) -> Range<usize> {

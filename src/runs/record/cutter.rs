@@ -4,6 +4,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use memchr::memchr2;
 
 use crate::decode::{BYTE_ORDER_MARK, EventRef, EventSplitter, Line, Piece};
+use crate::event::decimal_len;
 
 pub(crate) struct RunEventId<'p> {
     prefix: &'p str,
@@ -16,8 +17,7 @@ impl<'p> RunEventId<'p> {
     }
 
     pub(crate) fn len(&self) -> usize {
-        let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
-        self.prefix.len() + digits
+        self.prefix.len() + decimal_len(self.sequence)
     }
 
     #[inline]
