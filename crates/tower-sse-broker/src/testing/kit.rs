@@ -15,7 +15,8 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// futures that hold many references.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Runs all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each scene.
+/// Runs all [scenes](super#the-scenes), each in a new [`World`], and prints a line for each one that
+/// has not failed.
 ///
 /// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
@@ -29,26 +30,18 @@ where
     F: Fn() -> Fut + Send,
     Fut: Future<Output = W> + Send,
 {
-    let (mut played, mut failed) = (0, Vec::new());
-    play_all(world, |(scene, outcome)| {
-        played += 1;
+    let outcomes = outcomes(world).await;
+    let (played, mut failed) = (outcomes.len(), Vec::new());
+    for (scene, outcome) in outcomes {
         match outcome {
             Ok(()) => println!("ok      {scene}"),
             Err(problem) if problem.is_skipped() => println!("skipped {scene}: {problem}"),
-            Err(problem) => {
-                println!("FAILED  {scene}: {problem}");
-                failed.push(format!("{scene}: {problem}"));
-            }
+            Err(problem) => failed.push(format!("{scene}: {problem}")),
         }
-    })
-    .await;
+    }
+    let (count, failed) = (failed.len(), failed.join("\n"));
     // A panic fails the test.
-    assert!(
-        failed.is_empty(),
-        "{} of {played} scenes failed:\n{}",
-        failed.len(),
-        failed.join("\n"),
-    );
+    assert!(count == 0, "{count} of {played} scenes failed:\n{failed}");
 }
 
 /// Runs all [scenes](super#the-scenes) and returns the name and outcome of each.
@@ -62,22 +55,13 @@ where
     Fut: Future<Output = W> + Send,
 {
     let mut outcomes = Vec::new();
-    play_all(world, |outcome| outcomes.push(outcome)).await;
-    outcomes
-}
-
-async fn play_all<W, F, Fut>(world: F, mut report: impl FnMut(Outcome) + Send)
-where
-    W: World,
-    F: Fn() -> Fut + Send,
-    Fut: Future<Output = W> + Send,
-{
     macro_rules! play {
         ($($room:ident: $($scene:ident)+;)+) => {
             $($({
                 let play: fn(&W) -> Playing<'_> = |world| Box::pin(scenes::$room::$scene(world));
                 let world = world();
-                report((stringify!($scene), bounded(async { play(&world.await).await }).await));
+                let outcome = bounded(async { play(&world.await).await }).await;
+                outcomes.push((stringify!($scene), outcome));
             })+)+
         };
     }
@@ -103,7 +87,8 @@ where
         |world, other| Box::pin(scenes::order::worlds_do_not_see_each_other(world, other));
     let (world, other) = (world(), world());
     let scene = async { play(&world.await, &other.await).await };
-    report(("worlds_do_not_see_each_other", bounded(scene).await));
+    outcomes.push(("worlds_do_not_see_each_other", bounded(scene).await));
+    outcomes
 }
 
 /// Plays a scene within its time limit. Returns a panic as a problem too.
