@@ -214,20 +214,6 @@ impl Redis {
         self.servers.timeout = timeout;
         self
     }
-
-    /// Sets the name of the connections in `CLIENT LIST`. By default, it's `key:host:pid` for a
-    /// hub, and `prefix:host:pid` for runs.
-    ///
-    /// ```
-    /// # use tower_sse_redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.client_name("shop");
-    /// # drop(redis);
-    /// # Ok::<_, tower_sse_redis::Error>(())
-    /// ```
-    pub fn client_name(mut self, name: impl Into<String>) -> Self {
-        self.servers.client_name = Some(name.into());
-        self
-    }
 }
 
 fn client(url: &str) -> RedisResult<Client> {

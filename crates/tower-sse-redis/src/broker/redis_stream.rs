@@ -10,7 +10,7 @@ use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
 use crate::Error;
 use crate::server::route::Route;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
-use crate::server::servers::{Connections, Servers};
+use crate::server::servers::{Connections, Servers, connection_name};
 use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 
 /// How long Redis waits for a new entry before it replies that there is none.
@@ -352,7 +352,7 @@ impl Connector {
         key: Arc<str>,
         clock: Arc<Clock>,
     ) -> Self {
-        let name = servers.connection_name(&key);
+        let name = connection_name(&key);
         Self { route: Arc::new(Route::new(servers)), reply_timeout, key, clock, name }
     }
 

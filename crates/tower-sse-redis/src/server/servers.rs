@@ -29,8 +29,6 @@ pub(crate) struct Servers {
     pub(crate) timeout: Duration,
     /// The name in all servers' certificates, if it differs from the URLs' hosts.
     pub(crate) server_name: Option<String>,
-    /// The name of the connections in `CLIENT LIST`, if the program has set one.
-    pub(crate) client_name: Option<String>,
 }
 
 /// Connections to one server.
@@ -63,32 +61,13 @@ impl fmt::Debug for Servers {
 
 impl Servers {
     pub(crate) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
-        Self {
-            clients,
-            sentinels: Vec::new(),
-            provider: None,
-            timeout,
-            server_name: None,
-            client_name: None,
-        }
+        Self { clients, sentinels: Vec::new(), provider: None, timeout, server_name: None }
     }
 
     /// Returns the database's number, which is the same in all URLs.
     pub(crate) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
-    }
-
-    /// Returns the connections' name in `CLIENT LIST`. By default, this is the key, the host and
-    /// the process id.
-    pub(crate) fn connection_name(&self, key: &str) -> String {
-        let name = self.client_name.clone().unwrap_or_else(|| {
-            let host = fs::read_to_string("/proc/sys/kernel/hostname");
-            let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
-            format!("{key}:{}:{}", host.trim(), process::id())
-        });
-        // Redis refuses a name that has other characters.
-        name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
     }
 
     /// Opens a connection with each of these `configs` to the primary among the clients' servers.
@@ -119,6 +98,16 @@ impl Servers {
             }
         }
     }
+}
+
+/// Returns the connections' name in `CLIENT LIST`: by default the key, the host and the process
+/// id.
+pub(crate) fn connection_name(key: &str) -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
+    let name = format!("{key}:{}:{}", host.trim(), process::id());
+    // Redis refuses a name that has other characters.
+    name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
 }
 
 /// Returns a client that connects with these credentials.

@@ -17,7 +17,7 @@ use crate::runs::seam::{
     kept_for,
 };
 use crate::server::server_info::{Eviction, set_evicting};
-use crate::server::{failed, route::Route};
+use crate::server::{failed, route::Route, servers::connection_name};
 use crate::{Error, Health};
 use tower_sse_broker::tasks::{caught, lock};
 
@@ -189,7 +189,7 @@ impl Link {
         let keys = Keys::new(&prefix, servers.database());
         let subscriptions = Arc::new(Subscriptions::new(&keys, &process, receive));
         let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
-        let name = servers.connection_name(&prefix);
+        let name = connection_name(&prefix);
         let link = Self {
             endpoint: Endpoint { route: Route::new(servers), name, scope, subscriptions },
             health,
