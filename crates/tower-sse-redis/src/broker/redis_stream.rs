@@ -82,15 +82,13 @@ impl RedisStream {
 
     /// Asks the server for its current lineage.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
-        let mut command = cmd("INFO");
-        command.arg(&LINEAGE_SECTIONS);
-        self.query(&command, "get the lineage of the Redis stream").await
+        const ACTION: &str = "get the lineage of the Redis stream";
+        self.query(cmd("INFO").arg(&LINEAGE_SECTIONS), ACTION).await
     }
 
     /// Returns the newest entry up to a time in milliseconds.
     pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
-        let mut command = cmd("XREVRANGE");
-        command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
+        let command = cmd("XREVRANGE").arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1).take();
         let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
         Ok(entries.first().map(RawEntry::identity))
     }
@@ -113,8 +111,7 @@ impl RedisStream {
 
     async fn first_id(&mut self, range: [&str; 3]) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "find an entry of the Redis stream";
-        let mut command = cmd("EVAL");
-        command.arg(FIRST_ID).arg(1).arg(&*self.key).arg(&range);
+        let command = cmd("EVAL").arg(FIRST_ID).arg(1).arg(&*self.key).arg(&range).take();
         let id: Option<StreamId> = self.query(&command, ACTION).await?;
         id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
@@ -125,8 +122,8 @@ impl RedisStream {
         id: StreamId,
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
-        let mut command = cmd("XRANGE");
-        command.arg(&*self.key).arg(id.to_string()).arg("+").arg("COUNT").arg(count);
+        let (key, id) = (&*self.key, id.to_string());
+        let command = cmd("XRANGE").arg(key).arg(id).arg("+").arg("COUNT").arg(count).take();
         self.entries(&command, "read the Redis stream").await
     }
 
@@ -207,9 +204,7 @@ impl RedisStream {
 
     /// Returns an error if Redis refuses all writes. Writes nothing itself.
     pub(crate) async fn check_writes(&mut self) -> Result<(), Error> {
-        let mut command = cmd("EVAL");
-        command.arg(WRITE).arg(1).arg(&*self.key);
-        self.query(&command, "write to Redis").await
+        self.query(cmd("EVAL").arg(WRITE).arg(1).arg(&*self.key), "write to Redis").await
     }
 
     async fn entries(
