@@ -121,14 +121,6 @@ impl StreamOptions {
         set.filter(|_| !shown.is_call()).unwrap_or(shown)
     }
 
-    /// Leaves out the default reconnection time and the default event `start`, but not those that
-    /// the program sets elsewhere.
-    #[cfg(feature = "testing")]
-    pub(crate) const fn omitting_defaults(mut self) -> Self {
-        self.omits_defaults = true;
-        self
-    }
-
     /// Starts the stream with [padding](crate::SseLayer::padding), or with none if `bytes` is zero.
     ///
     /// # Panics

@@ -242,7 +242,8 @@ where
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
         // The default time is drawn at random, so a test could not expect it.
-        let options = StreamOptions::new().omitting_defaults();
+        let mut options = StreamOptions::new();
+        options.omits_defaults = true;
         options.merge_into_extensions(request.extensions_mut());
         if !last_event_id.is_empty() {
             // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
