@@ -279,7 +279,8 @@ async fn sweep(process: Weak<Process>) {
             let due = registry.expire(age, deferred);
             if due.is_none() {
                 // This task stops here, so the next run that ends starts another sweeper.
-                registry.remove_sweeper(Handle::current().id());
+                // Dropping its handle runs no code of the program.
+                registry.sweepers.retain(|(id, _)| *id != Handle::current().id());
             }
             due
         })

@@ -48,11 +48,6 @@ impl Registry {
         self.sweepers.iter().any(|(id, task)| *id == runtime && !task.is_finished())
     }
 
-    /// Removes a sweeper that is about to stop. Dropping its handle runs no code of the program.
-    pub(super) fn remove_sweeper(&mut self, runtime: Id) {
-        self.sweepers.retain(|(id, _)| *id != runtime);
-    }
-
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty() && self.reporting == 0
     }

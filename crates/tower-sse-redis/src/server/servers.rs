@@ -100,8 +100,7 @@ impl Servers {
     }
 }
 
-/// Returns the connections' name in `CLIENT LIST`: by default the key, the host and the process
-/// id.
+/// Returns the connections' name in `CLIENT LIST`: the key, the host and the process id.
 pub(crate) fn connection_name(key: &str) -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname");
     let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
