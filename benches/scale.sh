@@ -12,9 +12,9 @@ date=${2:-$(date +%F)}
 export CARGO_PROFILE_RELEASE_LTO=thin
 target=${CARGO_TARGET_DIR:-target}
 
-cargo build --release --package tower-sse-benches --bin scale --bin scale_allocated
+cargo build --release --package tower-sse-scale --bin scale --bin scale_allocated
 load=$(cut -d' ' -f1-3 /proc/loadavg)
-version() { cargo tree --package tower-sse-benches --prefix none | sed -n "s/^$1 v\([^ ]*\).*/$1 \1/p" | sort -uV | tail -n 1; }
+version() { cargo tree --package tower-sse-scale --prefix none | sed -n "s/^$1 v\([^ ]*\).*/$1 \1/p" | sort -uV | tail -n 1; }
 table=$(timeout 600 "$target/release/scale" measure "$streams")
 allocated=$("$target/release/scale_allocated" 20000)
 mkdir -p benches/record

@@ -23,11 +23,8 @@ pub mod decode;
 pub mod drain;
 pub mod encode;
 pub mod filter;
-pub mod http2;
 pub mod hub;
 pub mod layer;
-#[cfg(unix)]
-pub mod many;
 pub mod noop;
 pub mod payload;
 pub mod peers;

@@ -1,8 +1,7 @@
-//! What benchmarks over sockets share: servers in separate processes, clients that cost less than
-//! the servers, and a clock for both.
+//! What benchmarks over sockets share: clients that cost less than the servers, and a clock for
+//! both.
 
 pub mod clock;
-pub mod process;
 pub mod streams;
 
 /// Returns the median, or `None` without figures.

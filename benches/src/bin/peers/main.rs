@@ -9,7 +9,7 @@
 
 use std::{env, path::Path};
 
-use tower_sse_benches::sockets::process::raise_open_files;
+use tower_sse_scale::process::raise_open_files;
 
 mod foreign;
 mod measure;
@@ -90,7 +90,7 @@ fn serve(subject: Subject, directory: &Path) {
     match subject {
         Subject::Hub | Subject::Axum => ours::serve_axum(subject),
         Subject::Many => {
-            tower_sse_benches::sockets::process::end_with_parent();
+            tower_sse_scale::process::end_with_parent();
             many_clients::main().expect("a server");
         }
         Subject::ManyWorkers => ours::serve_workers(),

@@ -10,7 +10,7 @@ use tokio_stream::{StreamExt, wrappers::BroadcastStream};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
-use tower_sse_benches::sockets::process::end_with_parent;
+use tower_sse_scale::process::end_with_parent;
 
 use crate::{Subject, many_clients};
 

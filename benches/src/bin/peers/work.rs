@@ -8,8 +8,8 @@ use std::{env, fs, process::Command, sync::Arc, thread};
 use nix::sys::signal::{Signal, kill};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject};
-use tower_sse_benches::sockets::process::Server;
 use tower_sse_benches::sockets::streams::{Reconnect, Streams, data};
+use tower_sse_scale::process::Server;
 
 use crate::{Subject, foreign};
 

@@ -2,7 +2,7 @@
 
 use std::{io::Read, thread};
 
-use tower_sse_benches::http2;
+use tower_sse_scale::http2;
 
 use super::{on_a_thread, on_one_thread, resident_kib, serve_endless, serve_silent, settle};
 

@@ -10,7 +10,7 @@
 
 use std::{env, process::ExitCode};
 
-use tower_sse_benches::sockets::process::raise_open_files;
+use tower_sse_scale::process::raise_open_files;
 
 mod clients;
 mod measure;

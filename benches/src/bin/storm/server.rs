@@ -7,8 +7,8 @@ use tokio::{net::TcpListener, runtime};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_sse::{SseLayer, hub::Hub, stats::Stats};
-use tower_sse_benches::sockets::process::end_with_parent;
 use tower_sse_redis::Redis;
+use tower_sse_scale::process::end_with_parent;
 
 use crate::many_clients;
 

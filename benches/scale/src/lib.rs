@@ -1,7 +1,12 @@
 //! Very many event streams over HTTP/2 in one process: the server, and a client that costs less
 //! than the server.
 
+#[cfg(unix)]
 pub mod client;
+pub mod http2;
+#[cfg(unix)]
+pub mod process;
+#[cfg(unix)]
 pub mod server;
 
 /// What answers the requests.
@@ -40,8 +45,31 @@ impl Subject {
     }
 }
 
-/// The streams of a connection: the most that hyper lets a client open by default.
-pub const STREAMS_EACH: usize = 200;
+/// The streams of all connections together, and those of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Streams {
+    pub all: usize,
+    pub each: usize,
+}
+
+impl Streams {
+    /// Reads a number of streams, of which each connection has 200, the most that hyper lets a
+    /// client open by default, or the connections and the streams of each, as in `2400x50`.
+    ///
+    /// # Panics
+    ///
+    /// If it is neither.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let number = |text: &str| text.parse().expect("a number of streams");
+        match name.split_once('x') {
+            Some((connections, each)) => {
+                Self { all: number(connections) * number(each), each: number(each) }
+            }
+            None => Self { all: number(name), each: 200 },
+        }
+    }
+}
 
 /// A byte that is once in each event, and nowhere else in a stream.
 pub const MARK: u8 = 1;

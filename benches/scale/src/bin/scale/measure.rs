@@ -1,7 +1,7 @@
 use std::{env, io, process::Command, time::Instant};
 
-use tower_sse_benches::many::{Subject, client::Client};
-use tower_sse_benches::sockets::process::{Server, raise_open_files};
+use tower_sse_scale::process::{Server, raise_open_files};
+use tower_sse_scale::{Streams, Subject, client::Client};
 
 use crate::orders::{Orders, settle};
 
@@ -29,7 +29,7 @@ struct Row {
     seconds: f64,
 }
 
-pub fn measure(streams: usize, subjects: &[Subject]) -> io::Result<()> {
+pub fn measure(streams: Streams, subjects: &[Subject]) -> io::Result<()> {
     raise_open_files()?;
     let mut rows = Vec::new();
     for subject in subjects {
@@ -42,16 +42,18 @@ pub fn measure(streams: usize, subjects: &[Subject]) -> io::Result<()> {
 }
 
 impl Row {
-    fn measure(subject: Subject, streams: usize) -> io::Result<Self> {
+    fn measure(subject: Subject, streams: Streams) -> io::Result<Self> {
         let begun = Instant::now();
         let mut command = Command::new(env::current_exe()?);
         command.args(["serve", subject.name()]);
         let server = Server::start(command)?;
         let mut orders = Orders::connect(&server)?;
-        let each = |ns: u64| ns as f64 / 1e3 / streams as f64;
+        let each = |ns: u64| ns as f64 / 1e3 / streams.all as f64;
         let empty = server.resident_kib()?;
         let resident = || {
-            Ok::<_, io::Error>((server.resident_kib()? - empty) as f64 * 1024.0 / streams as f64)
+            Ok::<_, io::Error>(
+                (server.resident_kib()? - empty) as f64 * 1024.0 / streams.all as f64,
+            )
         };
 
         let mut client = Client::connect(server.address, streams)?;

@@ -1,7 +1,7 @@
 use std::{env, fs, io, process::Command, process::exit};
 
-use tower_sse_benches::many::{Subject, client::Client};
-use tower_sse_benches::sockets::process::{Server, raise_open_files};
+use tower_sse_scale::process::{Server, raise_open_files};
+use tower_sse_scale::{Streams, Subject, client::Client};
 
 use crate::orders::{Orders, settle};
 
@@ -21,7 +21,7 @@ const CACHES: [&str; 4] =
 
 /// Prints what bare hyper and the draft cost. Fails if a step of the draft has more instructions or
 /// lines than its limit: the limits are pairs, in the order of the steps.
-pub fn count(streams: usize, limits: &[&str]) -> io::Result<()> {
+pub fn count(streams: Streams, limits: &[&str]) -> io::Result<()> {
     raise_open_files()?;
     println!("| | instructions: bare | draft | lines missed: bare | draft |");
     println!("| --- | --- | --- | --- | --- |");
@@ -45,14 +45,14 @@ pub fn count(streams: usize, limits: &[&str]) -> io::Result<()> {
 }
 
 /// Returns the costs of the steps.
-fn costs(subject: Subject, streams: usize) -> io::Result<[Cost; 3]> {
+fn costs(subject: Subject, streams: Streams) -> io::Result<[Cost; 3]> {
     let directory = env::temp_dir().join(format!("scale-count-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let log = directory.join("log");
     let counts = directory.join("counts");
     let mut command = Command::new("valgrind");
     command.arg("--tool=callgrind").args(CACHES).arg(format!("--log-file={}", log.display()));
-    command.arg("--dump-before=tower_sse_benches::many::server::begin_step*");
+    command.arg("--dump-before=tower_sse_scale::server::begin_step*");
     command.arg(format!("--callgrind-out-file={}", counts.display()));
     command.arg(env::current_exe()?).args(["serve", subject.name(), "counted"]);
     let server = Server::start(command)?;
@@ -64,7 +64,7 @@ fn costs(subject: Subject, streams: usize) -> io::Result<[Cost; 3]> {
         orders.give("step")?;
         dumps += 1;
         let counted = fs::read_to_string(directory.join(format!("counts.{dumps}")))?;
-        Cost::of(&counted, streams as f64 * times)
+        Cost::of(&counted, streams.all as f64 * times)
     };
     end_step(&mut orders, 1.0)?;
     client.open()?;

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use memchr::memchr_iter;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{MARK, STREAMS_EACH};
-use crate::http2;
+use crate::{MARK, Streams, http2};
 
 /// The streams of many connections, on one thread, which reads everything that is sent to them.
 pub struct Client {
@@ -14,6 +13,8 @@ pub struct Client {
     events: Events,
     connections: Vec<Connection>,
     streams: Box<[Stream]>,
+    /// The number of streams on each connection.
+    each: usize,
     buffer: Box<[u8]>,
     pub heads: Arrivals,
     pub marks: Arrivals,
@@ -64,11 +65,11 @@ const WAITING: usize = 64;
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Client {
-    /// Opens connections for this number of streams.
-    pub fn connect(address: SocketAddr, streams: usize) -> io::Result<Self> {
+    /// Opens connections for these streams.
+    pub fn connect(address: SocketAddr, streams: Streams) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::new();
-        for at in 0..streams.div_ceil(STREAMS_EACH) {
+        for at in 0..streams.all.div_ceil(streams.each) {
             let mut io = TcpStream::connect(address)?;
             io.write_all(&http2::opening(u32::from(u16::MAX)))?;
             io.set_nodelay(true)?;
@@ -81,7 +82,8 @@ impl Client {
             poll,
             events: Events::with_capacity(1024),
             connections,
-            streams: vec![Stream::default(); streams].into(),
+            streams: vec![Stream::default(); streams.all].into(),
+            each: streams.each,
             buffer: vec![0; 64 * 1024].into(),
             heads: Arrivals::default(),
             marks: Arrivals::default(),
@@ -92,9 +94,9 @@ impl Client {
     /// Opens all streams as real clients come: each over another connection than the one before.
     pub fn open(&mut self) -> io::Result<()> {
         let mut sent = 0;
-        for turn in 0..STREAMS_EACH {
+        for turn in 0..self.each {
             for at in 0..self.connections.len() {
-                if at * STREAMS_EACH + turn >= self.streams.len() {
+                if at * self.each + turn >= self.streams.len() {
                     continue;
                 }
                 let request = http2::request(2 * turn as u32 + 1);
@@ -143,8 +145,8 @@ impl Client {
         let now = Instant::now();
         for event in &self.events {
             let Token(at) = event.token();
-            let first = at * STREAMS_EACH;
-            let end = self.streams.len().min(first + STREAMS_EACH);
+            let first = at * self.each;
+            let end = self.streams.len().min(first + self.each);
             let mut arrived = Arrived {
                 streams: &mut self.streams[first..end],
                 heads: &mut self.heads,

@@ -18,7 +18,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::streams::{Streams, Subjects};
 use tower_sse::{BoxError, Event, SseLayer, hub::Hub};
 
-use super::{MARK, Subject};
+use crate::{MARK, Subject};
 
 /// Longer than a measurement: the heartbeats of a million streams would be in every other figure.
 const HEARTBEAT: Duration = Duration::from_secs(3600);

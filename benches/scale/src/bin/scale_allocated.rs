@@ -7,20 +7,20 @@ use std::{cell::Cell, env, io, process::exit, thread};
 
 use allocation_counter::measure;
 use tokio::{net::TcpListener, runtime, sync::oneshot};
-use tower_sse_benches::many::{Subject, client::Client, server::Server};
+use tower_sse_scale::{Streams, Subject, client::Client, server::Server};
 
 fn main() -> io::Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
-    let number = |at: usize| args.get(at).map(|text| text.parse().expect("a number"));
-    let streams: u64 = number(0).expect("usage: scale_allocated STREAMS [EXPECTED]");
+    let streams = args.first().expect("usage: scale_allocated STREAMS [EXPECTED]");
+    let streams = Streams::named(streams);
     let [bare, draft, full] = Subject::ALL.map(|subject| {
-        let bytes = allocated(subject, streams as usize).expect("streams") / streams as i64;
+        let bytes = allocated(subject, streams).expect("streams") / streams.all as i64;
         println!("{}: {bytes} bytes", subject.name());
         bytes
     });
     println!("above bare hyper: draft {}, full {}", draft - bare, full - bare);
-    match number(1) {
-        Some(expected) if draft - bare > expected as i64 + draft / 50 => {
+    match args.get(1).map(|text| text.parse::<i64>().expect("a number")) {
+        Some(expected) if draft - bare > expected + draft / 50 => {
             eprintln!("more than {expected} bytes, by over 2 % of a stream");
             exit(1);
         }
@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
 }
 
 /// Returns the bytes of the server's thread that all streams hold once each has an event.
-fn allocated(subject: Subject, streams: usize) -> io::Result<i64> {
+fn allocated(subject: Subject, streams: Streams) -> io::Result<i64> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let server = Server::default();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;

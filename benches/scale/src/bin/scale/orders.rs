@@ -1,7 +1,7 @@
 use std::io::{self, BufRead, BufReader, Write};
 use std::{net::TcpStream, thread::sleep, time::Duration, time::Instant};
 
-use tower_sse_benches::{many::client::PATIENCE, sockets::process::Server};
+use tower_sse_scale::{client::PATIENCE, process::Server};
 
 /// Waits until the server has nothing more to do and returns the processor time that it has used.
 pub(crate) fn settle(server: &Server) -> io::Result<u64> {

@@ -11,23 +11,18 @@ use std::env;
 use std::io::{self, Write};
 
 use tokio::{net::TcpListener, runtime};
-use tower_sse_benches::{many::Subject, many::server::Server, sockets::process::end_with_parent};
-use tracing::subscriber::NoSubscriber;
+use tower_sse_scale::{Streams, Subject, process::end_with_parent, server::Server};
 
 fn main() -> io::Result<()> {
     let args: Vec<_> = env::args().skip(1).collect();
     match &*args.iter().map(String::as_str).collect::<Vec<_>>() {
         ["serve", subject] => serve(Subject::named(subject), false),
         ["serve", subject, "counted"] => serve(Subject::named(subject), true),
-        ["count", streams, limits @ ..] => {
-            count::count(streams.parse().expect("a number of streams"), limits)
-        }
-        ["measure", streams] => {
-            measure::measure(streams.parse().expect("a number of streams"), &Subject::ALL)
-        }
+        ["count", streams, limits @ ..] => count::count(Streams::named(streams), limits),
+        ["measure", streams] => measure::measure(Streams::named(streams), &Subject::ALL),
         ["measure", streams, subjects @ ..] => {
             let subjects: Vec<_> = subjects.iter().map(|name| Subject::named(name)).collect();
-            measure::measure(streams.parse().expect("a number of streams"), &subjects)
+            measure::measure(Streams::named(streams), &subjects)
         }
         _ => panic!("usage: scale measure STREAMS [SUBJECT…], or scale count STREAMS [LIMIT…]"),
     }
@@ -36,8 +31,6 @@ fn main() -> io::Result<()> {
 /// Serves on one thread until standard input ends.
 fn serve(subject: Subject, is_counted: bool) -> io::Result<()> {
     end_with_parent();
-    // Without a subscriber, h2's spans go to the log: the peers turn on that feature for all.
-    tracing::subscriber::set_global_default(NoSubscriber::new()).expect("the first subscriber");
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
