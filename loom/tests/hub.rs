@@ -1,7 +1,9 @@
 //! Models of publishers and a subscriber, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use futures_util::{FutureExt, StreamExt};
+use std::task::{Context, Poll};
+
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use loom::{future::block_on, model::Builder, thread, thread::JoinHandle};
 use tower_sse::hub::{Hub, PublishError, Subscription};
 use tower_sse::{Event, LastEventId, event::Encoded};
@@ -35,7 +37,7 @@ fn sequences(item: &Encoded) -> Vec<u64> {
 }
 
 /// Receives `count` events. loom reports a deadlock if it waits forever.
-fn receive(mut subscription: Subscription, count: usize) -> Vec<u64> {
+fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) -> Vec<u64> {
     block_on(async move {
         let mut received = Vec::new();
         while received.len() < count {
@@ -43,6 +45,19 @@ fn receive(mut subscription: Subscription, count: usize) -> Vec<u64> {
             received.extend(sequences(&item));
         }
         received
+    })
+}
+
+/// Polls a subscription that waits once more without a wake, as hyper does after it has sent an event.
+fn polled_twice(mut subscription: Subscription) -> impl Stream<Item = Encoded> + Unpin {
+    let mut waker = None;
+    stream::poll_fn(move |cx| {
+        // Its clones are equal to each other, but not to the waker of `block_on`.
+        let mut cx = Context::from_waker(waker.get_or_insert_with(|| cx.waker().clone()));
+        match subscription.poll_next_unpin(&mut cx) {
+            Poll::Pending => subscription.poll_next_unpin(&mut cx),
+            ready => ready,
+        }
     })
 }
 
@@ -54,6 +69,28 @@ fn concurrently_published_event_is_received() {
         assert_eq!(receive(subscription, 1), [1]);
         publisher.join().unwrap();
         assert_eq!(hub.subscriber_count("a"), 0);
+    });
+}
+
+#[test]
+fn event_published_while_waiting_subscription_is_polled_is_received() {
+    for (preemptions, topics) in [(None, &["a"][..]), (Some(3), &["a", "b"])] {
+        check(preemptions, move |hub| {
+            let subscription = polled_twice(hub.subscribe(topics).resume(None));
+            let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
+            assert_eq!(receive(subscription, 1), [1]);
+            publisher.join().unwrap();
+        });
+    }
+}
+
+#[test]
+fn close_while_waiting_subscription_is_polled_ends_it() {
+    check(None, |hub| {
+        let subscription = polled_twice(hub.subscribe(["a"]).resume(None));
+        let closer = beside(&hub, |hub| hub.close());
+        assert_eq!(block_on(subscription.count()), 0);
+        closer.join().unwrap();
     });
 }
 
