@@ -36,7 +36,7 @@ fn reconnection_times_are_those_of_the_pages() {
 
     let (min, max) = pages.range(&[
         "With [`too_many_requests`](Self::too_many_requests), the default is {}. ",
-        "or {} if a user or another subject",
+        "or {} at the [limit of a user]",
     ]);
     let later = Retry::between(min, max);
     let refusal = format!("{:?}", Refusal::too_many_requests());
