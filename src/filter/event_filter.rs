@@ -53,9 +53,10 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the stream's report. Called exactly once: when the stream has ended for any reason,
-    /// or as soon as it's clear that nothing will be filtered. The filter is then dropped. A panic
-    /// in this method is caught.
+    /// Receives the stream's report. Called once, when the stream has ended for any reason or the
+    /// service was dropped before it answered. The filter is then dropped. A panic in this method
+    /// is caught. If the answer isn't filtered, for example because it's no event stream, the filter
+    /// is dropped without a report.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }
@@ -144,16 +145,10 @@ named_enum! {
         Disconnected = "disconnected",
         /// The filter, the source or the service panicked.
         Panicked = "panicked",
-        /// The response had a content coding, so the filter could not see its events.
-        Encoded = "encoded",
-        /// The response was not an event stream, or the service failed.
-        NotAStream = "not_a_stream",
-        /// The request was `HEAD`.
-        Head = "head",
     }
 }
 
-/// The report on a filtered stream that has ended, or on a response that wasn't filtered.
+/// The report on a filtered stream that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilterEnd {

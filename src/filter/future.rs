@@ -8,7 +8,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
 
-use super::{EventFilter, FilterBody, FilterOutcome, event_filter::FilterOptions, pipe::Filtered};
+use super::{EventFilter, FilterBody, event_filter::FilterOptions, pipe::Filtered};
 use crate::{BoxError, headers, signals::is_refusal};
 
 type Answer<F, B, E> = Result<Response<FilterBody<F, B>>, E>;
@@ -130,18 +130,14 @@ where
     // The caller would move the answer anyway.
     #[allow(clippy::result_large_err)]
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
-        let outcome = match &answer {
-            Ok(_) if self.is_head => FilterOutcome::Head,
-            // A refusal only looks like a stream. A filter could take it for half an answer.
-            Ok(response) if is_refusal(response.extensions()) => FilterOutcome::NotAStream,
-            Ok(response) if headers::is_event_stream(response.status(), response.headers()) => {
-                let is_encoded = headers::has_content_coding(response.headers());
-                if is_encoded { FilterOutcome::Encoded } else { FilterOutcome::Completed }
-            }
-            _ => FilterOutcome::NotAStream,
-        };
+        let is_stream = answer.as_ref().is_ok_and(|response| {
+            !self.is_head
+                // A refusal only looks like a stream. A filter could take it for half an answer.
+                && !is_refusal(response.extensions())
+                && headers::is_event_stream(response.status(), response.headers())
+        });
         match answer {
-            Ok(response) if outcome == FilterOutcome::Completed => {
+            Ok(response) if is_stream && !headers::has_content_coding(response.headers()) => {
                 let (mut parts, source) = response.into_parts();
                 headers::remove_those_of_whole_bodies(&mut parts.headers);
                 headers::allow_chunks(&mut parts.version);
@@ -149,10 +145,10 @@ where
                 Ok(parts)
             }
             answer => {
-                self.body.as_mut().end(outcome);
-                let passes = outcome != FilterOutcome::Encoded;
-                Err(answer.map(|response| {
-                    if passes { response.map(FilterBody::pass_through) } else { refuse(response) }
+                self.body.as_mut().discard();
+                Err(answer.map(|response| match is_stream {
+                    true => refuse(response),
+                    false => response.map(FilterBody::pass_through),
                 }))
             }
         }

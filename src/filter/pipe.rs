@@ -63,9 +63,10 @@ impl<F: EventFilter, B> Filtered<F, B> {
         self.project().source.set(Some(source));
     }
 
-    /// Reports that nothing will be filtered.
-    pub(super) fn end(self: Pin<&mut Self>, outcome: FilterOutcome) {
-        self.project().pipe.flow.guard.end(outcome);
+    /// Drops the filter, because nothing will be filtered.
+    pub(super) fn discard(self: Pin<&mut Self>) {
+        let filter = self.project().pipe.flow.guard.filter.take();
+        catch_panic(|| drop(filter));
     }
 }
 

@@ -41,6 +41,6 @@ use tower_sse::runs::{RunKey, Runs, StartError};
 use tower_sse::{BoxError, Event, SseLayer, decode::EventRef, layer::EventBody};
 
 use cuts::cut;
-use planned::{Logged, Planned, added, outcome};
+use planned::{Logged, Planned, added, assert_discarded, outcome};
 use rig::{PASS, at_end, call, fed_by, filters, on_events, read};
 use support::{naive, naive_filter};

@@ -34,6 +34,13 @@ pub fn outcome(log: &Logged) -> &'static str {
     log.ends[0].outcome.as_str()
 }
 
+/// Asserts that the filter was dropped without a report.
+#[track_caller]
+pub fn assert_discarded(log: &Logged) {
+    let log = log.lock().unwrap();
+    assert_eq!((log.ends.len(), log.drops), (0, 1), "nothing is reported");
+}
+
 /// A filter by a plan, which writes down what it sees.
 pub struct Planned {
     pub plan: Plan,
