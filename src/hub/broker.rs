@@ -80,9 +80,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   feeding thread, or for a lock that the broker holds while it feeds. The publisher may be
 ///   dropped on a separate thread, in the context of the runtime that polled
 ///   [`Hub::connect`](crate::hub::Hub::connect).
-/// - `event` and `report_loss` call wakers, and the program's
-///   [`retention_of`](crate::hub::HubBuilder::retention_of). These never wait for a lock that the
-///   broker holds while it feeds.
+/// - `event` and `report_loss` call wakers, and `event` also calls the program's
+///   [`retention_of`](crate::hub::HubBuilder::retention_of). Neither of these waits for a lock that
+///   the broker holds while it feeds.
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of `Hub::connect` early, the hub, the future of `start`, and a
 ///   task started by [`Feed::spawn`] are dropped too.
@@ -260,8 +260,8 @@ impl Feed {
         });
     }
 
-    /// Returns the hub, which identifies its feed, and the token that is cancelled when the hub is
-    /// closed or dropped.
+    /// Returns the hub, by which `MemoryBroker` identifies the feed, and the token that is
+    /// cancelled when the hub is closed or dropped.
     #[cfg(feature = "testing")]
     pub(crate) const fn hub(&self) -> (&Weak<HubState>, &CancellationToken) {
         (&self.hub, &self.closed)

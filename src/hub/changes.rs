@@ -8,9 +8,9 @@ use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Rel
 ///
 /// A change is counted after its topic's waiters have been taken and before they are woken.
 pub(crate) struct Changes {
-    /// The number of changes, plus [`SIZE`].
+    /// [`SIZE`], plus 1 for each change of a topic and [`SIZE`] for each change of all topics.
     count: AtomicU64,
-    /// The addresses of the last [`SIZE`] topics.
+    /// The addresses of the [`SIZE`] topics that changed last.
     recent: [AtomicU64; SIZE as usize],
 }
 

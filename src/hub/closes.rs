@@ -70,7 +70,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
         match message.as_ref().ok().and_then(decode) {
             // A gap, or a close in a format that only newer versions know.
             None => followed.close(None),
-            // This process published the close and acted on it. Clients may have returned since.
+            // This process has already closed these streams. Clients may have reconnected since.
             Some((closed_by, _)) if closed_by == origin => {}
             Some((_, closing)) => followed.close(Some(closing.map(|subject| &**subject))),
         }
@@ -79,7 +79,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
 
 const NAME: &str = "close";
 
-/// The characters to encode: `%`, and the characters that a line of data cannot have.
+/// The ASCII characters that are encoded: `%`, and control characters such as line ends.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Encodes a close: the origin, the subject and, if there is one, the subject of the kept streams.
@@ -122,7 +122,7 @@ mod tests {
         message
     }
 
-    /// As the notifications page of `tower-sse-postgres` shows them.
+    /// Closes in the format that the notifications page of `tower-sse-postgres` shows.
     #[test]
     fn program_can_write_closes_itself() {
         for (data, subject, kept) in [

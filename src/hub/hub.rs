@@ -188,9 +188,9 @@ impl Hub {
     /// Reports that events of a topic may be missing, for example because your program lost the
     /// connection to their source.
     ///
-    /// By default, each subscriber receives a [gap](super::GapPolicy) between the events published
-    /// before this call and those published later. A client that was disconnected receives the gap
-    /// when it resumes. A first visit receives no gaps from before the visit. With
+    /// Each subscriber receives a [gap](super::GapPolicy) between the events published before this
+    /// call and the events published later. A client that was disconnected receives the gap when it
+    /// resumes. A first visit receives no gaps from before the visit. With
     /// [`since`](super::Subscribe::since), it receives the gaps after that position. In a topic
     /// with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap. A hub
     /// remembers the gaps of at most 65,536 topics that have neither events nor subscribers. If
@@ -261,7 +261,7 @@ impl Hub {
     }
 }
 
-/// The maximum length of an event's data in bytes. The stores hold no more.
+/// The maximum length of an event's data in bytes. Brokers need not store more.
 const MAX_DATA: usize = 1 << 20;
 
 /// Converts a value into an event and checks that it can be published.

@@ -70,8 +70,8 @@
 //! event that the hub still keeps, without duplicates.
 //!
 //! The topics of an open subscription are fixed: to change them, the client opens a new stream. The
-//! client's last event id is for the former topics, so call `resume(None)`, or begin with a
-//! greeting. Otherwise, the client receives neither earlier events of the new topics nor a gap.
+//! client's last event id is for the former topics, so call `resume(None)`. With the id, the client
+//! receives no greeting, no earlier events of the new topics, and no gap for these events.
 //!
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
@@ -362,8 +362,8 @@
 //! ## Messages in a database
 //!
 //! If your database has all messages, a client never needs a gap. Say the messages are blocks, and
-//! clients ask for all blocks after a height. A client that returns first receives the blocks that
-//! it missed from the database, then new blocks from the hub:
+//! clients ask for all blocks after a height. When a client reconnects, it first receives the
+//! missed blocks from the database, then new blocks from the hub:
 //!
 //! ```
 //! use futures_util::{StreamExt, stream};
@@ -456,7 +456,7 @@
 //! To move to a broker, change the line that creates the hub, and replace
 //! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
 //!
-//! Give these hubs the same [retention](HubBuilder::retention) and [memory
+//! Give all your hubs the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
 //! for events that its first process still keeps. To end a user's streams in all processes, use
 //! [`Streams::follow`](crate::streams#many-processes).
@@ -497,7 +497,7 @@
 //! Clients can tell from the ids how many events you publish. With Redis, the ids instead show when
 //! each event was published.
 
-// A publish goes down this table, starting at `hub.rs`. The event goes up again to its client:
+// A `publish` call goes from `hub.rs` to `append.rs`, with a broker by way of `link.rs`:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
 // | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
@@ -507,7 +507,7 @@
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
 // | `receipt.rs`, `stats.rs` | what a publisher and an operator see |
-// | `closes.rs` | a hub that closes the streams of all processes |
+// | `closes.rs` | `Streams::follow`, which closes streams in all processes through a hub |
 
 mod append;
 pub mod broker;
@@ -532,7 +532,7 @@ pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, 
 
 #[doc(hidden)]
 pub mod __private {
-    // The crates of stores need these too.
+    // The brokers' crates use these functions too.
     pub use crate::callback::{caught, without_panic};
     pub use crate::{error::with_causes, lock::lock};
 }

@@ -4,9 +4,9 @@ use crate::stats::Metrics;
 
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 ///
-/// Beside each field is its name in [`prometheus`](Self::prometheus). With a broker, every process
-/// keeps the same events: across processes, take the maximum of `topics`, `events`, `evicted` and
-/// `lag`, and add up the others.
+/// Each field except `gaps` names its metric in [`prometheus`](Self::prometheus). With a broker,
+/// every process keeps the same events: across processes, take the maximum of `topics`, `events`,
+/// `evicted` and `lag`, and add up the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubStats {
@@ -26,7 +26,7 @@ pub struct HubStats {
     /// that a newer event [replaced](crate::Retention::latest): `sse_hub_evicted_total`. Clients
     /// that keep up have already received them.
     pub evicted: u64,
-    /// The number of gaps that subscriptions have sent since the hub was created.
+    /// The number of gaps that subscriptions have sent since the hub was created, for any reason.
     pub gaps: u64,
     /// How many gaps were sent for each reason, including reasons with a count of zero:
     /// `sse_hub_gaps_total` with the label `reason`.
@@ -63,9 +63,9 @@ named_enum! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum GapReason {
-        /// The hub evicted events before the client received them, because the client was away for
-        /// too long, or didn't read fast enough. With [`since`](super::Subscribe::since), this
-        /// reason also replaces the reasons below if the client returns with an id of the hub.
+        /// The hub evicted events before the client received them, usually because the client was
+        /// away for too long, or didn't read fast enough. With [`since`](super::Subscribe::since),
+        /// this reason also replaces the reasons below if the client returns with an id of the hub.
         Evicted = "evicted",
         /// The [broker](super::Hub::connect) may have lost events.
         Lost = "lost",

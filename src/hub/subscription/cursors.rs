@@ -107,7 +107,7 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    /// A gap that was not reported yet.
+    /// A gap for evicted events or for an unknown id. A `Reported` gap is from `Hub::gap`.
     Gap,
     Reported(u64),
     Batch(Batch),
@@ -142,7 +142,7 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Starts a first visit at `newest`. Events evicted before then cause no gap.
+    /// Starts at `recent_from`, or before a latest event. Evictions up to `newest` cause no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
         let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
@@ -269,8 +269,8 @@ const FEW: usize = 4;
 /// Reading from one topic doesn't visit the others.
 #[derive(Debug, Default)]
 pub(crate) struct MergeQueue {
-    /// The sequence number of a cursor's next item, and the cursor's index. The number is too low
-    /// if events have been evicted since.
+    /// The sequence number of a cursor's next item, and the cursor's index. The item may have been
+    /// evicted since then.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
     /// The sequence number up to which all cursors were scanned: up to that number, no cursor
     /// outside of the heap has anything to read. `None` before the first scan.
@@ -299,7 +299,7 @@ impl MergeQueue {
         self.pop(cursors).unwrap_or(Next::Nothing)
     }
 
-    /// Returns the sequence number up to which all cursors were scanned, unless a scan has begun.
+    /// Returns the sequence number up to which all cursors were scanned, unless a scan is pending.
     pub(crate) fn scanned_to(&self) -> Option<u64> {
         self.complete_to.filter(|_| self.scan.is_none())
     }

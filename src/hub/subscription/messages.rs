@@ -23,7 +23,7 @@ pub struct Messages {
     decoder: Decoder,
     /// What is left of the subscription's last item.
     rest: Bytes,
-    /// Whether `rest` comes before the first messages.
+    /// Whether `rest` is from the subscription's [`Preamble`](super::preamble::Preamble).
     is_preamble: bool,
 }
 
@@ -118,13 +118,13 @@ impl Subscription {
     /// [greeting](super::Subscribe::greeting). To pass a gap on unchanged, return `gap.into()`. An
     /// event without an id gets the id of the event or gap that it stands for.
     ///
-    /// A client that sees few events still moves on, so it gets no gap for hidden events when it
+    /// A client also receives the positions of hidden events, so it gets no gap for these when it
     /// reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it receives
     /// the newest position: an `EventSource` or a [library](crate::ClientKind::Library) in a
     /// [`start`](super::Subscribe::start_event) event, other clients as an id alone. In a [long
     /// poll](crate::StreamOptions::long_poll) of less than 10 seconds, the position comes after
     /// half of the poll's wait. With `start_event(false)`, no client receives the position. If you
-    /// also set [`own_ids`](super::Subscribe::own_ids), each receives it as an id alone.
+    /// also set [`own_ids`](super::Subscribe::own_ids), each client receives it as an id alone.
     ///
     /// If `show` panics, the stream [fails](EventBody), like any stream whose source panics.
     ///
@@ -184,7 +184,7 @@ struct Hidden {
 
 /// The number of hidden events after which the client gets a position.
 const MAX_HIDDEN: usize = 256;
-/// How long after the first hidden event the client gets a position: long before the hub evicts it.
+/// How long after the first hidden event the client gets a position: before the event is evicted.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `subscribe.rs` | the options of a subscription, and its start |
 //! | `subscription.rs` | the stream: what it reads next, and the gaps that it reports |
-//! | `preamble.rs` | what comes before its first events, and how a gap is written |
+//! | `preamble.rs` | what is sent before the next events, and how a gap is written |
 //! | `messages.rs` | the stream decoded: as messages and gaps, or as one client sees them |
 //! | `own_ids.rs` | ids that the program gives its messages |
 //! | `cursors.rs` | the positions in all topics, and the order of their events |

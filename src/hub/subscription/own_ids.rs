@@ -30,7 +30,7 @@ impl OwnIds {
         self
     }
 
-    /// Sets a message's id. Gaps and what comes before the first message have no id of the program.
+    /// Sets a message's id. A gap or a greeting is of the hub, and has an id only by its position.
     pub(super) fn set_id(&mut self, message: &mut Message, is_of_hub: bool) {
         let position = message.last_event_id.clone();
         if !is_of_hub && let Some(own) = (self.id_of)(message) {
@@ -50,7 +50,7 @@ impl OwnIds {
         newest.map_or(position, |(_, own)| own.clone())
     }
 
-    /// Returns the numbers and ids of the newest `count` messages of each topic up to a number.
+    /// Returns the numbers and ids of each topic's newest `count` messages up to number `up_to`.
     fn kept(
         &self,
         cursors: &[TopicCursor],
@@ -63,7 +63,7 @@ impl OwnIds {
             kept.extend(log.recent(count, up_to).map(|(number, it)| (number, it.clone())));
         }
         kept.sort_unstable_by_key(|(sequence, _)| *sequence);
-        // Decoded without a lock, because the program's closure follows.
+        // Decoded without a lock, because `id_of` is a closure of the program.
         kept.into_iter().filter_map(|(sequence, mut bytes)| {
             let message = Decoder::new().max_event_size(usize::MAX).decode(&mut bytes).ok()??;
             Some((sequence, (self.id_of)(&message)?))

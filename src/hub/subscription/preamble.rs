@@ -1,4 +1,4 @@
-//! What a subscription sends before its first events, and how a gap is written.
+//! What a subscription sends before its next events, and how a gap is written.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) const GAPS_PER_ITEM: usize = 256;
 pub(crate) struct Preamble {
     /// The id of all gaps except the last. A client with this id receives all gaps again.
     pub(crate) before: Position,
-    /// The id of the last gap, the position from which the subscription continues.
+    /// The id of the last gap: `before` if a greeting follows, else the position to continue from.
     pub(crate) last: Position,
     pub(crate) next_gap: usize,
     pub(crate) greeting: Option<Encoded>,

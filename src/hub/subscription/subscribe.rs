@@ -87,8 +87,8 @@ impl Subscribe {
     }
 
     /// Does the same as [`recent`](Self::recent), but sends up to `events` recent events of each
-    /// topic. A client that disconnects before it has received them can get more of them when it
-    /// reconnects.
+    /// topic. A client that disconnects before it has received them can get more than `events` of a
+    /// topic when it reconnects.
     pub fn recent_of_each(mut self, events: usize) -> Self {
         self.is_recent_of_each = true;
         self.recent(events)
@@ -177,7 +177,7 @@ impl Subscribe {
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
     /// the id, the client is treated as if its id were of another hub, but the reason for its gaps
-    /// is [`UnknownId`](crate::hub::GapReason::UnknownId). This happens in three cases:
+    /// is [`UnknownId`](crate::hub::GapReason::UnknownId). This happens mainly in three cases:
     ///
     /// - The message was evicted. Even if the hub has all later messages, the client gets a gap, so
     ///   let the [retention](crate::hub::HubBuilder::retention) exceed the pauses between messages.
@@ -283,7 +283,7 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the client's id if the client has missed nothing, otherwise with the greeting.
+    /// Starts after the client's id if no later event is lost, otherwise with the greeting.
     fn start_since(
         self,
         since: ResumeFrom,
@@ -328,7 +328,7 @@ impl Subscription {
         self.preamble.is_some() || !self.cursors.iter().all(TopicCursor::is_caught_up)
     }
 
-    /// Returns whether the client has missed events that were committed up to `newest`.
+    /// Returns whether the client is due a gap, counting only losses up to `newest`.
     fn has_gap(&self, newest: u64) -> bool {
         self.unreported_loss().is_some_and(|loss| loss <= newest)
             || self.cursors.iter().any(TopicCursor::has_gap)

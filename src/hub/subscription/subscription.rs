@@ -20,9 +20,9 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 /// A stream of events from one or more topics, in the order in which they were published.
 ///
 /// Each item is one encoded event, or several consecutive events if the subscription is behind. A
-/// subscription has no queue of its own: it reads the events that its topics keep. By default, the
-/// subscription sends a [gap](GapPolicy) if events are evicted before it has read them, unless a
-/// newer value [replaces](crate::Retention::latest) them.
+/// subscription has no queue of its own: it reads the events that its topics keep. If events are
+/// evicted before the subscription has read them, it sends a [gap](GapPolicy), unless a newer value
+/// [replaces](crate::Retention::latest) them.
 ///
 /// Subscribing to 1,000 topics blocks the thread for about 0.3 ms, and reading the first event
 /// after a pause takes about 10 µs. With 100,000 topics, subscribing takes about 30 ms, and reading
@@ -51,7 +51,7 @@ pub struct Subscription {
     /// Whether a client whose stream ended at a gap receives the greeting when it reconnects.
     pub(crate) begins_anew: bool,
     pub(super) start: StartPolicy,
-    /// Whether the data of a gap is the topic alone, for [`Messages`](super::Messages).
+    /// Whether the data of a gap is plain text instead of JSON, for [`Messages`](super::Messages).
     pub(super) has_bare_gaps: bool,
     pub(crate) hub: Arc<HubState>,
     /// The count of the hub's changes at which the subscription had nothing to read and waited in
@@ -82,7 +82,7 @@ pub(super) enum Read {
     /// There was nothing to read at this count of the hub's changes.
     Nothing(u64),
     Item(Encoded),
-    /// A loss that the broker reported. Its gaps are now in the preamble, unless gaps are ignored.
+    /// A loss that the broker reported. Its gaps are now in the preamble.
     Loss,
     /// There may be more to read, but the subscription has to yield to other tasks.
     Yield,
@@ -127,7 +127,7 @@ impl Subscription {
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
         for name in topics {
-            // Pushed one by one: if `retention_of` panics, dropping `self` leaves these topics.
+            // Pushed one by one: if `retention_of` panics, dropping `self` leaves earlier topics.
             let cursors = &self.cursors;
             let cursor = self.hub.change_topic(name, |topic, state| {
                 let has_joined = match topics.len() {
@@ -264,7 +264,7 @@ impl Stream for Subscription {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             let changes = match this.read() {
-                // The gaps of a loss are now in the preamble, unless gaps are ignored.
+                // The gaps of a loss are now in the preamble.
                 Read::Loss => continue,
                 Read::Item(item) => {
                     if let Some(window) = &mut this.window {
@@ -322,7 +322,7 @@ const FEW: usize = 8;
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// The number of topics in which one poll starts to wait before it yields, within a millisecond.
+/// The number of topics in which a poll starts to wait, in under a millisecond, before it yields.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -437,7 +437,7 @@ impl Subscription {
         }
     }
 
-    /// Returns whether nothing has changed since a poll that waits in all topics.
+    /// Returns whether nothing has changed since the subscription began to wait in all topics.
     #[inline]
     fn is_quiet(&self, waker: &Waker) -> bool {
         self.quiet_since == self.hub.changes.count()
@@ -488,10 +488,10 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Encodes the gap of a topic. If `evicted` has the newest committed number, encodes all gaps
-    /// for evicted events, up to the limit of one item. No gap's id is later than an unsent event,
-    /// or than an event whose gap is unsent: another process may still have what this process has
-    /// evicted or lost.
+    /// Encodes the gap of a topic. If `evicted` is set, to the newest committed number, encodes all
+    /// gaps for evicted events, up to the limit of one item. No gap's id is later than an unsent
+    /// event, or than an event whose gap is unsent: another process may still have what this
+    /// process has evicted or lost.
     fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
         let (topics, left) = self.topics_with_gap(index, evicted);
         let before = self.position_before_gaps();
@@ -556,7 +556,7 @@ impl Subscription {
             let left = self.cursors.iter().filter_map(TopicCursor::next).min();
             return (topics, left.unwrap_or(u64::MAX));
         };
-        // A reported gap has the place of its event, so nothing before that place is left.
+        // A reported gap is read in the order of the events, so nothing before it is left.
         if let Some(committed) = evicted {
             queue.rescan(committed, cursors);
         }

@@ -6,15 +6,15 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because it has evicted events since. Moving the topic at each
-/// eviction would cost more than appending an event, so the next visit [moves](Self::settle) it.
+/// A topic's place can be too early, because the topic has evicted events since. A move at each
+/// eviction would cost more than appending an event, so [`settle`](Self::settle) moves it later.
 ///
 /// Lock order: a topic's lock comes before this one. No lock is taken after this one.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom, whose models don't check the queue.
     order: std::sync::Mutex<Order>,
-    /// The earliest time in `by_age`, so that a publish before that time takes no lock.
+    /// The earliest time in `by_age`, so that a publish before that time needn't lock `order`.
     next_due: AtomicU64,
 }
 

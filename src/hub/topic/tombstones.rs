@@ -8,8 +8,8 @@ use crate::history::Evicted;
 /// The maximum number of remembered topics that have ended, and also of those that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
-/// The newest evicted sequence numbers of removed topics. With them, a client that resumes in such
-/// a topic receives a gap.
+/// The newest evicted sequence number of each removed topic. A client of such a topic that resumes
+/// with a lower number receives a gap.
 ///
 /// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
 /// gap. The hash is keyed, so clients can't force one.

@@ -10,14 +10,14 @@ pub(crate) struct Topic {
     /// The hash of the name in the table of topics.
     pub(super) hash: u64,
     is_latest: AtomicBool,
-    /// The sequence number of the topic's newest event. Before the first event, an upper bound of
-    /// the numbers that earlier topics of this name evicted. A subscriber that has seen this number
-    /// needs no lock.
+    /// The sequence number of the topic's newest event or gap. Before the first one, an upper bound
+    /// of the numbers that earlier topics of this name evicted. A subscriber that has seen this
+    /// number needs no lock.
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
-    /// The sequence number of the last event of a topic that has ended, otherwise 0. A copy of
-    /// `TopicState::end`, to check without the lock.
+    /// The sequence number of the last event if the topic has ended, otherwise 0. A copy from
+    /// `TopicState::end`, which subscribers read without the lock.
     ended_at: AtomicU64,
     state: Mutex<TopicState>,
 }
@@ -29,7 +29,7 @@ pub(crate) struct TopicState {
     pub(crate) subscribers: u32,
     /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
     pub(crate) end: Option<Box<TopicEnd>>,
-    /// Whether the topic was removed from the registry, so that its name has to be looked up again.
+    /// Whether the topic was removed from its table, so that its name has to be looked up again.
     pub(crate) is_removed: bool,
     /// The topic's place in the eviction queue while it keeps events.
     pub(super) place: Option<EvictionPlace>,
@@ -92,8 +92,8 @@ impl Topic {
         self.newest.store(newest, Release);
     }
 
-    /// Sets the topic's end. The caller holds the lock of `state` and has just appended the last
-    /// event.
+    /// Sets the topic's end, or removes it if `end` is `None`. The caller holds the lock of `state`
+    /// and has just appended an event or a gap.
     #[inline]
     pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
         if end.is_some() || state.end.is_some() {
@@ -106,8 +106,8 @@ impl Topic {
         Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
     }
 
-    /// Adds a waker if `is_needed` is `true` under the lock. Otherwise returns the waker, which the
-    /// caller drops.
+    /// Adds a waker if `is_needed` returns `true` under the lock. Otherwise returns the waker,
+    /// which the caller drops.
     #[inline]
     pub(crate) fn add_waiter(
         &self,
@@ -153,8 +153,8 @@ impl TopicState {
 
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
-/// All processes of a hub use the same clock, so each drops an event that was published before that
-/// time. After a loss, the event is kept: the process that published it may have lost the end.
+/// All processes of a hub use the same clock, so each drops later events published before that
+/// time. After a loss, such events are kept: the process that published them may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,

@@ -43,7 +43,7 @@ struct ByName {
     topic: Arc<Topic>,
 }
 
-/// The memory of a topic besides its name and its events, measured with an allocator.
+/// The memory of a topic besides its name and its events, measured with a counting allocator.
 const TOPIC_OVERHEAD: usize = 560;
 
 impl Topics {
@@ -199,17 +199,17 @@ impl Names {
     }
 }
 
-/// The number of topics that one publish visits to evict by memory. This takes up to a few
+/// The maximum number of topics that one publish visits to evict by memory. This takes up to a few
 /// milliseconds.
 const VISITS_BY_MEMORY: usize = 4096;
-/// The number of events that are evicted while a topic is locked.
+/// The maximum number of events that are evicted while a topic is locked.
 const EVICTED_PER_VISIT: usize = 64;
-/// The number of topics that one publish visits to evict by age.
+/// The maximum number of topics that one publish visits to evict by age.
 const VISITS_BY_AGE: usize = 16;
 
 impl Topics {
-    /// Evicts what a publish evicts according to [`max_memory`](crate::hub::HubBuilder::max_memory)
-    /// and [`Retention::age`](crate::Retention::age).
+    /// Evicts events of any topic after a publish, as
+    /// [`max_memory`](crate::hub::HubBuilder::max_memory) and [`Retention::age`] describe.
     #[inline]
     pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.has_excess() {
