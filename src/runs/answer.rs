@@ -72,7 +72,7 @@ pub(crate) async fn answer(
 
 /// Answers a client whose run is forgotten, for example because it was replaced while starting.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<SseBody> {
-    // A run with events was answered and is forgotten because its retention is over.
+    // Without its events, a run must not look as if it had ended without events.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
     nothing_left(None, outcome, requester)
 }

@@ -284,14 +284,14 @@
 //!
 //! A repeated request can get the same run, so `save` must accept an answer that's already stored.
 
-// A request passes these files downwards. Its answer comes back through `record/` and `answer.rs`:
+// A request goes through `call/` and `process/`. Its answer goes through `record/` and `answer.rs`:
 //
 // | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their statistics |
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
 // | `process/` | all runs by key: limits, claims and eviction |
 // | `record/` | one run: its events, and the clients that read them |
 // | `answer.rs` | the response to a client: the stream, `204`, `404` or an error |
-// | `key.rs`, `options.rs`, `outcome.rs` | what these have in common |
+// | `key.rs`, `options.rs`, `outcome.rs` | types that the other files share |
 // | `shared.rs`, `__private` | what a store of several processes implements, and what it calls |
 
 mod answer;

@@ -49,7 +49,7 @@ impl Default for Options {
     }
 }
 
-/// The memory of a run besides its key and events, measured with an allocator.
+/// The memory of a run besides its key and events, measured with a counting allocator.
 pub(crate) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 pub(crate) const TASK_OVERHEAD: usize = 1024;

@@ -188,8 +188,8 @@ impl Error for RunError {
 /// The maximum length of an error's text, which can contain data of a client or an upstream.
 const MAX_TEXT: usize = 1024;
 
-/// Why a run failed or was interrupted: a text and, in the run's process, its source's error.
-/// Dropping the last clone runs code of the program, so no lock may be held.
+/// Why a run failed or was interrupted: a text and, in the run's process, the error of the source.
+/// Dropping the last clone can run code of the program, so no lock may be held.
 #[derive(Clone)]
 pub(crate) struct Failure(Arc<Inner>);
 

@@ -12,7 +12,7 @@ use super::{RunKey, RunsStats, StartError};
 use crate::connection::{ClientKind, LastEventId};
 use crate::{body::SseBody, event::Event};
 
-/// How long a drain waits for `on_end` closures and claims after its grace period.
+/// How long a drain waits for `on_end` closures and reserved runs after its grace period.
 const REPORT_WAIT: Duration = Duration::from_secs(2);
 
 /// The runs of a process, by key. With [`connect`](Self::connect), several processes share their

@@ -29,8 +29,8 @@ pub trait RunStore: Send + Sized + 'static {
 /// A connected process's own runs, and its access to the runs of all processes.
 pub type Connected = (Arc<Process>, Arc<dyn SharedRuns>);
 
-/// The future of a request to the store, boxed to keep the futures of `Runs` small if there is
-/// none.
+/// The future of a request to the store, boxed to keep the futures of `Runs` small if there is no
+/// store.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The runs of all processes that share a store.
@@ -49,8 +49,8 @@ pub trait SharedRuns: Send + Sync {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>>;
 
-    /// Cancels the run with this key. If there are `lines` and the run is running, it first records
-    /// them as one event. Returns whether the run was cancelled.
+    /// Cancels the run with this key. If there are `lines` and the run is running, the run first
+    /// records them as one event. Returns whether the run was cancelled.
     fn cancel<'a>(
         &'a self,
         key: &'a RunKey,
@@ -71,8 +71,8 @@ pub trait SharedRuns: Send + Sync {
         waits: bool,
     ) -> Pending<'a, Result<Arc<Record>, StartError>>;
 
-    /// Waits until a record of another process's run has all events in the store. Returns whether
-    /// they could be loaded.
+    /// Waits until a record of another process's run has all events that the store has. Returns
+    /// whether these events could be loaded.
     fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool>;
 
     /// Waits, for a limited time, until other processes can read all runs that have ended.

@@ -90,7 +90,7 @@ fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<SseBod
     answer::nothing_left(Some(reader), outcome, requester)
 }
 
-/// Frees the key if the request leaves, or its service fails, before the call.
+/// Frees the key if the request is dropped, or its service fails, before the call.
 struct Uncalled<'p>(&'p Producer);
 
 impl Drop for Uncalled<'_> {

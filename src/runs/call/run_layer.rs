@@ -55,8 +55,8 @@ impl Runs {
 ///
 /// An event stream with status 200 and no content coding is recorded. The first client gets the
 /// service's response head. Other clients get the headers of an event stream and the handler's
-/// [`StreamOptions`](crate::StreamOptions), but not `max_age` or `on_close`. For clients of
-/// other processes, the handler's `on_error` isn't called either.
+/// [`StreamOptions`](crate::StreamOptions), but not `max_age`, `long_poll` or `on_close`. For
+/// clients of other processes, the handler's `on_error` isn't called either.
 ///
 /// An error, a [`Refusal`](crate::Refusal), or any other response goes only to the first client.
 /// The key is then free again, and one of the waiting requests calls the service.
@@ -143,7 +143,7 @@ pin_project! {
     }
 }
 
-/// A future of the answer to a request with a key, or else of the service's own answer.
+/// A future of the answer to a request with a key: a run's, or the service's own in the `Err`.
 type Keyed<T> = dyn Future<Output = Result<Response<SseBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {

@@ -136,7 +136,7 @@ where
         }
     }
 
-    /// Returns the body to record, if the answer is an event stream.
+    /// Returns the body to record, if the answer is an event stream and the run isn't over.
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,

@@ -22,7 +22,7 @@ pub trait Hooks: Send + Sync {
     /// cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
-    /// Called when the phases of runs have changed.
+    /// Called when runs may have changed: `runs` began, ended or were forgotten.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
     /// Evicts events of other processes' runs, because memory is full. The events can be loaded
@@ -75,7 +75,7 @@ impl Process {
             hooks.have_changed(&deferred.changed);
         }
         let ends = deferred.wake();
-        // Without a runtime on this thread, there is no sweeper: later calls forget the due runs.
+        // Without a runtime on this thread, no sweeper starts: later calls forget the due runs.
         if let Some(runtime) = unswept {
             let sweeper = (runtime.id(), runtime.spawn(sweep(Arc::downgrade(self))));
             let mut registry = self.lock();
@@ -124,7 +124,7 @@ impl Process {
         })
     }
 
-    /// Returns the run with this key, even if its `retain_for` has passed, unlike `get`.
+    /// Returns the run with this key. Unlike `get`, doesn't first forget the runs that are due.
     pub fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.lock().get(key).cloned()
     }
@@ -135,8 +135,8 @@ impl Process {
         self.with_registry(|registry, _| registry.acknowledge_end(record));
     }
 
-    /// Cancels the run with this key. If there are `lines`, the run first records them as an event.
-    /// Returns `false` if no such run was starting or running, or if `last` is not from the run.
+    /// Cancels the run with this key. If it's running, it first records `lines`, if any. Returns
+    /// `false` if no such run was starting or running, or if `last` is not from the run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -170,7 +170,7 @@ impl Process {
         is_cancelled
     }
 
-    /// Evicts ended runs that no client reads, then the events of mirrors, then other ended runs.
+    /// Evicts ended runs that no client reads, then other processes' events, then other ended runs.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -194,7 +194,7 @@ impl Process {
         self.report(&[RunEnd::of_dead(key, epoch, newest)]);
     }
 
-    /// Ends a run. Returns whether it was still running.
+    /// Ends a run that is starting or running. Returns whether this call ended it.
     pub(crate) fn end(
         self: &Arc<Self>,
         record: &Arc<Record>,
@@ -380,8 +380,8 @@ impl Producer {
         !is_live
     }
 
-    /// Ends the run if `abandon_after` has passed. Returns when to check next, or `None` if it's
-    /// over.
+    /// Ends the run if it has had no client for `abandon_after`. Returns when to check next, or
+    /// `None` if the run is over.
     pub(crate) fn abandon_if_due(&self) -> Option<Instant> {
         let after = self.process.options.abandon_after;
         let now = Instant::now();
@@ -415,7 +415,7 @@ pub enum Claim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To attach to a run that is starting, running or completed. Other runs leave the key free.
+    /// To attach to a run that is starting, running or completed, or else to start one.
     Attach,
     Replace,
 }

@@ -11,14 +11,14 @@ use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunKey, StartError};
 use crate::{runs::options::Options, runs::outcome::Failure};
 
-/// All runs, by key and by age. Lock order: this lock before a record's.
+/// All runs of this process. Lock order: the registry's lock comes before a record's.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     pub(super) by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
-    /// Runs that have ended, by the time of their end, and by their epoch if they ended together.
+    /// Runs that have ended, by [`State::ended_at`], and by their epoch if these times are equal.
     pub(super) kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
     /// Runs that have ended, until the store has their ends.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
@@ -30,8 +30,8 @@ pub(crate) struct Registry {
     pub(crate) is_draining: bool,
     /// The number of ended runs that are being reported.
     pub(super) reporting: usize,
-    /// The tasks that forget runs when they are due. Each runtime that starts or ends runs has such
-    /// a task, because the other runtimes may stand still.
+    /// The tasks that forget runs when they are due. Each runtime that uses the registry while runs
+    /// are kept has such a task, because other runtimes may stand still.
     pub(super) sweepers: Vec<(Id, JoinHandle<()>)>,
 }
 
@@ -68,7 +68,7 @@ impl Registry {
         }
     }
 
-    /// Ends a run. Returns whether it was still running.
+    /// Ends a run that is starting or running. Returns whether this call ended it.
     pub(crate) fn end(
         &mut self,
         record: &Arc<Record>,
@@ -184,7 +184,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the memory of ending runs, which are never evicted unless another run has their key.
+    /// Returns the memory of ending runs. They aren't evicted unless another run takes their key.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()

@@ -96,7 +96,7 @@ impl Cutter {
     }
 
     /// Finds the next event. Returns whether the event is complete. If not, all bytes are consumed.
-    /// Returns an error if an event that came in parts has more than `limit` bytes.
+    /// Returns an error if more than `limit` bytes of the event had to be buffered.
     pub(crate) fn cut(&mut self, bytes: &mut Bytes, limit: usize) -> Result<bool, TooLarge> {
         if self.splitter.is_between_events() {
             self.plain_len = plain_lines(bytes).unwrap_or_default();

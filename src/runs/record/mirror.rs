@@ -10,8 +10,8 @@ use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
-/// Write access to a mirror: this process's copy of another process's run. Once the record's last
-/// client or handle is gone, the methods do nothing.
+/// Write access to a mirror: this process's copy of another process's run. Once no client or handle
+/// holds the record, the methods do nothing.
 #[derive(Debug)]
 pub struct MirrorWriter(Weak<Record>);
 
@@ -103,8 +103,8 @@ impl MirrorWriter {
     pub fn void(&self) {
         self.change(|record, state, deferred| match state.phase {
             Phase::Starting => state.void(deferred),
-            // The record has events. If it became void, its clients would take these events for the
-            // complete answer.
+            // The record can have events. If it became void, its clients would take these events
+            // for the complete answer.
             _ => lose(record, state, deferred),
         });
     }
@@ -129,7 +129,7 @@ impl MirrorWriter {
     }
 
     /// Evicts the frames, and the events that all clients have read. If that frees nothing, evicts
-    /// all events: a client that needs an evicted event loads the run again.
+    /// all events. They are loaded again when a client that needs them reconnects.
     pub fn give_way(&self) {
         let Some(record) = self.record() else { return };
         let mut drops = DeferredDrops::default();

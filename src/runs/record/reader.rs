@@ -25,9 +25,9 @@ pub(crate) type Read = Option<Result<Bytes, RunError>>;
 pub(crate) enum NoEvents {
     /// The id is not from this run.
     NotFound,
-    /// The id is from this run, but is unknown here, or the event after it was evicted.
+    /// This record doesn't have the event with the id yet, or has evicted the client's next event.
     Lost,
-    /// The mirror has evicted events that the store may have. The client has to repeat its request.
+    /// A copy of another process's run has evicted events. The client has to repeat its request.
     GivenWay,
     /// The run is forgotten, or its call did not return an event stream.
     NoRun,
@@ -146,7 +146,7 @@ impl Reader {
 enum Step {
     /// What was read, and the waker of the run's task if the task waits for room.
     Read(Read, Option<Waker>),
-    /// Nothing to read yet. Has the waker that the new waker has replaced, if any.
+    /// Nothing to read yet. Contains the earlier waker that the new one has replaced, if any.
     Waiting(Option<Waker>),
     NeedsWaker,
 }

@@ -28,7 +28,7 @@ pub struct Record {
     pub(crate) started_at: Instant,
     pub(super) retain_bytes: usize,
     pub(crate) counters: Arc<RunCounters>,
-    /// Notified when the phase changes, or a mirror gets events.
+    /// Notified when the phase changes, the run is forgotten, or a mirror gets events.
     pub(super) changed: Notify,
     /// Whether the run's exporter was told of new events. The run's task sets it without a lock.
     pub(super) is_marked: AtomicBool,
@@ -117,7 +117,7 @@ impl Record {
         self.lock().phase
     }
 
-    /// Calls `get` at once, and again when the phase changes or a mirror gets events.
+    /// Calls `get` at once, and again whenever [`changed`](Self::changed) is notified.
     pub(crate) async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
         until(&self.changed, get).await
     }
@@ -201,12 +201,12 @@ impl Record {
         }
     }
 
-    /// Appends a last event, unless the run is starting and so has no stream.
+    /// Appends a last event if the run is running. A run that is starting has no stream yet.
     pub(crate) fn append_last(&self, state: &mut State, lines: &[u8], drops: &mut DeferredDrops) {
         if state.phase == Phase::Running {
             let next = state.newest + 1;
             let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
-            // The attached clients first receive what they have not read yet, then this event.
+            // The fastest client first receives what it has not read yet, then this event.
             let read = state.readers.fastest().unwrap_or(u64::MAX);
             self.append_events(state, (next, next), &bytes, read, drops);
         }
@@ -402,7 +402,7 @@ pub(crate) struct Deferred {
     pub(crate) drops: DeferredDrops,
     pub(crate) waiters: Vec<WakeList>,
     pub(crate) wakers: Vec<Waker>,
-    /// The runs whose phase changed. They may be dropped with the list.
+    /// The runs that ended, became void or were forgotten. They may be dropped with the list.
     pub(crate) changed: Vec<Arc<Record>>,
     pub(crate) ends: Vec<RunEnd>,
 }
@@ -421,8 +421,8 @@ impl Deferred {
     }
 }
 
-/// Encodes an event without an id. Returns `None` if the event has neither name nor data, or more
-/// than `limit` bytes on the wire.
+/// Encodes an event without an id. Returns `None` if the event has neither name nor data, or could
+/// exceed `limit` bytes on the wire with its id.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
     let mut bytes = Encoded::from(event).into();
     let mut cutter = Cutter::default();
