@@ -11,16 +11,16 @@ use super::memory::DeferredDrops;
 const MAX_KEPT: usize = 16;
 /// The number of frames that each access examines, to remove those that clients have dropped.
 const EXAMINED_PER_ACCESS: usize = 4;
-/// The memory of a frame in the list besides its bytes, measured with an allocator.
+/// The memory of a frame in the map besides its bytes, measured with a counting allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log: copies of consecutive events in one buffer. The newest few frames are kept
-/// and count towards the log's memory. Weak references let subscribers share the other frames while
-/// a client holds them.
+/// The frames of a log: copies of consecutive events in one buffer. A few frames are kept, and
+/// their bytes count towards the log's memory. Weak references let subscribers share the other
+/// frames while a client holds them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
-    /// The keys of the kept frames, the oldest first.
+    /// The keys of the kept frames, in the order in which the log began to keep them.
     kept: VecDeque<FrameKey>,
     kept_bytes: usize,
     last_examined: Option<FrameKey>,
@@ -56,7 +56,7 @@ impl Frames {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns a frame and keeps it if it has at most `room` bytes.
+    /// Returns the `range` of a frame. Keeps the frame if it has at most `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,

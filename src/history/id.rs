@@ -138,7 +138,7 @@ impl UnknownId {
 }
 
 impl ResumeFrom {
-    /// Parses a client's id. The hub has assigned sequence numbers up to `newest`.
+    /// Parses a client's id. The hub or run may have assigned sequence numbers up to `newest`.
     pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;

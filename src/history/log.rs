@@ -30,13 +30,13 @@ pub(crate) struct Limits {
 pub(crate) struct Evicted {
     /// The number of the newest evicted event, or an upper bound; 0 if no event was evicted.
     pub(crate) up_to: u64,
-    /// Whether `up_to` is exact. It's an upper bound for a topic that was removed and forgotten.
+    /// Whether `up_to` is exact. It's an upper bound for a topic that is new, or was forgotten.
     pub(crate) is_exact: bool,
 }
 
-/// The recent events of a topic, in the order of publication.
+/// The recent events of a topic or a run, in the order of publication.
 ///
-/// Each method that changes the log's memory also updates the shared [`MemoryCounter`].
+/// Each method that changes the log's memory, except `make_room`, updates the [`MemoryCounter`].
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(super) limits: Limits,
@@ -127,7 +127,7 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    // Inlined by force: with two users of this module, each event would take a call.
+    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -175,7 +175,7 @@ impl Log {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
-    /// Copies events until they exceed `max` bytes. Also returns their first and last number.
+    /// Returns the numbers and bytes of the events after `seen`: at most `max` bytes, or one event.
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
         let first = self.entries.get(from)?;
@@ -229,7 +229,7 @@ impl Log {
 /// smaller part is copied, because a client that holds a slice keeps the whole block in memory.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
-/// The capacity below which the list of entries does not shrink.
+/// The capacity up to which the list of entries does not shrink.
 const MIN_CAPACITY: usize = 16;
 
 #[derive(Debug)]
@@ -242,7 +242,7 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` and below `bound`, in one block, before the next gap.
-    // Inlined by force: with two users of this module, each event would take a call.
+    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,
@@ -334,7 +334,7 @@ impl Log {
         (self.entries.len() + 1) * ENTRY_OVERHEAD + self.bytes + len <= limit
     }
 
-    /// Evicts old events. Returns whether there is room for an event with `len` bytes on the wire.
+    /// Evicts events up to number `up_to` until `len` bytes have room. Returns whether they do.
     pub(crate) fn make_room(
         &mut self,
         len: usize,

@@ -1,6 +1,6 @@
 //! The history of one topic or run: a log of its recent events, and the clients that wait for the
-//! next one. Outside of the simulation, this module depends only on `callback`, `event`, `lock` and
-//! `LastEventId`, never on its users.
+//! next event. Outside of the simulation, this module depends only on `event`, `wake` and
+//! `LastEventId`, never on the hub or on runs.
 
 mod frames;
 mod id;

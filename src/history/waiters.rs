@@ -4,8 +4,8 @@ use slab::Slab;
 
 use crate::wake::{Runtimes, wake, wake_all};
 
-/// The wakers of waiting subscriptions, at most one for each. A subscription's ticket is valid in
-/// one generation of the list.
+/// The wakers of waiting subscriptions, or of a run's waiting clients, at most one for each.
+/// Tickets are valid in one generation of the list, which ends when the wakers are taken.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,
@@ -59,7 +59,7 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes the tasks after releasing all locks.
-    // Inlined by force: with two users of this module, each event would take a call.
+    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.is_empty() {
@@ -99,7 +99,7 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // Inlined by force: with two users of this module, each event would take a call.
+    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
