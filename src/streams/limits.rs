@@ -10,7 +10,7 @@ pub(super) struct SubjectLimits {
     /// The longest prefix first, so that the first match counts.
     classes: Vec<Class>,
     /// The number of places in use for each subject, at least 1. With a lock for each subject, two
-    /// streams could each hold the place that the other needs, and both would be refused.
+    /// streams could each hold the place that the other stream needs, and both would be refused.
     taken: Mutex<HashMap<Arc<str>, usize>>,
 }
 

@@ -14,7 +14,7 @@ pub(super) struct Member {
     state: AtomicU8,
     /// Whether the stream has a place for each of its subjects that has a limit.
     pub(super) has_places: bool,
-    /// Lock order: a shard's lock comes first.
+    /// Lock order: a lock of [`OpenStreams`](super::open_streams::OpenStreams) comes first.
     shared: Mutex<MemberShared>,
 }
 
@@ -37,7 +37,7 @@ pub(super) type Generation = u32;
 const OPEN: u8 = 0;
 /// The stream has no subject yet, so no close concerns it.
 const UNLISTED: u8 = 4;
-/// The body has seen that the stream was closed.
+/// The stream is ending or has ended, after a close or without one.
 const ENDING: u8 = 3;
 
 impl Member {
@@ -67,7 +67,7 @@ impl Member {
         self.state.load(Acquire) != UNLISTED
     }
 
-    /// Prepares for the first subject. Returns `false` if the stream already has one.
+    /// Prepares for the first subject. Returns `false` if the stream has one already, or has ended.
     pub(super) fn list(&self, current: Generation) -> bool {
         let _shared = lock(&self.shared);
         if self.is_listed() {
@@ -97,7 +97,7 @@ impl Member {
         self.state.load(Acquire) != OPEN
     }
 
-    /// Closes the stream. Returns `false` if it was closed before.
+    /// Closes the stream. Returns `false` if the stream was not open.
     pub(super) fn revoke(&self, how: Revocation) -> bool {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
@@ -112,7 +112,7 @@ impl Member {
         self.state.swap(ENDING, AcqRel) == OPEN
     }
 
-    /// Returns how the stream was closed, or `None` if it is open or its body has seen the close.
+    /// Returns how the stream was closed, or `None` if it is open, ending or [`UNLISTED`].
     #[inline]
     pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
         match self.state.load(Acquire) {

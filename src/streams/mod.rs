@@ -105,8 +105,8 @@
 //!
 //! For methods other than `GET`, and for a `fetch` that [asks for an event
 //! stream](crate::guide::clients#how-clients-reconnect), the body fails, so half an answer doesn't
-//! look complete. With a content coding, the body fails for every client. It also fails if the
-//! source doesn't complete an event that has begun within half a second.
+//! look complete. With a content coding, the body fails for every client. It also fails if an event
+//! has begun and the source doesn't complete it within half a second.
 //!
 //! If a client doesn't read, its stream ends only once the client reads again or is gone.
 //!
@@ -245,7 +245,7 @@
 //!                 report += &format!("{count} {subject}\n");
 //!             }
 //!         }
-//!         // Any other error loses only this report. One above 1 MiB is `TooLarge`.
+//!         // Any other error loses only this report. A report above 1 MiB is `TooLarge`.
 //!         if let Err(PublishError::Closed) = hub.publish("presence", report).await {
 //!             return;
 //!         }

@@ -19,11 +19,11 @@ pub(super) struct OpenStreams {
     shards: [Mutex<Shard>; SHARDS],
     /// The current generation. Changed only while all shards are locked.
     generation: AtomicU32,
-    /// The generation again, and the number of its streams that have not been closed.
+    /// The generation again, and the number of open streams of this generation.
     open: AtomicU64,
     pub(super) limits: SubjectLimits,
-    /// The runtimes of streams that were polled while more streams were open than one turn closes.
-    /// No others, because a handle keeps resources of a runtime even after the runtime has ended.
+    /// The runtimes of streams that were polled while more than [`BATCH`] were open. No others,
+    /// because a handle keeps resources of a runtime even after the runtime has ended.
     runtimes: Mutex<Runtimes>,
     /// Stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
@@ -156,8 +156,8 @@ impl OpenStreams {
 
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
-        // Locks all shards at once, so that a stream is either of the earlier generation or in one
-        // of the new lists.
+        // Locks all shards at once, so that no stream of the new generation is in a list that is
+        // taken here.
         let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
         let next = self.generation().wrapping_add(1);
         let open = self.open.swap(packed(next, 0), AcqRel);
@@ -196,7 +196,7 @@ impl OpenStreams {
     /// Lets a close of the stream wake `waker`, in the current runtime.
     pub(super) fn register(&self, member: &Member, waker: &Waker) {
         if member.register(waker) {
-            // The lower half.
+            // The lower half is the number of open streams.
             let open = self.open.load(Relaxed) as u32 as usize;
             if open > BATCH {
                 lock(&self.runtimes).note();
@@ -271,8 +271,8 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 /// An iterator over all streams in the order of their addresses, which is about the order in which
 /// they opened. In the order of a hash, consecutive streams would free memory far apart.
 ///
-/// For each stream that the iterator sorts, it first yields a `None`, so a turn sorts no more
-/// streams than it wakes.
+/// For each list of streams that the iterator collects, it first yields a `None`, so a batch
+/// collects no more lists than it could wake streams.
 #[derive(Default)]
 struct AllClosed {
     lists: Vec<Shard>,
@@ -285,7 +285,7 @@ struct AllClosed {
 type ShardIter = std::collections::hash_map::IntoValues<Arc<str>, Members>;
 
 impl AllClosed {
-    /// Collects the next streams. Returns `false` if none is left.
+    /// Collects the streams of the next list. Returns `false` if no list is left.
     fn collect(&mut self) -> bool {
         loop {
             if let Some(shard) = &mut self.shard {
@@ -426,15 +426,15 @@ struct CloseLog {
     newest: RwLock<VecDeque<Close>>,
 }
 
-/// The number of `close` calls before a request arrived.
+/// The number of `close` calls before a request arrived, or before an open stream got a subject.
 pub(super) type Ticket = u64;
 
 /// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key. A
 /// collision ends one more stream, whose client reconnects.
 pub(super) type Close = Option<Closing<u64>>;
 
-/// The maximum number of `close` calls in the log. If a request arrived before all calls in a full
-/// log, its stream is closed at once.
+/// The maximum number of `close` calls in the log. If a request arrived before a call that the log
+/// no longer has, the request's stream is closed at once.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

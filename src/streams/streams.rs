@@ -213,7 +213,7 @@ impl Followed {
         _ = self.ended.run_until_cancelled(future).await;
     }
 
-    /// Closes the streams of `closing`, or all streams that have a subject if it is `None`.
+    /// Closes the streams of `closing`, or all streams that have a subject if `closing` is `None`.
     pub(crate) fn close(&self, closing: Option<Closing<&str>>) {
         if let Some(open_streams) = self.open_streams.upgrade() {
             match closing {

@@ -26,7 +26,7 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The open streams, even an inner layer's, which middleware may hide from the outer layer.
+    /// The request's open streams. Middleware can hide an inner layer's from the outer layer.
     members: Vec<Weak<Member>>,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
@@ -90,7 +90,7 @@ impl Subjects {
 
     /// Opens the stream, with the `head` that was sent early. Returns `None` if the stream has no
     /// subjects and can get none, or is recorded for several clients. Returns an error if a subject
-    /// is at its limit.
+    /// is at its limit and the stream `may_be_refused`.
     pub(crate) fn open(
         &self,
         head: Option<&EarlyHead>,
