@@ -54,8 +54,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 ///
 /// | the run was | an EventSource gets | another client gets |
 /// |---|---|---|
-/// | [completed][`Completed`] | `204` | an empty `200` |
-/// | [cancelled][`Cancelled`] | `204` | an empty `200`, or `404` if the request has no id |
+/// | [completed][`Completed`] | `204` | an empty `200`, or `204` for a [library](ClientKind::Library) with an id |
+/// | [cancelled][`Cancelled`] | `204` | the same as for a completed run, or `404` if the request has no id |
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///

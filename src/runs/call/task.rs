@@ -270,7 +270,7 @@ impl Recorder {
 
 #[cfg(not(any(tower_sse_loom, tower_sse_simulation)))]
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    // The span of the request that starts the run. The drop of the source may log too.
+    // The task, and the drop of its source, log in the span of the request that starts the run.
     #[cfg(feature = "tracing")]
     let task = tracing::Instrument::in_current_span(task);
     tokio::spawn(task);

@@ -279,7 +279,7 @@ async fn sweep(process: Weak<Process>) {
             let due = registry.expire(age, deferred);
             if due.is_none() {
                 // This task stops here, so the next run that ends starts another sweeper.
-                // Dropping its handle runs no code of the program.
+                // Dropping this task's handle runs no code of the program.
                 registry.sweepers.retain(|(id, _)| *id != Handle::current().id());
             }
             due
