@@ -127,7 +127,7 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
+    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -242,7 +242,7 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` and below `bound`, in one block, before the next gap.
-    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
+    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,

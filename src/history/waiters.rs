@@ -59,7 +59,7 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes the tasks after releasing all locks.
-    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
+    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.is_empty() {
@@ -99,7 +99,7 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // Inlined by force: as hub and runs both use it, the compiler would call it for each event.
+    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {

@@ -94,9 +94,9 @@
 //! # How closed streams end
 //!
 //! A closed stream ends the same way as with [`Drain::at_once`](crate::Drain::at_once), but without
-//! a [farewell](crate::SseLayer::farewell). At the end, it sends a reconnection time only if all
-//! streams are closed together, for example with [`Streams::close_all`]. Waiting events are
-//! dropped, so an event that you publish just before `close` may be lost. There's no
+//! a [farewell](crate::SseLayer::farewell). It sends the [drain's reconnection
+//! time](crate::Drain::retry) only if all streams close together, as with [`Streams::close_all`].
+//! Waiting events are dropped, even one published just before `close`. There's no
 //! [terminator](crate::SseLayer::terminator), and [`on_error`](crate::SseLayer::on_error) isn't
 //! called. The close report has the reason [`Revoked`](crate::CloseReason::Revoked).
 //!
