@@ -12,7 +12,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// A body's spending of tokio's budget: a source without tokio's channels spends none.
+/// A body's spending of tokio's budget. A source that uses no tokio channel spends none itself.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.

@@ -71,7 +71,7 @@ fn last_media_type(headers: &HeaderMap) -> &[u8] {
     media_types.reduce(|_, last| last).unwrap_or_default()
 }
 
-/// Returns whether a media type may contain this byte (RFC 9110, section 5.6.2).
+/// Returns whether a token, such as a type's name, may contain this byte (RFC 9110, section 5.6.2).
 const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
@@ -110,9 +110,9 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
     })
 }
 
-/// Makes these the headers of an event stream. The service's own `charset` stays, because Python's
-/// `requests` reads text without a charset as Latin-1. None is added, because some proxies compare
-/// the whole header.
+/// Makes these the headers of an event stream. The service's `charset=utf-8` stays, because
+/// Python's `requests` reads text without a charset as Latin-1. No charset is added, because some
+/// proxies compare the whole header.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     let mut parameters =
         last_media_type(headers).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
@@ -146,8 +146,8 @@ pub(crate) fn remove_those_of_whole_bodies(headers: &mut HeaderMap) {
 }
 
 /// Lets the server send the body in chunks. HTTP/1.0 has no chunks, so a body that fails would look
-/// complete. At the version HTTP/3, hyper panics. An upstream's version says nothing about the
-/// client (RFC 9110, section 2.5).
+/// complete. For a response with version HTTP/3, hyper panics. An upstream's version says nothing
+/// about the client (RFC 9110, section 2.5).
 pub(crate) const fn allow_chunks(version: &mut Version) {
     *version = Version::HTTP_11;
 }
@@ -160,8 +160,8 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
-/// Forbids caches to store a response that depends on more than the URL. By default, they may store
-/// `204` and `404`.
+/// Forbids caches to store a response that depends on more than the URL. By default, caches may
+/// store `204` and `404`.
 pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }

@@ -38,8 +38,8 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Waits until the stream has been idle for the interval, and then for each further interval.
-    /// The idle period begins at the first call after a [`reset`](Self::reset).
+    /// Waits until the stream has been idle for the interval, then begins another idle period. The
+    /// first period begins at the first call after a [`reset`](Self::reset).
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,

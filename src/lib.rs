@@ -69,7 +69,7 @@
 //! use tower_sse::{LastEventId, hub::{Hub, PublishError}};
 //!
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     // Clients that reconnect receive what they missed, even before their first event.
+//!     // Reconnecting clients get what they missed, even if they left before their first event.
 //!     hub.subscribe(["all", "client:42"]).resume(last).response()
 //! }
 //!
@@ -101,7 +101,8 @@
 //! # What the layer changes
 //!
 //! The layer treats a response as an event stream if its type is `text/event-stream` and its status
-//! isn't 1xx, 204 or 304. It removes parameters from the type and changes these headers:
+//! isn't 1xx, 204 or 304. It removes the type's parameters except `charset=utf-8`, and changes
+//! these headers:
 //!
 //! | Header | Value |
 //! |---|---|
@@ -257,12 +258,12 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
-// Without a feature, links to its items are broken.
+// Links to the items of a disabled feature are broken.
 #![cfg_attr(
     not(all(feature = "full", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links)
 )]
-// Without a feature, the items that only its module uses are unused.
+// Items that only a disabled feature uses are unused.
 #![cfg_attr(
     not(all(feature = "full", feature = "testing")),
     allow(dead_code, unreachable_pub, unused_imports)

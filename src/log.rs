@@ -34,8 +34,8 @@ macro_rules! named_enum {
         }
 
         impl $type {
-            /// In the order of the variants, which is the order of their counters.
-            #[allow(dead_code)] // some have no counters
+            /// All variants, in the order of their counters.
+            #[allow(dead_code)] // some enums have no counters
             pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
 
             /// Returns the name of the variant in snake case, for logs and metric labels.

@@ -2,17 +2,17 @@
 //!
 //! | signal | from | to | by |
 //! |---|---|---|---|
-//! | [`within_layer`]: whether a layer polls the caller, and records it | layers, runs | bodies, streams, the hub | the thread |
-//! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals | outer layers, runs | an extension of the response |
+//! | [`within_layer`]: whether a layer polls the caller, and whether the layer is that of runs | layers, runs | bodies, streams, filters, early heads | the thread |
+//! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals, runs | outer layers, filters, early heads, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
-//! | [`StartAt`]: the id of a client to which nothing was sent yet | the hub, runs | layers | an extension of the response |
+//! | [`StartAt`]: the position at which a client without an id starts | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
-//! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, runs | a cause of an error |
-//! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, runs | a cause of an error |
-//! | [`Interrupted`]: the answer is incomplete for good | runs | layers | a cause of an error |
-//! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if` | a cause of an error |
+//! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
+//! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
+//! | [`Interrupted`]: the answer is incomplete for good | early heads, runs | layers | a cause of an error |
+//! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if`, filters | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
 
 use std::pin::{Pin, pin};
@@ -47,7 +47,7 @@ pub(crate) enum Handled {
 }
 
 impl Handled {
-    /// Counts a refusal of the program, unless an inner layer has counted it.
+    /// Counts a refusal that the program made, unless an inner layer has counted it.
     pub(crate) fn count_refusal(extensions: &mut Extensions, stats: &Stats) {
         if let Some(Self::Refused { is_counted: is_counted @ false }) = extensions.get_mut() {
             *is_counted = true;
@@ -60,7 +60,7 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
     matches!(extensions.get(), Some(Handled::Refused { .. }))
 }
 
-/// Removes the mark of an inner layer from a response whose body is replaced.
+/// Removes an inner layer's marks from a response whose body is replaced.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
@@ -210,10 +210,10 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process. If so, the shutdown doesn't end the
-    /// stream.
+    /// Whether the service waits for a run of this process, or sends the run's answer with a drain
+    /// of its own. Then the layer's shutdown leaves the stream to the early head.
     awaits_run: AtomicBool,
-    /// Set once a layer has adopted the head.
+    /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,
     /// Set once the service has answered, maybe with another early head.
     answered: OnceLock<Option<EarlyHead>>,
@@ -263,7 +263,7 @@ impl EarlyHead {
         self.0.around.get()?.as_ref()
     }
 
-    /// Notes whether the service waits for a run of this process or already sends the run's answer.
+    /// Sets whether the layer's shutdown leaves the stream to the early head.
     pub(crate) fn set_awaits_run(&self, awaits_run: bool) {
         self.0.awaits_run.store(awaits_run, Release);
     }
@@ -333,7 +333,7 @@ pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
 
 #[inline]
 fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
-    /// Restores the mark when it is dropped, even if `poll` panics.
+    /// Restores the outer value of [`POLLED_BY`] when dropped, even if `poll` panics.
     struct Outer(PolledBy);
 
     impl Drop for Outer {
@@ -363,10 +363,10 @@ pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of an error with which a source stops its stream for good. The layer ends the stream
-/// cleanly, without a terminator or `on_error`, so its client doesn't reconnect.
+/// The cause of an error with which a source stops its stream for good. Between events, the layer
+/// ends the stream cleanly, without a terminator or `on_error`, so a `fetch` doesn't reconnect.
 ///
-/// A late answer has this cause in its extensions.
+/// The answer of a cancelled run has this cause in its extensions, for an early head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
@@ -484,7 +484,7 @@ impl Shutdown {
         let waker = Waker::from(Arc::new(Begin(Arc::downgrade(&shutdown))));
         let mut cancelled = Box::pin(token.cancelled_owned());
         let mut cx = Context::from_waker(&waker);
-        // Without tokio's budget, the future would never be ready.
+        // If the future used tokio's budget and none were left, tokio would call `Begin`.
         if pin!(coop::unconstrained(cancelled.as_mut())).poll(&mut cx).is_ready() {
             shutdown.begin();
         }
@@ -521,7 +521,7 @@ impl ShutdownWait {
         let shutdown = match shutdown {
             EndsWith::Inherited(inherited) => match inherited.get() {
                 Some(shutdown) => EndsWith::Own(Arc::clone(shutdown)),
-                // The outer layer fills the slot later: middleware already reads the body.
+                // An outer layer may fill the slot later, if middleware already reads the body.
                 None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
                 None => return None,
             },
@@ -535,7 +535,7 @@ impl ShutdownWait {
         self.shutdown.get().is_some_and(|shutdown| shutdown.has_begun())
     }
 
-    /// Returns whether the shutdown has begun. If not, the shutdown will wake `waker`.
+    /// Returns whether the shutdown has begun. If not, the shutdown, once known, wakes `waker`.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {

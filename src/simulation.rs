@@ -27,7 +27,7 @@ thread_local! {
     static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
 }
 
-/// Gives all tasks and clocks of this thread to `host`.
+/// Lets `host` control all tasks and clocks of this thread.
 pub fn set_host(host: impl Host + 'static) {
     HOST.set(Some(Rc::new(host)));
 }

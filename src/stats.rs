@@ -118,7 +118,7 @@ struct Labelled {
 }
 
 const MAX_LABELS: usize = 100;
-/// The label under which streams with further labels are counted.
+/// The label under which streams are counted whose labels come after the first [`MAX_LABELS`].
 const OTHER: &str = "other";
 
 impl Stats {
@@ -165,7 +165,7 @@ impl Stats {
         }
     }
 
-    /// Counts a stream under its label, or under [`OTHER`] if there are too many labels.
+    /// Calls `count` with the counters of `label`, or of [`OTHER`] if there are too many labels.
     fn count_labelled(&self, label: &Arc<str>, count: impl FnOnce(&mut Labelled)) {
         let mut labels = lock(&self.counters.labels);
         let is_known = |label: &str| labels.iter().position(|known| *known.label == *label);
@@ -223,7 +223,7 @@ pub struct StatsSnapshot {
     /// The total number of streams that were opened, including reconnections and streams that have
     /// closed: `sse_streams_opened_total`.
     pub opened: u64,
-    /// The number of streams that have closed.
+    /// The number of streams that have closed: the sum of `sse_streams_closed_total`.
     pub closed: u64,
     /// How many streams have closed for each reason, including reasons with a count of zero:
     /// `sse_streams_closed_total` with the label `reason`.

@@ -4,8 +4,8 @@ use std::{io, pin::pin, task::Poll, time::Duration};
 use tokio::{signal, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `shutdown` at the first Ctrl-C or SIGTERM (on Windows, when the console is closed) and
-/// returns `deadline` later. Needs the feature `signal`.
+/// Cancels `shutdown` at the first Ctrl-C or SIGTERM (on Windows: at Ctrl-C, or when the console is
+/// closed) and returns `deadline` later. Needs the feature `signal`.
 ///
 /// Give the token to [`SseLayer::shutdown`](crate::SseLayer::shutdown) and to your server's
 /// graceful shutdown, and return from `main` when either this future or the server is ready. The

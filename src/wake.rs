@@ -10,13 +10,13 @@ use crate::{callback::without_panic, lock::lock};
 
 /// The number of tasks that are woken in one turn. Waking these tasks takes some milliseconds;
 /// polling them takes a few tenths of a second. Smaller batches cost more system calls, because an
-/// HTTP/2 connection writes the frames of all its streams.
+/// HTTP/2 connection writes the frames of all its woken streams together.
 pub(crate) const BATCH: usize = 125_000;
 
 /// The number of [`Items`] that are taken at a time under their lock.
 const CHUNK: usize = 1_000;
 
-/// The runtimes of waiting tasks. `None` stands for tasks outside of any runtime.
+/// The runtimes of waiting tasks. In the list, `None` stands for tasks outside of any runtime.
 // Boxed to be small, because each topic has such a list.
 #[allow(clippy::box_collection)]
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ impl<I: Iterator> Drop for Items<I> {
 
 /// Wakes a task without panicking. This can run any code of a runtime, so no lock may be held.
 pub(crate) fn wake(waker: Waker) {
-    // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
+    // A panic must not stop the caller's loop: the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }
 
