@@ -190,15 +190,15 @@ pub(super) fn without_body<B, C>(
     response.map(|_| SseBody::empty())
 }
 
-/// The facts about a request that determine its response. Computed when the request arrives.
+/// The facts about a request that determine its response.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     pub(super) client: ClientKind,
     /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
     /// Whether the stream opens even if the shutdown has begun since the request arrived. `true`
-    /// for a call, on which the handler has already acted, and for a stream that a shutdown doesn't
-    /// end at once.
+    /// for a call, on which the handler has already acted. The response head sets it to `true` for
+    /// a stream that a shutdown doesn't end at once.
     pub(super) has_drain: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,

@@ -8,7 +8,7 @@
 //
 // | `sse_layer.rs` | `SseService` records the `RequestInfo` and calls the inner service |
 // | `into_sse.rs` | what a service may return, and `response`, which turns a stream into a response |
-// | `sse_future.rs` | `InFlight` decides what becomes of the response: a stream, a refusal, `204`, or unchanged |
+// | `sse_future.rs` | `InFlight` makes the response a stream, a refusal or a `204`, or passes it through unchanged |
 // | `refusal.rs` | the answer to a client whose stream may not open |
 // | `config.rs`, `setters.rs` | the options, and the methods that set them |
 

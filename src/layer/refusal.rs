@@ -35,7 +35,7 @@ pub struct Refusal {
     /// The status of an answer that is not a stream.
     status: StatusCode,
     retry: Retry,
-    /// The reconnection time for a call, whose place is free sooner than an open stream's place.
+    /// The reconnection time for a call: a call's place is free sooner than an open stream's place.
     retry_of_call: Retry,
 }
 
@@ -52,9 +52,9 @@ impl Refusal {
         Self { answer, status, retry: Retry::LATER, retry_of_call: Retry::LATER }
     }
 
-    /// Answers an `EventSource` with `200` and a stream that has only a `retry` line, and every
-    /// other client with `503`. A [library](ClientKind::Library) gets the line too, in an event
-    /// named `retry` with the data `{}`.
+    /// Answers an `EventSource` with `200` and a stream that has only a `retry` line. A
+    /// [library](ClientKind::Library) also gets `200`, with the line in an event named `retry` with
+    /// the data `{}`. Every other client gets `503`.
     pub const fn per_client() -> Self {
         Self::new(RefusalAnswer::PerClient)
     }

@@ -59,9 +59,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, at least three. It's for proxies
-    /// and old browsers that hold back the first 2 KiB of a response. The default is zero. A body
-    /// with a content coding gets no padding.
+    /// Starts every stream with a comment line of `bytes` bytes, at least three. The padding is for
+    /// proxies and old browsers that hold back the first 2 KiB of a response. Zero, the default,
+    /// sends none. A body with a content coding gets no padding.
     ///
     /// # Panics
     ///

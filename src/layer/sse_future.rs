@@ -95,7 +95,7 @@ fn may_concern_layer<B>(response: &Response<B>) -> bool {
         || headers::is_event_stream(response.status(), response.headers())
 }
 
-/// Polls the future of a response that is tracked or has subjects.
+/// Polls the future of a response that is tracked, or whose request has subjects or options.
 // Out of line, so that all other responses pay only for the check.
 #[cold]
 fn poll_in_flight<F, M, R, E>(
@@ -184,7 +184,7 @@ impl InFlight {
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, *info) }))
     }
 
-    /// Polls the inner service's future and notes a panic as [`CloseReason::Panicked`].
+    /// Calls `call`. If a stream is open, notes a panic as its [`CloseReason::Panicked`].
     fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             Some(Tracked::Stream(record)) => record.reason.noting_panic(call),
@@ -206,9 +206,9 @@ fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
     (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
 
-/// The decision on a response. A stream that answers `HEAD` has only headers.
+/// The decision on a response. The answer to a `HEAD` request has only a stream's headers.
 impl InFlight {
-    /// Completes a response that is an event stream or that is tracked.
+    /// Completes a response that is tracked or [may concern the layer](may_concern_layer).
     // Out of line, so that all other responses pay only for the check.
     #[cold]
     fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>

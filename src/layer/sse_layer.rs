@@ -92,8 +92,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 /// # assert_service(service);
 /// ```
 ///
-/// Don't return a hub's subscription as a bare stream. Return [its own
-/// `response`](crate::hub::Subscription::response): only that can stop an `EventSource` with `204`.
+/// Don't return a hub's subscription as a bare stream. Only [its own
+/// `response`](crate::hub::Subscription::response) can stop an `EventSource` with `204`.
 ///
 /// # One layer, one kind of service
 ///
@@ -183,8 +183,8 @@ where
             self.config.set_long_poll(&mut request, name);
         }
         let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        // `STREAMS` is a constant, so services that never return bare streams have no code for a
-        // refusal. The compiler copies the future's code once for each path that returns a future.
+        // `STREAMS` is a constant, so a service without bare streams has no code to refuse before
+        // the call. The compiler copies the future's code once for each path that returns a future.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, &mut info) {
                 Ok(in_flight) => Some(in_flight),
@@ -200,7 +200,7 @@ where
             None
         };
         let future = self.inner.call(request);
-        // Cloned after the call: a panic in the call would otherwise have to drop the clone.
+        // Cloned after the call, so that a panic in the call has no clone to drop.
         let completion = match in_flight {
             Some(in_flight) => Completion::InFlight(in_flight),
             None => Completion::Untracked { config: Arc::clone(&self.config), request: info },
