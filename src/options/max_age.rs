@@ -24,8 +24,8 @@ pub struct MaxAge {
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Creates a maximum age, counted from the first poll of the body. If an answer that follows an
-    /// [early head](crate::early_head) sets it, it's counted from the answer.
+    /// Creates a maximum age, counted from the first poll of the body. An age that an answer sets
+    /// after an [early head](crate::early_head) is counted from the answer.
     ///
     /// If `age` is zero, for example because a token has expired, the stream ends before its source
     /// is polled. Even calls get no grace period in that case.

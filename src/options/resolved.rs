@@ -12,7 +12,7 @@ use crate::signals::{INTERRUPTED, Interrupted, StartAt, interruption};
 use crate::signals::{is_recorded, program_error, source_error};
 use crate::{BoxError, error::causes};
 
-/// The options of one stream, merged from those of its layer, its request and its response.
+/// The options of a layer, or those of one stream, merged from its layer, request and response.
 #[derive(Clone, Debug)]
 pub(crate) struct ResolvedOptions {
     pub(crate) merged: StreamOptions,
@@ -29,8 +29,8 @@ pub(crate) struct IdleInterval {
     pub(crate) grid: Option<Instant>,
 }
 
-/// The longest wait of a long poll that begins with the client's position. Behind a proxy that
-/// fails longer answers, the client would never get that id.
+/// The longest wait of a long poll that begins with the client's position. If the wait were longer,
+/// a proxy that fails long answers would keep the position from the client.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait of a long poll, in which the source can send what is ready.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -96,8 +96,8 @@ impl ResolvedOptions {
         joined(joined(retry, padding), start)
     }
 
-    /// Returns the first lines of a stream whose source hasn't answered yet, because some proxies
-    /// hold the head back until the body's first byte.
+    /// Returns the first lines of a stream whose source hasn't answered yet, for proxies that hold
+    /// the head back until the body's first byte.
     pub(crate) fn first_sign(&self) -> Bytes {
         self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(None))
     }
@@ -146,7 +146,7 @@ impl ResolvedOptions {
 
 /// Returns the event with the position of a client that has no id yet, or only an id line.
 pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
-    // The decoder of the testing client keeps an id without data, and tests expect no `start`.
+    // The testing client's decoder keeps an id without data, so the client gets no `start` event.
     let is_default = start.is_sent_to(client) && !omits_defaults;
     let Some(id) = start.id else { return Bytes::new() };
     let id = Event::new().id(id);
@@ -167,8 +167,8 @@ impl ResolvedOptions {
     /// Decides whether an error from the source is a cancellation. A reset connection isn't one:
     /// after a clean end, the client would take a partial answer for the complete one.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
-        // A host's own error doesn't count: tonic turns an upstream's reset into a `Cancelled`
-        // status.
+        // A framework's own error doesn't count: tonic turns an upstream's reset into a
+        // `Cancelled` status.
         let error = program_error(&**error);
         is_cancelled_task(error)
             || self.cancellation_if.iter().any(|predicate| {

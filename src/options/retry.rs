@@ -40,9 +40,9 @@ impl Retry {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds.
-    /// It's drawn anew each time it's sent. A bound above 2³¹−1 milliseconds is reduced to that
-    /// value.
+    /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds. The
+    /// layer draws the time anew whenever it sends it. A bound above 2³¹−1 milliseconds is reduced
+    /// to that value.
     ///
     /// # Panics
     ///

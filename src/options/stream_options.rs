@@ -58,7 +58,7 @@ pub struct StreamOptions {
     pub(crate) heartbeat: Option<Option<Heartbeat>>,
     pub(crate) retry: Option<Option<Retry>>,
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
-    /// time and the event `start`. Those that the program sets still apply.
+    /// time and the event `start`. If the program sets them, they are still sent.
     pub(crate) omits_defaults: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
