@@ -37,7 +37,7 @@ enum Block {
     Retry,
 }
 
-/// The part of a byte order mark that has arrived. A mark is legal only as a client's first bytes.
+/// The part of a byte order mark that has arrived. A mark is legal only as a stream's first bytes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
     matched: u8,
@@ -83,8 +83,8 @@ impl Boundary {
         event.map(|event| self.interject(event)).unwrap_or_default()
     }
 
-    /// Separates the layer's `retry` lines by an empty line: some clients reject a block with two
-    /// of them.
+    /// Notes that the layer has sent a `retry` line. An empty line will come before the layer's
+    /// next one, because some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
@@ -130,8 +130,8 @@ impl Boundary {
         }
     }
 
-    /// Returns the id line of the last event of `frame`, with the end of its block. Returns no line
-    /// if that event has no id: an older id would send the client back.
+    /// Returns the id line that ends the last event of `frame`, with the end of its block. Returns
+    /// no line if that event doesn't end with an id: an older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let (before, line) = split_last_line(frame.strip_suffix(b"\n\n").unwrap_or_default());

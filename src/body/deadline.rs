@@ -11,10 +11,10 @@ use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::streams::{Membership, Revocation};
 
 /// The time at which a stream must end although its source continues: at its maximum age, as a long
-/// poll, during a shutdown, or when the program closes it.
+/// poll, during a shutdown, or when the program closes the stream or the source asks for its end.
 // The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
-    // `None` once the stream was closed.
+    // `None` if the program can't close the stream.
     membership: Option<Membership>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
@@ -69,7 +69,7 @@ impl Deadline {
         }
     }
 
-    /// Starts the deadline. Returns `None` if only the source can end the stream.
+    /// Starts the deadline. Returns `None` if none is set yet: a shutdown or the source can do so.
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,

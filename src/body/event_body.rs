@@ -101,7 +101,7 @@ impl<S> EventBody<S>
 where
     S: Stream<Item: Encode>,
 {
-    /// Returns the result of this poll if something must be sent before the stream is polled again.
+    /// Returns the result of this poll, or `None` if the stream may be polled now.
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
         // Once the stream has ended, no later frame can be newer.
@@ -121,7 +121,7 @@ where
         this.stream.is_none().then_some(Poll::Ready(None))
     }
 
-    /// Encodes events into the batch until the frame is full, or no event or budget is left.
+    /// Encodes events until the frame is full, the stream ends, or no event or budget is left.
     #[inline(always)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -145,7 +145,7 @@ where
             is_idle = false;
             match this.batch.push(event) {
                 Ok(Pushed::Room) => {}
-                // Only bytes spend budget, so events without bytes are counted.
+                // An event without bytes makes no frame that spends budget, so it spends some here.
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {

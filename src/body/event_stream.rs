@@ -22,7 +22,7 @@ pub(super) struct EventStream<'p, B> {
     pub(super) state: Pin<&'p mut StreamState>,
 }
 
-/// The size of the pieces into which larger frames are split: reading 16 MiB by lines took 71 ms.
+/// Larger frames are split into pieces of this size: reading 16 MiB line by line took 71 ms.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
@@ -230,7 +230,7 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now. If `is_ending`, it ends between events.
+    /// Returns the part of a source's frame to send now: if `is_ending`, up to an event's end.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -301,7 +301,7 @@ where
         Some(preamble)
     }
 
-    /// Returns the first reconnection time. Polls the source first, which may set this time.
+    /// Returns the time of the first `retry` line, unless the source's first lines have their own.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();
@@ -325,8 +325,8 @@ where
     }
 }
 
-/// Returns whether the frame has only ids. Pages don't see ids, so such a frame must not delay the
-/// heartbeats that a page's watchdog expects.
+/// Returns whether the frame has only ids, perhaps in `start` events. A page may see neither, so
+/// such a frame must not delay the heartbeats that the page's watchdog expects.
 fn is_position(data: &[u8]) -> bool {
     let is_id = |block: &str| {
         let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
@@ -439,8 +439,8 @@ impl<B> EventStream<'_, B> {
         let has_answered = this.deadline.as_ref().is_some_and(|deadline| deadline.has_answered())
             && this.boundary.between_events();
         if has_answered && !coop::has_budget_remaining() {
-            // Without budget, a source is pending although more is ready. Not every source asks to
-            // be polled again.
+            // Without budget, a source can be pending although more is ready. Not every source asks
+            // to be polled again.
             cx.waker().wake_by_ref();
             return false;
         }

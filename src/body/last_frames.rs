@@ -62,8 +62,8 @@ impl LastFrames {
         }
     }
 
-    /// Creates the clean end of a stream that stays open after the bytes `last`, for [`HOLD`] or
-    /// the wait of a long poll, or until the shutdown.
+    /// Creates the clean end of a stream that stays open after the bytes `last`: for [`HOLD`], or
+    /// the wait of a long poll if that's shorter, but at most until the shutdown.
     pub(super) fn held(
         last: Bytes,
         shutdown: Option<ShutdownWait>,
@@ -86,9 +86,9 @@ impl LastFrames {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
 
-    /// Creates the end of a stream to which the layer adds nothing: `stops` allows a clean end and
-    /// the source has stopped for good, or an inner layer has handled the failure. Returns any
-    /// other error.
+    /// Creates the end of a stream to which the layer adds nothing, because the source has stopped
+    /// for good or an inner layer has handled the failure. Returns any other error, and the error
+    /// of a source that has stopped if `stops` forbids a clean end.
     pub(super) fn of_handled(
         error: BoxError,
         is_recorded: bool,
@@ -116,8 +116,8 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the reason to report if the stream is dropped now, or `None` if the client has
-    /// disconnected.
+    /// Returns the reason to report if the stream is dropped now. Returns `None` if this drop would
+    /// mean that the client has disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let is_sent = |rest: &Rest| matches!(rest.then, Then::Fail { .. } | Then::Hold { .. });
         self.rest.as_deref().is_none_or(is_sent).then_some(self.reason)
@@ -172,8 +172,8 @@ enum FlushWait {
     Done,
 }
 
-/// How long the last bytes may be held before another line follows them. A compressor drops a frame
-/// only when it gets the next one. A server never keeps bytes this long after it has written them.
+/// How long the last bytes may be held before another line follows. A compressor drops a frame only
+/// when it gets the next frame. A server never keeps bytes this long after it has written them.
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the server to drop the last bytes. Some servers never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -213,7 +213,7 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause, which is pending at least once, because hyper writes HTTP/1 only then.
+    /// Begins the pause, which is pending at least once: only then does hyper write over HTTP/1.
     fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.
@@ -225,7 +225,7 @@ impl FlushWait {
     }
 }
 
-/// A body's wait until the server drops its last frame, which means that the frame is written.
+/// A body's wait until the server drops the newest frame, which means that the frame is written.
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,

@@ -2,8 +2,8 @@
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. `boundary.rs` says
 //! where lines fit between a source's bytes, `deadline.rs` when the stream must end,
-//! `src/idle_timer.rs` when it has been idle, and `last_frames.rs` what comes last.
-//! `stream_state.rs` has what a stream keeps. `stream_record.rs` reports its close.
+//! `src/idle_timer.rs` when it has been idle, and `last_frames.rs` what it sends last.
+//! `stream_state.rs` holds a stream's state. `stream_record.rs` reports its close.
 
 mod boundary;
 mod deadline;

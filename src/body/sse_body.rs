@@ -107,7 +107,7 @@ pin_project! {
     }
 }
 
-/// Boxed, so that responses that are not event streams stay small.
+/// The role of a managed body. The data is boxed, so that responses other than streams stay small.
 enum Role {
     /// An event stream of this layer.
     Stream(Pin<Box<StreamState>>),
@@ -166,7 +166,7 @@ where
 }
 
 /// Implements `Body` for a type whose field `kind` has a field `body` in each variant, and
-/// `Default` by its function `pass_through`. The type's last parameter is the body `B`.
+/// `Default` with the type's `pass_through`. The type's last parameter is the body `B`.
 macro_rules! forward_to_kinds {
     ($type:ident<B $(, $filter:ident: $bound:ident)?>: $($variant:ident),+) => {
         impl<$($filter: $bound,)? B> http_body::Body for $type<$($filter,)? B>

@@ -19,7 +19,7 @@ pub(crate) struct StreamRecord {
     counts: Counts,
     /// The reason that is reported if the stream is dropped now.
     pub(crate) reason: CloseReason,
-    /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
+    /// Whether to update the shared counters after the next data frame, such as a heartbeat.
     stats_due: bool,
 }
 
@@ -40,7 +40,7 @@ struct OpenStream {
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
     observation: Option<Box<Observation>>,
-    /// The request's span, in which the close is logged.
+    /// The request's span, in which the close is logged and `on_close` is called.
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }

@@ -26,7 +26,7 @@ pin_project! {
         pub(super) boundary: Boundary,
         pub(super) client: ClientKind,
         pub(super) budget: CoopBudget,
-        // `None` before the first poll, and once the shutdown has moved the deadline.
+        // `None` before the first poll, without a shutdown, and once it has moved the deadline.
         pub(super) shutdown: Option<ShutdownWait>,
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.
@@ -34,7 +34,7 @@ pin_project! {
         #[pin]
         pub(super) idle: IdleTimer,
         pub(super) phase: StreamPhase,
-        // Boxed, because most streams have none.
+        // Boxed, because most streams have no deadline.
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
         // The id line with which the newest event ended, and the end of its block. `None` if
