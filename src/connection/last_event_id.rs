@@ -111,7 +111,7 @@ impl From<EventId> for Option<LastEventId> {
     }
 }
 
-/// Returns the first value of a query parameter that isn't empty.
+/// Returns the first non-empty value of a query parameter.
 pub(crate) fn query_value<'u>(uri: &'u Uri, name: &str) -> Option<Cow<'u, [u8]>> {
     let mut pairs = uri.query()?.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, value)| !value.is_empty() && decodes_to(key, name))?;
