@@ -70,13 +70,13 @@ impl Encode for Event {
 }
 
 impl Event {
-    // Inlined, it would slow down events that have only data.
+    // Inlining this would slow down events that have only data.
     #[inline(never)]
     fn encode_fields(&self, frame: &mut FrameBuf) {
         self.encode_with(self.data_bytes(), frame);
     }
 
-    /// Encodes the event with `data` in place of its own data.
+    /// Encodes the event with `data` in place of the event's data.
     #[inline]
     pub(super) fn encode_with(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
         if frame.spare() < ROOM_FOR_FIELDS + data.map_or(0, <[u8]>::len) {
@@ -98,7 +98,7 @@ impl Event {
         frame.take()
     }
 
-    /// Returns the exact length of the event's block, so that encoding takes one allocation.
+    /// Returns the length of the event's block, or a little more, so encoding takes one allocation.
     fn len_with(&self, data: Option<&[u8]>) -> usize {
         let mut len = 1 + data.map_or(0, |data| DATA.len_of(data));
         if let Some(name) = &self.name {
@@ -147,8 +147,7 @@ impl OpenBlock {
     }
 }
 
-/// If a buffer has this many spare bytes besides the data, the fields' exact length is not
-/// computed.
+/// If a buffer has this many spare bytes besides the data, the length of the block is not computed.
 const ROOM_FOR_FIELDS: usize = 256;
 
 pub(crate) fn decimal_len(integer: u64) -> usize {
@@ -179,7 +178,7 @@ impl<'frame> Lines<'frame> {
         self.frame
     }
 
-    /// Writes the fields of an event, with `data` in place of its own data.
+    /// Writes the fields of an event, with `data` in place of the event's data.
     // Without `always`, unrelated code decides whether this is inlined.
     #[inline(always)]
     fn fields(&mut self, event: &Event, data: Option<&[u8]>) {

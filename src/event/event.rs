@@ -40,7 +40,7 @@ pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
     pub(super) name: Option<EventName>,
     pub(super) id: Option<Id>,
-    /// Boxed, because they are rare and an event is moved several times before it is encoded.
+    /// Boxed, because few events have these fields, and an event is moved several times.
     pub(super) rare: Option<Box<RareFields>>,
 }
 
@@ -250,8 +250,8 @@ impl IntoEventId for EventId {
     }
 }
 
-/// Implements [`IntoEventId`] for integers. All types are here from the start, because adding one
-/// later could make `id(42)` ambiguous in existing code.
+/// Implements [`IntoEventId`] for integers. All integer types are here from the start, because
+/// adding one later could make `id(42)` ambiguous in existing code.
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
         impl IntoEventId for $integer {
