@@ -233,7 +233,7 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes: reading a field needs no parsing or copying.
+/// The places of the fields in an event's bytes, so reading a field needs no parsing or copying.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.
@@ -364,7 +364,7 @@ fn short_line_len(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len() + memchr2(b'\n', b'\r', rest)?)
 }
 
-/// Sets the highest bit of the first byte of `word` that is a CR or LF, and maybe bits above it.
+/// Returns a word whose lowest set bit is the top bit of the first CR or LF in `word`, or zero.
 #[inline]
 const fn line_end_bits(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);

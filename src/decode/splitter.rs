@@ -44,10 +44,10 @@ pub struct EventSplitter {
     max_event_size: usize,
     place: LinePlace,
     spans: FieldSpans,
-    /// The incomplete event or `retry` line. Also the piece returned last, if that piece came in
-    /// several chunks.
+    /// The incomplete event, `retry` line or byte order mark. Also the piece returned last, if that
+    /// piece came in several chunks.
     carried: Vec<u8>,
-    /// `carried` has been returned.
+    /// Whether `carried` has been returned.
     is_returned: bool,
 }
 
