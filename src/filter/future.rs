@@ -126,7 +126,7 @@ where
         }))
     }
 
-    /// Begins to filter an answer and returns its head. Returns other answers whole.
+    /// Begins to filter an event stream and returns its head. Otherwise, returns the final answer.
     // The caller would move the answer anyway.
     #[allow(clippy::result_large_err)]
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {

@@ -114,7 +114,7 @@
 //! - In a handler, map the response's body to a [`FilterBody`].
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
-// A response passes these files from top to bottom:
+// A response passes through these files from top to bottom:
 //
 // | `filter_layer.rs` | the layer, its options, and its service |
 // | `future.rs` | decides which responses are filtered or refused, and may hold their head |

@@ -49,7 +49,7 @@ impl<F: EventFilter, B> Filtered<F, B> {
         })
     }
 
-    /// Calls the service. If it panics, reports that the stream has ended.
+    /// Calls the service or polls its future. After a panic, the outcome will be `Panicked`.
     pub(super) fn calling<T>(self: Pin<&mut Self>, call: impl FnOnce() -> T) -> T {
         let guard = &mut self.project().pipe.flow.guard;
         _ = guard.enter();
@@ -271,8 +271,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 }
 
-/// Returns whether the stream is inside a layer that would take a clean end for the end of a
-/// complete answer.
+/// Returns whether `error` must reach a layer around the filter: after a clean end instead, the
+/// layer would add a terminator.
 fn forbids_terminator(error: &BoxError) -> bool {
     is_within_layer() && !is_recorded() && Stopped::cause_of(&**error).is_some()
 }
@@ -294,8 +294,8 @@ struct Flow<F: EventFilter> {
     ends_in_cr: bool,
     /// A verdict has ended the stream, so that nothing of the source follows.
     is_stopped: bool,
-    /// A verdict has dropped an event at the start of the stream, so the first bytes sent can be
-    /// those of a later event.
+    /// A verdict has dropped an event before any other bytes of its frame were sent. If no byte was
+    /// sent earlier, the stream begins with a later event.
     starts_late: bool,
     /// The last event was not sent and ended in a CR. An LF that follows belongs to this event.
     skips_lf: bool,
@@ -492,9 +492,9 @@ impl<'f> Output<'f> {
     }
 }
 
-/// A filter whose end is reported exactly once.
+/// A filter, with the report that is passed to its `end` exactly once.
 struct FilterGuard<F: EventFilter> {
-    /// The filter, until its end has been reported.
+    /// The filter, until `end` is called.
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,
@@ -539,7 +539,7 @@ impl<F: EventFilter> FilterGuard<F> {
         self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.source_end(end))
     }
 
-    /// Reports the end, unless it has been reported, and drops the filter.
+    /// Calls the filter's `end`, unless that was done before, and drops the filter.
     fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;
