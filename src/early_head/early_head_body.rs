@@ -65,7 +65,7 @@ pin_project! {
     }
 }
 
-/// A call whose head was sent early.
+/// A call whose head is sent early, unless the call answers in time.
 pub(super) struct Waiting<F> {
     // Boxed, because it moves into the body after the future has polled it.
     pub(super) call: Pin<Box<F>>,
@@ -98,8 +98,8 @@ where
                         Ok(response) => {
                             let (late, first) = Self::of(response, waiting);
                             self.set(late);
-                            // Often empty, so that the layer first checks whether the call has
-                            // added a subject that ends the stream.
+                            // Even if empty, this frame lets the layer check whether the call
+                            // has added a subject that ends the stream.
                             return Poll::Ready(Some(Ok(Frame::data(first))));
                         }
                         Err(error) => Self::Ending { error: Some(error.into()) },
@@ -167,7 +167,7 @@ impl<F, B> Kind<F, B> {
         let (mut parts, body) = response.into_parts();
         if let Some(stopped) = parts.extensions.remove::<Stopped>() {
             let resumes = head.around().is_some_and(|it| it.client.resumes());
-            // The client reconnects after the clean end. This id then stops it, like a `204`.
+            // The client reconnects after the clean end. Its request has this id and gets a `204`.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
             let ending = Self::Ending { error: Some(stopped.into()) };
             return (ending, resumes.then(id).unwrap_or_default());
@@ -210,7 +210,7 @@ impl LateStream {
         let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
         let options = late.remove::<StreamOptions>().unwrap_or_default();
         let own_drain = options.drain.clone().filter(|_| head.awaits_run());
-        // Without a drain of its own, the stream ends like all others of the layer.
+        // Without a drain in the answer's options, the stream ends like all others of the layer.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
         {
@@ -279,7 +279,7 @@ fn is_due(error: &BoxError) -> bool {
     matches!(error.downcast_ref(), Some(Stopped::Due(_)))
 }
 
-/// A late answer that is not an event stream.
+/// A late answer that is not passed on as an event stream.
 struct Late {
     response: Response<BytesMut>,
     budget: CoopBudget,

@@ -46,7 +46,7 @@ impl<F> EarlyHeadFuture<F> {
         Self { progress: Progress::Stopped }
     }
 
-    /// Waits for `call` until `after` has passed.
+    /// Creates a future that waits for `call` until `after` has passed.
     pub(super) fn racing(
         call: F,
         after: Duration,

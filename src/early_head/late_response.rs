@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response, without its extensions. The body is empty if it was larger than 64
-    /// KiB, or if it was an event stream with a content coding.
+    /// Returns the response. The body is empty if it was larger than 64 KiB, or if it was an event
+    /// stream with a content coding.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response
@@ -54,8 +54,8 @@ impl fmt::Display for LateResponse {
 }
 
 impl Error for LateResponse {
-    /// Returns the mark that stops an `EventSource`, if the response would have stopped the client
-    /// without an early head and another request is useless.
+    /// Returns the mark that stops an `EventSource`, if the status is `204` or `4xx`: in time, it
+    /// would have stopped the client.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
