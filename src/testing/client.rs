@@ -207,7 +207,7 @@ where
         TestStream::opened(body, last_event_id, opened).time_limit(self.time_limit)
     }
 
-    /// Sends a request. Returns the body of an event stream, or any other response as a whole.
+    /// Sends a request. Returns the body of an event stream with status 200, or else the response.
     async fn send(
         &mut self,
         uri: &Uri,
@@ -220,7 +220,7 @@ where
             let answer = lock(&self.service).call(request);
             answer.await
         });
-        // From here on, a panic is how the test of a wrong answer fails.
+        // From here on, a wrong answer fails the test by a panic.
         let response = match answer.await {
             Ok(Ok(response)) => response.map(BodyBytes::new),
             Ok(Err(error)) => {
@@ -241,7 +241,7 @@ where
         let mut request = Request::new(B::default());
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = self.headers.clone();
-        // The default time is drawn at random, so a test could not expect it.
+        // The default reconnection time is random, so a test could not expect it.
         let mut options = StreamOptions::new();
         options.omits_defaults = true;
         options.merge_into_extensions(request.extensions_mut());
@@ -249,7 +249,7 @@ where
             // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
             let value = last_event_id.trim_matches([' ', '\t']);
             let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
-                // A client could not send it either, so the test fails.
+                // A real client could not send this id either, so the test fails.
                 panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
             };
             request.headers_mut().insert(LastEventId::HEADER, value);

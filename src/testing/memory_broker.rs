@@ -151,7 +151,6 @@ impl Publisher for MemoryPublisher {
         };
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
-            // The broker itself refuses events after the end of a topic.
             Ok(Acknowledged::new(published.sequence, published.at))
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
@@ -261,7 +260,7 @@ struct Connection {
     hub: Weak<HubState>,
     closed: CancellationToken,
     queue: Mutex<Queue>,
-    /// Locked while items are fed. The queue isn't: feeding wakes tasks, which can run any code.
+    /// Locked while items are fed. The queue isn't locked: feeding wakes tasks, which run any code.
     feed: Mutex<Feed>,
 }
 
@@ -305,8 +304,8 @@ impl Connection {
 
     /// Feeds the items, unless another caller does. The caller must hold no lock.
     fn deliver(&self) {
-        // Check again: the other caller may have found the queue empty just before an item was
-        // added.
+        // Checked again, because another caller may have found the queue empty just before this
+        // item was added.
         while self.has_next() {
             let mut feed = match self.feed.try_lock() {
                 Ok(feed) => feed,

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::BoxError;
 use crate::decode::{Decoder, Line, Message, Piece, text, without_line_end};
 
-/// A reader that decodes no more than it must: what tests see doesn't depend on the body's frames.
+/// A reader that decodes only what a test waits for, so no test depends on the body's frames.
 #[derive(Debug)]
 pub(super) struct StreamReader {
     body: BodyBytes,
@@ -18,7 +18,7 @@ pub(super) struct StreamReader {
     pub(super) messages: VecDeque<Message>,
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// The number of empty frames, empty lines and events without data since the last item.
+    /// The number of empty frames, lines and events since the last message or comment.
     empties: usize,
     received: Received,
 }
@@ -27,18 +27,17 @@ pub(super) struct StreamReader {
 pub(super) enum End {
     Clean,
     Failed(BoxError),
-    /// The stream does not stop: its messages and comments exceed [`MAX_WAITING`].
+    /// The stream does not stop: [`MAX_WAITING`] or [`MAX_COMMENT`] is exceeded.
     TooMuch,
     /// The stream does not stop, but sends neither messages nor comments.
     TooEmpty,
 }
 
-/// The maximum number of messages and comments that may wait. A stream that is always ready would
-/// otherwise fill the memory and never reach a time limit.
+/// The maximum number of messages and comments that the test has not taken. A stream that is always
+/// ready would otherwise fill the memory and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
 const MAX_COMMENT: usize = 1 << 20;
-/// The maximum number of empty frames, empty lines and events without data in a row, for the same
-/// reason.
+/// The maximum of [`StreamReader::empties`], for the same reason.
 const MAX_EMPTIES: usize = 100_000;
 
 impl StreamReader {

@@ -101,7 +101,7 @@ impl TestStream {
     /// # Panics
     ///
     /// Panics if the stream ends or fails first.
-    // The name that every stream has.
+    // The same name as `StreamExt::next`.
     #[allow(clippy::should_implement_trait)]
     #[track_caller]
     pub fn next(&mut self) -> impl Future<Output = Message> + Send {
