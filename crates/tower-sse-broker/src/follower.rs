@@ -82,10 +82,10 @@ struct Follower<L: Log> {
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health,
-    /// The last entry that was read, at first the newest one before the history. Zero if none.
+    /// The last entry that was read or skipped, at first the newest one before the history.
     last: Identity,
     page_size: PageSize,
-    /// The number of reads in a row that did not end in time, although bytes may have arrived.
+    /// The number of timeouts in a row that can mean [too large](Log::is_too_large) entries.
     timeouts: u32,
     /// Whether the history is loaded. Losses are counted only after that.
     is_loaded: bool,
@@ -457,7 +457,7 @@ impl<L: Log> Follower<L> {
 }
 
 impl Before {
-    /// Returns whether the number before the page is known and at most `last`.
+    /// Returns whether the number of the entry before the page is known and at most `number`.
     fn is_up_to(self, number: u64) -> bool {
         matches!(self, Self::Entry(last) | Self::Trimmed(last) if last <= number)
     }

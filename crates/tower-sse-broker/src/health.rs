@@ -69,7 +69,7 @@ impl Health {
         &self.stats
     }
 
-    /// Returns the error for an unsent event: the newest error if there is no connection.
+    /// Returns the error for an unsent event: the newest error if the hub isn't ready.
     #[doc(hidden)]
     #[must_use]
     pub fn not_sent(&self, action: &str) -> Error {

@@ -20,7 +20,7 @@ pub(crate) struct Ledger {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest lost entry that had been read or acknowledged. `None` once a marker covers it.
+    /// The newest lost entry that had been read or acknowledged. `None` once a mark follows it.
     pub(crate) lost: Option<u64>,
 }
 
@@ -61,7 +61,7 @@ impl Unproven {
 }
 
 impl Ledger {
-    /// Starts a session and returns its number. Earlier acknowledgements no longer count.
+    /// Starts a session and returns its number. Acknowledgements for earlier sessions are rejected.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session
@@ -97,7 +97,7 @@ impl Ledger {
         }
     }
 
-    /// Records the acknowledgement of a marker, which covers all losses before it.
+    /// Records the acknowledgement of a mark, which reports all losses before it.
     pub(crate) fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.number);
         self.await_entry(marker);
@@ -162,13 +162,13 @@ impl Ledger {
         self.pending.retain(|pending| pending.entry.number >= first);
     }
 
-    /// Records that clients receive a gap at a marker's position.
+    /// Records that clients receive a gap at a mark's position.
     pub(crate) fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
-    /// Handles the acknowledged entries before `number`, which the reader has passed without
-    /// meeting them.
+    /// Records the loss of the acknowledged entries before `number`: the reader has passed them
+    /// without meeting them.
     fn lose_before(&mut self, number: u64) {
         while let Some(pending) = self.pending.front()
             && pending.entry.number < number

@@ -17,7 +17,7 @@ pub struct LogOptions {
     pub max_age: Option<Duration>,
     /// How long publishing an event may take.
     pub publish_deadline: Duration,
-    /// The maximum age in the hub's retention. Set once the hub has started.
+    /// The maximum age in the hub's retention, if limited. Set by [`adopt`](Self::adopt).
     pub retention_age: Option<Duration>,
 }
 

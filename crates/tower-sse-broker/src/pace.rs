@@ -41,18 +41,18 @@ impl Backoff {
 
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1000;
-/// The size of a page in bytes.
+/// The size that pages should have at most, in bytes.
 const MAX_BYTES: usize = 4 << 20;
-/// The number of entries to request after a page of few entries, because the next entries may be
+/// The maximum number of entries to request after a page of few entries. The next entries may be
 /// far larger.
 const TRIED: usize = 64;
-/// After an answer that takes less than this, the size of full pages doubles. Otherwise, it grows
-/// by one entry, because the link's latency alone can take longer.
+/// If a full page takes less than this, the page size doubles. If it takes longer, up to [`SLOW`],
+/// the page size grows by one entry, because the link's latency alone can take longer.
 const FAST: Duration = Duration::from_millis(500);
 /// The page size halves if an answer takes more than this. The timeout is a few seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The number of entries that the reader takes at a time.
+/// The number of entries that the follower requests at a time.
 ///
 /// It starts at 1 and adapts to the time that answers take. With a fixed number, a page of large
 /// entries over a slow link would time out again after each reconnection.
@@ -76,7 +76,7 @@ impl PageSize {
         if elapsed > SLOW {
             self.halve();
         } else if entries < self.0 {
-            // The last page isn't full, so its time says nothing.
+            // The page isn't full, so its time says nothing.
         } else if elapsed < FAST {
             self.0 = (self.0 * 2).min(MAX_ENTRIES);
         } else {

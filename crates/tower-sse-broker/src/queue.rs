@@ -11,7 +11,7 @@ use crate::tasks::{lock, without_panic};
 
 /// The maximum number of events in a batch.
 const MAX_EVENTS: usize = 1000;
-/// The size of the events at which a batch is full, in bytes.
+/// The total size of a batch's events at which the batch is full, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
 /// A queue that publishes events in batches. While a batch is being committed, new events wait for
@@ -56,9 +56,8 @@ struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 pub trait SendBatch<C>: Send {
     /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. The
     /// batch can be empty. Pass each event's outcome to [`Queued::answer`]. If you drop an event
-    /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`,
-    /// this is called again at once, even if no event is waiting. It isn't if the session has
-    /// ended.
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`
+    /// and the session has not ended, this is called again at once, even if no event is waiting.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -210,7 +209,7 @@ impl Queue {
 }
 
 impl Drop for Closing<'_> {
-    /// Answers waiting and later events with the error that the hub is closed.
+    /// Answers waiting and later events with [`PublishError::Closed`].
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
         state.is_closed = true;

@@ -275,8 +275,8 @@ fn without_id(event: &str) -> String {
     event.split_inclusive('\n').filter(|line| !line.starts_with("id:")).collect()
 }
 
-/// Checks each publish result against what the client has received, up to and including the newest
-/// event.
+/// Checks each publish result against the events that the client has received. The client must have
+/// read up to the newest event.
 pub(super) fn are_true(
     results: Vec<(String, Published)>,
     client: &HubClient,

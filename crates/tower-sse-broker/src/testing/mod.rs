@@ -152,7 +152,7 @@
 //!   there's no child to ask yet. Have the proxy return a name that the test has chosen for the
 //!   world.
 
-// | `world.rs` | what a test of a broker brings, and what it is told |
+// | `world.rs` | what a broker's test implements, and the problems that scenes report |
 // | `kit.rs` | playing the scenes, and their outcomes |
 // | `scenes/` | the scenes |
 // | `hub_process.rs`, `hub_client.rs` | what scenes are made of, and bounded waits |

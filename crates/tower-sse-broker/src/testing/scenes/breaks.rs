@@ -102,7 +102,7 @@ pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
     Ok(())
 }
 
-/// A client of a process whose thread is blocked until its events are published.
+/// A client of a process whose thread is blocked until the scene has published its events.
 struct BlockedClient {
     events: mpsc::Sender<Vec<String>>,
     thread: JoinHandle<Result<(), Problem>>,
@@ -219,7 +219,7 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
     for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
-        // Before the events are sent, while they are sent, and while results arrive.
+        // The cut comes before the events are sent, during that, or while results arrive.
         let cutting = after_turns(8 * round, cut);
         let (results, ()) = join!(a.publish_at_once(events), cutting);
         let last = format!("last {round}");

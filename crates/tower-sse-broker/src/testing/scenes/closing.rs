@@ -32,7 +32,7 @@ pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Re
     new.client(["news"], start).reads(["before", "after", "new"]).await
 }
 
-/// The publisher is then dropped while its broker feeds the hub and holds its own locks.
+/// A hub's drop also drops the publisher, here while the broker feeds the hub and holds locks.
 pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 5;
     let (a, b, start) = HubProcess::pair(world).await?;
@@ -71,7 +71,7 @@ pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Res
     a.client(["news"], start).reads(["after"]).await
 }
 
-/// A program that makes a hub for each of its tests or tenants would otherwise fill its memory.
+/// If tasks were left, a program that makes a hub for each test or tenant would fill its memory.
 pub(crate) async fn dropping_a_hub_ends_its_tasks<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 10;
     let (a, _b, start) = HubProcess::pair(world).await?;

@@ -39,7 +39,7 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     let old = a.publish("news", "old").await?.id();
     let is_old = Instant::now() + AGE + Duration::from_millis(200);
     b.client(["news"], start.clone()).reads(["old"]).await?;
-    // What a broker records when `early` connects must not be too old for `late`.
+    // Whatever a broker records when `early` connects must not yet be too old for `late`.
     sleep(AGE / 4 * 3).await;
     // `early` loads the event and evicts it once it is too old.
     let early = HubProcess::connect_with(short(), world, "early").await?;

@@ -28,7 +28,7 @@ pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(),
     all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
 }
 
-/// The reader must look for losses itself, because nothing is published that would show this one.
+/// The reader must look for losses itself, because nothing is published that would show the loss.
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -78,7 +78,7 @@ async fn are_told_of(
     Ok(())
 }
 
-/// Otherwise, two events would share an id, and a client would miss the later one.
+/// If a number were reused, two events would share an id, and a client would miss the later one.
 pub(crate) async fn numbers_are_not_used_again_after_a_loss<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
@@ -89,7 +89,7 @@ pub(crate) async fn numbers_are_not_used_again_after_a_loss<W: World>(
         let first = numbers.iter().map(|(number, _)| *number).min().unwrap_or_default();
         ensure!(first > newest, "after loss {round}, {first} follows {newest}");
         newest = numbers.iter().map(|(number, _)| *number).max().unwrap_or_default();
-        // In round 1 no process is connected during the loss; in the other rounds one is.
+        // In round 1, no process is connected during the loss. In the other rounds, one is.
         let connected = (round != 1).then_some(process);
         world.lose().ok_or_else(|| Problem::skipped("lose"))?.await;
         drop(connected);
