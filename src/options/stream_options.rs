@@ -62,7 +62,7 @@ pub struct StreamOptions {
     pub(crate) omits_defaults: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
-    // Several if a request and a response have set theirs. The one that is reached first counts.
+    // Several if set in several places. The one that is reached first counts.
     pub(super) max_age: Vec<MaxAge>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
@@ -254,8 +254,8 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options. An option that isn't set here is taken from `below`. Both maximum
-    /// ages count.
+    /// Returns these options. An option that isn't set here is taken from `below`. The maximum ages
+    /// of both count.
     pub(super) fn over(self, below: &Self) -> Self {
         let max_age = [&*self.max_age, &*below.max_age].concat();
         Self { max_age, ..self.or(below) }

@@ -36,8 +36,8 @@
 //! # }
 //! ```
 //!
-//! `check` prints a line for each scene, with the reason if the scene failed or was skipped. If any
-//! scene failed, `check` panics at the end. To see these lines when the test passes, run `cargo
+//! `check` prints a line for each scene that passed or was skipped. If any scene failed, `check`
+//! panics at the end and lists the failed scenes. To see the lines when the test passes, run `cargo
 //! test -- --nocapture`. [`outcomes`] returns the results instead of printing them.
 //!
 //! # The scenes
