@@ -166,14 +166,14 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
-/// The position at which a stream starts if its client has no id yet. The layer sends it, because
-/// only the layer knows the kind of client.
+/// The position at which a stream starts or resumes. The layer sends it to a client without an id,
+/// because only the layer knows the kind of client. Heartbeats that are events repeat it.
 #[derive(Clone)]
 pub(crate) struct StartAt {
     /// `None` if a client with this id would miss the first item.
     pub(crate) id: Option<EventId>,
     /// Whether every client receives the position, or only an `EventSource` and a library. `None`
-    /// if no client needs it, because the client or the first item has an id.
+    /// if no client does, for example because the client or the first item has an id.
     pub(crate) is_for_all: Option<bool>,
     /// The slot in which the layer describes the client to a hub's view.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,

@@ -53,10 +53,10 @@ pub trait EventFilter {
         Verdict::Pass
     }
 
-    /// Receives the stream's report. Called once, when the stream has ended for any reason or the
-    /// service was dropped before it answered. The filter is then dropped. A panic in this method
-    /// is caught. If the answer isn't filtered, for example because it's no event stream, the filter
-    /// is dropped without a report.
+    /// Receives the stream's report. Called once: when the stream has ended for any reason, or when
+    /// the service panics or the response future is dropped before there is a response. The filter
+    /// is then dropped. A panic in this method is caught. If the response isn't filtered, for
+    /// example because it isn't an event stream, the filter is dropped without a report.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }

@@ -14,8 +14,8 @@ use crate::BoxError;
 ///
 /// The closure given to [`new`](Self::new) returns a filter for each request, or `None` to leave
 /// the response unchanged. A response that isn't an event stream passes unchanged, and its filter
-/// gets only a call to [`end`](EventFilter::end). If `Content-Type` lists several media types, the
-/// last valid one counts, as the [Fetch standard] says.
+/// is dropped without a call. If `Content-Type` lists several media types, the last valid one
+/// counts, as the [Fetch standard] says.
 ///
 /// # Headers
 ///

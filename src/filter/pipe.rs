@@ -492,9 +492,9 @@ impl<'f> Output<'f> {
     }
 }
 
-/// A filter, with the report that is passed to its `end` exactly once.
+/// A filter, with the report that is passed to its `end` once, unless nothing is filtered.
 struct FilterGuard<F: EventFilter> {
-    /// The filter, until `end` is called.
+    /// The filter, until `end` is called or nothing is left to filter.
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,

@@ -63,8 +63,8 @@ impl Refusal {
     /// [`per_client`](Self::per_client) sends it, and all others with a `retry` line.
     ///
     /// Use this answer if all clients reconnect after a clean end, and a proxy [removes the
-    /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them. It
-    /// changes neither the `429` at a user's limit nor the refusals of `Runs`.
+    /// headers](crate::guide::proxies#what-a-proxy-hides) by which the layer recognises them. This
+    /// answer changes neither the `429` at a subject's limit nor the refusals of `Runs`.
     pub const fn retry_later() -> Self {
         Self::new(RefusalAnswer::RetryLater)
     }
