@@ -26,7 +26,7 @@ pub enum ClientKind {
     /// by an `Accept` of one type, if the request has neither `Cache-Control` nor `Sec-Fetch-Mode`,
     /// nor a `User-Agent` that begins with `Mozilla/`.
     ///
-    /// So skip events whose names your program doesn't know. A [hub](crate::hub) sends
+    /// So the client's program should skip unknown events. A [hub](crate::hub) sends
     /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
     /// named `retry` with the data `{}`: reqwest-eventsource 0.6 keeps no id and obeys no `retry`
     /// line without data. A script, for example with Python's `requests`, can send the same

@@ -30,7 +30,7 @@
 //!
 //! # Uses
 //!
-//! Bill each request once, no matter how its stream ends:
+//! Bill each stream once, no matter how it ends:
 //!
 //! ```
 //! # use tower_sse::decode::EventRef;

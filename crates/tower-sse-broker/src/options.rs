@@ -54,14 +54,14 @@ impl LogOptions {
         Ok(())
     }
 
-    /// Removes entries after one and a half times the hub's maximum age, unless the program has set
+    /// Sets the maximum age of entries to one and a half times the hub's, unless the program has set
     /// another age.
     pub fn limit_age(&mut self) {
         let default = |age: Duration| age.checked_add(age / 2);
         self.max_age = self.max_age.or_else(|| self.retention_age.and_then(default));
     }
 
-    /// Returns the state of a new log with these options.
+    /// Returns a log's state with these options and this age. The other values are `None`.
     #[must_use]
     pub const fn log_stats(&self, oldest_age: Duration) -> LogStats {
         let Self { max_events, retention_age, .. } = *self;

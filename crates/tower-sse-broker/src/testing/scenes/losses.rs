@@ -189,7 +189,7 @@ async fn all_are_told<W: World>(
     Ok(())
 }
 
-/// Checks that each acknowledged event was received, or lies below a gap, even a late one.
+/// Checks that each acknowledged event was received or is covered by a gap, even by a late gap.
 fn is_covered(received: &[Message], acknowledged: &[AcknowledgedEvent]) -> Result<(), Problem> {
     let mut gaps_up_to = 0;
     let mut events = HashMap::new();
