@@ -89,7 +89,7 @@ fn is_text_event_stream(media_type: &[u8]) -> bool {
     })
 }
 
-/// Returns whether the body has a content coding, so that its bytes are not the events themselves.
+/// Returns whether the body has a content coding, which means that its bytes are not plain events.
 /// JavaScript servers send the unregistered coding `none` to keep streams from being compressed.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     let is_none = |coding: &[u8]| {

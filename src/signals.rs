@@ -583,7 +583,7 @@ impl Drop for ShutdownWait {
         let Some(shutdown) = self.shutdown.get() else { return };
         let mut waiting = lock(&shutdown.waiting);
         let listed = waiting.0.try_remove(place);
-        // Free the capacity that a storm of clients has left.
+        // Free the capacity that a large number of clients has left.
         let unused =
             (waiting.0.is_empty() && waiting.0.capacity() > FEW).then(|| mem::take(&mut *waiting));
         drop(waiting);

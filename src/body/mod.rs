@@ -23,7 +23,7 @@ pub(crate) use self::stream_state::{Opening, StreamState};
 
 use self::{boundary::Boundary, deadline::Deadline, last_frames::LastFrames};
 
-/// The sizes of the parts of a stream. `.ci/slow` measures the memory of a whole stream.
+/// The sizes of the parts of a stream. `benches/memory.sh` measures a whole stream's memory.
 #[cfg(all(test, target_pointer_width = "64", feature = "tracing"))]
 mod tests {
     use std::mem::size_of;

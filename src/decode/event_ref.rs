@@ -422,7 +422,7 @@ pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the bytes as text. Line ends are ASCII, so decoding the whole stream would be the same.
+/// Returns the bytes as text. Line ends are ASCII, so decoding line by line changes no character.
 #[inline]
 pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
     // `from_utf8_lossy` alone reads byte by byte.

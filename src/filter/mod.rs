@@ -119,7 +119,7 @@
 // | `filter_layer.rs` | the layer, its options, and its service |
 // | `future.rs` | decides which responses are filtered or refused, and may hold their head |
 // | `body.rs` | the response's body |
-// | `pipe.rs` | polls the source, splits frames into events, applies verdicts, and handles the end |
+// | `pipe.rs` | polls the source, splits frames into events, applies verdicts, and ends the stream |
 // | `event_filter.rs` | what a program implements: the filter, its verdicts and its report |
 
 mod body;

@@ -54,8 +54,8 @@ impl LogOptions {
         Ok(())
     }
 
-    /// Sets the maximum age of entries to one and a half times the hub's, unless the program has set
-    /// another age.
+    /// Sets the maximum age of entries to one and a half times the hub's maximum age, unless the
+    /// program has set another age.
     pub fn limit_age(&mut self) {
         let default = |age: Duration| age.checked_add(age / 2);
         self.max_age = self.max_age.or_else(|| self.retention_age.and_then(default));
