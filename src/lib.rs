@@ -205,8 +205,8 @@
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams are logged at DEBUG,
-//!   and mistakes in your program at WARN. ERROR means that a hub has closed, because its
-//!   [broker](hub::broker)'s task ended.
+//!   failed runs and your program's mistakes at WARN. ERROR means that a hub has closed, because
+//!   its [broker](hub::broker)'s task ended.
 //!
 //! # Compatibility
 //!

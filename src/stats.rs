@@ -118,7 +118,7 @@ struct Labelled {
 }
 
 const MAX_LABELS: usize = 100;
-/// The label under which streams are counted whose labels come after the first [`MAX_LABELS`].
+/// The label that replaces all labels after the first [`MAX_LABELS`].
 const OTHER: &str = "other";
 
 impl Stats {

@@ -115,10 +115,10 @@
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
 //! to every response, such as CORS, outside of this one. Of the answer's
-//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Set
-//! the others, such as a `terminator`, on the `SseLayer` or in the
-//! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside of a
-//! [`RunLayer`](crate::runs::RunLayer), even `max_age` is [lost](EarlyHeadLayer::answer). A late
+//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer, and
+//! the `drain` of a run's answer. Set the others, such as a `terminator`, on the `SseLayer` or in
+//! the [request](crate::StreamOptions::merge_into_extensions). If this layer is inside of a
+//! [`RunLayer`](crate::runs::RunLayer), even these are [lost](EarlyHeadLayer::answer). A late
 //! [`Refusal`](crate::Refusal) isn't counted.
 //!
 //! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.

@@ -237,7 +237,7 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        // An inner layer has already ended the complete answer.
+        // An inner layer has already added what follows the complete answer.
         let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
         if self.flow.is_open {

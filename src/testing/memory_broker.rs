@@ -88,12 +88,12 @@ impl MemoryBroker {
         connection.deliver();
     }
 
-    /// Makes the next `events` publications fail with [`PublishError::Refused`].
+    /// Makes publishing the next `events` events fail with [`PublishError::Refused`].
     pub fn refuse(&self, events: usize) {
         lock(&self.state).events_to_refuse = events;
     }
 
-    /// Makes the next `events` publications fail with [`PublishError::Unknown`], although the
+    /// Makes publishing the next `events` events fail with [`PublishError::Unknown`], although the
     /// broker publishes them.
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;

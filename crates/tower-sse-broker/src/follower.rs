@@ -324,7 +324,7 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Finds out why a page does not begin with the last entry, as it should.
+    /// Finds out why a page does not begin with the last entry that was read.
     ///
     /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
     /// number, nothing before the page was trimmed: the log is in an older state without the last
