@@ -68,8 +68,8 @@ impl Heartbeat {
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
     /// id with which a hub's or a run's stream starts or resumes. If the source has no ids, the
-    /// heartbeat has none either. Nor do the heartbeats of an early head have ids. At an event
-    /// without an id, some clients forget the id they have and miss events when they reconnect.
+    /// heartbeat has none either. Between an early head and the answer, heartbeats have none. At an
+    /// event without an id, some clients forget their id and miss events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;

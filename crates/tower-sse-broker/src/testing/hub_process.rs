@@ -136,8 +136,8 @@ impl HubProcess {
         }
     }
 
-    /// Publishes an event repeatedly until the outcome is known. Returns the outcome and whether an
-    /// earlier attempt may have published the event.
+    /// Publishes an event repeatedly while it is refused or the outcome is unknown, for up to
+    /// [`PATIENCE`]. Returns the last outcome and whether an earlier one is unknown.
     async fn repeat(
         &self,
         topic: &str,

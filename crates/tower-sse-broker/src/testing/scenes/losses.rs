@@ -40,7 +40,7 @@ pub(crate) async fn a_loss_during_a_break_is_told<W: World>(world: &W) -> Result
     losses_are_told(world, true).await
 }
 
-/// Checks that clients are told about losses. If `is_away`, connections break just before each
+/// Checks that clients receive gaps for losses. If `is_away`, connections break just before each
 /// loss.
 async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Problem> {
     let cut = || match is_away {
