@@ -260,7 +260,7 @@ struct Connection {
     hub: Weak<HubState>,
     closed: CancellationToken,
     queue: Mutex<Queue>,
-    /// Locked while items are fed. The queue isn't locked: feeding wakes tasks, which run any code.
+    /// Locked while items are fed. The queue isn't: feeding calls wakers, which can run any code.
     feed: Mutex<Feed>,
 }
 
