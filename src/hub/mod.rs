@@ -537,7 +537,7 @@ pub mod __private {
     pub use crate::{error::with_causes, lock::lock};
 }
 
-/// The sizes of a hub's part of a stream. `.ci/slow` measures the memory of a whole stream.
+/// The sizes of a hub's part of a stream. `benches/memory.sh` measures the memory of a whole stream.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;
