@@ -72,7 +72,9 @@ impl Connection {
             };
             while let Some(Ok(message)) = poll_fn(&mut poll).await {
                 if let AsyncMessage::Notification(notification) = message {
-                    wakes.of(notification.payload()).notify_one();
+                    if notification.process_id() != wakes.own.load(Relaxed) {
+                        wakes.of(notification.payload()).notify_one();
+                    }
                 }
             }
         });
@@ -291,6 +293,7 @@ pub(crate) const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 /// because a pooler would pass it on too.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
+    wakes.own.store(0, Relaxed);
     // Discards an earlier wake-up.
     _ = timeout(Duration::ZERO, wakes.log.notified()).await;
     let test = async {
@@ -300,11 +303,24 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         reading.query(&format!("listen {}", quoted(&channel)), &[]).await?;
         let channel = format!("{}.channel($1)", quoted(schema));
         let notify = format!("select pg_notify({channel}, 'log') from {EMPTY_QUEUE}");
-        publishing.query(&notify, &stream).await
+        publishing.query(&notify, &stream).await?;
+        if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_err() {
+            return Ok(false);
+        }
+        // From here on, the hubs that number rows notify this one. Rows that they have numbered
+        // before are read when the session begins.
+        let lock = "select pg_catalog.pg_backend_pid() from pg_catalog.pg_advisory_lock_shared(
+            pg_catalog.hashtextextended('tower_sse ' operator(pg_catalog.||) $1, 0))";
+        let locked = publishing.query(lock, &stream).await?;
+        let own = locked.first().map(|row| row.try_get(0)).transpose().map_err(unreadable)?;
+        wakes.own.store(own.unwrap_or_default(), Relaxed);
+        Ok(true)
     };
     match test.await {
-        Ok(_) if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_ok() => return true,
-        Ok(_) => warn!("no notification of PostgreSQL arrives, as behind a pooler: the hub polls"),
+        Ok(true) => return true,
+        Ok(false) => {
+            warn!("no notification of PostgreSQL arrives, as behind a pooler: the hub polls");
+        }
         Err(error) => {
             warn!(error = %error, "no notification of PostgreSQL can be tried: the hub polls");
             health.set_error(error);
@@ -429,6 +445,6 @@ impl Connection {
     }
 }
 
-fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
+pub(crate) fn identity(seq: Option<i64>, nonce: Option<i64>) -> Option<Identity> {
     Some(Identity { number: number(seq?), fingerprint: number(nonce?) })
 }

@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 use tokio_postgres::{Row, types::Type};
-use tower_sse_broker::{__private::Queued, tasks::lock};
+use tower_sse_broker::__private::{Identity, Queued};
+use tower_sse_broker::tasks::lock;
 
 use crate::Error;
-use crate::connection::{Connection, EMPTY_QUEUE, Parameter};
+use crate::connection::{Connection, EMPTY_QUEUE, Parameter, identity};
 use crate::error::exceeds_limit;
-use crate::log_row::{number, signed};
+use crate::log_row::{LogRow, number, signed};
 use crate::settings::Settings;
 
 /// How long a hub sends no notifications after it has found the server's queue full.
@@ -24,6 +25,8 @@ pub(crate) struct Appended {
     pub(crate) at: SystemTime,
     /// Whether rows are left in the inbox.
     pub(crate) more: bool,
+    /// The new row and the identity of the row before it, if only one was added, and it is small.
+    added: Option<(Identity, LogRow)>,
 }
 
 impl Appended {
@@ -32,6 +35,8 @@ impl Appended {
     ///
     /// `known` is the newest number that this process has read or received. `lost` is the newest
     /// lost number if no mark follows it yet. `opens` is `true` for a new connection.
+    ///
+    /// Wakes the reader, which finds a new row in [`Settings::added`] if only one was added.
     pub(crate) async fn append(
         connection: &Connection,
         covered: i64,
@@ -50,7 +55,7 @@ impl Appended {
         let nonces: Vec<_> = batch.iter().map(|queued| signed(queued.nonce)).collect();
         let function = "append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let settings = &*connection.settings;
-        let Settings { listens, quiet_until, wakes, health, .. } = settings;
+        let Settings { listens, quiet_until, wakes, health, added, .. } = settings;
         let is_quiet = lock(quiet_until).is_some_and(|until| Instant::now() < until);
         let mut wake = *listens && !is_quiet;
         loop {
@@ -72,13 +77,18 @@ impl Appended {
             let appended = connection.call_one(function, &parameters, Appended::decode).await;
             match appended {
                 Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
-                appended => {
-                    if let Ok(appended) = &appended {
+                mut appended => {
+                    let mut is_late = false;
+                    if let Ok(appended) = &mut appended {
                         settings.clock.set(appended.at);
+                        is_late = appended.before == 0;
+                        // Before events are acknowledged: a reader that takes an earlier row after
+                        // an acknowledgement would find the event missing.
+                        *lock(added) = appended.added.take();
                     }
-                    // Otherwise, the server's notification wakes the reader.
-                    if !wake || !health.stats().listens() {
-                        wakes.log.notify_one();
+                    // Another hub was faster, and its notification wakes the reader.
+                    if !(is_late && wake && health.stats().listens()) {
+                        wakes.added.notify_one();
                     }
                     return appended;
                 }
@@ -91,6 +101,9 @@ impl Appended {
 
     fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
         let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
-        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)? })
+        let seq: Option<i64> = row.try_get("seq")?;
+        let previous = identity(seq.map(|seq| seq - 1), row.try_get("previous")?);
+        let added = previous.map(|previous| Ok((previous, LogRow::decode(row)?))).transpose()?;
+        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)?, added })
     }
 }

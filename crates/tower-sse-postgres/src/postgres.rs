@@ -228,6 +228,7 @@ impl Postgres {
             health: Health::default(),
             clock: Clock::new(),
             covered: AtomicI64::new(0),
+            added: Mutex::default(),
             quiet_until: Mutex::new(None),
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry};
 use tower_sse_broker::__private::{LogOptions, Page, Queue};
-use tower_sse_broker::debug;
+use tower_sse_broker::{debug, tasks::lock};
 
 use crate::connection::{Connection, Opened};
 use crate::error::{ends_session, is_too_large};
@@ -62,6 +62,8 @@ pub(crate) struct LogState {
     found: Option<Instant>,
     /// Whether the next look polls. If `false`, the log is known to have new rows.
     is_due: bool,
+    /// Whether only this process may have added rows.
+    is_own: bool,
     next_trim: Option<Instant>,
     trims: u32,
     /// How many rows had been read at the last trim.
@@ -134,7 +136,7 @@ impl Log for PostgresLog {
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
         loop {
             let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
-            self.state.is_due = select! {
+            self.state.is_own = select! {
                 biased;
                 () = session.reading.ended.cancelled() => {
                     return Err(Self::broken("the reader's connection has ended"));
@@ -148,14 +150,16 @@ impl Log for PostgresLog {
                     self.state.next_poll = Some(next_poll.max(Instant::now() + self.interval()));
                     continue;
                 }
-                () = self.settings.wakes.log.notified() => Instant::now() >= next_poll,
-                () = sleep_until(next_poll) => true,
+                () = self.settings.wakes.log.notified() => false,
+                () = self.settings.wakes.added.notified() => true,
+                () = sleep_until(next_poll) => false,
             };
+            self.state.is_due = Instant::now() >= next_poll;
             return Ok(());
         }
     }
 
-    /// Polls if a poll is due.
+    /// Polls if a poll is due. Otherwise, takes the row that this process has added.
     async fn look(
         &mut self,
         session: &mut Opened,
@@ -163,7 +167,9 @@ impl Log for PostgresLog {
         _: usize,
     ) -> Result<Option<Vec<LogRow>>, Error> {
         if !self.state.is_due {
-            return Ok(None);
+            let added = if self.state.is_own { lock(&self.settings.added).take() } else { None };
+            let next = added.filter(|(previous, _)| *previous == last);
+            return Ok(next.map(|(_, row)| vec![row]));
         }
         let asked = Instant::now();
         if self.state.next_full.is_none_or(|due| due <= asked) {

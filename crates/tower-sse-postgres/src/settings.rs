@@ -1,13 +1,14 @@
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI32, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
-use tower_sse_broker::{__private::CredentialsProvider, tasks::lock};
+use tower_sse_broker::__private::{CredentialsProvider, Identity};
+use tower_sse_broker::tasks::lock;
 
-use crate::{Error, Health, error::failed};
+use crate::{Error, Health, error::failed, log_row::LogRow};
 
 /// How long one address may take to accept a connection, unless the connection string sets another
 /// limit.
@@ -28,6 +29,9 @@ pub(crate) struct Settings {
     /// A transaction's id: in this session, the inbox rows of all earlier transactions are
     /// numbered.
     pub(crate) covered: AtomicI64,
+    /// The row that this process has just added and the identity of the row before it, until the
+    /// reader takes it. `None` if the reader has to look at the log.
+    pub(crate) added: Mutex<Option<(Identity, LogRow)>>,
     /// The time until which batches send no notifications, because the server's queue was full.
     pub(crate) quiet_until: Mutex<Option<Instant>>,
 }
@@ -37,8 +41,13 @@ pub(crate) struct Settings {
 pub(crate) struct Wakes {
     /// Notified when the inbox may have rows.
     pub(crate) inbox: Arc<Notify>,
-    /// Notified when the log has new rows.
+    /// Notified when another process has added rows to the log.
     pub(crate) log: Arc<Notify>,
+    /// Notified when this process may have added rows.
+    pub(crate) added: Arc<Notify>,
+    /// The server's process for the publishers' connection, whose notifications come after `added`.
+    /// Zero if there is none.
+    pub(crate) own: Arc<AtomicI32>,
 }
 
 impl Wakes {

@@ -32,6 +32,47 @@ async fn transactions_are_in_the_order_of_their_commits() {
     process.reads([4, 5]).await;
 }
 
+/// A transaction that began first publishes after another one has committed.
+#[tokio::test]
+async fn rows_that_wait_together_are_in_the_order_of_their_inserts() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    let [holding, first, second] =
+        [server.connect().await, server.connect().await, server.connect().await];
+    sql(&first, "begin; select pg_current_xact_id()").await;
+    sql(&holding, "begin; select from tower_sse.stream for update").await;
+    send(&second, "1").await;
+    waker();
+    let waiting = "select pid::text from pg_locks where not granted";
+    until_async(async || !sql(&second, waiting).await.is_empty()).await;
+    send(&first, "2").await;
+    sql(&first, "commit").await;
+    sql(&holding, "commit").await;
+    process.reads([1, 2]).await;
+}
+
+/// The process that numbers the second event has not read the first one.
+#[tokio::test]
+async fn event_of_another_process_comes_before_a_later_one() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let broker = proxy.broker();
+    let waker = broker.waker();
+    let mut behind = Process::connect(broker).await;
+    let mut other = Process::connect(server.broker()).await;
+    let client = server.connect().await;
+    proxy.hold().await;
+    other.delivers([1]).await;
+    send(&client, "2").await;
+    waker();
+    other.reads([2]).await;
+    proxy.release();
+    behind.reads([1, 2]).await;
+    assert_eq!(behind.stats.losses(), 0);
+}
+
 #[tokio::test]
 async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
     let Some(server) = Server::start().await else { return };

@@ -47,6 +47,8 @@ async fn events_arrive_while_the_queue_is_full() {
     let client = server.connect().await;
     sql(&client, DOUBLE).await;
     let mut process = Process::connect(server.broker()).await;
+    // A hub alone does not notify.
+    let _listening = Process::connect(server.broker()).await;
     sql(&client, "update queue set is_full = true, is_stuck = true").await;
     deliver_all(&server, &mut process).await;
     // While the queue is full, most batches don't even try to notify.
@@ -106,6 +108,7 @@ async fn queue_that_is_really_full_stops_no_hub() {
     }
     let Some(server) = Server::start_with(&["max_notify_queue_pages=64"]).await else { return };
     let mut process = Process::connect(server.broker()).await;
+    let _listening = Process::connect(server.broker()).await;
     let stuck = server.connect().await;
     sql(&stuck, "listen other").await;
     // A listener receives nothing before its transaction ends.

@@ -120,6 +120,83 @@ async fn batch_with_nothing_to_number_writes_nothing() {
     assert_eq!(written.get::<_, Option<String>>(0), None);
 }
 
+/// Counts the notifications and the calls of `read`.
+const COUNTING: &str = "
+    create sequence notified;
+    alter function pg_catalog.pg_notify(text, text) rename to real_notify;
+    create function pg_catalog.pg_notify(text, text) returns void language plpgsql as $$
+    begin
+        perform nextval('public.notified');
+        perform real_notify($1, $2);
+    end $$;
+    create sequence reads;
+    do $$ begin
+        execute replace(pg_get_functiondef('tower_sse.read'::regproc), E'\\nbegin\\n',
+            E'\\nbegin\\n perform nextval(''public.reads'');\\n');
+    end $$";
+
+async fn count(client: &Sql, sequence: &str) -> u64 {
+    let count = format!("select last_value::text from {sequence}");
+    sql(client, &count).await.remove(0).parse().unwrap()
+}
+
+#[tokio::test]
+async fn hub_notifies_while_another_one_listens() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, COUNTING).await;
+    let notified = async || count(&client, "notified").await;
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    let before = notified().await;
+    process.delivers(0..5).await;
+    client.execute(SEND, &[&"5", &false]).await.unwrap();
+    waker();
+    process.reads([5]).await;
+    assert_eq!(notified().await, before);
+    let mut other = Process::connect(server.broker()).await;
+    let before = notified().await;
+    for number in 6..10 {
+        process.delivers([number]).await;
+        other.reads([number]).await;
+    }
+    client.execute(SEND, &[&"10", &false]).await.unwrap();
+    waker();
+    process.reads([10]).await;
+    other.reads([10]).await;
+    assert_eq!(notified().await, before + 5);
+    other.delivers([11]).await;
+    process.reads([11]).await;
+    drop(other);
+    until_async(async || {
+        let before = notified().await;
+        process.publish([0]).await;
+        notified().await == before
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn process_that_numbers_an_event_reads_it_at_once() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    sql(&client, COUNTING).await;
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    process.delivers([0]).await;
+    let before = count(&client, "reads").await;
+    for number in 1..=100 {
+        client.execute(SEND, &[&number.to_string(), &false]).await.unwrap();
+        waker();
+        process.reads([number]).await;
+    }
+    // A poll that is due can come first.
+    let read = count(&client, "reads").await - before;
+    assert!(read < 50, "{read} reads for 100 events");
+}
+
 /// The server can't prepare a transaction that notifies.
 #[tokio::test]
 async fn transaction_that_wakes_hubs_cannot_be_prepared() {
