@@ -71,10 +71,10 @@ impl Connection {
                 connection.poll_message(cx)
             };
             while let Some(Ok(message)) = poll_fn(&mut poll).await {
-                if let AsyncMessage::Notification(notification) = message {
-                    if notification.process_id() != wakes.own.load(Relaxed) {
-                        wakes.of(notification.payload()).notify_one();
-                    }
+                if let AsyncMessage::Notification(notification) = message
+                    && notification.process_id() != wakes.own.load(Relaxed)
+                {
+                    wakes.of(notification.payload()).notify_one();
                 }
             }
         });
