@@ -516,18 +516,21 @@ impl Wake for Begin {
 }
 
 impl ShutdownWait {
-    /// Returns `None` if no layer's shutdown can end the stream.
-    pub(crate) fn new(shutdown: EndsWith) -> Option<Self> {
-        let shutdown = match shutdown {
-            EndsWith::Inherited(inherited) => match inherited.get() {
-                Some(shutdown) => EndsWith::Own(Arc::clone(shutdown)),
+    pub(crate) const fn of(shutdown: EndsWith) -> Self {
+        Self { shutdown, place: None }
+    }
+
+    /// Returns the wait for a stream that begins, or `None` if no layer's shutdown can end it.
+    pub(crate) fn settled(mut self) -> Option<Self> {
+        if let EndsWith::Inherited(inherited) = &self.shutdown {
+            match inherited.get() {
+                Some(shutdown) => self.shutdown = EndsWith::Own(Arc::clone(shutdown)),
                 // An outer layer may fill the slot later, if middleware already reads the body.
-                None if Arc::strong_count(&inherited) > 1 => EndsWith::Inherited(inherited),
+                None if Arc::strong_count(inherited) > 1 => {}
                 None => return None,
-            },
-            other => other,
-        };
-        Some(Self { shutdown, place: None })
+            }
+        }
+        Some(self)
     }
 
     #[inline]

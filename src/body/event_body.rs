@@ -236,7 +236,8 @@ const KEPT_CAPACITY: usize = 256;
 /// The events that leave together as the next frame of an [`EventBody`].
 struct FrameBatch {
     buffer: FrameBuf,
-    frame_size: usize,
+    /// Whether the client keeps up, so that frames are large.
+    is_large: bool,
     /// Whether the last frame was full, so that the next event may get a larger buffer.
     is_full: bool,
 }
@@ -261,7 +262,11 @@ pub(super) enum Pushed {
 
 impl FrameBatch {
     fn new() -> Self {
-        Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false }
+        Self { buffer: FrameBuf::new(), is_large: false, is_full: false }
+    }
+
+    const fn frame_size(&self) -> usize {
+        if self.is_large { LARGE_FRAME } else { SMALL_FRAME }
     }
 
     // Inlined into the loop that polls the stream, so that the event is encoded without a call.
@@ -273,26 +278,26 @@ impl FrameBatch {
                 self.renew_buffer();
             }
             if self.buffer.has_uncopied() {
-                self.buffer.copy_first(self.frame_size);
+                self.buffer.copy_first(self.frame_size());
                 start = self.buffer.bytes.len();
             }
-        } else if start + self.buffer.spare() < self.frame_size {
+        } else if start + self.buffer.spare() < self.frame_size() {
             // The first event allocated a buffer of its own size. The second needs a frame's size.
-            self.buffer.reserve(self.frame_size - start);
+            self.buffer.reserve(self.frame_size() - start);
         }
         let incomplete = Incomplete { buffer: &mut self.buffer, start };
         event.encode(incomplete.buffer)?;
         mem::forget(incomplete);
         if self.buffer.has_uncopied() {
             // A small event is copied if the next one can share its frame.
-            let has_room = self.buffer.leaves_room_in(self.frame_size);
+            let has_room = self.buffer.leaves_room_in(self.frame_size());
             return Ok(if has_room { Pushed::Room } else { Pushed::Full });
         }
         let end = self.buffer.bytes.len();
         if end == start {
             return Ok(Pushed::Empty);
         }
-        if end + (end - start) > self.frame_size {
+        if end + (end - start) > self.frame_size() {
             // A larger buffer is not reused: with room for many frames, reclaiming it would not
             // show that the server has dropped previous frames.
             self.is_full = end <= LARGE_FRAME;
@@ -304,9 +309,9 @@ impl FrameBatch {
     /// Makes the next frame small, because no event is ready. Also frees a large empty buffer.
     #[inline]
     fn shrink(&mut self) {
-        self.frame_size = SMALL_FRAME;
-        let is_large = self.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
-        if is_large && self.buffer.bytes.is_empty() {
+        self.is_large = false;
+        let is_oversized = self.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
+        if is_oversized && self.buffer.bytes.is_empty() {
             self.buffer.replace(0);
         }
         self.is_full = false;
@@ -329,11 +334,11 @@ impl FrameBatch {
     fn renew_buffer(&mut self) {
         self.is_full = false;
         // Reclaims the buffer of frames that were split off and dropped.
-        if !self.buffer.bytes.try_reclaim(self.frame_size) {
-            self.frame_size = SMALL_FRAME;
+        if !self.buffer.bytes.try_reclaim(self.frame_size()) {
+            self.is_large = false;
             self.buffer.replace(SMALL_FRAME);
-        } else if self.frame_size < LARGE_FRAME {
-            self.frame_size = LARGE_FRAME;
+        } else if !self.is_large {
+            self.is_large = true;
             self.buffer.replace(LARGE_FRAME);
         }
     }

@@ -255,8 +255,8 @@ where
     fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let (this, mut start, mut is_early) = (self.state(), None, false);
         let phase = mem::replace(this.phase, StreamPhase::Open);
-        if let StreamPhase::Beginning(ends_with, opening) = phase {
-            *this.shutdown = ShutdownWait::new(ends_with);
+        *this.shutdown = this.shutdown.take().and_then(ShutdownWait::settled);
+        if let StreamPhase::Beginning(opening) = phase {
             match opening.map(|opening| *opening) {
                 None => {}
                 Some(Opening::Start(start_at)) => start = Some(start_at),

@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn stream_holds_as_much_as_is_written_here() {
-        assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 328);
+        assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 296);
         assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 48]);
     }
 }

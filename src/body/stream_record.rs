@@ -4,7 +4,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use crate::callback::{Opaque, catch_panic};
 use crate::connection::{CloseReason, CloseReport, DisconnectGuard};
-use crate::options::{OnClose, OnOpen};
+use crate::options::{OnOpen, ResolvedOptions};
 use crate::stats::Stats;
 
 /// The number of bytes after which a stream that is never idle updates the shared counters.
@@ -16,7 +16,11 @@ const STATS_STEP: u64 = 64 * 1024;
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
-    counts: Counts,
+    /// The counts since the shared counters were updated. They are small, because an event writes
+    /// them.
+    bytes: u64,
+    frames: u32,
+    has_heartbeat: bool,
     /// The reason that is reported if the stream is dropped now.
     pub(crate) reason: CloseReason,
     /// Whether to update the shared counters after the next data frame, such as a heartbeat.
@@ -24,7 +28,6 @@ pub(crate) struct StreamRecord {
 }
 
 #[derive(Clone, Copy, Default)]
-#[repr(C)]
 struct Counts {
     heartbeats: u64,
     frames: u64,
@@ -36,7 +39,8 @@ struct OpenStream {
     /// The counts that have been added to `stats`.
     in_stats: Counts,
     stats: Stats,
-    on_close: Option<OnClose>,
+    /// For `on_close`.
+    options: Arc<ResolvedOptions>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
     observation: Option<Box<Observation>>,
@@ -49,7 +53,7 @@ impl StreamRecord {
     pub(crate) fn open(
         stats: Stats,
         on_open: &[OnOpen],
-        on_close: Option<OnClose>,
+        options: Arc<ResolvedOptions>,
         disconnect: Option<DisconnectGuard>,
         permit: Option<OwnedSemaphorePermit>,
         observation: Option<Box<Observation>>,
@@ -64,7 +68,7 @@ impl StreamRecord {
             opened_at,
             in_stats: Counts::default(),
             stats,
-            on_close,
+            options,
             disconnect,
             permit,
             observation,
@@ -72,7 +76,9 @@ impl StreamRecord {
             span: tracing::Span::current(),
         };
         Self {
-            counts: Counts::default(),
+            bytes: 0,
+            frames: 0,
+            has_heartbeat: false,
             reason: CloseReason::Disconnected,
             stats_due: awaits_event,
             stream: Some(stream),
@@ -80,12 +86,10 @@ impl StreamRecord {
     }
 
     pub(super) fn count_frame(&mut self, data: &[u8]) {
-        let before = self.counts.bytes;
-        self.counts.frames += 1;
-        self.counts.bytes += data.len() as u64;
+        self.frames += 1;
+        self.bytes += data.len() as u64;
         // All streams share the counters, so writing to them for each event would slow all down.
-        let has_reached_step = self.counts.bytes / STATS_STEP > before / STATS_STEP;
-        if mem::take(&mut self.stats_due) || has_reached_step {
+        if mem::take(&mut self.stats_due) || self.bytes >= STATS_STEP {
             self.update_stats();
             self.await_event(|observation| observation.note_data(data));
         }
@@ -118,7 +122,7 @@ impl StreamRecord {
     }
 
     pub(super) const fn count_heartbeat(&mut self) {
-        self.counts.heartbeats += 1;
+        self.has_heartbeat = true;
         self.stats_due = true;
     }
 
@@ -129,32 +133,29 @@ impl StreamRecord {
     }
 
     fn update_stats(&mut self) {
+        let bytes = mem::take(&mut self.bytes);
+        let frames = u64::from(mem::take(&mut self.frames));
+        let heartbeats = u64::from(mem::take(&mut self.has_heartbeat));
         if let Some(stream) = self.stream.as_mut() {
-            stream.update_stats(self.counts);
+            stream.stats.sent(frames, bytes, heartbeats);
+            stream.in_stats.frames += frames;
+            stream.in_stats.bytes += bytes;
+            stream.in_stats.heartbeats += heartbeats;
         }
     }
 
     pub(super) fn close(&mut self) {
         self.update_stats();
         if let Some(stream) = self.stream.take() {
-            stream.close(self.reason, self.counts);
+            stream.close(self.reason);
         }
     }
 }
 
 impl OpenStream {
-    fn update_stats(&mut self, counts: Counts) {
-        let before = mem::replace(&mut self.in_stats, counts);
-        self.stats.sent(
-            counts.frames - before.frames,
-            counts.bytes - before.bytes,
-            counts.heartbeats - before.heartbeats,
-        );
-    }
-
-    fn close(mut self, reason: CloseReason, counts: Counts) {
+    fn close(mut self, reason: CloseReason) {
         drop(self.permit.take());
-        let Counts { frames, bytes, heartbeats } = counts;
+        let Counts { frames, bytes, heartbeats } = self.in_stats;
         let age = self.opened_at.elapsed();
         let observation = self.observation.take().map(|observation| *observation);
         let Observation { label, time_to_head, time_to_first_event, .. } =
@@ -184,7 +185,7 @@ impl OpenStream {
             );
         });
         drop(self.disconnect.take());
-        if let Some(on_close) = self.on_close.take() {
+        if let Some(on_close) = &self.options.merged.on_close {
             _ = catch_panic(|| on_close(&report));
         }
     }

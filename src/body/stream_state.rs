@@ -26,7 +26,8 @@ pin_project! {
         pub(super) boundary: Boundary,
         pub(super) client: ClientKind,
         pub(super) budget: CoopBudget,
-        // `None` before the first poll, without a shutdown, and once it has moved the deadline.
+        // Not waiting yet before the first poll. `None` without a shutdown, and once it has moved
+        // the deadline.
         pub(super) shutdown: Option<ShutdownWait>,
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.
@@ -45,7 +46,7 @@ pin_project! {
 
 pub(super) enum StreamPhase {
     // Boxed, because most streams have no opening.
-    Beginning(EndsWith, Option<Box<Opening>>),
+    Beginning(Option<Box<Opening>>),
     Open,
     /// The stream is open, with an early result or the rest of a large frame still to send.
     Holding(Box<Polled>),
@@ -77,8 +78,8 @@ impl StreamState {
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
-            phase: StreamPhase::Beginning(ends_with, opening),
-            shutdown: None,
+            phase: StreamPhase::Beginning(opening),
+            shutdown: Some(ShutdownWait::of(ends_with)),
             is_quiet: false,
             id_line: None,
             budget: CoopBudget::default(),

@@ -222,7 +222,8 @@ impl LateStream {
             let max_age = options.draw_max_age(*client);
             due = max_age.and_then(|it| in_reach(it, CloseReason::Expired));
             let delay = own_drain.and_then(|drain| drain.draw_delay(*client));
-            drain = delay.and_then(|delay| Some((ShutdownWait::new(ends_with.clone())?, delay)));
+            drain = delay
+                .and_then(|delay| Some((ShutdownWait::of(ends_with.clone()).settled()?, delay)));
         }
         let handled = late.get().map(|handled| match handled {
             Handled::Stream(_) => Stopped::Whole,

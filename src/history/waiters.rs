@@ -14,10 +14,12 @@ pub(crate) struct Waiters {
 }
 
 /// An index in the list of waiters, valid for one generation of the list.
+// Packed, so that the flags of a cursor have room behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, packed(4))]
 pub(crate) struct Ticket {
     generation: u64,
-    index: usize,
+    index: u32,
 }
 
 impl Ticket {
@@ -41,13 +43,14 @@ impl Waiters {
         }
         let index = self.wakers.insert(waker);
         self.runtimes.note_at(index);
-        Ticket { generation: self.generation, index }
+        // The wakers of more tasks fit into no memory.
+        Ticket { generation: self.generation, index: index as u32 }
     }
 
     /// Removes the waker with this ticket. The caller drops the waker after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         if ticket.is_valid_in(self.generation) {
-            self.wakers.try_remove(ticket.index)
+            self.wakers.try_remove(ticket.index as usize)
         } else {
             None
         }
@@ -55,7 +58,7 @@ impl Waiters {
 
     pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {
         ticket.is_valid_in(self.generation)
-            && self.wakers.get(ticket.index).is_some_and(|listed| listed.will_wake(waker))
+            && self.wakers.get(ticket.index as usize).is_some_and(|listed| listed.will_wake(waker))
     }
 
     /// Takes all wakers. The caller wakes the tasks after releasing all locks.

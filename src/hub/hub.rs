@@ -63,7 +63,7 @@ impl Hub {
     /// Returns the topics that have subscriptions or keep events, in no particular order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
-        self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
+        self.shared.topics.all().iter().map(|topic| topic.name().into()).collect()
     }
 
     /// Returns statistics of the hub, for an endpoint such as `/metrics`. With a million topics,

@@ -151,13 +151,13 @@ impl Config {
 
     pub(super) fn open(
         &self,
-        options: &ResolvedOptions,
+        options: &Arc<ResolvedOptions>,
         permit: Option<OwnedSemaphorePermit>,
         disconnect: Option<DisconnectGuard>,
         observation: Option<Box<Observation>>,
     ) -> StreamRecord {
-        let (stats, on_close) = (self.stats.clone(), options.merged.on_close.clone());
-        StreamRecord::open(stats, &self.on_open, on_close, disconnect, permit, observation)
+        let (stats, options) = (self.stats.clone(), Arc::clone(options));
+        StreamRecord::open(stats, &self.on_open, options, disconnect, permit, observation)
     }
 
     /// Returns whether every response is tracked.

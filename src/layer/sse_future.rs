@@ -326,7 +326,7 @@ impl InFlight {
     /// Opens the stream of a response, unless it was opened when the service was called.
     fn open_stream(
         &mut self,
-        options: &ResolvedOptions,
+        options: &Arc<ResolvedOptions>,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
         let guard = match self.tracked.take() {

@@ -19,4 +19,4 @@ pub(crate) use self::heartbeat::COMMENT_LINE;
 pub(crate) use self::max_age::GRACE;
 pub(crate) use self::resolved::{IdleInterval, ResolvedOptions, start_event};
 pub(crate) use self::retry::has_retry_line;
-pub(crate) use self::stream_options::{OnClose, OnOpen};
+pub(crate) use self::stream_options::OnOpen;

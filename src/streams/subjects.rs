@@ -232,7 +232,7 @@ mod tests {
             let ticket = open_streams.ticket();
             let member = Membership::open(&open_streams, ticket, &["a".into()], false);
             let own = EndsWith::Own(Arc::clone(&shutdown));
-            let mut wait = ShutdownWait::new(own).unwrap();
+            let mut wait = ShutdownWait::of(own).settled().unwrap();
             assert!(!member.poll_revoked(&waker) && !wait.poll_begun(&waker));
             (member, wait)
         };

@@ -83,13 +83,13 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
     let sent = || (stats.snapshot().frames, stats.snapshot().bytes);
     let (feed, mut body) = fed(&SseLayer::new().stats(&stats));
     let (mut frames, mut bytes, mut added) = (0, 0, (0, 0));
-    while bytes < 3 * STEP {
+    while added.1 < 3 * STEP {
         feed.passes(EVENT, &mut body);
         // For a new cooperative budget.
         yield_now().await;
         frames += 1;
         bytes += EVENT.len() as u64;
-        if bytes / STEP > added.1 / STEP {
+        if bytes - added.1 >= STEP {
             added = (frames, bytes);
         }
         assert_eq!(sent(), added, "after frame {frames}");

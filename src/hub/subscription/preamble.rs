@@ -8,7 +8,7 @@ use super::cursors::TopicCursor;
 use crate::event::one_line::escape_json;
 use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, UnknownId};
-use crate::hub::{GapReason, append::GAP};
+use crate::hub::{GapReason, append::GAP, topic::Topic};
 
 /// The maximum number of gaps in one item.
 pub(super) const GAPS_PER_ITEM: usize = 256;
@@ -32,11 +32,8 @@ impl Preamble {
         if rest.is_empty() {
             return self.greeting.take();
         }
-        let topics: Vec<_> = rest
-            .iter()
-            .take(GAPS_PER_ITEM)
-            .map(|cursor| Arc::clone(cursor.topic().name()))
-            .collect();
+        let topics: Vec<_> =
+            rest.iter().take(GAPS_PER_ITEM).map(|cursor| Arc::clone(cursor.topic())).collect();
         self.next_gap += topics.len();
         let last = if topics.len() == rest.len() { self.last } else { self.before };
         Some(encode_gaps(&topics, self.reason, self.before, last, is_bare))
@@ -49,7 +46,7 @@ impl Preamble {
 
 /// Encodes a gap event for each topic. The last event has the id `last`, the others have `before`.
 pub(super) fn encode_gaps(
-    topics: &[Arc<str>],
+    topics: &[Arc<Topic>],
     reason: GapReason,
     before: Position,
     last: Position,
@@ -60,6 +57,7 @@ pub(super) fn encode_gaps(
         let position = if index + 1 == topics.len() { last } else { before };
         // Each gap has an id. By the HTML standard, an event without an id resets the client's last
         // event id if it is the first of a connection.
+        let topic = topic.name();
         let data = if is_bare { format!("{reason} {topic}") } else { gap_data(topic, reason) };
         let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());

@@ -543,14 +543,14 @@ impl Subscription {
     /// Consumes the gaps for evicted events, up to the limit of one item. Returns the topic of the
     /// cursor `first`, then the topics of these gaps. Also returns the number before which nothing
     /// is left: 0 if more gaps are due.
-    fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<str>>, u64) {
-        let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
-        let mut topics: Vec<_> = self.cursors.get(first).map(name).into_iter().collect();
+    fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<Topic>>, u64) {
+        let topic = |cursor: &TopicCursor| Arc::clone(cursor.topic());
+        let mut topics: Vec<_> = self.cursors.get(first).map(topic).into_iter().collect();
         let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
             for (index, cursor) in self.cursors.iter_mut().enumerate() {
                 // The first topic may have evicted more meanwhile.
                 if cursor.take_gap().0 && index != first {
-                    topics.push(name(cursor));
+                    topics.push(topic(cursor));
                 }
             }
             let left = self.cursors.iter().filter_map(TopicCursor::next).min();
@@ -566,7 +566,7 @@ impl Subscription {
         {
             let (is_due, next) = cursor.take_gap();
             if is_due && index != first {
-                topics.push(name(cursor));
+                topics.push(topic(cursor));
             }
             if let Some(next) = next {
                 queue.push(index, next, cursors);

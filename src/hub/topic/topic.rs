@@ -1,4 +1,4 @@
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{task::Waker, time::Duration};
 
 use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
 use crate::sync::Ordering::{Acquire, Release};
@@ -6,7 +6,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 
 #[derive(Debug)]
 pub(crate) struct Topic {
-    name: Arc<str>,
+    name: Box<str>,
     /// The hash of the name in the table of topics.
     pub(super) hash: u64,
     is_latest: AtomicBool,
@@ -16,9 +16,8 @@ pub(crate) struct Topic {
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
-    /// The sequence number of the last event if the topic has ended, otherwise 0. A copy from
-    /// `TopicState::end`, which subscribers read without the lock.
-    ended_at: AtomicU64,
+    /// Whether `TopicState::end` is set, to check without the lock.
+    has_ended: AtomicBool,
     state: Mutex<TopicState>,
 }
 
@@ -38,7 +37,7 @@ pub(crate) struct TopicState {
 
 impl Topic {
     pub(crate) fn new(
-        name: Arc<str>,
+        name: Box<str>,
         hash: u64,
         is_latest: bool,
         log: Log,
@@ -50,7 +49,7 @@ impl Topic {
             is_latest: AtomicBool::new(is_latest),
             newest: AtomicU64::new(log.evicted.up_to),
             generation: AtomicU64::new(0),
-            ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
+            has_ended: AtomicBool::new(end.is_some()),
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,
@@ -62,7 +61,7 @@ impl Topic {
         }
     }
 
-    pub(crate) const fn name(&self) -> &Arc<str> {
+    pub(crate) const fn name(&self) -> &str {
         &self.name
     }
 
@@ -97,13 +96,17 @@ impl Topic {
     #[inline]
     pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
         if end.is_some() || state.end.is_some() {
-            self.ended_at.store(end.map_or(0, |end| end.sequence), Release);
+            self.has_ended.store(end.is_some(), Release);
             state.end = end.map(Box::new);
         }
     }
 
+    /// Returns the sequence number of the last event, if the topic has ended.
     pub(crate) fn ended_at(&self) -> Option<u64> {
-        Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
+        if !self.has_ended.load(Acquire) {
+            return None;
+        }
+        self.lock().end.as_ref().map(|end| end.sequence)
     }
 
     /// Adds a waker if `is_needed` returns `true` under the lock. Otherwise returns the waker,

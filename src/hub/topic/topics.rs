@@ -105,7 +105,7 @@ impl Topics {
         let (evicted, end) = lock(&self.tombstones).take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let topic = Arc::new(Topic::new(Arc::from(name), hash, is_latest, log, end));
+        let topic = Arc::new(Topic::new(name.into(), hash, is_latest, log, end));
         let named = ByName { hash, topic: Arc::clone(&topic) };
         names.by_name.insert_unique(hash, named, |named| named.hash);
         topic
@@ -194,7 +194,7 @@ impl Topics {
 impl Names {
     #[inline]
     fn get(&self, hash: u64, name: &str) -> Option<&Arc<Topic>> {
-        let named = self.by_name.find(hash, |named| **named.topic.name() == *name)?;
+        let named = self.by_name.find(hash, |named| named.topic.name() == name)?;
         Some(&named.topic)
     }
 }
