@@ -333,19 +333,25 @@ pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
 
 #[inline]
 fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
+    // `LocalKey::set` is not inlined, and each event needs four of them.
+    #[inline]
+    fn set(polled_by: PolledBy) {
+        POLLED_BY.with(|it| it.set(polled_by));
+    }
+
     /// Restores the outer value of [`POLLED_BY`] when dropped, even if `poll` panics.
     struct Outer(PolledBy);
 
     impl Drop for Outer {
         #[inline]
         fn drop(&mut self) {
-            POLLED_BY.set(self.0);
+            set(self.0);
         }
     }
 
     let outer = Outer(POLLED_BY.get());
     let is_recorded = outer.0.is_recorded || layer == Layer::Runs;
-    POLLED_BY.set(PolledBy { innermost: layer, is_recorded });
+    set(PolledBy { innermost: layer, is_recorded });
     poll()
 }
 
