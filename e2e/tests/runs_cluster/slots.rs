@@ -4,12 +4,12 @@ use crate::*;
 
 /// The hash tag of the runs.
 const PREFIX: &str = "{app}";
-/// A script that looks at a claim.
-const LOOK: &str = concat!(
+/// A script that replaces a claim.
+const REPLACE: &str = concat!(
     "#!lua flags=allow-oom\n",
     include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/version.lua"),
     include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/common.lua"),
-    include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/claim.lua"),
+    include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/replace.lua"),
 );
 /// The longest time without an event in another process than the owner's.
 const STALL: Duration = Duration::from_secs(4);
@@ -217,16 +217,18 @@ async fn idle_process_behind_a_proxy_follows_a_slot() {
 async fn permissions_are_checked_without_another_key() {
     let Some(nodes) = Nodes::start(PREFIX).await else { return };
     let [owner, other] = [nodes.owner, (nodes.owner + 1) % 3].map(|node| &nodes.nodes[node]);
-    let claim = "v 1 e k1 p owner s running l 1 d 3000 w 0";
-    assert_eq!(owner.command::<u32>(&format!("HSET {PREFIX}:claim {claim}")).await, 7);
-    assert_eq!(owner.command::<u32>(&format!("HSET {PREFIX}:data u 0 d 0 t 0 s 0")).await, 4);
+    let names = ["claim", "claim:k1", "live"].map(|name| format!("{PREFIX}:{name}"));
+    let claim = format!("HSET {} v 2 e k1 p owner s running", names[0]);
+    assert_eq!(owner.command::<u32>(&claim).await, 4);
+    let _: String = owner.command(&format!("XADD {} 0-1 v 2", names[1])).await;
+    assert_eq!(owner.command::<u32>(&format!("HSET {} {} x", names[2], names[1])).await, 1);
     let target: String = other.command("CLUSTER MYID").await;
     let migrating = format!("CLUSTER SETSLOT {} MIGRATING {target}", nodes.slot);
     let _: String = owner.command(&migrating).await;
-    let mut look = cmd("EVAL");
-    look.arg(LOOK).arg(2).arg(format!("{PREFIX}:claim")).arg(format!("{PREFIX}:data"));
-    look.arg(&["", "other", "3000", "60000", "0", "all", "control:"]);
+    let mut replace = cmd("EVAL");
+    replace.arg(REPLACE).arg(3).arg(&names);
+    replace.arg(&["k1", "k2", "other", "60000", "channel", "control:"]);
     let mut connection = owner.try_connect().await.unwrap();
-    let reply: Vec<Value> = look.query_async(&mut connection).await.unwrap();
-    assert_eq!(reply[0], Value::BulkString(b"late".to_vec()), "{reply:?}");
+    let reply: Vec<String> = replace.query_async(&mut connection).await.unwrap();
+    assert_eq!(reply, ["new"]);
 }

@@ -97,7 +97,7 @@ impl Server {
             b"HSET" => self.set_fields(now, command),
             b"HGET" => Ok(self.fields(now, command)?.remove(0)),
             b"HMGET" => self.fields(now, command).map(Reply::Array),
-            b"HKEYS" => self.field_names(now, command),
+            b"HKEYS" | b"HGETALL" => self.all_fields(now, command),
             b"HDEL" => self.delete_fields(now, command),
             b"SCRIPT" => Ok(self.load_script(command)),
             b"EVAL" => Ok(lua::run(self, now, Arc::from(&command[1][..]), command)),
@@ -122,7 +122,10 @@ impl Server {
             b"DEL" => {
                 Ok(integer(command[1..].iter().filter(|key| self.take(now, key).is_some()).count()))
             }
-            b"EXISTS" => Ok(integer(usize::from(self.key(now, &command[1]).is_some()))),
+            b"EXISTS" => {
+                let found = command[1..].iter().filter(|key| self.key(now, key).is_some());
+                Ok(integer(found.count()))
+            }
             b"RENAME" => {
                 let no_key = || Reply::error("no such key");
                 let key = self.take(now, &command[1]).ok_or_else(no_key)?;

@@ -222,10 +222,14 @@ impl Server {
         Ok(integer(added.count()))
     }
 
-    /// `HKEYS key`
-    pub(super) fn field_names(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+    /// `HKEYS key`, or `HGETALL key`
+    pub(super) fn all_fields(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
         let Some(value) = self.value(now, &command[1]) else { return Ok(Reply::Array(vec![])) };
-        Ok(Reply::Array(value.hash()?.keys().cloned().map(Reply::Bulk).collect()))
+        let has_values = command[0] == b"HGETALL";
+        let parts = value.hash()?.iter().flat_map(|(name, value)| {
+            [name].into_iter().chain(has_values.then_some(value)).cloned().map(Reply::Bulk)
+        });
+        Ok(Reply::Array(parts.collect()))
     }
 
     /// `HDEL key field …`

@@ -2,7 +2,8 @@
 //! three epochs, two events, and the faults of Redis, connections and owners.
 //!
 //! - `redis` models the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times,
-//!   channels and versions: a lease can end at any time, and every message can be lost.
+//!   channels and versions: a process can count as dead at any time, and every message can be
+//!   lost.
 //! - `owner` models the exporter in `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, and
 //!   `mirror` a client at another process.
 //! - `explore` visits the states breadth first and reports the shortest trace to a violation.

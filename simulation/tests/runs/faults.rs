@@ -55,7 +55,7 @@ impl Kind {
 
 /// The commands that scripts and connections of runs execute.
 const COMMANDS: &str =
-    "DEL EVALSHA HGET HMGET HSET PEXPIRE PUBLISH TIME XADD XLEN XRANGE XREVRANGE XTRIM";
+    "DEL EVALSHA EXISTS HGET HGETALL HMGET HSET PEXPIRE PUBLISH XADD XLEN XRANGE XREVRANGE XTRIM";
 
 const CALM: [Kind; 10] = [
     REPLICA,

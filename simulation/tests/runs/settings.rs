@@ -57,6 +57,6 @@ impl Settings {
     /// Returns the key of a run.
     pub(crate) fn key(&self, number: usize) -> RunKey {
         let [owner, name] = self.padding.map(|length| "/".repeat(length));
-        RunKey::new(&format!("user{owner}"), &format!("{number}{name}")).unwrap()
+        RunKey::new(format!("user{owner}"), format!("{number}{name}")).unwrap()
     }
 }

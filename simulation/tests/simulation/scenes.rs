@@ -175,7 +175,7 @@ async fn trim_past_the_publisher(scene: &mut World, variation: usize, command: O
     scene.pass(21).await;
     command.inspect(|command| _ = scene.network.command(command));
     scene.pass(500).await;
-    if variation % 2 == 0 {
+    if variation.is_multiple_of(2) {
         disconnect(&scene.network, 0);
     }
     scene.publish(1, 0, false);

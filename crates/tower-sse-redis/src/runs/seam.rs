@@ -34,7 +34,7 @@ impl RunId {
 /// [`Runs`](tower_sse::runs::Runs). A restarted process has a new name.
 ///
 /// It consists of letters, digits and hyphens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ProcessId(Box<str>);
 
 impl ProcessId {
@@ -62,11 +62,10 @@ impl ProcessId {
 /// [`Reply`] that answers it.
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
-    /// Returns which run has a key, and claims nothing. If the owner is late, records the time.
-    /// Answered by [`Reply::Look`].
+    /// Returns which run has a key, and claims nothing. Answered by [`Reply::Look`].
     Look(RunKey),
-    /// Claims a key for a run of this process, in the phase `starting`, with a new lease. Notifies
-    /// the owner of the run that had the key. A repeated claim of the same run is answered by
+    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the run
+    /// that had the key. A repeated claim of the same run is answered by
     /// `Claimed` again. Answered by [`Reply::Look`].
     Claim {
         run: RunId,
@@ -77,12 +76,12 @@ pub(crate) enum Command {
         /// as by `Look`.
         earlier: Option<RunId>,
     },
-    /// Renews the lease of a run of this process, begins its stream, and returns what the store has
-    /// of the run. Answered by [`Reply::Sync`].
+    /// Begins the stream of a run of this process, and returns what the store has of the run.
+    /// Answered by [`Reply::Sync`].
     Sync(Sync),
-    /// Renews a run's lease, at a lower cost than `Sync`, even if it looks at the stream.
-    /// Answered by [`Reply::Renew`].
-    Renew(Renew),
+    /// Looks whether the store has a run's keys, and nothing asks to stop it, at a lower cost than
+    /// `Sync`. Answered by [`Reply::Kept`].
+    Keep(Keep),
     /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
     /// over the same connection. Answered by [`Reply::Append`].
     Append(Append),
@@ -93,9 +92,9 @@ pub(crate) enum Command {
     /// Returns the state of another process's run and notifies its owner that the run is watched.
     /// Answered by [`Reply::Check`].
     Check(Check),
-    /// Returns the runs of a process that are live, or whose end is not reported yet.
-    /// Answered by [`Reply::LiveRuns`].
-    LiveRuns(ProcessId),
+    /// Makes this process the heir of a dead one, and returns the runs of that one that are live, or
+    /// whose end is not reported yet. Answered by [`Reply::LiveRuns`].
+    Inherit(DeadProcess),
     /// Records that the end of a process's run is reported. Answered by [`Reply::Reported`].
     Reported(ProcessId, RunId),
 }
@@ -110,20 +109,32 @@ pub(crate) struct Sync {
     /// Whether to restore the run: to empty its stream, and to create a missing claim again. A run
     /// whose stream has an end is not restored.
     pub(crate) restores: bool,
-    /// Whether the owner pushes its batches. If not, and a client watches the run, the number of
-    /// the newest event is pushed.
-    pub(crate) pushes: bool,
+    /// Whether a client of another process watches the run. If so, the number of the newest event is
+    /// pushed, because earlier batches may not have been.
+    pub(crate) is_watched: bool,
     /// The encoded options of the handler, once its response head has arrived. The first `Sync`
     /// with a head changes the run from starting to running.
     pub(crate) head: Option<Bytes>,
 }
 
-/// The input of [`Command::Renew`].
+/// The input of [`Command::Keep`].
 #[derive(Clone, Debug)]
-pub(crate) struct Renew {
+pub(crate) struct Keep {
     pub(crate) run: RunId,
-    /// The number of entries that the stream must have. `None` does not look at the stream.
-    pub(crate) entries: Option<u64>,
+    /// Whether the run must have a stream.
+    pub(crate) has_stream: bool,
+    /// Whether the time for which the store keeps the run begins again. Also looks whether the claim
+    /// still has the run, in case that a hint was lost.
+    pub(crate) extends: bool,
+}
+
+/// A process that counts as dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeadProcess {
+    pub(crate) id: ProcessId,
+    /// What this process last saw of it: its counter, or its heir. If that has changed since, the
+    /// process lives, or has another heir.
+    pub(crate) seen: String,
 }
 
 /// The input of [`Command::Append`].
@@ -194,19 +205,16 @@ pub(crate) enum EndMode {
     /// [`Interrupted`](Outcome::Interrupted).
     Lost,
     /// A client or the program stops the run through another process. The owner receives a hint,
-    /// learns of the request by the reply to its next [`Sync`], and ends the run itself. If the
-    /// owner is dead, this acts like [`Bury`](Self::Bury).
+    /// learns of the request by the reply to its next [`Sync`], and ends the run itself.
     Cancel {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
     },
-    /// Its owner is dead. Ended only if the store agrees. The outcome is
-    /// [`Interrupted`](Outcome::Interrupted).
-    Bury,
-    /// Like [`Bury`](Self::Bury), even if another process has buried the run without
-    /// [reporting](Command::Reported) it. Also ends a run whose claim is gone, if the run is
-    /// still among the [`LiveRuns`](Command::LiveRuns) of `away`, its absent owner.
-    Inherit { away: Option<ProcessId> },
+    /// Its owner is dead, and this process is the [heir](Command::Inherit), or the store does not
+    /// list the owner. The outcome is [`Interrupted`](Outcome::Interrupted). For an heir, also ends
+    /// a run whose claim is gone, or that an earlier heir has buried without
+    /// [reporting](Command::Reported) it.
+    Bury { owner: ProcessId },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
     Void,
@@ -225,8 +233,8 @@ pub(crate) enum EndMode {
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) run: RunId,
-    /// Whether a client of this process is attached. If so, the owner treats the run as watched for
-    /// the next 3/4 of a lease.
+    /// Whether a client of this process is attached. If so, the owner is notified, and treats the
+    /// run as watched for a time.
     pub(crate) is_watched: bool,
     /// Whether the reply contains the head.
     pub(crate) wants_head: bool,
@@ -237,7 +245,9 @@ pub(crate) struct Check {
 pub(crate) enum Reply {
     Look(LookReply),
     Sync(SyncReply),
-    Renew(RenewReply),
+    /// Whether the store has the run's keys, and nothing asks to stop the run. If not, or if that is
+    /// unknown, send a `Sync`.
+    Kept(bool),
     Append(AppendReply),
     Trim {
         /// The number of entries that were removed.
@@ -245,10 +255,8 @@ pub(crate) enum Reply {
     },
     End(EndReply),
     Check(CheckReply),
-    LiveRuns {
-        runs: Vec<RunId>,
-        has_returned: bool,
-    },
+    /// Empty if the process lives or has another heir.
+    LiveRuns(Vec<RunId>),
     Reported,
 }
 
@@ -266,39 +274,26 @@ pub(crate) enum LookReply {
     Changed,
     /// A run that is starting or running has the key.
     ///
-    /// `is_certain` is `false` if an owner may still restore the claim of a later run.
-    Live { run: RunId, process: ProcessId, liveness: Liveness, is_certain: bool },
+    /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped` is
+    /// `true` if a process has asked the owner to stop the run.
+    Live { run: RunId, process: ProcessId, is_certain: bool, is_stopped: bool },
     /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
     Ended { run: RunId, outcome: Outcome, is_certain: bool },
-}
-
-/// Whether the owner of a live run renews its lease, as `liveness` in `lua/common.lua` decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Liveness {
-    #[default]
-    Alive,
-    /// The lease has expired, but the owner may still renew it. Look again after this time.
-    Late(Duration),
-    /// The run can be [buried](self::EndMode::Bury).
-    Dead,
 }
 
 /// The reply to a `Sync`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SyncReply {
-    /// The lease is renewed, and the owner may append after `newest`.
+    /// The owner may append after `newest`.
     InStep {
         /// The sequence number of the newest event in the stream, or 0.
         newest: u64,
         /// The number of entries in the stream.
         entries: u64,
-        /// The time for which a client of another process still watches the run.
-        watched: Duration,
         /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The lease is renewed, but the stream lacks entries that the owner expects: send a restoring
-    /// `Sync`, and all events.
+    /// The stream lacks entries that the owner expects: send a restoring `Sync`, and all events.
     Behind,
     /// The store lost the claim: send a restoring `Sync`, and all events.
     Gone,
@@ -314,19 +309,6 @@ pub(crate) enum SyncReply {
     },
     /// Another run has the key, and this one has not ended: its claim was lost.
     Other,
-}
-
-/// The reply to a `Renew`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RenewReply {
-    /// The lease is renewed.
-    Renewed {
-        /// The time for which a client of another process still watches the run.
-        watched: Duration,
-    },
-    /// The run is not live in the store, or its stream has other entries than expected: send a
-    /// `Sync`.
-    Unsure,
 }
 
 /// The reply to an `Append`.
@@ -348,8 +330,7 @@ pub(crate) enum EndReply {
         newest: u64,
     },
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
-    /// not yet, and then sends [`Reported`](Command::Reported). Sent only to `Bury`, `Inherit` and
-    /// `Cancel`.
+    /// not yet, and then sends [`Reported`](Command::Reported). Sent only to `Bury`.
     Buried { owner: ProcessId, newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
@@ -360,13 +341,13 @@ pub(crate) enum EndReply {
     Freed,
     /// The store lacks events that the owner has exported: send a `Sync`. Sent only to `Own`.
     Behind,
-    /// The owner is not dead. Sent only to `Bury`, `Inherit` and `Cancel`, which has asked the
-    /// owner.
-    NotDead(Liveness),
+    /// The run is live: its owner was asked to `Cancel` it, or lives, or another process is to
+    /// `Bury` it.
+    Live,
     /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
     /// this run.
     Other { newest: u64 },
-    /// No run has the key, and `Inherit` did not end this one.
+    /// No run has the key, and `Bury` did not end this one.
     Gone,
 }
 
@@ -374,9 +355,9 @@ pub(crate) enum EndReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckReply {
     /// The call of the run has not answered yet.
-    Starting(Liveness),
+    Starting { owner: ProcessId },
     /// The run is running, and `newest` is the newest event in its stream.
-    Running { newest: u64, liveness: Liveness, head: Option<Bytes> },
+    Running { newest: u64, owner: ProcessId, head: Option<Bytes> },
     /// The run has ended. Its stream has an end, if it has a stream.
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
@@ -466,10 +447,14 @@ pub(crate) enum Connection {
 /// The minimum time that the store keeps a run after its end, and after its owner has looked at it.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
+/// The maximum time that the store keeps a run. Redis refuses times that overflow when added to its
+/// clock.
+const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
-/// at the stream, but only after an eighth of the time. Owners look at least twice in three leases.
+/// at its keys after a quarter of the time.
 pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
-    retain_for.max(lease * 4).max(MIN_KEPT_FOR)
+    retain_for.max(lease * 4).clamp(MIN_KEPT_FOR, MAX_KEPT_FOR)
 }
 
 /// Receives the pushes and hints of other processes. Must not block, and may be called after the
@@ -484,15 +469,18 @@ pub(crate) enum Incoming {
     /// Pushes may be missing, because the connection broke or its buffer was full, so all runs are
     /// loaded. After a break, the store passes this once all runs are subscribed again.
     LostPushes,
-    /// Another process has ended, asks to stop, or watches a run of this process, which then
-    /// synchronizes the run. A forged hint therefore costs only a command.
+    /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
+    /// the run. A forged hint therefore costs only a command.
     Hint(Epoch),
+    /// A client of another process watches a run that this process owns, according to its claim.
+    Watched(RunId),
     /// Another run has taken this run's key, so requests no longer find this run. It can be
     /// live.
     Replaced(Epoch),
-    /// A process has not been seen for most of a lease. This process looks after its runs.
-    Silent(ProcessId),
-    /// The store has lost its data. All runs of this process are synchronized.
+    /// The counter of a process has stood still for a lease.
+    Dead(DeadProcess),
+    /// The store has lost its data, or this process was declared dead. All its runs are
+    /// synchronized.
     HintToAll,
 }
 

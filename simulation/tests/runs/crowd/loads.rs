@@ -24,13 +24,12 @@ impl Crowd {
         }
         let others = clients.split_off(dying);
         let lease = self.world.settings.lease;
-        // A process that has just connected waits for longer.
-        sleep(lease * 5 / 2).await;
+        sleep(lease).await;
         self.network.log(|| format!("*** the process dies that owns {dying} runs"));
         self.world.disturb(0);
         self.world.process(0).kill();
         let died = self.network.elapsed();
-        let bound = lease + (lease * 3 / 8).max(Duration::from_millis(1_500)) + lease / 4;
+        let bound = lease + lease / 4;
         let answers = self.wait(&clients, bound.as_secs() + 30, |_| {}).await;
         let times = answers.iter().map(|answer| Duration::from_millis(answer.ended - died));
         let last = times.max().unwrap_or_default();

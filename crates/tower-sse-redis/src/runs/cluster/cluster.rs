@@ -13,7 +13,7 @@ use super::timing::{EXPORT_WAIT, Timing};
 use crate::runs::seam::spawn;
 use crate::runs::seam::{
     Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
-    Reply, RunId,
+    Reply, RunId, kept_for,
 };
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::lock;
@@ -53,8 +53,9 @@ impl Cluster {
         };
         let store = Arc::new(open(id.clone(), Arc::new(receive)).await?.into());
         let lease = store.lease();
-        let timing = Timing { lease, beat: lease / 3, check: lease / 4, patience: lease * 2 };
-        let exports = Arc::new(Exports::new(id.clone(), timing, &options));
+        let kept_for = kept_for(options.retain_for, lease);
+        let timing = Timing { lease, kept_for, check: lease / 4, patience: lease * 2 };
+        let exports = Arc::new(Exports::new(id.clone(), timing));
         let map: Arc<MirrorMap> = Arc::default();
         let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };
         let process = Arc::new(Process::new(options, Some(Box::new(hooks))));
@@ -129,14 +130,13 @@ impl Receiver {
     fn receive(&self, incoming: Incoming) {
         match (incoming, self.mirrors.upgrade()) {
             (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
+            (Incoming::Watched(run), _) => self.exports.watched(run),
             (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
             (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
-            (Incoming::Silent(process), _) => {
-                spawn(dead::look_after(self.mirrors.clone(), process));
-            }
-            (Incoming::Push(..) | Incoming::LostPushes, None) => {}
+            (Incoming::Dead(dead), Some(mirrors)) => spawn(dead::look_after(mirrors, dead)),
+            (Incoming::Push(..) | Incoming::LostPushes | Incoming::Dead(_), None) => {}
         }
     }
 }

@@ -12,9 +12,7 @@ use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 use super::timing::RETRY_DELAY;
 use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
 use crate::runs::seam::spawn;
-use crate::runs::seam::{
-    Command, EndMode, EndReply, Failure, Liveness, LookReply, ProcessId, RunId,
-};
+use crate::runs::seam::{Command, EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
@@ -236,13 +234,19 @@ impl Cluster {
             {
                 Found::Claimable(None)
             }
-            LookReply::Live { run, process, liveness, .. } => {
-                match self.live(&run, &process, liveness).await {
-                    Ok(Some(record)) => Found::Run(record),
-                    Ok(None) => Found::Changed,
-                    Err(error) => Found::Unopened(run, error),
-                }
+            // The hint to this process is under way, or was lost.
+            LookReply::Live { run, process, is_stopped: true, .. }
+                if process == self.id && self.exports.record(&run).is_some() =>
+            {
+                self.exports.synchronize(run.epoch);
+                self.wait_until(|| self.exports.has_ended(run.epoch)).await;
+                Found::Changed
             }
+            LookReply::Live { run, process, .. } => match self.live(&run, &process).await {
+                Ok(Some(record)) => Found::Run(record),
+                Ok(None) => Found::Changed,
+                Err(error) => Found::Unopened(run, error),
+            },
             LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
                 Found::Run(self.open(&run, None).await?)
             }
@@ -265,17 +269,12 @@ impl Cluster {
         &self,
         run: &RunId,
         process: &ProcessId,
-        liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
             // The request has left, or the call returned no event stream: release the claim.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
-                    // No process may declare the run dead while it is running here.
-                    if liveness != Liveness::Alive {
-                        self.exports.synchronize(run.epoch);
-                    }
                     return Ok(Some(record));
                 }
                 Some(record) if record.is_forgotten() => {
@@ -303,12 +302,11 @@ impl Cluster {
             }
             return Ok(None);
         }
-        match liveness {
-            Liveness::Alive => return self.open(run, None).await.map(Some),
-            Liveness::Late(wait) => sleep(wait).await,
-            Liveness::Dead => _ = self.end(run, EndMode::Bury).await,
+        if self.store.is_dead(process) {
+            _ = self.end(run, EndMode::Bury { owner: process.clone() }).await;
+            return Ok(None);
         }
-        Ok(None)
+        self.open(run, None).await.map(Some)
     }
 
     /// Returns the live run of this process whose claim the store has lost, and restores the claim.
@@ -439,10 +437,10 @@ impl Cluster {
         let (mut is_asked, mut pause) = (false, MIN_STOP_PAUSE);
         loop {
             match self.end(run, EndMode::Cancel { lines: lines.clone() }).await {
-                Ok(EndReply::NotDead(_)) if Instant::now() < until => is_asked = true,
+                Ok(EndReply::Live) if Instant::now() < until => is_asked = true,
                 Err(_) if is_asked && Instant::now() < until => {}
-                // The owner has renewed its lease since, so it has been asked.
-                Ok(EndReply::NotDead(Liveness::Alive)) => return true,
+                // The owner lives, and has been asked.
+                Ok(EndReply::Live) => return true,
                 Ok(EndReply::Over(Outcome::Cancelled)) => return is_asked,
                 result => return matches!(result, Ok(EndReply::Ended { .. })),
             }

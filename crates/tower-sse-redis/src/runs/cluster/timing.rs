@@ -6,11 +6,8 @@ use tokio::time::Instant;
 /// needs its events before it is watched or ends. After this interval, the run waits for the next
 /// [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
-/// The interval at which runs without watchers are exported. The runs that are due share a
-/// pipeline.
+/// The interval at which runs without watchers are exported. The runs that are due share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// How early a lease is renewed if a pipeline renews other leases or exports runs without watchers.
-pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How long an ended run can be exported again if the store loses its end.
@@ -24,8 +21,8 @@ pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) lease: Duration,
-    /// The interval at which an owner renews a run's lease.
-    pub(crate) beat: Duration,
+    /// The time for which the store keeps a run.
+    pub(crate) kept_for: Duration,
     /// The interval at which a process checks the runs of others that it mirrors.
     pub(crate) check: Duration,
     /// The time without contact after which the bodies of other processes' clients fail.
@@ -42,6 +39,23 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 impl Timing {
     /// Returns how long a request waits for an event whose id its client already has.
     pub(crate) fn id_wait(&self) -> Duration {
-        self.beat + Duration::from_secs(1)
+        self.check + Duration::from_secs(1)
+    }
+
+    /// Returns how long a run counts as watched after a check.
+    pub(crate) fn watch(&self) -> Duration {
+        self.lease * 3 / 4
+    }
+
+    /// Returns when an owner first looks for a run's keys. The time is random, so that runs that begin
+    /// together do not all look at once.
+    pub(crate) fn first_look(&self, now: Instant, base: Instant) -> Instant {
+        next_tick(now + self.lease.mul_f64(0.75 * fastrand::f64()), base, self.lease / 8)
+    }
+
+    /// Returns when an owner looks for a run's keys again, within a lease. The runs that are due share
+    /// commands.
+    pub(crate) fn next_look(&self, now: Instant, base: Instant) -> Instant {
+        next_tick(now + self.lease * 3 / 4, base, self.lease / 8)
     }
 }

@@ -4,8 +4,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use redis::{Cmd, Pipeline, cmd};
 use tower_sse::runs::{__private::Epoch, RunKey};
 
+use super::beats::NextBeat;
 use crate::runs::seam::{
-    Append, Batch, Check, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim,
+    Append, Batch, Check, Command, DeadProcess, End, EndMode, Keep, ProcessId, RunId, Sync, Trim,
 };
 use crate::server::whole_milliseconds;
 
@@ -21,8 +22,8 @@ pub(super) struct Scope {
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
 
-/// The maximum number of leases that one command renews. That takes up to half a millisecond.
-const MAX_RENEWALS: usize = 64;
+/// The maximum number of runs whose keys one command looks for.
+const MAX_KEEPS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
 
@@ -38,8 +39,6 @@ pub(super) struct Encoder<'a> {
     pub(super) hashes: &'a Hashes,
     /// Whether the server is a node of a cluster.
     pub(super) is_cluster: bool,
-    /// Whether the connection is so new that owners may not have renewed their leases yet.
-    pub(super) is_new: bool,
 }
 
 impl Encoder<'_> {
@@ -53,36 +52,35 @@ impl Encoder<'_> {
             }
             Command::Claim { run, earlier: Some(earlier) } => self.replace(run, earlier),
             Command::Sync(sync) => self.sync(sync),
-            Command::Renew(_) => self.renew(part),
+            Command::Keep(_) => return self.keep(part, pipeline),
             Command::Append(append) => return self.append(append, pipeline),
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
             Command::Check(_) => self.check(part),
-            Command::LiveRuns(process) => self.live_runs(process),
+            Command::Inherit(dead) => self.inherit(dead),
             Command::Reported(process, run) => {
                 cmd("HDEL").arg(keys.control(process)).arg(keys.stream(run)).clone()
             }
         });
     }
 
-    /// Returns the command that registers this process at a server. The process repeats the command
-    /// at intervals. With `looks`, the reply names processes whose runs this process looks after.
-    /// `server` is the id of this server, and `earlier` that of the previous server.
-    pub(super) fn join(&self, server: &str, earlier: Option<&str>, looks: bool) -> Cmd {
+    /// Returns the command that shows that this process lives. The process repeats the command at
+    /// intervals. `server` is the id of this server, and `earlier` that of the previous server.
+    pub(super) fn beat(&self, server: &str, earlier: Option<&str>, beat: &NextBeat) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
-        let joined = [keys.data(), keys.processes(), keys.control(process)];
-        let mut command = self.call(Script::Join, &joined);
+        let mut command =
+            self.call(Script::Beat, &[keys.data(), keys.processes(), keys.control(process)]);
         command.arg(server).arg(earlier.unwrap_or_default());
         command.arg(whole_milliseconds(self.scope.lease)).arg(keys.everyone());
-        command.arg(process.as_str()).arg(whole_milliseconds(*kept_for)).arg(looks);
+        command.arg(process.as_str()).arg(&beat.counter).arg(whole_milliseconds(*kept_for));
+        command.arg(&beat.restored);
         command
     }
 
-    fn live_runs(&self, process: &ProcessId) -> Cmd {
-        let keys = &self.scope.keys;
-        let names = [keys.control(process), keys.processes()];
-        let mut command = self.call(Script::LiveRuns, &names);
-        command.arg(process.as_str());
+    fn inherit(&self, DeadProcess { id, seen }: &DeadProcess) -> Cmd {
+        let Scope { keys, process, .. } = self.scope;
+        let mut command = self.call(Script::Inherit, &[keys.control(id), keys.processes()]);
+        command.arg(id.as_str()).arg(process.as_str()).arg(seen);
         command
     }
 
@@ -103,8 +101,9 @@ impl Encoder<'_> {
         let mut names = vec![keys.claim(key), keys.data()];
         names.extend((script == Script::Claim).then(|| keys.control(process)));
         let mut command = self.call(script, &names);
-        command.arg(epoch).arg(self.owner()).arg(self.is_new).arg(keys.everyone());
-        command.arg(keys.control_prefix());
+        let (process, ttl) = self.owner();
+        command.arg(epoch).arg(process).arg(whole_milliseconds(self.scope.lease)).arg(ttl);
+        command.arg(keys.everyone()).arg(keys.control_prefix());
         command
     }
 
@@ -117,27 +116,29 @@ impl Encoder<'_> {
         command
     }
 
-    fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
+    fn sync(&self, Sync { run, entries, restores, is_watched, head }: &Sync) -> Cmd {
         let Scope { keys, process, .. } = self.scope;
         let [claim, stream] = self.keys_of(run);
         let mut command = self.call(Script::Sync, &[claim, stream, keys.control(process)]);
         command.arg(run.epoch.to_string()).arg(self.owner());
         command.arg(optional(*entries)).arg(*restores).arg(head.as_deref().unwrap_or_default());
-        command.arg(keys.channel(run)).arg(*pushes);
+        command.arg(keys.channel(run)).arg(*is_watched);
         command
     }
 
-    fn renew(&self, part: &[Command]) -> Cmd {
-        let (mut keys, mut runs) = (Vec::with_capacity(part.len()), Vec::new());
-        for command in part {
-            let Command::Renew(Renew { run, entries }) = command else { continue };
-            keys.push(self.scope.keys.claim(&run.key));
-            keys.extend(entries.map(|_| self.scope.keys.stream(run)));
-            runs.extend([run.epoch.to_string(), optional(*entries)]);
+    fn keep(&self, part: &[Command], pipeline: &mut Pipeline) {
+        let keys = keeps(part).flat_map(|keep| {
+            self.keys_of(&keep.run).into_iter().take(1 + usize::from(keep.has_stream))
+        });
+        pipeline.cmd("EXISTS").arg(keys.collect::<Vec<_>>());
+        let ttl = whole_milliseconds(self.scope.kept_for);
+        for Keep { run, .. } in keeps(part).filter(|keep| keep.extends) {
+            let keys = self.keys_of(run);
+            pipeline.cmd("HMGET").arg(&keys[0]).arg("e").arg("c");
+            for key in keys {
+                pipeline.cmd("PEXPIRE").arg(key).arg(ttl);
+            }
         }
-        let mut command = self.call(Script::Renew, &keys);
-        command.arg(self.owner()).arg(runs);
-        command
     }
 
     fn append(&self, append: &Append, pipeline: &mut Pipeline) {
@@ -184,8 +185,7 @@ impl Encoder<'_> {
             EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
             EndMode::Lost => ("lost", "interrupted"),
             EndMode::Cancel { .. } => ("cancel", "cancelled"),
-            EndMode::Bury => ("bury", "interrupted"),
-            EndMode::Inherit { .. } => ("inherit", "interrupted"),
+            EndMode::Bury { .. } => ("bury", "interrupted"),
             EndMode::Void => ("void", "void"),
             EndMode::Release => ("orphan", "interrupted"),
             EndMode::Forget => ("forget", ""),
@@ -195,16 +195,19 @@ impl Encoder<'_> {
             EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
             _ => (None, 0, None),
         };
-        let Scope { keys, process, kept_for, .. } = self.scope;
+        let Scope { keys, process, kept_for, lease } = self.scope;
         let [claim, stream] = self.keys_of(run);
-        let owner = if let EndMode::Inherit { away: Some(away) } = mode { away } else { process };
-        let mut command = self.call(Script::End, &[claim, stream, keys.control(owner)]);
+        let owner = if let EndMode::Bury { owner } = mode { owner } else { process };
+        let names = [claim, stream, keys.control(owner), keys.processes()];
+        let mut command = self.call(Script::End, &names);
         command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
         command.arg(newest).arg(optional(entries)).arg(process.as_str());
-        command.arg(whole_milliseconds(*kept_for)).arg(self.is_new);
+        command.arg(whole_milliseconds(*kept_for)).arg(whole_milliseconds(*lease * 2));
         command.arg(keys.channel(run)).arg(keys.control_prefix());
-        if let EndMode::Cancel { lines: Some(lines) } = mode {
-            command.arg(&**lines);
+        match mode {
+            EndMode::Cancel { lines: Some(lines) } => _ = command.arg(&**lines),
+            EndMode::Bury { owner } => _ = command.arg(owner.as_str()),
+            _ => {}
         }
         command
     }
@@ -216,12 +219,9 @@ impl Encoder<'_> {
         });
         let keys: Vec<_> = checks.clone().flat_map(|check| self.keys_of(&check.run)).collect();
         let mut command = self.call(Script::Check, &keys);
-        command.arg(self.is_new).arg(whole_milliseconds(self.scope.kept_for));
-        command.arg(self.scope.keys.control_prefix());
+        command.arg(whole_milliseconds(self.scope.kept_for)).arg(self.scope.keys.control_prefix());
         for Check { run, is_watched, wants_head } in checks {
-            // The script shortens it to what the owner's lease allows.
-            let watch = if *is_watched { whole_milliseconds(self.scope.lease * 3 / 4) } else { 0 };
-            command.arg(run.epoch.to_string()).arg(watch);
+            command.arg(run.epoch.to_string()).arg(*is_watched);
             command.arg(*wants_head).arg(self.scope.keys.channel(run));
         }
         command
@@ -232,10 +232,9 @@ impl Encoder<'_> {
         [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
     }
 
-    /// Returns this process, its lease and the time that keys are kept, as script arguments.
-    fn owner(&self) -> (&str, u64, u64) {
-        let Scope { process, lease, kept_for, .. } = self.scope;
-        (process.as_str(), whole_milliseconds(*lease), whole_milliseconds(*kept_for))
+    /// Returns this process and the time that keys are kept, as script arguments.
+    fn owner(&self) -> (&str, u64) {
+        (self.scope.process.as_str(), whole_milliseconds(self.scope.kept_for))
     }
 
     fn call(&self, script: Script, keys: &[String]) -> Cmd {
@@ -252,18 +251,26 @@ fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     command
 }
 
-/// Splits commands into parts that are each encoded together: consecutive renewals, consecutive
-/// checks, or one other command.
+/// Returns the inputs of consecutive [`Command::Keep`]s.
+pub(super) fn keeps(part: &[Command]) -> impl Iterator<Item = &Keep> {
+    part.iter().filter_map(|command| match command {
+        Command::Keep(keep) => Some(keep),
+        _ => None,
+    })
+}
+
+/// Splits commands into parts that are each encoded together: consecutive looks of an owner,
+/// consecutive checks, or one other command.
 pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
     let parts = commands.chunk_by(|one, next| {
         matches!(
             (one, next),
-            (Command::Renew(_), Command::Renew(_)) | (Command::Check(_), Command::Check(_))
+            (Command::Keep(_), Command::Keep(_)) | (Command::Check(_), Command::Check(_))
         )
     });
     parts.flat_map(|part| match part.first() {
         Some(Command::Check(_)) => part.chunks(MAX_CHECKS),
-        _ => part.chunks(MAX_RENEWALS),
+        _ => part.chunks(MAX_KEEPS),
     })
 }
 
@@ -386,29 +393,23 @@ pub(super) enum Script {
     Sync,
     End,
     Check,
-    Renew,
-    Join,
-    LiveRuns,
+    Beat,
+    Inherit,
     Load,
     Append,
     Mark,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 12] = [
+pub(super) const TEXTS: [&str; 11] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
     script!(" flags=allow-oom", "sync.lua"),
     script!(" flags=allow-oom", "end.lua"),
     script!(" flags=allow-oom", "check.lua"),
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("lua/version.lua"),
-        include_str!("lua/renew.lua")
-    ),
-    script!(" flags=allow-oom", "join.lua"),
-    script!(" flags=allow-oom", "live_runs.lua"),
+    script!(" flags=allow-oom", "beat.lua"),
+    concat!("#!lua flags=allow-oom\n", include_str!("lua/inherit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
     concat!("#!lua\n", include_str!("lua/append.lua")),
     concat!("#!lua\n", include_str!("lua/mark.lua")),

@@ -2,6 +2,7 @@
 //!
 //! - `commands` names the keys and channels, and writes the store's commands as scripts or Redis
 //!   commands. `lua/` has the scripts, one file each.
+//! - `beats` decides which processes are dead.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
 //!   outlive the sessions.
@@ -13,20 +14,20 @@
 //!
 //! | name | | |
 //! |---|---|---|
-//! | `prefix:run:{tag}` | hash | the claim: which run has the key, its owner and its lease |
+//! | `prefix:run:{tag}` | hash | the claim: which run has the key, and its owner |
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
-//! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced |
+//! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced, or `+` and the name of the stream if the run is watched |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
 //! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for a day |
-//! | `prefix:run:processes` | hash | until when each process counts as present, in milliseconds. Kept for a day |
+//! | `prefix:run:processes` | hash | the counter and the lease of each process, or the name of its heir if it is dead. Kept for a day |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
 //! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
 //! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
-//! Each session calls `join` first: a node that no longer has the keys redirects this command, and a
+//! Each session calls `beat` first: a node that no longer has the keys redirects this command, and a
 //! replica refuses it. A session ends soon after a node redirects commands.
 //!
 //! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
@@ -39,38 +40,44 @@
 //! | `v` | the version of the protocol |
 //! | `e`, `p` | the run's epoch, and the process that owns it |
 //! | `s` | `starting`, `running`, `void`, or an outcome |
-//! | `l`, `d` | the end of the lease in milliseconds, and its duration |
-//! | `w` | until when a client of another process watches the run, in milliseconds |
-//! | `x`, `y` | when the owner was first and last seen late, in milliseconds |
-//! | `t` | when the keys were last given their time to expire, in milliseconds |
 //! | `h` | the encoded options of the handler |
 //! | `b` | how and by which process the run was ended |
 //! | `c` | the lines of the last event (may be empty), if a process has asked the owner to stop the run |
 //!
+//! # Deaths
+//!
+//! Each process increments its counter five times in a lease, and reads those of the others. If one
+//! stands still for a lease of these reads, its process is dead for the reader. The reader becomes its
+//! heir: it replaces the counter that it saw by its own name, then ends and reports the live runs, and
+//! deletes the entry. An heir that dies is replaced in the same way.
+//!
+//! A process that returns writes its counter again, and then looks at all its runs. If the heir has
+//! ended one, Redis refuses its events.
+//!
+//! A server can return to an earlier state, in which a claim names a run that is over. Its owner learns
+//! of such a claim once a client of another process watches the run, and ends it.
+//!
 //! # Lost data
 //!
-//! A process that finds `data` missing, or returns to a restarted server, begins a lease in which
-//! owners restore their claims. Until it ends, a key without a claim is not treated as free. The
-//! first process on an empty server needs no such lease, unless the server is a replica that took
-//! over.
+//! A process that finds `data` missing, or returns to a restarted server, begins a time in which owners
+//! restore their claims. Until it ends, a key without a claim is not treated as free. A process that
+//! has known of it for a lease ends it. The first process on an empty server begins no such time,
+//! unless the server is a replica that took over.
 //!
 //! This includes a process that follows its keys to another node, even if that node has everything
 //! that was acknowledged to the process: a replica that lags can still lack the claim of another
 //! process.
 //!
-//! Each process renews `data` four times in a lease, and it expires after a lease, or after 20
-//! seconds if that is longer. Claims of live runs are kept for longer, so a jump of the server's
-//! clock that lets them expire lets `data` expire too. `data` also expires on a server that no
-//! process reaches. If the clock was set back after `data` was renewed, `data` counts as missing. If
-//! the clock jumps ahead by more than half of a lease after a renewal, only a quarter of the lease
-//! counts as passed since that renewal.
+//! Each process keeps `data` with its beats. It expires after a lease, or after 20 seconds if that is
+//! longer. Claims are kept for longer, so a jump of the server's clock that lets them expire lets `data`
+//! expire too. `data` also expires on a server that no process reaches.
 //!
 //! | field | |
 //! |---|---|
-//! | `u`, `d` | the end of the lease in which claims are restored, in milliseconds, and its duration |
-//! | `r` | the id of the server whose restart has begun that lease |
-//! | `t` | the time at which a process last renewed `data` |
-//! | `s` | what `history` in `lua/common.lua` returned when that lease began |
+//! | `v` | the version of the protocol, without which a process does not connect |
+//! | `u` | a text that is unique to the time in which claims are restored, until it ends |
+//! | `r` | the id of the server whose restart has begun that time |
+//! | `s` | what `history` in `lua/common.lua` returned when it began |
 //!
 //! # Streams
 //!
@@ -84,6 +91,7 @@
 //! Redis refuses ids that are not higher than the last one. So it refuses a batch that is sent
 //! twice, and everything after the end: an owner that was declared dead cannot add events.
 
+mod beats;
 mod commands;
 mod redis_runs;
 mod redis_store;

@@ -43,22 +43,15 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets how long a run's lease lasts. If the run's process doesn't renew the lease in time,
-    /// other processes can declare the run dead. The default is 8 seconds.
+    /// Sets the lease: the time after which a process that shows no sign of life counts as dead. The
+    /// default is 8 seconds.
     ///
-    /// With a longer lease, runs survive longer pauses of their process. With a shorter lease,
-    /// clients learn sooner that the process has died or is still paused. If the process dies,
-    /// clients that read the run from another process learn of it within the sum of these times:
-    ///
-    /// - the lease
-    /// - a grace period of three eighths of the lease, but at least 1.5 seconds. If the other
-    ///   process connected to Redis less than two leases ago, the grace period is a whole lease.
-    /// - a quarter of the lease, the interval between checks
-    ///
-    /// With the default, the sum is 13 seconds, or 18 if the other process connected less than 16
-    /// seconds ago. If Redis is slow, clients learn later that the process has died. Once the run
-    /// has been declared dead, a request without a last event id can start a new run with the same
-    /// key.
+    /// With a longer lease, runs survive longer pauses of their process: four fifths of a lease are
+    /// harmless. With a shorter lease, clients learn sooner that the process has died or is still
+    /// paused. Clients that read the run from another process learn of it after one lease, and at
+    /// most six fifths of it: 8 to 9.6 seconds with the default. If that process has lost its own
+    /// connection to Redis meanwhile, or Redis is slow, they learn of it later. Once the run has been
+    /// declared dead, a request without a last event id can start a new run with the same key.
     ///
     /// Give all processes the same lease. Otherwise, a client that reads a run from another process
     /// can receive events late.

@@ -7,6 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
 use tower_sse_broker::{__private::Backoff, debug, warn};
 
+use super::beats::{BEATS, Heartbeat};
 use super::commands::{Keys, Scope, parts};
 use super::redis_runs::RedisRuns;
 use super::replies::{check, decode, parse_page};
@@ -46,7 +47,7 @@ impl RedisStore {
     ///
     /// The future is ready once commands can be sent and pushes are received, so a later
     /// subscription misses no push. Then the store reconnects by itself, at intervals of at most
-    /// 3/32 of the lease, until it is dropped.
+    /// a tenth of the lease, until it is dropped.
     pub(crate) async fn open(
         runs: RedisRuns,
         process: ProcessId,
@@ -58,10 +59,10 @@ impl RedisStore {
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&link);
         spawn(async move {
-            // An owner must reconnect within its grace period, which is enough for four attempts.
-            let mut backoff = Backoff::up_to(kept.interval() * 3 / 8);
+            // A process must reconnect before it counts as dead, after a lease.
+            let mut backoff = Backoff::up_to(kept.interval() / 2);
             let keeping = async {
-                // After a panic, starts again, because all leases would expire otherwise.
+                // After a panic, starts again, because the process would count as dead otherwise.
                 while caught(kept.keep(&mut backoff)).await.is_none() {
                     sleep(backoff.next_delay()).await;
                 }
@@ -71,9 +72,14 @@ impl RedisStore {
         Ok(Self { link, _guard: guard })
     }
 
-    /// Returns the lease: an owner that does not renew it in this time counts as late.
+    /// Returns the lease: a process counts as dead after this time without a sign of life.
     pub(crate) fn lease(&self) -> Duration {
         self.link.endpoint.scope.lease
+    }
+
+    /// Returns whether a process is dead.
+    pub(crate) fn is_dead(&self, process: &ProcessId) -> bool {
+        lock(&self.link.endpoint.heartbeat).is_dead(process)
     }
 
     /// Returns the memory that the store needs for a run with this key.
@@ -108,7 +114,7 @@ impl RedisStore {
     /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
         let (session, endpoint) = (self.link.session()?, &self.link.endpoint);
-        let encoder = session.encoder(endpoint, false);
+        let encoder = session.encoder(endpoint);
         let (mut event, mut read) = (None, Vec::new());
         loop {
             let command = encoder.load(run, after, read.len());
@@ -191,7 +197,13 @@ impl Link {
         let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
         let name = connection_name(&prefix);
         let link = Self {
-            endpoint: Endpoint { route: Route::new(servers), name, scope, subscriptions },
+            endpoint: Endpoint {
+                route: Route::new(servers),
+                name,
+                scope,
+                subscriptions,
+                heartbeat: Mutex::new(Heartbeat::new(lease)),
+            },
             health,
             session: Mutex::new(None),
             state: watch::Sender::new(Connection::Down),
@@ -269,7 +281,7 @@ impl Link {
 
     /// Returns the time between checks of the connections.
     fn interval(&self) -> Duration {
-        self.endpoint.scope.lease / 4
+        self.endpoint.scope.lease / BEATS
     }
 
     /// Checks the connections of a session at intervals, independently: a check can wait behind
@@ -339,8 +351,7 @@ impl Link {
 
     /// Sends commands in one pipeline.
     async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
-        let is_new = session.opened.elapsed() < self.endpoint.scope.lease * 2;
-        let encoder = session.encoder(&self.endpoint, is_new);
+        let encoder = session.encoder(&self.endpoint);
         let mut pipeline = Pipeline::with_capacity(commands.len());
         parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
         let mut replies = match session.send_all(&pipeline).await {

@@ -1,14 +1,14 @@
-use std::{str, sync::Arc, time::Duration};
+use std::{str, sync::Arc};
 
 use bytes::Bytes;
 use redis::{Value, from_redis_value};
 use tower_sse::runs::{__private::Epoch, Outcome, RunKey, RunsStats};
 
-use super::commands::run_of_stream;
+use super::commands::{keeps, run_of_stream};
 use crate::broker::RawEntry;
 use crate::runs::seam::{
-    Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, Liveness, LookReply, Page,
-    ProcessId, Push, RenewReply, Reply, RunId, StoredEnd, SyncReply,
+    Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, LookReply, Page, ProcessId,
+    Push, Reply, RunId, StoredEnd, SyncReply,
 };
 
 /// Decodes the replies to commands that were encoded together, and takes only these from `replies`.
@@ -18,15 +18,30 @@ pub(super) fn decode(
     results: &mut Vec<Result<Reply, Failure>>,
 ) {
     match part {
-        [Command::Renew(_) | Command::Check(_), ..] => {
-            match split(replies.next().unwrap_or(Value::Nil), part.len()) {
-                Ok(replies) => {
-                    let replies = part.iter().zip(replies);
-                    results.extend(replies.map(|(command, reply)| decode_one(command, reply)));
+        [Command::Keep(_), ..] => {
+            let keys: u64 = keeps(part).map(|keep| 1 + u64::from(keep.has_stream)).sum();
+            let found = check(replies.next().unwrap_or(Value::Nil));
+            let has_keys = found.map(|found| number(&found) == Some(keys));
+            results.extend(keeps(part).map(|keep| {
+                if !keep.extends {
+                    return has_keys.map(Reply::Kept);
                 }
-                Err(error) => results.extend(part.iter().map(|_| Err(error))),
-            }
+                let claim = check(replies.next().unwrap_or(Value::Nil));
+                // A key that is missing is found above.
+                _ = replies.nth(1);
+                match claim {
+                    Err(failure) if failure != Failure::Run => Err(failure),
+                    claim => Ok(Reply::Kept(has_keys? && is_own(claim.ok(), &keep.run))),
+                }
+            }));
         }
+        [Command::Check(_), ..] => match split(replies.next().unwrap_or(Value::Nil), part.len()) {
+            Ok(replies) => {
+                let replies = part.iter().zip(replies);
+                results.extend(replies.map(|(command, reply)| decode_one(command, reply)));
+            }
+            Err(error) => results.extend(part.iter().map(|_| Err(error))),
+        },
         [Command::Append(Append { batch, pushes, .. })] => {
             let mut next = || replies.next().unwrap_or(Value::Nil);
             let (batch, mark) = (next(), batch.is_large().then(&mut next));
@@ -41,6 +56,14 @@ pub(super) fn decode(
     }
 }
 
+/// Returns whether a claim has this run, and no process asks to stop it.
+fn is_own(claim: Option<Value>, run: &RunId) -> bool {
+    matches!(claim, Some(Value::Array(fields)) if matches!(
+        &fields[..],
+        [Value::BulkString(epoch), Value::Nil] if *epoch == run.epoch.to_string().into_bytes()
+    ))
+}
+
 /// Returns the parts of a reply to `count` commands.
 fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
     match check(reply)? {
@@ -52,17 +75,12 @@ fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
 fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
     let reply = match (command, &check(reply)?) {
         (Command::Reported(..), reply) => number(reply).map(|_| Reply::Reported),
-        (Command::LiveRuns(_), Value::Array(streams)) => {
+        (Command::Inherit(_), Value::Array(streams)) => {
             let streams = Fields(streams);
-            let runs = (1..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
-            let has_returned = streams.number(0).is_some_and(|returned| returned > 0);
-            Some(Reply::LiveRuns { runs: runs.collect(), has_returned })
+            let runs = (0..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
+            Some(Reply::LiveRuns(runs.collect()))
         }
         (Command::Trim(_), reply) => number(reply).map(|entries| Reply::Trim { entries }),
-        (Command::Renew(_), Value::Int(-1)) => Some(Reply::Renew(RenewReply::Unsure)),
-        (Command::Renew(_), reply) => {
-            milliseconds(reply).map(|watched| Reply::Renew(RenewReply::Renewed { watched }))
-        }
         (command, Value::Array(fields)) => {
             let fields = Fields(fields);
             match command {
@@ -118,10 +136,12 @@ impl Fields<'_> {
                 let outcome = outcome(self.text(3)?);
                 LookReply::Ended { run, outcome, is_certain: self.is_certain() }
             }
-            status => {
+            "live" => {
                 let ((run, process), is_certain) = (run()?, self.is_certain());
-                LookReply::Live { run, process, liveness: self.liveness(status, 5)?, is_certain }
+                let is_stopped = self.text(5).is_some_and(|stop| !stop.is_empty());
+                LookReply::Live { run, process, is_certain, is_stopped }
             }
+            _ => return None,
         })
     }
 
@@ -134,8 +154,7 @@ impl Fields<'_> {
             "ok" => SyncReply::InStep {
                 newest: self.number(1)?,
                 entries: self.number(2)?,
-                watched: milliseconds(self.0.get(3)?)?,
-                stop: self.bytes(4).map(Bytes::copy_from_slice),
+                stop: self.bytes(3).map(Bytes::copy_from_slice),
             },
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
@@ -163,18 +182,17 @@ impl Fields<'_> {
             "behind" => EndReply::Behind,
             "other" => EndReply::Other { newest: self.number(1)? },
             "gone" => EndReply::Gone,
-            status => EndReply::NotDead(self.liveness(status, 2)?),
+            "live" => EndReply::Live,
+            _ => return None,
         })
     }
 
     fn check(&self) -> Option<CheckReply> {
         let newest = self.number(1)?;
+        let owner = || self.text(2).map(ProcessId::from_claim);
         Some(match self.status() {
-            "starting" => CheckReply::Starting(self.liveness(self.text(2)?, 3)?),
-            "running" => {
-                let liveness = self.liveness(self.text(2)?, 3)?;
-                CheckReply::Running { newest, liveness, head: self.head(4) }
-            }
+            "starting" => CheckReply::Starting { owner: owner()? },
+            "running" => CheckReply::Running { newest, owner: owner()?, head: self.head(3) },
             "void" => CheckReply::Void,
             "other" => CheckReply::Other { newest, head: self.head(2) },
             "gone" => CheckReply::Gone,
@@ -184,15 +202,6 @@ impl Fields<'_> {
 
     fn head(&self, at: usize) -> Option<Bytes> {
         self.bytes(at).filter(|head| !head.is_empty()).map(|head| head.to_vec().into())
-    }
-
-    fn liveness(&self, status: &str, wait: usize) -> Option<Liveness> {
-        match status {
-            "live" => Some(Liveness::Alive),
-            "late" => Some(Liveness::Late(milliseconds(self.0.get(wait)?)?)),
-            "dead" => Some(Liveness::Dead),
-            _ => None,
-        }
     }
 
     fn bytes(&self, at: usize) -> Option<&[u8]> {
@@ -217,10 +226,6 @@ fn number(value: &Value) -> Option<u64> {
         Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
-}
-
-fn milliseconds(value: &Value) -> Option<Duration> {
-    number(value).map(Duration::from_millis)
 }
 
 /// Returns the outcome with this name. An outcome of a later version counts as an interruption.

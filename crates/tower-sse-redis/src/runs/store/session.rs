@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::__private::Epoch;
 
-use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, text_for};
+use super::beats::{HeardBeat, Heartbeat};
+use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, run_of_stream, text_for};
 use super::replies::{check, failure_of, parse_push};
 use crate::runs::seam::{Failure, Incoming, ProcessId, Receive, RunId};
 use crate::server::server_info::{SECTIONS, ServerInfo, lacks_tag};
@@ -31,10 +32,12 @@ const KILL: &str =
 /// Commands that are sent later, or only in scripts, and their arguments after a key. If the key is
 /// missing, they change nothing. Their errors name what Redis refuses; the errors of scripts need
 /// not.
-const PROBES: [(&str, &str); 11] = [
+const PROBES: [(&str, &str); 13] = [
     ("DEL", ""),
+    ("EXISTS", ""),
     ("HDEL", "a"),
     ("HGET", "a"),
+    ("HGETALL", ""),
     ("HKEYS", ""),
     ("HMGET", "a"),
     ("PEXPIRE", "1"),
@@ -51,7 +54,6 @@ type Checked = (ServerInfo, Option<Error>);
 /// Three connections to one server: for commands, for pushes and for loads.
 pub(super) struct Session {
     pub(super) number: u64,
-    pub(super) opened: Instant,
     pub(super) hashes: Hashes,
     pub(super) info: ServerInfo,
     /// The number that the server gave to the connection for commands.
@@ -94,10 +96,12 @@ impl Session {
             probe(&mut commands, &keys.control(process), is_cluster).await?;
         }
         let hashes = load_scripts(&mut commands, is_cluster).await?;
-        let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_cluster, is_new: true };
+        let encoder = Encoder { scope: &endpoint.scope, hashes: &hashes, is_cluster };
+        lock(&endpoint.heartbeat).begin();
         // A server that no longer has the keys, or is no primary, refuses this command.
-        let join = encoder.join(&info.run_id, earlier, false);
-        if let Err(error) = send::<Value>(&mut commands, &join, JOIN).await {
+        let beat = endpoint.beat(&encoder, &info, earlier);
+        let joined = send::<Vec<String>>(&mut commands, &beat, JOIN).await;
+        if let Err(error) = joined.and_then(|reply| endpoint.apply_beat(reply)) {
             let code = error.cause::<RedisError>().and_then(RedisError::code);
             // A proxy in front of a cluster can report itself as a single server.
             if code == Some("CROSSSLOT") {
@@ -111,7 +115,6 @@ impl Session {
         }
         Ok(Self {
             number,
-            opened,
             hashes,
             info,
             client,
@@ -123,9 +126,9 @@ impl Session {
     }
 
     /// Returns the encoder of commands for this session's server.
-    pub(super) fn encoder<'a>(&'a self, endpoint: &'a Endpoint, is_new: bool) -> Encoder<'a> {
+    pub(super) fn encoder<'a>(&'a self, endpoint: &'a Endpoint) -> Encoder<'a> {
         let (scope, is_cluster) = (&endpoint.scope, self.info.is_cluster);
-        Encoder { scope, hashes: &self.hashes, is_cluster, is_new }
+        Encoder { scope, hashes: &self.hashes, is_cluster }
     }
 
     /// Sends commands and returns their replies. Each reply can be an error.
@@ -212,15 +215,14 @@ impl Session {
         }
     }
 
-    /// Checks that the connection for commands works, and leads to the same server. Also renews the
-    /// key `data`, notices its loss, and learns whose runs this process looks after.
+    /// Checks that the connection for commands works, and leads to the same server. Also shows that
+    /// this process lives, keeps the key `data`, notices its loss, and learns which processes died.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<Checked, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify()).await)?;
         info.require_runs(endpoint.scope.keys.has_tag())?;
-        let encoder = self.encoder(endpoint, false);
-        let join = encoder.join(&info.run_id, Some(&info.run_id), true);
-        let joined = commands.send_packed_command(&join).await;
+        let beat = endpoint.beat(&self.encoder(endpoint), &info, Some(&info.run_id));
+        let joined = commands.send_packed_command(&beat).await;
         let refused = joined.clone().and_then(Value::extract_error).err();
         let refused = refused.map(|error| failed(JOIN, error));
         // If the server does not accept this command now, the next check sends it again.
@@ -230,13 +232,7 @@ impl Session {
             Ok(Err(Failure::WrongServer)) => {
                 return Err(failed(JOIN, "the server no longer has the keys"));
             }
-            Ok(Ok(reply)) => {
-                let joined = from_redis_value::<Vec<String>>(reply).unwrap_or_default();
-                for silent in joined.iter().skip(1) {
-                    let silent = Incoming::Silent(ProcessId::from_claim(silent));
-                    (endpoint.subscriptions.receive)(silent);
-                }
-            }
+            Ok(Ok(reply)) => endpoint.apply_beat(from_redis_value(reply).unwrap_or_default())?,
             _ => {}
         }
         Ok((info, refused.filter(|error| error.kind() == ErrorKind::ReadOnly)))
@@ -361,6 +357,32 @@ pub(super) struct Endpoint {
     pub(super) name: String,
     pub(super) scope: Scope,
     pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) heartbeat: Mutex<Heartbeat>,
+}
+
+impl Endpoint {
+    fn beat(&self, encoder: &Encoder<'_>, info: &ServerInfo, earlier: Option<&str>) -> Cmd {
+        let next = lock(&self.heartbeat).next();
+        encoder.beat(&info.run_id, earlier, &next)
+    }
+
+    /// Passes on what a beat has found.
+    fn apply_beat(&self, reply: Vec<String>) -> Result<(), Error> {
+        if let [status, version] = &reply[..]
+            && status == "version"
+        {
+            let reason = "processes with another version of tower-sse-redis use this prefix: stop \
+                 them, or set another prefix";
+            return Err(failed(JOIN, format!("{reason} (protocol {version})")));
+        }
+        let HeardBeat { dead, is_gone } = lock(&self.heartbeat).apply(&self.scope.process, reply);
+        let receive = &self.subscriptions.receive;
+        if is_gone {
+            receive(Incoming::HintToAll);
+        }
+        dead.into_iter().for_each(|dead| receive(Incoming::Dead(dead)));
+        Ok(())
+    }
 }
 
 /// The channels to which this process is subscribed, and the receiver of their messages.
@@ -416,9 +438,10 @@ impl Subscriptions {
     fn parse(&self, channel: &[u8], message: Vec<u8>) -> Option<Incoming> {
         if channel == self.control.as_bytes() {
             let text = str::from_utf8(&message).ok()?;
-            return match text.strip_prefix('-') {
-                Some(replaced) => Epoch::parse(replaced).map(Incoming::Replaced),
-                None => Epoch::parse(text).map(Incoming::Hint),
+            return match text.split_at_checked(1)? {
+                ("-", replaced) => Epoch::parse(replaced).map(Incoming::Replaced),
+                ("+", watched) => run_of_stream(watched).map(Incoming::Watched),
+                _ => Epoch::parse(text).map(Incoming::Hint),
             };
         }
         if channel == self.everyone.as_bytes() {

@@ -123,8 +123,13 @@ impl Faults {
             let panics = matches!(incoming, Incoming::LostPushes)
                 && mem::take(&mut lock(&faults).reconnection_panics);
             assert!(!panics, "the reconnection panics");
-            let is_message =
-                matches!(incoming, Incoming::Push(..) | Incoming::Hint(_) | Incoming::Replaced(_));
+            let is_message = matches!(
+                incoming,
+                Incoming::Push(..)
+                    | Incoming::Hint(_)
+                    | Incoming::Watched(_)
+                    | Incoming::Replaced(_)
+            );
             if !(is_lost && is_message) {
                 receive(incoming);
             }
@@ -145,15 +150,14 @@ impl Counts {
                 Command::Claim { earlier: None, .. } => "claim",
                 Command::Claim { .. } => "replace",
                 Command::Sync(_) => "sync",
-                Command::Renew(renew) if renew.entries.is_some() => "renew and look",
-                Command::Renew(_) => "renew",
+                Command::Keep(_) => "keep",
                 Command::Append(append) if append.pushes => "append and push",
                 Command::Append(_) => "append",
                 Command::Trim(_) => "trim",
                 Command::End(End { mode: EndMode::Forget, .. }) => "forget",
                 Command::End(_) => "end",
                 Command::Check(_) => "check",
-                Command::LiveRuns(_) => "live runs",
+                Command::Inherit(_) => "inherit",
                 Command::Reported(..) => "reported",
             });
             if let Command::Sync(sync) = command {

@@ -1,19 +1,19 @@
 use std::sync::{Arc, Weak};
-use std::{slice, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use tower_sse::runs::__private::Phase;
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, Liveness, Reply};
+use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, ProcessId, Reply};
 use tower_sse_broker::tasks::caught;
 
 /// The result of a check of one mirror.
 #[derive(Default)]
 pub(super) struct Checked {
-    /// Whether the run's owner is alive. It only counts for a live run.
-    pub(super) liveness: Liveness,
+    /// The owner of a live run.
+    pub(super) owner: Option<ProcessId>,
     /// Whether the run has ended.
     pub(super) has_ended: bool,
     /// Whether the store may have events, a head or an end that the mirror lacks.
@@ -30,14 +30,14 @@ pub(super) fn apply(mirror: &Mirror, result: Result<Reply, Failure>) -> Checked 
         mirror.set_contact();
     }
     match reply {
-        CheckReply::Starting(liveness) => {
+        CheckReply::Starting { owner } => {
             mirror.start_below(0);
-            checked.liveness = liveness;
+            checked.owner = Some(owner);
         }
-        CheckReply::Running { newest, liveness, head } => {
+        CheckReply::Running { newest, owner, head } => {
             begin(mirror, newest, head);
             checked.needs_load = newest > record.newest() || record.phase() == Phase::Starting;
-            checked.liveness = liveness;
+            checked.owner = Some(owner);
         }
         CheckReply::Ended { newest, head, .. } => {
             begin(mirror, newest, head);
@@ -73,19 +73,29 @@ impl Mirrors {
         let mut checked = Checked::default();
         for result in self.store.execute(None, vec![mirror.check(true, is_starting)]).await {
             checked = apply(mirror, result);
-            if checked.liveness == Liveness::Dead {
-                checked.needs_load |= !self.bury_all(slice::from_ref(mirror)).await.is_empty();
+            if let Some(dead) = self.dead(mirror, &checked) {
+                checked.needs_load |= !self.bury_all(&[dead]).await.is_empty();
             }
         }
         checked
     }
 
-    /// Ends runs whose owners are dead. Returns the mirrors that have to load the end of their run.
-    pub(super) async fn bury_all<'m>(&self, dead: &'m [Arc<Mirror>]) -> Vec<&'m Arc<Mirror>> {
-        let bury = |mirror: &Arc<Mirror>| End { run: mirror.run.clone(), mode: EndMode::Bury };
+    /// Returns a mirror with its owner, if the owner is dead.
+    fn dead(&self, mirror: &Arc<Mirror>, checked: &Checked) -> Option<(Arc<Mirror>, ProcessId)> {
+        let owner = checked.owner.as_ref().filter(|owner| self.store.is_dead(owner))?;
+        Some((Arc::clone(mirror), owner.clone()))
+    }
+
+    /// Ends runs whose owners are dead, unless another process does. Returns the mirrors that have to
+    /// load the end of their run.
+    async fn bury_all<'m>(&self, dead: &'m [(Arc<Mirror>, ProcessId)]) -> Vec<&'m Arc<Mirror>> {
+        let bury = |(mirror, owner): &(Arc<Mirror>, ProcessId)| {
+            let mode = EndMode::Bury { owner: owner.clone() };
+            End { run: mirror.run.clone(), mode }
+        };
         let results = self.end_all(dead.iter().map(bury).collect()).await;
         let buried = dead.iter().zip(results).filter(|(_, result)| is_buried(result));
-        buried.map(|(mirror, _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
+        buried.map(|((mirror, _), _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
     }
 }
 
@@ -104,30 +114,17 @@ pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
 }
 
 async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
-    let mut next = Instant::now() + interval;
-    // The runs whose owners are late, each with the time at which to check it again.
-    let mut late: Vec<(Instant, Arc<Mirror>)> = Vec::new();
     loop {
-        let first = late.iter().map(|(at, _)| *at).min();
-        sleep_until(first.map_or(next, |first| first.min(next))).await;
+        sleep(interval).await;
         let Some(mirrors) = mirrors.upgrade() else { return };
-        let now = Instant::now();
-        let due = if now >= next {
-            next = now + interval;
-            late.clear();
-            mirrors.map.prune(&mirrors.store);
-            mirrors.map.all()
-        } else {
-            late.extract_if(.., |(at, _)| *at <= now).map(|(_, mirror)| mirror).collect()
-        };
-        late.extend(check_all(&mirrors, &due).await);
+        mirrors.map.prune(&mirrors.store);
+        check_all(&mirrors, &mirrors.map.all()).await;
     }
 }
 
-/// Checks mirrors, and ends the runs whose owners are dead. Returns the mirrors whose owners are
-/// late, each with the time at which to check it again.
-async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant, Arc<Mirror>)> {
-    let (mut late, mut dead) = (Vec::new(), Vec::new());
+/// Checks mirrors, and ends the runs whose owners are dead.
+async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) {
+    let mut dead = Vec::new();
     for due in due.chunks(MAX_COMMANDS) {
         let check = |mirror: &Arc<Mirror>| {
             let record = mirror.record().filter(|record| record.phase().is_live())?;
@@ -141,11 +138,7 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
             if checked.needs_load {
                 mirrors.start_load(&mirror);
             }
-            match checked.liveness {
-                Liveness::Alive => {}
-                Liveness::Late(wait) => late.push((Instant::now() + wait, Arc::clone(&mirror))),
-                Liveness::Dead => dead.push(Arc::clone(&mirror)),
-            }
+            dead.extend(mirrors.dead(&mirror, &checked));
             // Test this before the next chunk: after a long round, the last contact would be old
             // although the owner is healthy.
             if mirror.is_out_of_reach(mirrors.timing) {
@@ -158,5 +151,4 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) -> Vec<(Instant,
             mirrors.start_load(mirror);
         }
     }
-    late
 }

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -8,10 +8,12 @@ use tower_sse::runs::Outcome;
 use super::plan::{Plan, Target};
 use super::stored::StoredBatches;
 use crate::runs::{
-    cluster::timing::{ENDED_EXPORT, RETRY_DELAY, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
+    cluster::timing::{
+        ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
+    },
     seam::{
-        Append, AppendReply, Batch, EndMode, EndReply, Failure, Overhead, Renew, RenewReply, Reply,
-        RunId, Sync, SyncReply, Trim,
+        Append, AppendReply, Batch, EndMode, EndReply, Failure, Keep, Overhead, Reply, RunId, Sync,
+        SyncReply, Trim,
     },
 };
 use tower_sse_broker::tasks::without_panic;
@@ -29,7 +31,11 @@ pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
     /// The time of the run's next command.
     pub(super) due: Instant,
-    pub(super) lease: Lease,
+    /// When the owner next looks for the run's keys in the store.
+    look_at: Instant,
+    /// When the store's time for the run begins again, at the next look.
+    extend_at: Instant,
+    timing: Timing,
     /// The connection over which the state below was acknowledged, or 0.
     pub(super) connection: u64,
     /// The newest event in the store.
@@ -93,15 +99,18 @@ impl Export {
     pub(crate) fn new(
         record: Arc<Record>,
         overhead: Overhead,
-        beat: Duration,
+        timing: Timing,
         base: Instant,
     ) -> Self {
         let now = Instant::now();
+        let look_at = timing.first_look(now, base);
         Self {
             base,
             record,
-            due: now + beat,
-            lease: Lease::new(now + beat),
+            due: look_at,
+            look_at,
+            extend_at: now + timing.kept_for / 4,
+            timing,
             connection: 0,
             exported: 0,
             entries: 0,
@@ -140,9 +149,16 @@ impl Export {
         self.watched_until > now
     }
 
-    /// Returns whether a client of another process watched the run before the connection broke.
-    pub(super) fn was_watched(&self) -> bool {
-        self.watched_until > self.lease.renew_at
+    /// Records that a client of another process watches the run. Returns whether this needs a `Sync`:
+    /// the first one needs the events that were not pushed, and the store may have lost the end.
+    pub(super) fn watch(&mut self, now: Instant, until: Instant) -> bool {
+        let needs_sync = self.is_done() || !self.is_watched(now);
+        if needs_sync {
+            self.synchronize();
+        }
+        self.watched_until = until;
+        self.record.attend_until(until);
+        needs_sync
     }
 
     /// Returns the time at which to export events that are recorded at `now`.
@@ -239,14 +255,17 @@ impl Export {
                 run: self.run(),
                 entries: (!is_new).then_some(self.entries),
                 restores: self.sync.restores,
-                pushes: self.is_watched(now),
+                is_watched: self.is_watched(now),
                 head,
             });
             return;
         }
-        if now >= self.lease.renew_at {
-            let entries = self.lease.looks().then_some(self.entries);
-            plan.renew(Renew { run: self.run(), entries });
+        if now >= self.look_at {
+            let (has_stream, extends) = (self.entries > 0, now >= self.extend_at);
+            plan.look(Keep { run: self.run(), has_stream, extends });
+            if extends {
+                self.extend_at = now + self.timing.kept_for / 4;
+            }
         }
         self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {
@@ -300,16 +319,20 @@ impl Export {
         target: &Target,
         result: Result<Reply, Failure>,
         connection: u64,
-        beat: Duration,
     ) -> Option<Effect> {
         if self.has_failed && !matches!(result, Ok(Reply::Trim { .. })) {
             return None;
         }
         self.is_failing = self.has_failed || result.is_err();
         match (target, result) {
-            (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection, beat),
+            (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection),
             (_, Ok(Reply::End(reply))) => return self.ended(&reply),
-            (_, Ok(Reply::Renew(reply))) => self.renewed(reply, beat),
+            (_, Ok(Reply::Kept(is_kept))) => {
+                self.look_at = self.timing.next_look(Instant::now(), self.base);
+                if !is_kept {
+                    self.sync.need();
+                }
+            }
             (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
                 self.appended(reply, *last, *len);
             }
@@ -330,12 +353,7 @@ impl Export {
         None
     }
 
-    pub(crate) fn synced(
-        &mut self,
-        reply: &SyncReply,
-        connection: u64,
-        beat: Duration,
-    ) -> Option<Effect> {
+    pub(crate) fn synced(&mut self, reply: &SyncReply, connection: u64) -> Option<Effect> {
         self.failures = 0;
         let is_new = self.connection != connection;
         if let SyncReply::Over { is_replaced, .. } = reply {
@@ -362,8 +380,7 @@ impl Export {
             {
                 self.sync.need_to_restore();
             }
-            &SyncReply::InStep { newest, entries, watched, ref stop } => {
-                let now = Instant::now();
+            &SyncReply::InStep { newest, entries, ref stop } => {
                 // The call may have answered since the `Sync` was sent.
                 if self.head == Head::Sent {
                     self.head = Head::Stored;
@@ -374,11 +391,11 @@ impl Export {
                 // The store may have lost the newest batches, or all batches before it restored the
                 // run.
                 self.stored.truncate(newest);
-                self.lease.renewed(now, beat);
-                self.lease.renewals = 0;
+                let now = Instant::now();
+                self.look_at = self.timing.first_look(now, self.base);
+                self.extend_at = now + self.timing.kept_for / 4;
                 // If the store had the end of the run, it has lost it.
                 self.ended_at = None;
-                self.set_watched(now, watched);
                 return stop.clone().map(Effect::Stop);
             }
             SyncReply::Behind | SyncReply::Gone
@@ -390,29 +407,6 @@ impl Export {
             _ => self.sync.answered(),
         }
         None
-    }
-
-    fn renewed(&mut self, reply: RenewReply, beat: Duration) {
-        let now = Instant::now();
-        match reply {
-            RenewReply::Renewed { watched } => {
-                self.lease.renewed(now, beat);
-                // The first client at another process needs the events that were not pushed.
-                if !watched.is_zero() && !self.is_watched(now) {
-                    self.sync.need();
-                }
-                self.set_watched(now, watched);
-            }
-            RenewReply::Unsure => self.sync.need(),
-        }
-    }
-
-    fn set_watched(&mut self, now: Instant, watched: Duration) {
-        if !watched.is_zero() && self.sync.is_in_step() {
-            let until = now + watched;
-            self.watched_until = until;
-            self.record.attend_until(until);
-        }
     }
 
     /// Returns whether the store may lack events before its newest one: a server with an older
@@ -501,11 +495,11 @@ impl Export {
         let (phase, newest, _) = self.record.progress();
         let is_in_step = self.connection == connection && self.is_in_step();
         match phase {
-            Phase::Starting if is_in_step => self.lease.renew_at,
+            Phase::Starting if is_in_step => self.look_at,
             Phase::Running if is_in_step && self.head == Head::Stored && !self.has_more => {
                 let is_behind = newest > self.exported;
-                let export_at = if is_behind { self.export_at(now) } else { self.lease.renew_at };
-                export_at.min(self.lease.renew_at)
+                let export_at = if is_behind { self.export_at(now) } else { self.look_at };
+                export_at.min(self.look_at)
             }
             _ => now,
         }
@@ -551,33 +545,5 @@ impl SyncState {
 
     pub(crate) const fn is_in_step(self) -> bool {
         !self.is_due
-    }
-}
-
-/// The number of renewals between two looks at the stream.
-const RENEWALS: u8 = 3;
-
-/// When this process renews its lease on a run.
-pub(super) struct Lease {
-    pub(super) renew_at: Instant,
-    /// The number of renewals since the last look at the stream.
-    renewals: u8,
-}
-
-impl Lease {
-    pub(super) fn new(renew_at: Instant) -> Self {
-        Self { renew_at, renewals: 0 }
-    }
-
-    /// Returns whether the next renewal compares the number of entries, to notice a lost stream.
-    pub(super) const fn looks(&self) -> bool {
-        self.renewals == RENEWALS
-    }
-
-    /// Records that the lease was renewed. The next renewal is due after about `interval`.
-    pub(super) fn renewed(&mut self, now: Instant, interval: Duration) {
-        // Random, so that runs that were renewed together drift apart.
-        self.renew_at = now + interval.mul_f64(0.875 + 0.25 * fastrand::f64());
-        self.renewals = if self.looks() { 0 } else { self.renewals + 1 };
     }
 }

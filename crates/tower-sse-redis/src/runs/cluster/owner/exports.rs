@@ -8,14 +8,13 @@ use tower_sse::runs::Outcome;
 use super::export::{Effect, Export};
 use super::plan::{Plan, Target};
 use super::queue::{LostClaim, Queue};
-use crate::runs::cluster::timing::{EARLY, RETRY_DELAY, Timing};
+use crate::runs::cluster::timing::{RETRY_DELAY, Timing};
 use crate::runs::seam::{Connection, Failure, Overhead, ProcessId, Reply, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::{caught, lock};
 
 /// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. After a
-/// panic, starts again, because all leases would expire otherwise, but only after a delay: repeated
-/// panics would occupy a processor.
+/// panic, starts again, but only after a delay: repeated panics would occupy a processor.
 pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
     while caught(run(&process, &exports, &store)).await.is_none() {
         sleep(RETRY_DELAY).await;
@@ -101,8 +100,8 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    pub(crate) fn new(id: ProcessId, timing: Timing, options: &Options) -> Self {
-        let queue = Mutex::new(Queue::new(id, timing, options));
+    pub(crate) fn new(id: ProcessId, timing: Timing) -> Self {
+        let queue = Mutex::new(Queue::new(id, timing));
         Self { queue, changed: Notify::new(), replied: Notify::new() }
     }
 
@@ -142,6 +141,13 @@ impl Exports {
     /// Makes a run due for a `Sync`.
     pub(crate) fn synchronize(&self, epoch: Epoch) {
         self.hasten_all([epoch], Export::synchronize);
+    }
+
+    /// Records that a client of another process watches a run.
+    pub(crate) fn watched(&self, run: RunId) {
+        if self.lock().watched(run) {
+            self.changed.notify_one();
+        }
     }
 
     /// Records that, in the store, another run has taken the key of this process's run.
@@ -219,10 +225,10 @@ impl Exports {
     /// Makes all runs due, because the connection is new. Runs that are watched become due first.
     pub(crate) fn reconnect(&self) {
         let now = Instant::now();
-        let earlier = now.checked_sub(EARLY).unwrap_or(now);
+        let earlier = now.checked_sub(RETRY_DELAY).unwrap_or(now);
         let Queue { exports, due, .. } = &mut *self.lock();
         for export in exports.values_mut() {
-            export.set_due(due, if export.was_watched() { earlier } else { now });
+            export.set_due(due, if export.is_watched(now) { earlier } else { now });
         }
     }
 
@@ -251,7 +257,7 @@ impl Exports {
     }
 }
 
-/// How long each command, except renewals, delays the next pipeline.
+/// How long each command, except looks, delays the next pipeline.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay after one pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);

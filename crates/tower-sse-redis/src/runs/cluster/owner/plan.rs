@@ -3,27 +3,22 @@ use std::sync::Arc;
 use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse_broker::tasks::without_panic;
 
-use crate::runs::seam::{Append, Command, End, EndMode, ProcessId, Renew, RunId, Sync, Trim};
+use crate::runs::seam::{Append, Command, End, EndMode, Keep, ProcessId, RunId, Sync, Trim};
 
 /// The number of commands at which a pipeline is full. The commands of the last run may exceed it.
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last batch may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// The maximum number of commands of a pipeline that renewals may join before they are due. In a
-/// larger pipeline, they would delay commands that are due.
-const MAX_EARLY: usize = 256;
 
 /// The commands of one pipeline, and what each reply belongs to.
 #[derive(Default)]
 pub(crate) struct Plan {
-    /// The commands in the order in which they are sent: renewals, `first`, `rest`. Renewals come
-    /// first, so that data delays no lease, and follow each other, so that the store can execute
-    /// several at once.
-    renewals: Vec<(Target, Command)>,
+    /// The commands in the order in which they are sent: looks, `first`, `rest`. Looks follow each
+    /// other, so that the store can execute several at once.
+    looks: Vec<(Target, Command)>,
     first: Vec<(Target, Command)>,
     rest: Vec<(Target, Command)>,
     bytes: usize,
-    pushes: bool,
     pub(super) forgotten: Forgotten,
 }
 
@@ -60,29 +55,21 @@ impl Plan {
         self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
     }
 
-    /// Returns the number of commands besides renewals.
+    /// Returns the number of commands besides looks.
     pub(super) const fn work(&self) -> usize {
         self.first.len() + self.rest.len()
     }
 
-    /// Returns whether renewals that are almost due may join. Pipelines with pushes are frequent,
-    /// and each would otherwise carry a renewal, so such a pipeline takes more renewals only if it
-    /// has one already.
-    pub(super) const fn takes_early_renewals(&self) -> bool {
-        let has_room = 0 < self.len() && self.len() < MAX_EARLY;
-        has_room && (!self.pushes || !self.renewals.is_empty())
-    }
-
     pub(super) const fn len(&self) -> usize {
-        self.renewals.len() + self.first.len() + self.rest.len()
+        self.looks.len() + self.first.len() + self.rest.len()
     }
 
     pub(super) fn sync(&mut self, sync: Sync) {
         self.first.push((Target::Run(sync.run.epoch), Command::Sync(sync)));
     }
 
-    pub(super) fn renew(&mut self, renew: Renew) {
-        self.renewals.push((Target::Run(renew.run.epoch), Command::Renew(renew)));
+    pub(super) fn look(&mut self, keep: Keep) {
+        self.looks.push((Target::Run(keep.run.epoch), Command::Keep(keep)));
     }
 
     pub(super) fn release(&mut self, run: RunId) {
@@ -105,7 +92,6 @@ impl Plan {
         let (last, len) = (append.batch.last, append.batch.bytes.len());
         // A batch that is pushed is sent twice.
         self.bytes += len * (1 + usize::from(append.pushes));
-        self.pushes |= append.pushes;
         self.rest.push((Target::Batch(append.run.epoch, last, len), Command::Append(append)));
     }
 
@@ -118,6 +104,6 @@ impl Plan {
     }
 
     pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
-        self.renewals.into_iter().chain(self.first).chain(self.rest).unzip()
+        self.looks.into_iter().chain(self.first).chain(self.rest).unzip()
     }
 }

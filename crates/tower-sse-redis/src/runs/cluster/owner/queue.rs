@@ -1,6 +1,6 @@
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
-use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use tokio::time::Instant;
 use tower_sse::runs::__private::{Epoch, Options, Record};
@@ -10,8 +10,8 @@ use tower_sse::simulation::HashMap;
 use super::export::{BROKEN, Effect, Export};
 use super::plan::{Plan, Target};
 use super::stored::StoredRuns;
-use crate::runs::cluster::timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing};
-use crate::runs::seam::{EndReply, Failure, Overhead, ProcessId, Reply, RunId, kept_for};
+use crate::runs::cluster::timing::{LATE_CLAIM, RETRY_DELAY, Timing};
+use crate::runs::seam::{EndReply, Failure, Overhead, ProcessId, Reply, RunId};
 use tower_sse_broker::tasks::without_panic;
 
 /// When each run is due, and its export's state.
@@ -20,15 +20,16 @@ pub(super) struct Queue {
     pub(super) due: BTreeSet<(Instant, Epoch)>,
     /// Claims whose reply was lost. The store may still execute them.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    /// The runs that this process lacks, although other processes take it for their owner, and when it
+    /// first learned that.
+    unknown: HashMap<RunId, Instant>,
     pub(super) ended: StoredRuns,
     /// The runs that were replaced, and whose end this process has reported since.
     pub(super) reports: Vec<RunId>,
     id: ProcessId,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
-    timing: Timing,
-    /// The time for which the store keeps a run after its end.
-    kept_for: Duration,
+    pub(super) timing: Timing,
     /// The moment from which ticks are counted, so that runs share them.
     base: Instant,
 }
@@ -41,24 +42,24 @@ pub(super) struct LostClaim {
 }
 
 impl Queue {
-    pub(super) fn new(id: ProcessId, timing: Timing, options: &Options) -> Self {
+    pub(super) fn new(id: ProcessId, timing: Timing) -> Self {
         Self {
             id,
             reports: Vec::new(),
             exports: HashMap::default(),
             due: BTreeSet::new(),
             lost_claims: HashMap::default(),
+            unknown: HashMap::default(),
             ended: StoredRuns::default(),
             live_bytes: 0,
             timing,
-            kept_for: kept_for(options.retain_for, timing.lease),
             base: Instant::now(),
         }
     }
 
     pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) {
         let epoch = record.epoch;
-        let mut export = Export::new(record, overhead, self.timing.beat, self.base);
+        let mut export = Export::new(record, overhead, self.timing, self.base);
         count(&mut self.live_bytes, &mut export);
         self.due.insert((export.due, epoch));
         self.exports.insert(epoch, export);
@@ -80,6 +81,30 @@ impl Queue {
         is_first
     }
 
+    /// Records that a client of another process watches a run. Returns whether a command is due now.
+    ///
+    /// If the store has returned to an earlier state, its claim can name a run that is over. This
+    /// process releases such a claim, once it has lacked the run for a lease: the reply to a claim
+    /// that it sent can take as long.
+    pub(super) fn watched(&mut self, run: RunId) -> bool {
+        let (now, Timing { lease, .. }) = (Instant::now(), self.timing);
+        let until = now + self.timing.watch();
+        if let Some(export) = self.exports.get_mut(&run.epoch).filter(|it| it.run() == run) {
+            let is_due = export.watch(now, until);
+            if is_due {
+                export.set_due(&mut self.due, export.due.min(now));
+            }
+            return is_due;
+        }
+        self.unknown.retain(|_, since| now - *since < lease * 2);
+        let is_over = now - *self.unknown.entry(run.clone()).or_insert(now) >= lease;
+        if is_over {
+            self.unknown.remove(&run);
+            self.lost_claims.insert(run, LostClaim { lost_at: now, due: now });
+        }
+        is_over
+    }
+
     /// Records that a run was replaced.
     pub(super) fn replaced(&mut self, epoch: Epoch) {
         if let Some(export) = self.exports.get_mut(&epoch) {
@@ -88,7 +113,7 @@ impl Queue {
         self.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
     }
 
-    /// Takes the commands that are due. Without replies, their runs are due again after a beat.
+    /// Takes the commands that are due. Without replies, their runs are due again later.
     pub(super) fn plan(&mut self, connection: u64, options: &Options) -> Plan {
         let now = Instant::now();
         let mut plan = Plan::default();
@@ -118,29 +143,10 @@ impl Queue {
             }
             export.plan(&mut plan, connection, now);
             // This time applies until the replies arrive.
-            export.due = now + self.timing.beat;
+            export.due = now + self.timing.check;
             self.due.insert((export.due, epoch));
         }
-        if plan.takes_early_renewals() {
-            self.plan_early(&mut plan, connection, now);
-        }
         plan
-    }
-
-    /// Adds the renewals that are almost due, because one call costs less than several.
-    fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
-        for (due, epoch) in early.skip_while(|(due, _)| *due <= now) {
-            if !plan.takes_early_renewals() {
-                break;
-            }
-            if let Some(export) = self.exports.get_mut(epoch)
-                && export.lease.renew_at == *due
-                && !export.is_done()
-            {
-                export.plan(plan, connection, *due);
-            }
-        }
     }
 
     /// Applies the replies to a plan. Returns each run that the exporter must change, and how.
@@ -165,9 +171,8 @@ impl Queue {
             let Some(export) = self.exports.get_mut(&epoch) else { continue };
             seen.push(epoch);
             let was_done = export.is_done();
-            let beat = self.timing.beat;
             let is_freed = matches!(result, Ok(Reply::End(EndReply::Freed)));
-            let applied = without_panic(|| export.apply(&target, result, connection, beat));
+            let applied = without_panic(|| export.apply(&target, result, connection));
             if applied.is_none() {
                 (export.given_up, export.has_failed) = (Some(BROKEN), true);
             }
@@ -176,7 +181,8 @@ impl Queue {
                 if !matches!(effect, Effect::Stop(_)) {
                     export.settle(now);
                     // The store keeps the run for the time that `lua/end.lua` sets.
-                    let kept_for = if is_freed { self.timing.lease * 2 } else { self.kept_for };
+                    let kept_for =
+                        if is_freed { self.timing.lease * 2 } else { self.timing.kept_for };
                     self.ended.add(export.run(), export.memory(), now + kept_for);
                     // Before the next plan, the exporter applies the effect, which reports the end.
                     self.reports.extend(export.is_replaced.then(|| export.run()));
@@ -222,7 +228,7 @@ impl Queue {
         self.lost_claims.remove(run);
         // The stream can have an end, which another process has added.
         if let Ok(Reply::End(reply @ (EndReply::Over(_) | EndReply::Other { .. }))) = result {
-            self.ended.add(run.clone(), 0, now + self.kept_for);
+            self.ended.add(run.clone(), 0, now + self.timing.kept_for);
             if matches!(reply, EndReply::Other { .. }) {
                 self.ended.replace(run.epoch, now + self.timing.lease * 2);
             }

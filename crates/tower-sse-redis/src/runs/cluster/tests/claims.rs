@@ -42,6 +42,23 @@ async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
     assert_whole(one.attach().await, &["a"]).await;
 }
 
+/// A client of another process finds the claim before the owner has the reply to it.
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_under_way_is_not_released_for_a_watcher() {
+    let (one, other) = two().await;
+    one.store.faults().reply_delay = Duration::from_millis(500);
+    let watching = async {
+        sleep(Duration::from_millis(750)).await;
+        one.store.faults().reply_delay = Duration::ZERO;
+        other.attach().await
+    };
+    let (source, live) = tokio::join!(one.start(), watching);
+    let source = source.unwrap();
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(live, &["a"]).await;
+}
+
 /// A paused process reads the reply when it continues. By then, another process has the key.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {

@@ -19,7 +19,7 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS)).await;
     let third = Process::at(dead.store.beside(2), |builder| builder).await;
     let _sources = started_at(&dead, RUNS).await;
-    assert_eq!(other.store.count("live runs"), 0, "all processes are alive");
+    assert_eq!(other.store.count("inherit"), 0, "all processes are alive");
     dead.store.go_away();
     sleep(LEASE * 2).await;
     let told = [other.outcomes(), third.outcomes()].concat();
@@ -27,9 +27,9 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
     assert!(other.ends.lock().unwrap().iter().all(|end| end.events == 1));
     // After that, nothing is left to do.
     sleep(LEASE).await;
-    let looked = other.store.count("live runs");
+    let inherited = other.store.count("inherit");
     sleep(LEASE * 10).await;
-    assert_eq!(other.store.count("live runs"), looked);
+    assert_eq!(other.store.count("inherit"), inherited);
     dead.store.come_back().await;
     sleep(LEASE * 10).await;
     assert_eq!(dead.outcomes(), [], "they were reported");
@@ -40,18 +40,23 @@ async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
 async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     let (dead, other) = two().await;
     let ghost = dead.store.beside(2);
-    let ghost = ghost.open(ProcessId::draw(), LEASE, Arc::new(drop)).await.unwrap();
+    let deaths = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&deaths);
+    let receive = move |incoming| {
+        if let Incoming::Dead(dead) = incoming {
+            seen.lock().unwrap().push(dead);
+        }
+    };
+    let ghost = ghost.open(ProcessId::draw(), LEASE, Arc::new(receive)).await.unwrap();
     let _sources = started_at(&dead, 1).await;
     let run = RunId::of(&dead.record(&key_of(0)));
-    // The other process looks after the runs only once the ghost has ended them.
     other.store.go_away();
     dead.store.go_away();
-    sleep(LEASE).await;
-    for _ in 0..8 {
-        let end = Command::End(End { run: run.clone(), mode: EndMode::Bury });
-        ghost.execute(None, vec![end]).await;
-        sleep(LEASE / 8).await;
-    }
+    sleep(LEASE * 5 / 4).await;
+    let owner = dead.store.cluster().id.clone();
+    let death = deaths.lock().unwrap().iter().find(|dead| dead.id == owner).cloned();
+    let end = End { run: run.clone(), mode: EndMode::Bury { owner } };
+    ghost.execute(None, vec![Command::Inherit(death.unwrap()), Command::End(end)]).await;
     assert!(!dead.store.is_live(&run.key));
     drop(ghost);
     assert_eq!(other.outcomes(), []);
@@ -80,8 +85,7 @@ async fn silent_process_that_returns_keeps_its_runs() {
     let (one, other) = two().await;
     let sources = started_at(&one, 1).await;
     one.store.go_away();
-    sleep(LEASE).await;
-    assert!(other.store.count("live runs") > 0);
+    sleep(LEASE / 2).await;
     one.store.come_back().await;
     sleep(LEASE * 6).await;
     send(&sources[0], &["b"]);
@@ -108,9 +112,9 @@ async fn runs_are_reported_once_after_all_processes_were_away() {
         one.store.come_back().await;
         sleep(LEASE * 6).await;
         assert_eq!(one.outcomes(), [], "{away:?}");
-        let looked = one.store.count("live runs");
+        let inherited = one.store.count("inherit");
         sleep(LEASE * 10).await;
-        assert_eq!(one.store.count("live runs"), looked, "{away:?}");
+        assert_eq!(one.store.count("inherit"), inherited, "{away:?}");
         let told = [third.outcomes(), fourth.outcomes()].concat();
         assert_eq!(told.len(), RUNS, "{away:?}");
     }
@@ -119,7 +123,7 @@ async fn runs_are_reported_once_after_all_processes_were_away() {
 /// An operator deletes the claim, or Redis evicts it.
 #[tokio::test(start_paused = true)]
 async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
-    for (away, is_dead) in [(LEASE / 8, false), (LEASE, false), (LEASE * 6, true)] {
+    for (away, is_dead) in [(LEASE / 8, false), (LEASE / 4, false), (LEASE * 6, true)] {
         let (one, other) = two().await;
         let sources = started_at(&one, 1).await;
         one.store.go_away();
@@ -158,4 +162,28 @@ async fn claim_that_was_lost_and_replaced_is_never_reported() {
     sleep(LEASE * 8).await;
     assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
     assert_eq!(other.runs.stats().started, 1);
+}
+
+/// An operator has deleted the list of processes, or Redis has evicted it.
+#[tokio::test(start_paused = true)]
+async fn run_of_an_unlisted_dead_process_is_ended_for_its_client() {
+    let (dead, other, _source, live) = watched(&["a"]).await;
+    dead.store.go_away();
+    dead.store.lose_processes();
+    assert_fails(live, &[], Some(Outcome::Interrupted)).await;
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+}
+
+/// No client has read the run before the owner died.
+#[tokio::test(start_paused = true)]
+async fn dead_process_that_is_not_listed_is_noticed_by_a_request() {
+    let (dead, other, source) = started(&["a"]).await;
+    sleep(Duration::from_secs(2)).await;
+    dead.store.go_away();
+    dead.store.lose_processes();
+    _ = other.store.cluster().store.is_dead(&dead.store.cluster().id);
+    sleep(LEASE * 2).await;
+    assert!(other.start().await.is_some(), "the run is ended first");
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+    drop(source);
 }

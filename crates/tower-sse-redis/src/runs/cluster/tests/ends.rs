@@ -206,9 +206,9 @@ async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     }
 }
 
-/// If the hint were ignored, the run would continue until the next renewal of its lease.
+/// If the hint were ignored, the run would continue until the next request to stop it.
 #[tokio::test(start_paused = true)]
-async fn stop_during_a_renewal_ends_the_run_at_once() {
+async fn stop_during_a_sync_ends_the_run_at_once() {
     let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_millis(1500)).await;
     one.store.faults().reply_delay = Duration::from_millis(100);
@@ -222,7 +222,7 @@ async fn stop_during_a_renewal_ends_the_run_at_once() {
 
 /// The run has no event whose export would reveal that the store lacks the run's head.
 #[tokio::test(start_paused = true)]
-async fn idle_run_that_begins_during_a_renewal_begins_elsewhere_too() {
+async fn idle_run_that_begins_during_a_sync_begins_elsewhere_too() {
     let (one, other) = two().await;
     let answer = one.call();
     sleep(Duration::from_millis(1)).await;

@@ -123,3 +123,27 @@ async fn lost_run_is_not_started_again_while_its_owner_may_return() {
     drop(source);
     assert_whole(other.attach().await, &["a"]).await;
 }
+
+/// A failover to an older state brings back a run that is over. Its owner is alive, so no other process
+/// ends the run.
+#[tokio::test(start_paused = true)]
+async fn run_that_returns_after_its_end_ends_again_for_its_client() {
+    for (since_end, is_whole) in [(LEASE / 4, true), (LEASE * 4, false)] {
+        let (one, other, source) = started(&["a"]).await;
+        sleep(LEASE).await;
+        one.store.copy();
+        drop(source);
+        sleep(since_end).await;
+        one.store.put_back();
+        assert!(one.store.is_live(&key()));
+        let asked = Instant::now();
+        let client = other.attach().await;
+        if is_whole {
+            assert_whole(client, &["a"]).await;
+        } else {
+            assert_fails(client, &["a"], Some(Outcome::Interrupted)).await;
+        }
+        assert!(asked.elapsed() <= LEASE * 3 / 2, "{:?}", asked.elapsed());
+        assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
+    }
+}

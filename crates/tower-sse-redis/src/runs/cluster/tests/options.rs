@@ -29,7 +29,6 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
         send(&source, &["x".repeat(1_000).as_str()]);
         sleep(Duration::from_secs(2)).await;
     }
-    // Waits for the next renewal.
     sleep(LEASE).await;
     // The head is trimmed too.
     let stored = one.store.stream("XLEN", &one.run(), &[]);

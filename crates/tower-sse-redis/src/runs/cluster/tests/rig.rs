@@ -12,9 +12,6 @@ use crate::{Error, Redis, set_dialer};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 
-/// The time after which a process counts another one as dead as soon as it can.
-pub(super) const GROWN_UP: Duration = Duration::from_secs(16);
-
 /// The maximum number of processes of a test.
 const PROCESSES: usize = 4;
 

@@ -87,7 +87,7 @@ async fn batches_are_pushed_while_a_client_watches() {
     assert!(other.get().await.is_some());
 }
 
-/// A pipeline has 512 commands, so the renewals of all runs need several.
+/// A pipeline has 512 commands, so those of all runs need several.
 #[tokio::test(start_paused = true)]
 async fn watched_runs_are_exported_first_after_a_break() {
     const QUIET: usize = 3_000;
@@ -108,9 +108,9 @@ async fn watched_runs_are_exported_first_after_a_break() {
     one.store.faults().delay = Duration::from_millis(100);
     one.store.come_back().await;
     sleep(Duration::from_millis(50)).await;
-    let renewed = one.store.count("sync");
+    let before = one.store.count("sync");
     sleep(Duration::from_millis(60)).await;
-    let first = one.store.counts().synced[renewed..].to_vec();
+    let first = one.store.counts().synced[before..].to_vec();
     assert!(first.len() <= 512, "{}", first.len());
     assert_eq!(first.first(), Some(&one.epoch()));
 }
@@ -131,21 +131,20 @@ async fn runs_without_watchers_share_their_pipelines() {
         sleep(Duration::from_millis(20)).await;
     }
     let pipelines = one.store.count("pipeline") - before;
-    // There are four exports a second, and most renewals join them.
-    assert!(pipelines <= 40 + 20, "{pipelines}");
+    // There are four exports a second, which the looks for keys join.
+    assert!(pipelines <= 40 + 4, "{pipelines}");
 }
 
 /// The store could lose the stream of a quiet run too.
 #[tokio::test(start_paused = true)]
-async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
+async fn quiet_run_looks_for_its_keys_once_in_a_lease() {
     let (one, other, source) = started(&["a"]).await;
     sleep(10 * LEASE).await;
     {
         let counts = one.store.counts();
         // The owner sends a `Sync` for the head, and for the client at the other process.
         assert!((1..=3).contains(&counts.of["sync"]), "{counts:?}");
-        assert!((6..=10).contains(&counts.of["renew and look"]), "{counts:?}");
-        assert!((18..=27).contains(&counts.of["renew"]), "{counts:?}");
+        assert!((9..=14).contains(&counts.of["keep"]), "{counts:?}");
     }
     one.store.lose_streams();
     sleep(2 * LEASE).await;
@@ -181,8 +180,10 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
         _ = exports.apply(targets, vec![Ok(reply)], 1);
     };
     let appended = || Reply::Append(AppendReply::Appended { entries: 1 });
-    let watched = SyncReply::InStep { newest: 0, entries: 1, watched: LEASE, stop: None };
-    export(Reply::Sync(watched), &|| {});
+    let in_step = SyncReply::InStep { newest: 0, entries: 1, stop: None };
+    export(Reply::Sync(in_step.clone()), &|| {});
+    exports.watched(RunId::of(&record));
+    export(Reply::Sync(in_step), &|| {});
     append(1);
     set_mark();
     append(2);

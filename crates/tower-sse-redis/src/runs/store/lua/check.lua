@@ -1,12 +1,12 @@
 -- Reports the states of runs to another process, and tells their owners that they are watched.
 --
 -- KEYS: the claim and the stream of each run
--- ARGV: is the connection new, ttl, prefix of the channels of processes, then for each run: epoch,
---       watch (0: not watched), whether to return the head, channel
+-- ARGV: ttl, prefix of the channels of processes, then for each run: epoch, whether a client watches
+--       it, whether to return the head, channel
 --
 -- Returns one of these for each run, or an error if a key has another type:
 --
--- starting, running  newest status wait head     `status` of the owner: live, late or dead
+-- starting, running  newest process head     `process` is the owner
 -- an outcome         newest head
 -- void               newest
 -- other              newest head                 the key has another run, or the stream has an end and
@@ -14,9 +14,9 @@
 -- gone               newest                      the stream has no end, and the key has no run, or an
 --                                                earlier one
 -- version theirs                                 another version of the protocol wrote the claim
-local is_new_connection, ttl, control = ARGV[1] == '1', tonumber(ARGV[2]), ARGV[3]
+local ttl, control = tonumber(ARGV[1]), ARGV[2]
 
-local function check(key, stream, epoch, watch, wants_head, channel)
+local function check(key, stream, epoch, is_watched, wants_head, channel)
   local claim = read_claim(key)
   local refused = refuse_version(claim)
   if refused then return refused end
@@ -44,22 +44,17 @@ local function check(key, stream, epoch, watch, wants_head, channel)
     return { outcome, newest, head }
   end
 
-  local status, wait = liveness(key, claim, is_new_connection)
+  if is_watched then redis.call('PUBLISH', control .. claim.process, '+' .. stream) end
   head = wants_head and redis.call('HGET', key, 'h') or ''
-  if watch > 0 then
-    local watched = math.max(claim.watched, math.min(now + watch, latest_watch(claim)))
-    redis.call('HSET', key, 'w', watched)
-    if claim.watched <= now then redis.call('PUBLISH', control .. claim.process, epoch) end
-  end
-  return { claim.state, newest, status, wait, head }
+  return { claim.state, newest, claim.process, head }
 end
 
 local replies = {}
 for i = 1, #KEYS / 2 do
-  local at = 4 * i
+  local at = 4 * i - 1
   -- If a key has another type, only the check of its run fails.
   local has_worked, reply = pcall(check, KEYS[2 * i - 1], KEYS[2 * i], ARGV[at],
-    tonumber(ARGV[at + 1]), ARGV[at + 2] == '1', ARGV[at + 3])
+    ARGV[at + 1] == '1', ARGV[at + 2] == '1', ARGV[at + 3])
   replies[i] = has_worked and reply or redis.error_reply(reply)
 end
 return replies

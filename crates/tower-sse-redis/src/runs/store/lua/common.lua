@@ -1,46 +1,21 @@
--- What most scripts share. Times are milliseconds of the server's clock.
+-- What most scripts share. Times are in milliseconds. No script decides by the server's clock.
 
 -- The highest id of a stream: after an entry with this id, Redis refuses every other entry.
 local END_ID = '18446744073709551615-0'
--- How long an owner must be late before it counts as dead, at least.
-local MIN_GRACE = 1500
--- The minimum time that the keys of a live run are kept, so that a jump of the clock expires none.
-local MIN_TTL = 60000
 -- The time that the lists of live runs and of processes outlive the last process, so that the next
 -- one can report the runs.
 local LIST_TTL = 86400000
--- The maximum time that a key is kept. Redis refuses times that overflow when added to its clock.
-local MAX_TTL = 100 * 365 * 86400000
+-- The minimum time that `data` is kept without processes. Claims are kept for longer: if the clock jumps
+-- so far that claims expire, `data` expires too.
+local DATA_TTL = 20000
 
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-
--- Returns the latest time until which a process may report that it watches a run. The process
--- reports it again at each check.
-local function latest_watch(claim)
-  return now + math.floor(claim.lease * 3 / 4)
-end
-
--- Reads a claim, or returns nil if there is none. Deadlines that are further away than the lease
--- allows were written before the clock was set back. This function shortens them.
+-- Reads a claim, or returns nil if there is none.
 local function read_claim(key)
-  local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'l', 'd', 'w', 'x', 'y', 'b', 't', 'c')
+  local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'b', 'c')
   if not f[1] and not f[2] then return nil end
   local claim = { version = f[1] or '0', epoch = f[2], process = f[3], state = f[4] }
-  if claim.version ~= VERSION then return claim end
   claim.is_live = claim.state == 'starting' or claim.state == 'running'
-  claim.lease = tonumber(f[6]) or 0
-  claim.deadline, claim.watched = tonumber(f[5]) or 0, tonumber(f[7]) or 0
-  claim.first_late, claim.last_late, claim.ended_by = tonumber(f[8]), tonumber(f[9]), f[10]
-  claim.kept_since, claim.stop = tonumber(f[11]), f[12]
-  if claim.deadline > now + claim.lease then
-    claim.deadline = now + claim.lease
-    redis.call('HSET', key, 'l', claim.deadline)
-  end
-  if claim.watched > latest_watch(claim) then
-    claim.watched = latest_watch(claim)
-    redis.call('HSET', key, 'w', claim.watched)
-  end
+  claim.ended_by, claim.stop = f[5], f[6]
   return claim
 end
 
@@ -50,22 +25,9 @@ local function refuse_version(claim)
 end
 
 -- Makes a key expire after `ttl`. Scripts also call this before they create a key: a user without
--- the permission then changes nothing, and leaves no key that never expires. No time makes this
--- fail.
+-- the permission then changes nothing, and leaves no key that never expires.
 local function keep(key, ttl)
-  redis.call('PEXPIRE', key, math.min(ttl, MAX_TTL))
-end
-
--- Fails if the user lacks a permission without which owners cannot renew their leases.
-local function require_permissions(key)
-  local commands = {
-    { 'XREVRANGE', key, '+', '-' }, { 'XLEN', key }, { 'XADD', key, '1-0', '', '' },
-    { 'PEXPIRE', key, 1 }, { 'DEL', key },
-  }
-  for _, command in ipairs(commands) do
-    -- A call that is not permitted fails, and the server logs it for its operator.
-    if not redis.acl_check_cmd(unpack(command)) then redis.call(unpack(command)) end
-  end
+  redis.call('PEXPIRE', key, ttl)
 end
 
 -- Returns whether the server has lost the claim of a run whose stream has no end. In an older
@@ -82,13 +44,13 @@ local function has_lost(claim, epoch)
   end
 end
 
--- `live` is the key of the live runs of the process.
-local function create_claim(key, epoch, process, lease, ttl, live)
-  keep(key, math.max(ttl, MIN_TTL))
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting',
-    'l', now + lease, 'd', lease, 'w', 0)
-  keep(key, math.max(ttl, MIN_TTL))
+-- `live` is the key of the live runs of the process. Clears an earlier claim without deleting it: while
+-- a slot moves, a script cannot create a key again.
+local function create_claim(key, epoch, process, ttl, live)
+  keep(key, ttl)
+  redis.call('HDEL', key, 'h', 'b', 'c')
+  redis.call('HSET', key, 'v', VERSION, 'e', epoch, 'p', process, 's', 'starting')
+  keep(key, ttl)
   redis.call('HSET', live, key .. ':' .. epoch, '')
   keep(live, math.max(ttl, LIST_TTL))
 end
@@ -102,39 +64,6 @@ end
 -- Tells the owner of a run that another run has taken its key, so that the owner deletes its stream.
 local function publish_replacement(control, claim)
   redis.call('PUBLISH', control .. tostring(claim.process), '-' .. tostring(claim.epoch))
-end
-
--- Returns whether the owner of a live run is `live`, `late` or `dead`, and, for a late owner, the
--- time after which the caller looks again.
---
--- A late owner is dead only if it was late at several looks in a row, over the whole grace period:
--- after Redis was away, or a permission was missing, owners need time to renew their leases. A
--- process whose own connection is new waits for a whole lease.
-local function liveness(key, claim, is_new_connection)
-  if claim.deadline >= now then return 'live', 0 end
-  require_permissions(key)
-  local grace = math.max(claim.lease * 3 / 8, MIN_GRACE)
-  local first, last = claim.first_late, claim.last_late
-  local is_in_a_row = first and last and first > claim.deadline and first <= now
-    and last <= now and now - last <= grace
-  if not is_in_a_row then first = now end
-  redis.call('HSET', key, 'x', first, 'y', now)
-  local needed = is_new_connection and math.max(claim.lease, grace) or grace
-  if now - first >= needed then return 'dead', 0 end
-  return 'late', math.ceil(math.min(grace / 2, needed - (now - first)))
-end
-
--- Keeps `data` until a process can keep it again, but for a shorter time than renewals keep a live
--- run's claim: if the clock jumps so far that the claim expires, `data` expires too.
-local function keep_data(data, lease)
-  redis.call('HSET', data, 't', now)
-  keep(data, math.max(lease, MIN_TTL / 3))
-end
-
--- Returns whether the clock was set back after `data` was kept. `data` can then outlive claims that
--- owners have kept since, so its presence does not show that the claims have not expired.
-local function was_set_back(kept_at)
-  return kept_at and tonumber(kept_at) > now + MIN_TTL / 3
 end
 
 -- Returns a text that changes if the server may have the claims and the `data` of an earlier time. It
@@ -155,44 +84,24 @@ local function history()
   return text .. ' ' .. (is_cleared and '' or string.match(info, 'master_replid:%x+') or '')
 end
 
--- Returns whether the server still has the data that it had when this history was recorded.
-local function is_same(recorded)
-  local now = history()
-  return string.sub(recorded or '', 1, #now) == now
-end
-
--- Records that the server has lost data. From this call on, owners have a lease to restore their
--- claims.
+-- Records that the server has lost data. Owners restore their claims until a process that has seen
+-- the token `u` for a lease deletes it. The time only makes the token unique.
 local function begin_restoring(data, lease)
-  redis.call('HSET', data, 'u', now + lease, 'd', lease, 's', history())
-  keep_data(data, lease)
+  local token = table.concat(redis.call('TIME'), '.')
+  redis.call('HSET', data, 'v', VERSION, 'u', token, 's', history())
+  keep(data, math.max(lease, DATA_TTL))
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. Such a server has
 -- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the
 -- history, which takes longer than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
-  local f = redis.call('HMGET', data, 'u', 'd', 't', 's')
-  local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
-  if not deadline or was_set_back(f[3]) or not is_kept and not is_same(f[4]) then
-    begin_restoring(data, lease)
-    redis.call('PUBLISH', everyone, '')
-    return true
-  end
-  local kept_at = tonumber(f[3]) or now
-  -- A deadline that is further away than its duration was written before the clock was set back.
-  if deadline > now + duration then
-    deadline = now + duration
-    redis.call('HSET', data, 'u', deadline)
-  -- The clock may have jumped ahead since a process kept `data`. Of what was left then, only the time
-  -- between two renewals has passed.
-  elseif deadline > kept_at and now > kept_at + duration / 2 then
-    local left = math.min(deadline - kept_at, duration) - math.floor(duration / 4)
-    deadline = now + math.max(left, 0)
-    redis.call('HSET', data, 'u', deadline)
-    keep_data(data, lease)
-  end
-  return deadline > now
+  local f = redis.call('HMGET', data, 'u', 's')
+  local now = not is_kept and f[2] and history() or ''
+  if f[2] and string.sub(f[2], 1, #now) == now then return f[1] and true or false end
+  begin_restoring(data, lease)
+  redis.call('PUBLISH', everyone, '')
+  return true
 end
 
 -- Returns the sequence number of the newest event of a stream, and the outcome and the head if the run

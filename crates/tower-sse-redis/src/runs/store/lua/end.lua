@@ -1,29 +1,28 @@
 -- Ends a run.
 --
--- KEYS: claim, stream, live runs of the process (`inherit`: of the owner, if it is still away)
+-- KEYS: claim, stream, live runs of the owner, processes
 -- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
---       process, ttl, is the connection new, channel, prefix of the channels of processes,
---       `cancel`: lines of an event to add before the end (or nothing)
+--       process, ttl, ttl of a void claim, channel, prefix of the channels of processes,
+--       `cancel`: lines of an event to add before the end (or nothing), `bury`: owner
 --
 -- own      by its owner, once Redis has exactly all events
 -- lost     by its owner, which no longer has all events; the outcome is `interrupted`
 -- void     by its owner, because the answer was no stream; the key is free again
 -- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
 --          `void` before the run has begun, otherwise the outcome is `interrupted`
--- cancel   by any process; unless the owner is dead, it is asked to end the run itself
--- bury     by any process, if the owner is dead. It reports the end and then removes the run from the
---          live ones of the owner
--- inherit  the same, also if another process has buried the run and not removed it, or if the claim is
---          gone and the run is still among the live ones of its owner
+-- cancel   by any process; the owner is asked to end the run itself
+-- bury     by the heir of a dead owner, or by any process if the owner is not listed. It reports the
+--          end and then removes the run from the live ones of the owner. A run that is still among
+--          these is also ended if another heir has buried it, or if its claim is gone
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  deletes the stream of a run that was replaced
 --
 -- ended  outcome newest         the run is ended, now or before by the same process in the same
 --                               mode; `forget`, `discard`: its keys are deleted
--- buried owner newest           `bury`, `inherit`, `cancel`: the same, and this process reports the end
+-- buried owner newest           `bury`: the same, and this process reports the end
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind newest                 `own`: Redis has other events
--- live, late state wait         `bury`, `cancel`: the owner is not dead
+-- live                          `cancel`: the owner is asked; `bury`: it lives, or has another heir
 -- running                       `void`: the run has begun; `forget`: it is live; `discard`: it has
 --                               the key
 -- other newest                  the key has another run
@@ -31,7 +30,7 @@
 -- version theirs                another version of the protocol wrote the claim
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
-local is_new_connection, channel, control = ARGV[9] == '1', ARGV[10], ARGV[11]
+local void_ttl, channel, control = tonumber(ARGV[9]), ARGV[10], ARGV[11]
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -48,31 +47,32 @@ if mode == 'forget' or mode == 'discard' then
 end
 -- The process has no such run, whatever has become of the claim.
 if mode == 'orphan' then remove_live(KEYS[3], stream) end
-if not claim then
-  if mode ~= 'inherit' or not redis.call('HGET', KEYS[3], stream) then return { 'gone' } end
-  -- All processes were away for longer than claims are kept, or an operator has deleted this one.
+local heir = mode == 'bury' and redis.call('HGET', KEYS[4], ARGV[12])
+if heir and heir ~= process then return { 'live' } end
+if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
+  -- The claim is lost, or has expired while all processes were away, or another run has taken it.
   -- Without the end, an owner that returns would restore the run.
   keep(stream, ttl)
   local newest, ended = read_newest(stream)
   if not ended then
-    add_end(key, stream, newest, outcome, message)
+    redis.call('XADD', stream, END_ID, 'o', outcome, 'm', message, 'n', newest, 'h', '')
     keep(stream, ttl)
     publish_end(channel, newest, outcome, message)
   end
-  return { 'buried', string.sub(KEYS[3], #control + 1), newest }
+  return { 'buried', ARGV[12], newest }
 end
+if not claim then return { 'gone' } end
 if not is_ours or mode == 'orphan' and claim.process ~= process then
   return { 'other', (read_newest(stream)) }
 end
-local buried_by = 'bury ' .. process
-local ended_by = (mode == 'bury' or mode == 'inherit') and buried_by or mode .. ' ' .. process
+local ended_by = mode .. ' ' .. process
 if not claim.is_live then
-  if mode == 'inherit' and string.find(claim.ended_by or '', '^bury ') then
-    redis.call('HSET', key, 'b', buried_by)
-    claim.ended_by = buried_by
+  if heir and string.find(claim.ended_by or '', '^bury ') then
+    redis.call('HSET', key, 'b', ended_by)
+    claim.ended_by = ended_by
   end
   if claim.ended_by ~= ended_by then return { 'over', claim.state } end
-  if ended_by == buried_by then return { 'buried', claim.process, (read_newest(stream)) } end
+  if mode == 'bury' then return { 'buried', claim.process, (read_newest(stream)) } end
   return { 'ended', claim.state, (read_newest(stream)) }
 end
 
@@ -92,21 +92,16 @@ if mode == 'own' then
   if expected and expected ~= entries then return { 'behind', 0 } end
 elseif mode == 'lost' then
   outcome = 'interrupted'
-elseif mode == 'bury' or mode == 'inherit' or mode == 'cancel' and claim.process ~= process then
-  -- The owner exports all events before the end, because its clients may have seen them. If the
-  -- hint is lost, it finds the request when it renews its lease.
-  if mode == 'cancel' and not claim.stop then
-    redis.call('HSET', key, 'c', ARGV[12] or '')
-    redis.call('PUBLISH', control .. claim.process, epoch)
-  end
-  outcome, ended_by = 'interrupted', buried_by
-  local status, wait = liveness(key, claim, is_new_connection)
-  if status ~= 'dead' then return { status, claim.state, wait } end
+elseif mode == 'cancel' and claim.process ~= process then
+  -- The owner exports all events before the end, because its clients may have seen them.
+  if not claim.stop then redis.call('HSET', key, 'c', ARGV[12] or '') end
+  redis.call('PUBLISH', control .. claim.process, epoch)
+  return { 'live' }
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
   -- The claim stays until late commands have arrived. Without it, the owner of an earlier run would
   -- take its own claim for lost, and restore a run that has ended.
-  keep(key, 2 * claim.lease)
+  keep(key, void_ttl)
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')
   remove_live(KEYS[3], stream)
@@ -119,6 +114,6 @@ keep(stream, ttl)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
-if ended_by == buried_by then return { 'buried', claim.process, newest } end
+if mode == 'bury' then return { 'buried', claim.process, newest } end
 remove_live(KEYS[3], stream)
 return { 'ended', outcome, newest }

@@ -2,14 +2,26 @@
 -- stream later.
 --
 -- KEYS: claim, stream of the earlier run, live runs of the process
--- ARGV: earlier epoch, epoch, process, lease, ttl, channel of the earlier run, prefix of the
---       channels of processes
+-- ARGV: earlier epoch, epoch, process, ttl, channel of the earlier run, prefix of the channels of
+--       processes
 --
 -- new                 the new run has the key
 -- again               the key has another run than the earlier one: look again
 -- version theirs      another version of the protocol wrote the claim
 local key, stream, earlier, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local lease, ttl, channel, control = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6], ARGV[7]
+local ttl, channel, control = tonumber(ARGV[4]), ARGV[5], ARGV[6]
+
+-- Fails if the user lacks a permission without which owners cannot export their runs.
+local function require_permissions(key)
+  local commands = {
+    { 'XREVRANGE', key, '+', '-' }, { 'XLEN', key }, { 'XADD', key, '1-0', '', '' },
+    { 'PEXPIRE', key, 1 }, { 'DEL', key },
+  }
+  for _, command in ipairs(commands) do
+    -- A call that is not permitted fails, and the server logs it for its operator.
+    if not redis.acl_check_cmd(unpack(command)) then redis.call(unpack(command)) end
+  end
+end
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -27,9 +39,9 @@ local is_cancelled = claim.is_live and not outcome
 if is_cancelled then
   keep(key, ttl)
   add_end(key, stream, newest, 'cancelled', '')
-  keep(stream, math.max(ttl, MIN_TTL))
+  keep(stream, ttl)
 end
-create_claim(key, epoch, process, lease, ttl, KEYS[3])
+create_claim(key, epoch, process, ttl, KEYS[3])
 if is_cancelled then publish_end(channel, newest, 'cancelled', '') end
 publish_replacement(control, claim)
 return { 'new' }

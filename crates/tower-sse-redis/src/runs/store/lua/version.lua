@@ -1,2 +1,2 @@
 -- The version of the protocol, in every claim.
-local VERSION = '1'
+local VERSION = '2'

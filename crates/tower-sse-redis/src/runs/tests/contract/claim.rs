@@ -5,8 +5,6 @@ use super::*;
 scenes!(
     key_without_a_run_is_free_and_can_be_claimed_once,
     completed_run_keeps_its_key_and_any_other_end_frees_it,
-    late_owner_is_dead_after_the_grace_period,
-    renewed_lease_forgets_earlier_looks,
     missing_run_may_be_restored_for_a_lease_after_a_loss,
     ended_run_has_no_successor_while_claims_are_restored,
     live_run_is_cancelled_and_its_owner_is_told,
@@ -42,47 +40,16 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
     }
 }
 
-async fn late_owner_is_dead_after_the_grace_period(scene: Scene) {
-    scene.p.begin("a1").await;
-    scene.expire().await;
-    assert_eq!(scene.q.look().await, "late 1500 a1 of p");
-    assert!(scene.q.claim("a2").await.starts_with("late "));
-    assert!(scene.q.check("a1").await.starts_with("running late "));
-    scene.die().await;
-    assert_eq!(scene.q.claim("a2").await, "dead a1 of p", "it must be ended first");
-    assert_eq!(scene.q.check("a1").await, "running dead 0 head");
-    assert_eq!(scene.q.end("a1", Bury).await, "ended interrupted 0");
-    assert_eq!(scene.q.claim("a2").await, "claimed");
-    scene.expire().await;
-    assert_eq!(scene.q.look().await, "late 1500 a2 of q", "no look at the earlier one counts");
-}
-
-/// The owner that comes back is not late any more.
-async fn renewed_lease_forgets_earlier_looks(scene: Scene) {
-    scene.p.begin("a1").await;
-    scene.expire().await;
-    assert_eq!(scene.q.look().await, "late 1500 a1 of p");
-    assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
-    assert_eq!(scene.q.look().await, "live a1 of p");
-    scene.expire().await;
-    assert_eq!(scene.q.look().await, "late 1500 a1 of p");
-    // Looks that are far apart do not count: the owner may have had no chance between them.
-    scene.expire().await;
-    assert_eq!(scene.q.look().await, "late 1500 a1 of p");
-}
-
 async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     scene.p.begin("a1").await;
     scene.world.lose_data().await;
     assert_eq!(scene.q.look().await, "restoring");
     assert_eq!(scene.q.claim("a2").await, "restoring");
-    scene.world.pass(LEASE / 2).await;
-    assert_eq!(scene.q.look().await, "restoring");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
     assert_eq!(scene.q.look().await, "live a1 of p or restoring");
     assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
     assert_eq!(scene.q.look().await, "completed a1 or restoring");
-    scene.expire().await;
+    scene.restored().await;
     assert_eq!(scene.q.look().await, "completed a1");
     assert_eq!(scene.p.end("a1", Forget).await, "freed");
     assert_eq!(scene.q.claim("a2").await, "claimed");
@@ -95,7 +62,7 @@ async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
     scene.world.lose(DATA).await;
     assert_eq!(scene.q.look().await, "cancelled a1 or restoring");
     assert_eq!(scene.q.claim("a3").await, "restoring");
-    scene.expire().await;
+    scene.restored().await;
     assert_eq!(scene.q.claim("a3").await, "claimed");
 }
 

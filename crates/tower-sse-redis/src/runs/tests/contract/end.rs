@@ -41,40 +41,56 @@ async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
 async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.append("a1", 1, 2).await;
-    assert_eq!(scene.p.renew("a1", Some(2)).await, "renewed");
     for lines in ["data: 12\n", "data: late\n"] {
         let mode = EndMode::Cancel { lines: Some(lines.into()) };
         assert_eq!(scene.q.end("a1", mode).await, "live");
     }
-    assert_eq!(scene.p.received().await, "hint a1");
+    for _ in 0..2 {
+        assert_eq!(scene.p.received().await, "hint a1", "the first one can be lost");
+    }
     scene.p.has_received_all().await;
-    assert_eq!(scene.p.renew("a1", Some(2)).await, "unsure");
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 2 2, stop data: 12\n");
     assert_eq!(scene.p.append("a1", 3, 4).await, "appended 1");
     assert_eq!(scene.p.cancel("a1").await, "ended cancelled 4");
     assert_eq!(scene.q.cancel("a1").await, "over cancelled");
     scene.p.begin("a2").await;
-    assert_eq!(scene.p.renew("a2", Some(1)).await, "renewed", "nothing asks to stop it");
+    assert_eq!(scene.p.sync("a2", HEAD).await, "ok 0 1", "nothing asks to stop it");
 }
 
-/// This also holds for a stop. The process that buried the run reports its end even if the first
-/// reply was lost.
+/// Only its heir ends its runs. The heir reports the end even if the first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
-    for (epoch, mode) in [("a1", CANCEL), ("b1", Bury)] {
-        let end = async || scene.q.end(epoch, mode.clone()).await;
-        scene.p.begin(epoch).await;
-        scene.p.append(epoch, 1, 2).await;
-        assert_eq!(end().await, "live");
-        scene.expire().await;
-        assert_eq!(end().await, "late 1500");
-        scene.die().await;
-        assert_eq!(end().await, "ended interrupted 2");
-        assert_eq!(scene.q.end(epoch, Bury).await, "ended interrupted 2");
-        assert_eq!(scene.r.end(epoch, Bury).await, "over interrupted");
-        assert_eq!(scene.p.complete(epoch, 2).await, "over interrupted");
-        assert_eq!(scene.p.sync(epoch, HEAD).await, "over interrupted");
-        assert_eq!(scene.p.append(epoch, 3, 3).await, "refused");
-    }
+    scene.p.begin("a1").await;
+    scene.p.append("a1", 1, 2).await;
+    let bury = async |by: &Process| by.end("a1", bury()).await;
+    assert_eq!(bury(&scene.q).await, "live");
+    scene.die().await;
+    assert_eq!(bury(&scene.r).await, "live", "another process is the heir");
+    assert_eq!(bury(&scene.q).await, "ended interrupted 2");
+    assert_eq!(bury(&scene.q).await, "ended interrupted 2");
+    assert_eq!(scene.p.complete("a1", 2).await, "over interrupted");
+    assert_eq!(scene.p.sync("a1", HEAD).await, "over interrupted");
+    assert_eq!(scene.p.append("a1", 3, 3).await, "refused");
+    // The heir dies before it has reported the end.
+    let seen = "q".to_owned();
+    let inherit = |by: &str| DeadProcess { id: ProcessId::from_claim("p"), seen: by.to_owned() };
+    assert_eq!(scene.r.send(Command::Inherit(inherit("1"))).await, "LiveRuns([])", "it has one");
+    let live = scene.r.send(Command::Inherit(inherit(&seen))).await;
+    assert!(live.contains("a1") || live != "LiveRuns([])", "{live}");
+    assert_eq!(bury(&scene.q).await, "live");
+    assert_eq!(bury(&scene.r).await, "ended interrupted 2");
+    let reported = Command::Reported(ProcessId::from_claim("p"), run("a1"));
+    assert_eq!(scene.r.send(reported).await, "Reported");
+    assert_eq!(scene.r.send(Command::Inherit(inherit("r"))).await, "LiveRuns([])");
+    let listed: bool = scene.world.server.command("HEXISTS app:run:processes p").await;
+    assert!(!listed);
+    // No process is listed, so any may end what is left.
+    scene.p.begin("b1").await;
+    assert_eq!(bury_of(&scene.r, "b1").await, "ended interrupted 0");
+    assert_eq!(bury_of(&scene.q, "b1").await, "over interrupted");
+}
+
+async fn bury_of(by: &Process, epoch: &str) -> String {
+    by.end(epoch, bury()).await
 }
 
 async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
@@ -106,7 +122,7 @@ async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) 
 }
 
 async fn run_without_a_claim_is_gone(scene: Scene) {
-    let modes = [completed(0, None), EndMode::Lost, Void, Release, Bury];
+    let modes = [completed(0, None), EndMode::Lost, Void, Release];
     for mode in modes {
         assert_eq!(scene.p.end("a1", mode.clone()).await, "gone", "{mode:?}");
     }
@@ -149,7 +165,7 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene) {
 scenes!(nothing_is_appended_after_any_end, batch_that_was_sent_twice_is_refused);
 
 async fn nothing_is_appended_after_any_end(scene: Scene) {
-    let modes = [completed(1, None), EndMode::Lost, CANCEL, Bury, Release].map(Some);
+    let modes = [completed(1, None), EndMode::Lost, CANCEL, bury(), Release].map(Some);
     for (at, mode) in modes.into_iter().chain([None]).enumerate() {
         let epoch = format!("a{at}");
         scene.p.begin(&epoch).await;
@@ -158,10 +174,12 @@ async fn nothing_is_appended_after_any_end(scene: Scene) {
         match mode {
             None => assert_eq!(scene.q.replace(&epoch, "b1").await, "claimed"),
             Some(mode) => {
-                if matches!(mode, Bury) {
+                let is_bury = matches!(mode, EndMode::Bury { .. });
+                if is_bury {
                     scene.die().await;
                 }
-                let reply = scene.p.end(&epoch, mode).await;
+                let by = if is_bury { &scene.q } else { &scene.p };
+                let reply = by.end(&epoch, mode).await;
                 assert!(reply.starts_with("ended "), "{case}: {reply}");
             }
         }
@@ -190,8 +208,6 @@ async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
 async fn run_without_a_claim_is_interrupted_while_it_is_listed() {
     for keeps_stream in [true, false] {
         let Some(scene) = redis().await else { return };
-        let inherit =
-            |owner: Option<&str>| EndMode::Inherit { away: owner.map(ProcessId::from_claim) };
         scene.p.begin("a1").await;
         assert_eq!(scene.p.append("a1", 1, 2).await, "appended 1");
         scene.world.lose(CLAIM).await;
@@ -199,17 +215,16 @@ async fn run_without_a_claim_is_interrupted_while_it_is_listed() {
             scene.world.lose(&stream("a1")).await;
         }
         let newest = if keeps_stream { 2 } else { 0 };
-        for mode in [Bury, inherit(None), inherit(Some("r"))] {
-            assert_eq!(scene.q.end("a1", mode).await, "gone", "its owner may be there");
-        }
+        assert_eq!(scene.q.end("a1", bury()).await, "live", "its owner may be there");
+        scene.die().await;
         let ended = format!("ended interrupted {newest}");
         for _ in 0..2 {
-            assert_eq!(scene.q.end("a1", inherit(Some("p"))).await, ended);
+            assert_eq!(scene.q.end("a1", bury()).await, ended);
         }
         assert!(scene.world.ids("a1").await.ends_with(&[END_ID.to_owned()]));
         let reported = Command::Reported(ProcessId::from_claim("p"), run("a1"));
         assert_eq!(scene.q.send(reported).await, "Reported");
-        assert_eq!(scene.r.end("a1", inherit(Some("p"))).await, "gone", "it is reported");
+        assert_eq!(scene.q.end("a1", bury()).await, "gone", "it is reported");
         let over = scene.p.sync("a1", RESTORE).await;
         assert!(over.starts_with("over interrupted"), "{over}");
     }

@@ -5,7 +5,7 @@ use super::*;
 scenes!(
     cancelled_run_stays_over_when_its_successor_is_voided,
     ended_run_is_not_restored_after_its_claim_was_lost,
-    voided_run_is_over_for_late_renewals,
+    voided_run_is_over_for_late_syncs,
     run_with_a_hole_does_not_complete,
     live_run_takes_its_key_back_from_an_earlier_ended_run,
     run_takes_its_key_back_from_an_earlier_live_run,
@@ -35,8 +35,8 @@ async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
     assert_eq!(scene.q.stream("a1").await, ["head", "cancelled 0"]);
 }
 
-/// A voided call is not restored by a renewal that was sent before.
-async fn voided_run_is_over_for_late_renewals(scene: Scene) {
+/// A voided call is not restored by a `Sync` that was sent before.
+async fn voided_run_is_over_for_late_syncs(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
     assert_eq!(scene.p.end("a1", Void).await, "freed");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "over interrupted");
@@ -105,22 +105,18 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
-/// A key of another type makes the renewal fail before the lease is renewed, so the run can be
-/// buried, and its end replaces the key.
+/// Its end replaces a key of another type.
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
-    for mode in [CANCEL, EndMode::Lost, Bury] {
+    for mode in [CANCEL, EndMode::Lost, bury()] {
         let Some(scene) = redis().await else { return };
         scene.p.begin("a1").await;
         scene.world.lose(&stream("a1")).await;
         let _: String = scene.world.server.command(&format!("SET {} text", stream("a1"))).await;
-        scene.expire().await;
-        let late = scene.world.get("l").await;
         assert_eq!(scene.p.sync("a1", HEAD).await, "run");
-        assert_eq!(scene.p.renew("a1", Some(1)).await, "unsure");
-        assert_eq!(scene.world.get("l").await, late, "the lease is not renewed");
         scene.die().await;
-        let reply = scene.q.end("a1", mode.clone()).await;
+        let by = if matches!(mode, EndMode::Bury { .. }) { &scene.q } else { &scene.p };
+        let reply = by.end("a1", mode.clone()).await;
         assert!(reply.starts_with("ended "), "{mode:?}: {reply}");
         assert_eq!(scene.world.ids("a1").await, [END_ID]);
         assert_eq!(scene.p.number(), 1, "over the same connection");
@@ -133,13 +129,14 @@ async fn live_claim_of_an_ended_stream_is_ended() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
     assert_eq!(scene.p.cancel("a1").await, "ended cancelled 0");
+    scene.die().await;
     for command in ["sync", "own", "bury", "check"] {
         scene.world.set("s", "running").await;
         let reply = match command {
             "sync" => scene.p.sync("a1", HEAD).await,
             "check" => scene.q.check("a1").await,
             "own" => scene.p.complete("a1", 0).await,
-            _ => scene.p.end("a1", Bury).await,
+            _ => scene.q.end("a1", bury()).await,
         };
         assert!(reply.contains("cancelled"), "{command}: {reply}");
         assert_eq!(scene.q.look().await, "cancelled a1", "{command}");
@@ -152,7 +149,7 @@ async fn claim_of_another_version_is_left_alone() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
     scene.die().await;
-    scene.world.set("v", 2).await;
+    scene.world.set("v", 3).await;
     let fields =
         async || scene.world.server.command::<Vec<String>>(&format!("HGETALL {CLAIM}")).await;
     let before = fields().await;
@@ -160,9 +157,8 @@ async fn claim_of_another_version_is_left_alone() {
     assert_eq!(scene.q.claim("a2").await, "version");
     assert_eq!(scene.q.replace("a1", "a2").await, "version");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "version");
-    assert_eq!(scene.p.renew("a1", None).await, "unsure");
     assert_eq!(scene.q.watch("a1").await, "version");
-    for mode in [completed(0, None), EndMode::Lost, Void, Release, CANCEL, Bury, Forget] {
+    for mode in [completed(0, None), EndMode::Lost, Void, Release, CANCEL, bury(), Forget] {
         assert_eq!(scene.p.end("a1", mode.clone()).await, "version", "{mode:?}");
     }
     assert_eq!(fields().await, before);

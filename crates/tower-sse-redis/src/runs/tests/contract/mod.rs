@@ -22,12 +22,12 @@ macro_rules! scenes {
 mod access;
 mod check;
 mod claim;
-mod clocks;
 mod connections;
 mod end;
 #[path = "../../../../../../tests/support/eternal_keys.rs"]
 mod eternal_keys;
 mod holes;
+mod lost_data;
 mod process;
 mod redis_world;
 mod reply;
@@ -51,17 +51,15 @@ use self::reply::{received, text, utf8};
 use crate::Redis as Servers;
 use crate::runs::seam::*;
 use crate::support::{soon, until_async};
-use EndMode::{Bury, Discard, Forget, Release, Void};
+use EndMode::{Discard, Forget, Release, Void};
 
 use eternal_keys::assert_no_eternal_keys;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{Scene, run, run_of};
 use server::Server;
 
-/// The lease of owners.
-const LEASE: Duration = Duration::from_secs(8);
-/// The grace period of this lease: three eighths.
-const GRACE: Duration = Duration::from_secs(3);
+/// The lease of processes. Their second beats are later than any scene ends.
+const LEASE: Duration = Duration::from_secs(300);
 
 /// Starts a Redis server for a test of what it alone promises, if it is installed.
 async fn redis() -> Option<Scene> {

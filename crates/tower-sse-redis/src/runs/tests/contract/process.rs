@@ -15,18 +15,18 @@ pub(crate) struct Process {
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
-/// What an owner knows when it renews its lease.
+/// What an owner knows of its run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sync<'a> {
     pub(crate) entries: Option<u64>,
     pub(crate) restores: bool,
     pub(crate) head: &'a str,
-    /// Whether the owner does not push its batches.
-    pub(crate) is_quiet: bool,
+    /// Whether a client of another process watches the run.
+    pub(crate) is_watched: bool,
 }
 
 pub(crate) const HEAD: Sync<'static> =
-    Sync { entries: None, restores: false, head: "head", is_quiet: false };
+    Sync { entries: None, restores: false, head: "head", is_watched: false };
 pub(crate) const RESTORE: Sync<'static> = Sync { restores: true, ..HEAD };
 /// The mode of a cancel without a last event.
 pub(crate) const CANCEL: EndMode = EndMode::Cancel { lines: None };
@@ -73,9 +73,9 @@ impl Process {
         self.send(sync(&run(epoch), with)).await
     }
 
-    /// Renews the lease of a run, and looks at its stream if it gets the number of its entries.
-    pub(crate) async fn renew(&self, epoch: &str, entries: Option<u64>) -> String {
-        self.send(renew(&run(epoch), entries)).await
+    /// Looks for the keys of a run that has begun.
+    pub(crate) async fn keep(&self, epoch: &str) -> String {
+        self.send(keep(&run(epoch), false)).await
     }
 
     pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
@@ -176,13 +176,18 @@ pub(crate) fn look() -> Command {
 }
 
 pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Command {
-    let Sync { entries, restores, head, is_quiet } = with;
+    let Sync { entries, restores, head, is_watched } = with;
     let head = Some(Bytes::copy_from_slice(head.as_bytes())).filter(|head| !head.is_empty());
-    Command::Sync(seam::Sync { run: run.clone(), entries, restores, pushes: !is_quiet, head })
+    Command::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
 }
 
-pub(crate) fn renew(run: &RunId, entries: Option<u64>) -> Command {
-    Command::Renew(Renew { run: run.clone(), entries })
+pub(crate) fn keep(run: &RunId, extends: bool) -> Command {
+    Command::Keep(Keep { run: run.clone(), has_stream: true, extends })
+}
+
+/// Returns the mode that ends a run of the process `p`, which is dead.
+pub(crate) fn bury() -> EndMode {
+    EndMode::Bury { owner: ProcessId::from_claim("p") }
 }
 
 /// Appends a batch to a stream with this number of entries.

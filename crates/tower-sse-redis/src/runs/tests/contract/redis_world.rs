@@ -12,15 +12,6 @@ pub(crate) const DATA: &str = "app:run:data";
 /// The id of the entry that ends a stream.
 pub(crate) const END_ID: &str = "18446744073709551615-0";
 
-/// Sets back the times of all claims, and the one until which claims are restored.
-const PASS: &str = "for _, key in ipairs(redis.call('KEYS', 'app:run:*')) do
-    for _, field in ipairs({ 'l', 'w', 'x', 'y', 'u' }) do
-        local is_hash = redis.call('TYPE', key).ok == 'hash'
-        local time = is_hash and redis.call('HGET', key, field)
-        if time then redis.call('HSET', key, field, time - ARGV[1]) end
-    end
-end";
-
 /// A Redis server. Dropping it checks that every key expires.
 pub(crate) struct Redis {
     pub(crate) server: Server,
@@ -62,22 +53,6 @@ impl Redis {
         _ = self.server.command::<u32>(&format!("HSET {CLAIM} {field} {value}")).await;
     }
 
-    pub(crate) async fn get(&self, field: &str) -> Option<String> {
-        self.server.command(&format!("HGET {CLAIM} {field}")).await
-    }
-
-    /// Sets the end of the lease, in milliseconds before now.
-    pub(crate) async fn expire_lease(&self, milliseconds: u64) {
-        self.set("l", self.server.now().await - milliseconds).await;
-    }
-
-    /// Sets when the owner was first and last seen late, in milliseconds before now.
-    pub(crate) async fn seen_late(&self, first: u64, last: u64) {
-        let now = self.server.now().await;
-        self.set("x", now - first).await;
-        self.set("y", now - last).await;
-    }
-
     /// Returns how long a key is kept from now on, in milliseconds.
     pub(crate) async fn ttl_of(&self, key: &str) -> u64 {
         let ttl: i64 = self.server.command(&format!("PTTL {key}")).await;
@@ -89,11 +64,6 @@ impl Redis {
         let command = format!("XRANGE {} - +", stream(epoch));
         let entries: Vec<(String, redis::Value)> = self.server.command(&command).await;
         entries.into_iter().map(|(id, _)| id).collect()
-    }
-
-    /// Lets time pass for leases and all that follows from them.
-    pub(crate) async fn pass(&self, time: Duration) {
-        _ = self.try_eval(PASS, &[], time.as_millis() as u64).await.unwrap();
     }
 
     /// Loses all data, while processes are connected.

@@ -7,8 +7,7 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
     match reply {
         Ok(Reply::Look(reply)) => look(reply),
         Ok(Reply::Sync(reply)) => sync(reply),
-        Ok(Reply::Renew(RenewReply::Unsure)) => "unsure".into(),
-        Ok(Reply::Renew(RenewReply::Renewed { watched })) => format!("renewed{}", is(watched)),
+        Ok(Reply::Kept(is_kept)) => if is_kept { "kept" } else { "unsure" }.into(),
         Ok(Reply::Append(AppendReply::Appended { entries })) => format!("appended {entries}"),
         Ok(Reply::Append(AppendReply::Refused)) => "refused".into(),
         Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
@@ -24,9 +23,8 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
 
 fn look(reply: LookReply) -> String {
     match reply {
-        LookReply::Live { run, process, liveness, is_certain } => {
-            let of = format!("{} {} of {}", live(liveness), run.epoch, process.as_str());
-            of + doubt(is_certain)
+        LookReply::Live { run, process, is_certain, .. } => {
+            format!("live {} of {}{}", run.epoch, process.as_str(), doubt(is_certain))
         }
         LookReply::Ended { run, outcome, is_certain } => {
             format!("{outcome} {}{}", run.epoch, doubt(is_certain))
@@ -45,9 +43,9 @@ fn doubt(is_certain: bool) -> &'static str {
 
 fn sync(reply: SyncReply) -> String {
     match reply {
-        SyncReply::InStep { newest, entries, watched, stop } => {
+        SyncReply::InStep { newest, entries, stop } => {
             let stop = stop.map(|stop| format!(", stop {}", String::from_utf8_lossy(&stop)));
-            format!("ok {newest} {entries}{}{}", is(watched), stop.unwrap_or_default())
+            format!("ok {newest} {entries}{}", stop.unwrap_or_default())
         }
         SyncReply::Over { outcome, is_replaced, is_reported, .. } => {
             let status = if is_replaced { "replaced" } else { "over" };
@@ -63,7 +61,6 @@ fn end(reply: &EndReply) -> String {
         EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
         EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
         EndReply::Over(outcome) => format!("over {outcome}"),
-        EndReply::NotDead(liveness) => live(*liveness),
         EndReply::Other { newest } => format!("other {newest}"),
         other => name(other),
     }
@@ -71,12 +68,10 @@ fn end(reply: &EndReply) -> String {
 
 fn check(reply: CheckReply) -> String {
     let (newest, text, head) = match reply {
-        CheckReply::Starting(liveness) => return format!("starting {}", live(liveness)),
+        CheckReply::Starting { .. } => return "starting".into(),
         CheckReply::Void => return "void".into(),
         CheckReply::Gone => return "gone".into(),
-        CheckReply::Running { newest, liveness, head } => {
-            (newest, format!("running {}", live(liveness)), head)
-        }
+        CheckReply::Running { newest, head, .. } => (newest, "running".into(), head),
         CheckReply::Ended { newest, outcome, head } => (newest, outcome.to_string(), head),
         CheckReply::Other { newest, head } => (newest, "other".into(), head),
     };
@@ -89,7 +84,8 @@ pub(crate) fn received(incoming: &Incoming) -> String {
     match incoming {
         Incoming::Hint(epoch) => format!("hint {epoch}"),
         Incoming::HintToAll => "hint to all".into(),
-        Incoming::Silent(process) => format!("silent {}", process.as_str()),
+        Incoming::Dead(dead) => format!("dead {}", dead.id.as_str()),
+        Incoming::Watched(run) => format!("watched {}", run.epoch),
         Incoming::LostPushes => "lost pushes".into(),
         Incoming::Push(_, Push::Head(head)) => utf8(head),
         Incoming::Push(_, Push::Batch(Batch { first, last, bytes })) => {
@@ -100,18 +96,6 @@ pub(crate) fn received(incoming: &Incoming) -> String {
         Incoming::Push(_, Push::Void) => "void".into(),
         Incoming::Replaced(epoch) => format!("replaced {epoch}"),
     }
-}
-
-fn live(liveness: Liveness) -> String {
-    match liveness {
-        Liveness::Alive => "live".into(),
-        Liveness::Late(wait) => format!("late {}", wait.as_millis()),
-        Liveness::Dead => "dead".into(),
-    }
-}
-
-fn is(watched: Duration) -> &'static str {
-    if watched.is_zero() { "" } else { " watched" }
 }
 
 pub(crate) fn utf8(bytes: &Bytes) -> String {

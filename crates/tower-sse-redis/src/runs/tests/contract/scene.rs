@@ -17,21 +17,16 @@ impl Scene {
         Some(Self { world, p, q, r })
     }
 
-    /// Lets the lease expire, or the time pass in which owners restore their claims.
-    pub(crate) async fn expire(&self) {
-        self.world.pass(LEASE + Duration::from_millis(100)).await;
+    /// Lets the time pass in which owners restore their claims.
+    pub(crate) async fn restored(&self) {
+        _ = self.world.server.command::<u32>(&format!("HDEL {DATA} u")).await;
     }
 
-    /// Lets the lease expire, and looks until the owner is dead.
+    /// Declares the process `p` dead, with `q` as its heir.
     pub(crate) async fn die(&self) {
-        self.expire().await;
-        let mut late = Duration::ZERO;
-        while !self.q.look().await.starts_with("dead") {
-            assert!(late <= LEASE, "a late owner lives");
-            self.world.pass(GRACE / 3).await;
-            late += GRACE / 3;
-        }
-        assert!(late >= GRACE, "an owner is dead after {late:?}");
+        let seen = self.world.server.command("HGET app:run:processes p").await;
+        let dead = DeadProcess { id: ProcessId::from_claim("p"), seen };
+        assert!(self.q.send(Command::Inherit(dead)).await.starts_with("LiveRuns"));
     }
 }
 

@@ -76,7 +76,7 @@ async fn void_claim_is_kept_for_two_leases() {
 /// The time begins with the end, which can be all that the stream has.
 #[tokio::test]
 async fn keys_are_kept_from_the_end_on() {
-    let modes = [EndMode::Lost, CANCEL, Bury].map(|mode| [(mode.clone(), true), (mode, false)]);
+    let modes = [EndMode::Lost, CANCEL, bury()].map(|mode| [(mode.clone(), true), (mode, false)]);
     for (mode, has_begun) in
         [(completed(0, None), true)].into_iter().chain(modes.into_iter().flatten())
     {
@@ -90,7 +90,8 @@ async fn keys_are_kept_from_the_end_on() {
         for key in &keys {
             _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
         }
-        let ended = scene.p.end("a1", mode.clone()).await;
+        let by = if matches!(mode, EndMode::Bury { .. }) { &scene.q } else { &scene.p };
+        let ended = by.end("a1", mode.clone()).await;
         assert!(ended.starts_with("ended "), "{mode:?}: {ended}");
         for key in &keys {
             let kept = scene.world.ttl_of(key).await;
@@ -99,32 +100,23 @@ async fn keys_are_kept_from_the_end_on() {
     }
 }
 
-/// Most renewals need not keep the keys for longer.
+/// Most looks need not keep the keys for longer.
 #[tokio::test]
-async fn keys_are_kept_by_renewals_after_an_eighth_of_their_time() {
+async fn keys_are_kept_by_looks_that_extend_their_time() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
-    let now = scene.world.server.now().await;
-    for looks in [false, true] {
-        for (kept_since, is_renewed) in
-            [(now - 20_000, false), (now - 40_000, true), (now + 9_000, true)]
-        {
-            scene.world.set("t", kept_since).await;
-            let keys = [CLAIM.to_owned(), stream("a1")];
-            for key in &keys {
-                _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
-            }
-            if looks {
-                assert_eq!(scene.p.renew("a1", Some(1)).await, "renewed");
-            } else {
-                assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
-            }
-            for key in &keys {
-                let is_kept = scene.world.ttl_of(key).await > LONG;
-                assert_eq!(is_kept, is_renewed, "{key}: {kept_since} at {now}, looks: {looks}");
-            }
-            let changed = scene.world.get("t").await != Some(kept_since.to_string());
-            assert_eq!(changed, is_renewed, "{kept_since} at {now}");
+    for (extends, is_sync) in [(false, false), (true, false), (true, true)] {
+        let keys = [CLAIM.to_owned(), stream("a1")];
+        for key in &keys {
+            _ = scene.world.server.command::<u32>(&format!("PEXPIRE {key} 100000")).await;
+        }
+        if is_sync {
+            assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
+        } else {
+            assert_eq!(scene.p.send(keep(&run("a1"), extends)).await, "kept");
+        }
+        for key in &keys {
+            assert_eq!(scene.world.ttl_of(key).await > LONG, extends, "{key}");
         }
     }
 }

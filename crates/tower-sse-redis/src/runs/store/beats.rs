@@ -1,0 +1,233 @@
+use std::collections::BTreeMap;
+use std::{mem, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::runs::seam::{DeadProcess, ProcessId};
+use crate::server::whole_milliseconds;
+
+/// The number of beats in a lease. A process is dead once its counter stands still for a lease of
+/// another process's beats. If the leases differ, the longer one of the two counts.
+pub(super) const BEATS: u32 = 5;
+/// The number of beats after which an absent process is forgotten.
+const FORGOTTEN: u32 = 4 * BEATS;
+
+/// The processes that share runs, as this process sees them. Each increments a counter in the store.
+///
+/// No clock decides who is dead. A process counts the reads of its own in which a counter stood
+/// still, so a server that pauses, or sets its clock, ends no run.
+#[derive(Debug)]
+pub(super) struct Heartbeat {
+    lease: Duration,
+    counter: u64,
+    others: BTreeMap<ProcessId, Other>,
+    /// The token of the time in which owners restore their claims, and when this process first saw
+    /// it.
+    restoring: Option<(String, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct Other {
+    /// Its counter and its lease, or the name of its heir. `None` if the store does not list it.
+    seen: Option<String>,
+    /// The number of reads in a row that found the same.
+    still: u32,
+}
+
+/// What a process writes with its next beat.
+#[derive(Debug)]
+pub(super) struct NextBeat {
+    /// The counter and the lease in milliseconds.
+    pub(super) counter: String,
+    /// The token of the restoring that is over, or an empty text.
+    pub(super) restored: String,
+}
+
+/// What a beat has found.
+#[derive(Debug, Default)]
+pub(super) struct HeardBeat {
+    /// The processes that are dead and have no living heir.
+    pub(super) dead: Vec<DeadProcess>,
+    /// Whether another process has declared this one dead.
+    pub(super) is_gone: bool,
+}
+
+impl Heartbeat {
+    pub(super) const fn new(lease: Duration) -> Self {
+        Self { lease, counter: 0, others: BTreeMap::new(), restoring: None }
+    }
+
+    /// Begins a session: the others may not have reached the server yet.
+    pub(super) fn begin(&mut self) {
+        self.others.values_mut().for_each(|other| other.still = 0);
+    }
+
+    pub(super) fn next(&mut self) -> NextBeat {
+        self.counter += 1;
+        let over = self.restoring.as_ref().filter(|(_, since)| since.elapsed() >= self.lease);
+        let restored = over.map(|(token, _)| token.clone()).unwrap_or_default();
+        let counter = format!("{} {}", self.counter, whole_milliseconds(self.lease));
+        NextBeat { counter, restored }
+    }
+
+    /// Applies the reply of `lua/beat.lua`.
+    pub(super) fn apply(&mut self, own: &ProcessId, reply: Vec<String>) -> HeardBeat {
+        let mut reply = reply.into_iter().skip(1);
+        let token = reply.next().unwrap_or_default();
+        if self.restoring.as_ref().is_none_or(|(known, _)| *known != token) {
+            self.restoring = (!token.is_empty()).then(|| (token, Instant::now()));
+        }
+        let is_gone = reply.next().is_some_and(|gone| gone == "1");
+        let mut listed = BTreeMap::new();
+        while let (Some(name), Some(seen)) = (reply.next(), reply.next()) {
+            listed.insert(ProcessId::from_claim(&name), seen);
+        }
+        listed.remove(own);
+        let absent = mem::take(&mut self.others).into_iter();
+        let mut others: BTreeMap<_, _> =
+            absent.map(|(id, other)| (id.clone(), other.read(listed.remove(&id)))).collect();
+        others.retain(|_, other| other.seen.is_some() || other.still < FORGOTTEN);
+        let new = listed.into_iter().map(|(id, seen)| (id, Other { seen: Some(seen), still: 0 }));
+        others.extend(new);
+        self.others = others;
+        let dead = self.others.iter().filter_map(|(id, other)| {
+            let seen = other.seen.clone()?;
+            let needs_heir = other.is_still(self.lease) && !self.lives(&seen);
+            let is_inherited = seen == own.as_str();
+            (needs_heir || is_inherited).then(|| DeadProcess { id: id.clone(), seen })
+        });
+        HeardBeat { dead: dead.collect(), is_gone }
+    }
+
+    /// Returns whether a process with this name lives.
+    fn lives(&self, name: &str) -> bool {
+        let other = self.others.get(&ProcessId::from_claim(name));
+        other.is_some_and(|other| !other.is_still(self.lease) && other.lease().is_some())
+    }
+
+    /// Returns whether a process is dead. If the store does not list it, the answer is `true` only
+    /// after a lease of further calls.
+    pub(super) fn is_dead(&mut self, id: &ProcessId) -> bool {
+        let other = self.others.entry(id.clone()).or_default();
+        other.is_still(self.lease) || other.seen.is_some() && other.lease().is_none()
+    }
+}
+
+impl Other {
+    fn read(self, seen: Option<String>) -> Self {
+        let still = if self.seen == seen { self.still.saturating_add(1) } else { 0 };
+        Self { seen, still }
+    }
+
+    /// Returns the lease of the process in milliseconds, unless the store lacks its counter.
+    fn lease(&self) -> Option<u64> {
+        let (_, lease) = self.seen.as_ref()?.split_once(' ')?;
+        lease.parse().ok()
+    }
+
+    /// Returns whether nothing has changed for a lease: that of the process, or the reader's if it is
+    /// longer.
+    fn is_still(&self, own: Duration) -> bool {
+        let longer = self.lease().unwrap_or(0).div_ceil(whole_milliseconds(own).max(1)).max(1);
+        u64::from(self.still) >= longer.saturating_mul(BEATS.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::{BEATS, FORGOTTEN, Heartbeat};
+    use crate::runs::seam::ProcessId;
+
+    const LEASE: Duration = Duration::from_secs(8);
+
+    /// Applies a reply with this token and these processes. Returns the dead ones.
+    fn beat(heartbeat: &mut Heartbeat, token: &str, processes: &[(&str, &str)]) -> Vec<String> {
+        let mut reply = vec!["joined", token, "0", "own", "7 8000"];
+        reply.extend(processes.iter().flat_map(|(name, seen)| [name, seen]));
+        let reply = reply.into_iter().map(Into::into).collect();
+        let found = heartbeat.apply(&ProcessId::from_claim("own"), reply);
+        found.dead.into_iter().map(|dead| format!("{} {}", dead.id.as_str(), dead.seen)).collect()
+    }
+
+    fn is_dead(heartbeat: &mut Heartbeat, name: &str) -> bool {
+        heartbeat.is_dead(&ProcessId::from_claim(name))
+    }
+
+    #[test]
+    fn counter_that_stands_still_for_five_reads_shows_a_death() {
+        let mut heartbeat = Heartbeat::new(LEASE);
+        for number in 0..=BEATS {
+            let moving = format!("{number} 8000");
+            let dead =
+                beat(&mut heartbeat, "", &[("p", "3 8000"), ("q", &moving), ("r", "4 2000")]);
+            let expected = if number == BEATS { vec!["p 3 8000", "r 4 2000"] } else { vec![] };
+            assert_eq!(dead, expected, "{number}");
+        }
+        assert!(is_dead(&mut heartbeat, "p") && !is_dead(&mut heartbeat, "q"));
+        // A new session gives all of them time to reach the server.
+        heartbeat.begin();
+        assert!(!is_dead(&mut heartbeat, "p"));
+        assert_eq!(beat(&mut heartbeat, "", &[("p", "3 8000"), ("q", "9 8000")]), [""; 0]);
+    }
+
+    #[test]
+    fn process_with_a_longer_lease_is_dead_after_its_own_lease() {
+        let mut heartbeat = Heartbeat::new(LEASE);
+        for number in 0..=BEATS * 3 {
+            let dead = beat(&mut heartbeat, "", &[("p", "3 20000")]);
+            assert_eq!(dead.is_empty(), number < BEATS * 3, "{number}");
+            assert_eq!(is_dead(&mut heartbeat, "p"), number == BEATS * 3);
+        }
+    }
+
+    #[test]
+    fn dead_process_has_one_heir_until_that_one_dies() {
+        let mut heartbeat = Heartbeat::new(LEASE);
+        for number in 0..20 {
+            let counter = format!("{number} 8000");
+            assert_eq!(beat(&mut heartbeat, "", &[("p", "q"), ("q", &counter)]), [""; 0]);
+        }
+        assert!(is_dead(&mut heartbeat, "p"));
+        for number in 0..=BEATS {
+            let dead = beat(&mut heartbeat, "", &[("p", "q"), ("q", "20 8000")]);
+            let expected = if number == BEATS { vec!["p q", "q 20 8000"] } else { vec![] };
+            assert_eq!(dead, expected);
+        }
+        assert_eq!(
+            beat(&mut heartbeat, "", &[("p", "own"), ("q", "21 8000")]),
+            ["p own"],
+            "inherited"
+        );
+    }
+
+    #[test]
+    fn process_that_is_not_listed_is_dead_after_a_lease() {
+        let mut heartbeat = Heartbeat::new(LEASE);
+        for _ in 0..BEATS {
+            assert!(!is_dead(&mut heartbeat, "p"));
+            assert_eq!(beat(&mut heartbeat, "", &[]), [""; 0]);
+        }
+        assert!(is_dead(&mut heartbeat, "p"));
+        (0..FORGOTTEN).for_each(|_| _ = beat(&mut heartbeat, "", &[]));
+        assert!(heartbeat.others.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn restoring_is_over_a_lease_after_it_was_first_seen() {
+        let mut heartbeat = Heartbeat::new(LEASE);
+        for token in ["a", "b"] {
+            beat(&mut heartbeat, token, &[]);
+            advance(LEASE / 2).await;
+            beat(&mut heartbeat, token, &[]);
+            assert_eq!(heartbeat.next().restored, "");
+            advance(LEASE / 2).await;
+            assert_eq!(heartbeat.next().restored, token);
+        }
+        beat(&mut heartbeat, "", &[]);
+        assert_eq!(heartbeat.next().restored, "");
+    }
+}

@@ -1,0 +1,48 @@
+-- Increments the counter of a process among those that use a server, and keeps `data`. Each process
+-- calls this script when a session begins, before any other script, and then several times in a lease.
+--
+-- KEYS: data, processes, live runs of the process
+-- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
+--       of all processes, process, its counter and its lease, ttl, token of the restoring that is over
+--       (or empty)
+--
+-- joined  token gone name value ...  `token`: not empty while owners restore their claims; `gone`:
+--                                    whether another process has declared this one dead (0, 1);
+--                                    then all processes: the counter and the lease of each, or the
+--                                    name of its heir if it is dead
+-- version theirs                     processes of another version use the server
+local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local processes, process, counter = KEYS[2], ARGV[5], ARGV[6]
+local ttl, restored = math.max(tonumber(ARGV[7]), LIST_TTL), ARGV[8]
+
+-- A replica that took over may lack claims, and processes may not have found it yet.
+local function has_taken_over()
+  return string.find(redis.call('INFO', 'replication'), 'master_replid2:0*[1-9a-f]')
+end
+
+local f = redis.call('HMGET', data, 'v', 'r', 'u')
+local is_first, has_data = earlier == '', redis.call('EXISTS', data) == 1
+if has_data and f[1] ~= VERSION then return { 'version', f[1] or '1' } end
+if restored ~= '' and f[3] == restored then redis.call('HDEL', data, 'u') end
+local others = has_data or redis.call('PUBLISH', everyone, '') > 0
+if is_first and not others and not has_taken_over() then
+  -- A new server has neither data nor other processes.
+  redis.call('HSET', data, 'v', VERSION, 's', history())
+elseif not has_data or not is_first and earlier ~= server and f[2] ~= server then
+  -- The server has lost its data, restarted, or replaced another one. The first process that
+  -- returns records it.
+  begin_restoring(data, lease)
+  redis.call('HSET', data, 'r', server)
+else
+  is_restoring_claims(data, lease, everyone)
+end
+keep(data, math.max(lease, DATA_TTL))
+
+keep(KEYS[3], ttl)
+local before = redis.call('HGET', processes, process)
+redis.call('HSET', processes, process, counter)
+keep(processes, ttl)
+local is_gone = not is_first and not string.find(before or '', ' ', 1, true)
+local reply = { 'joined', redis.call('HGET', data, 'u') or '', is_gone and '1' or '0' }
+for _, text in ipairs(redis.call('HGETALL', processes)) do reply[#reply + 1] = text end
+return reply
