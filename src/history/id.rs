@@ -1,5 +1,5 @@
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use crate::connection::LastEventId;
 use crate::event::{EventId, whole_milliseconds};
@@ -57,8 +57,8 @@ impl Epoch {
 }
 
 #[cfg(not(tower_sse_simulation))]
-pub(crate) fn now() -> SystemTime {
-    SystemTime::now()
+pub(crate) fn now() -> std::time::SystemTime {
+    std::time::SystemTime::now()
 }
 
 impl fmt::Display for Epoch {
