@@ -53,7 +53,7 @@ async fn report(hub: Hub, streams: Streams) {
                 report += &format!("{count} {subject}\n");
             }
         }
-        // Any other error loses only this report. One above 1 MiB is `TooLarge`.
+        // Any other error loses only this report. A report above 1 MiB is `TooLarge`.
         if let Err(PublishError::Closed) = hub.publish("presence", report).await {
             return;
         }
