@@ -1,6 +1,6 @@
 //! The documented defaults are those of the code.
 
-use std::{fmt::Debug, time::Duration};
+use std::fmt::Debug;
 
 use tower_sse_redis::Redis;
 
@@ -47,15 +47,10 @@ fn brokers_have_the_limits_of_the_pages() {
 #[test]
 fn leases_are_those_of_the_pages() {
     let pages = documented();
-    let lease = pages.time(&["can declare the run dead. The default is {}."]);
+    let lease = pages.time(&["that shows no sign of life counts as dead. The default is {}."]);
     assert_has(&redis().runs("app"), "lease", &lease);
-    // The page lists the parts of this sum.
-    let lost_after = |check: Duration| lease + check + lease / 4;
-    let late = (3 * lease / 8).max(Duration::from_millis(1_500));
-    let sum = pages.time(&["With the default, the sum is {}, or"]);
-    assert_eq!(sum, lost_after(late));
-    let sum = pages.time(&["seconds, or {} if the other process connected"]);
-    assert_eq!(sum, lost_after(lease));
-    let recently = pages.time(&["if the other process connected less than {} ago."]);
-    assert_eq!(recently, 2 * lease);
+    let moved = pages.time(&["takes more than two leases, by default {}, the responses"]);
+    assert_eq!(moved, 2 * lease);
+    let restored = pages.range(&["one to one and a half leases, by default {}, requests"]);
+    assert_eq!(restored, (lease, 3 * lease / 2));
 }
