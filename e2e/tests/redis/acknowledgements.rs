@@ -19,6 +19,8 @@ impl Unread {
             Process::connect(proxies[0].broker()).await,
             Process::connect(proxies[1].broker()).await,
         ];
+        // A connection that has not published yet would be held like a reader's.
+        publish(&processes[1].hub, "other", "").await;
         let first = processes[0].publish([0]).await;
         for process in &mut processes {
             process.has_read(first).await;
