@@ -27,10 +27,10 @@ pub(crate) async fn read_to_end(
         while let Some(Ok(mut bytes)) = stream.next().await {
             while let Some(message) = decoder.decode(&mut bytes).unwrap() {
                 assert_ne!(message.event, "gap", "client {client} after {:?}", received.last());
-                last = message.last_event_id.to_string();
                 if message.event == "retry" {
-                    continue; // a process that is shutting down refused the stream
+                    continue; // a process that is shutting down refused the stream, without an id
                 }
+                last = message.last_event_id.to_string();
                 match message.data == "end" {
                     true => return received,
                     false => received.push(message.data),
