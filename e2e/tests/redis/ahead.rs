@@ -42,6 +42,22 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
     assert_eq!(pair.losses(), [1, 1]);
 }
 
+/// The stream is deleted twice. The process that adds the second marker knows neither the first one
+/// nor the events after it.
+#[tokio::test]
+async fn second_marker_is_above_events_after_an_unknown_first_one() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    set_ids_ahead(&pair.server).await;
+    pair.ahead.reads([9]).await;
+    pair.behind.reads([9]).await;
+    pair.hold_one_behind().await;
+    let _: u64 = pair.server.command("DEL tower-sse").await;
+    let last = pair.ahead.publish(2..6).await;
+    let _: u64 = pair.server.command("DEL tower-sse").await;
+    let next = pair.behind.publish([6]).await;
+    assert_above(next, last);
+}
+
 /// The process that returns first has read nothing that was lost.
 #[tokio::test]
 async fn event_after_a_rollback_is_above_those_unknown_to_its_publisher() {

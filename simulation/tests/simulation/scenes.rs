@@ -119,6 +119,35 @@ fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     assert_eq!((found.of("gaps"), found.of("ahead")), (2 * clients, 2 * clients));
 }
 
+/// While ids are ahead of the clock, the stream is deleted twice. Hub 1 begins the third stream without
+/// having seen the second one, whose event only hub 0 knows, and this one is then trimmed past hub 0.
+#[test]
+fn event_between_two_deletions_behind_the_clock_is_a_gap() {
+    let found = check(0..20, async |scene, variation| {
+        scene.has_lost = true;
+        scene.network.set_clock(-3_600_000);
+        // Hub 0 advances the ids.
+        disconnect(&scene.network, 0);
+        scene.pass(500).await;
+        scene.publish(1, 0, false);
+        scene.pass(100).await;
+        scene.network.hold_reads(0, 2_500);
+        (1..HUBS).for_each(|hub| scene.network.hold_reads(hub, 100));
+        scene.network.command(&["DEL", "tower-sse"]);
+        scene.publish(0, 0, false);
+        scene.pass(80 + variation as u64).await;
+        scene.network.command(&["DEL", "tower-sse"]);
+        scene.pass(500).await;
+        scene.resume(1, 2);
+        scene.publish(1, 0, false);
+        scene.publish(1, 0, false);
+        scene.pass(20).await;
+        scene.network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", "1"]);
+        scene.pass(3_000).await;
+    });
+    assert!(found.of("reported") > 0, "nothing was lost");
+}
+
 /// Plays a scene in all its variations, which must break no guarantee. Returns what the clients
 /// received in total.
 fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Verdict {

@@ -21,8 +21,10 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// The marker's id must be above all entries that may have been lost, even entries that this
 /// process does not know. The id is therefore in the next millisecond of the server's clock, with a
-/// counter computed from the clock's microseconds. If ids are ahead of the clock, the id is `leap`.
-/// If the stream already has a higher id, Redis assigns the next one.
+/// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
+/// their lead, rounded up to a multiple of a step that depends on the lead. Thus, a later marker
+/// has a higher id although its writer may not know the earlier one. If the stream already has a
+/// higher id, Redis assigns the next one.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest
@@ -166,8 +168,7 @@ impl RedisStream {
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(read.map_or_else(|| "empty".to_owned(), |id| id.to_string()));
-        command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
-        command.arg(newest.counter);
+        command.arg(newest.milliseconds).arg(&nonce);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))

@@ -132,12 +132,11 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let conditions = ["empty".to_owned(), random_id(rng)];
             let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
-            let leap = newest + 3;
-            let (newest, leap, nonce) =
-                (newest.to_string(), format!("{leap}-0"), field.to_string());
-            // The clock of the model has milliseconds.
+            let (newest, nonce) = (newest.to_string(), field.to_string());
+            // The clock of the model has milliseconds, and is set by ids that have the server's time.
             let text = MARK.replace("time[2] % 1000 * 512", "0");
-            return script(&text, &[key, condition, &newest, &leap, &nonce, "0"]);
+            let text = text.replace("next + lead - lead % step + step", "newest_at + 3");
+            return script(&text, &[key, condition, &newest, &nonce]);
         }
         13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
         16 => format!("XRANGE {key} - + COUNT {count}"),
