@@ -1,6 +1,6 @@
 //! Several layers around one response. The innermost one that opens a stream owns it.
 
-use tower_sse::streams;
+use tower_sse::{ClientKind, streams};
 
 use super::refusal::{assert_come_back, assert_unavailable};
 use super::streams::rig::{add, layer, now};
@@ -61,6 +61,33 @@ async fn last_event_id_that_the_outer_layer_found_is_kept() {
         })
     });
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 7\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_poll_query_of_the_outer_layer_works() {
+    let outer: SseLayer = SseLayer::new().long_poll_query("poll");
+    let request = Request::get("/?poll=5").body(()).unwrap();
+    let response = answer_by(request, &outer, |request| {
+        answer_by(request, &SseLayer::new(), |_| {
+            stream::iter([Event::from("one")]).chain(stream::pending())
+        })
+    });
+    let body = tokio::time::timeout(6 * SECOND, response.into_body().collect()).await;
+    assert_eq!(body.expect("an end").unwrap().to_bytes(), "data: one\n\n");
+}
+
+#[test]
+fn client_kind_of_the_outer_layer_counts() {
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let inner = SseLayer::new().shutdown(shutdown);
+    for kind in [ClientKind::Library, ClientKind::Other] {
+        let outer: SseLayer = SseLayer::new().client_kind(kind);
+        let response = answer_by(Request::new(()), &outer, |request| {
+            answer_by(request, &inner, |_| stream::pending::<Event>())
+        });
+        assert_eq!(response.status() == StatusCode::OK, kind == ClientKind::Library);
+    }
 }
 
 #[test]
