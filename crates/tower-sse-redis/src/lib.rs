@@ -103,8 +103,8 @@
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
 //! topics.
 //!
-//! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore further events of it until
-//! its last event exceeds the hub's age limit.
+//! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore the topic's further events
+//! until its last event exceeds the hub's age limit.
 //!
 //! # TLS
 //!

@@ -144,8 +144,8 @@ impl Redis {
     ///
     /// # Errors
     ///
-    /// Returns an error if a certificate or the key isn't PEM, or if a server's URL isn't for TLS
-    /// (`rediss://` or `valkeys://`). A Sentinel's URL needn't use TLS.
+    /// Returns an error if a certificate or the key isn't valid PEM, or if a server's URL isn't for
+    /// TLS (`rediss://` or `valkeys://`). A Sentinel's URL needn't use TLS.
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
@@ -158,9 +158,9 @@ impl Redis {
     /// Sets a closure that fetches the user and the password, for credentials that change at run
     /// time. By default, the credentials in the URL are used.
     ///
-    /// Each attempt to connect calls the closure. If Redis refuses the credentials, the closure is
-    /// called once more. The attempt fails if the closure returns an error or takes longer than the
-    /// [time limit](Self::timeout).
+    /// Each attempt to connect calls the closure. If Redis refuses the credentials, the attempt
+    /// calls the closure once more. The attempt fails if the closure returns an error or takes
+    /// longer than the [time limit](Self::timeout).
     ///
     /// If Redis closes a connection because its credentials have expired, the process reconnects
     /// with new credentials.
@@ -218,8 +218,8 @@ impl Redis {
 
 fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?;
-    // Connections already have a name. From Redis 7.2 on, the client would also send `CLIENT
-    // SETINFO`, which users would have to permit.
+    // Connections already have a name. By default, the client also sends `CLIENT SETINFO`, for
+    // which Redis users would need another permission.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Client::open(info.set_redis_settings(settings))
 }

@@ -211,8 +211,8 @@ impl StreamId {
         self.milliseconds < end && self.counter < 1 << COUNTER_BITS
     }
 
-    /// Returns the event's sequence number in the hub. Sequence numbers have the same order as ids
-    /// that are [in range](Self::is_in_range).
+    /// Returns the entry's sequence number in the hub. If ids are [in range](Self::is_in_range),
+    /// their sequence numbers have the same order.
     pub(crate) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
@@ -223,7 +223,8 @@ impl StreamId {
         Self { milliseconds: sequence >> COUNTER_BITS, counter }
     }
 
-    /// Returns the time at which the entry was added, by the clock of the server.
+    /// Returns the time in the id: by the server's clock, the entry was added then, or earlier if
+    /// the ids were ahead of the clock.
     pub(crate) const fn time(self) -> Duration {
         Duration::from_millis(self.milliseconds)
     }
@@ -262,7 +263,7 @@ mod tests {
 
     use super::{AddEvent, END_OF_TIME, Entry, MAX_LEAD, RawEntry, StreamId, fingerprint};
 
-    /// Returns the entry of an event.
+    /// Returns the entry that publishing this event adds.
     fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
         let publication = AddEvent::new("key", 10_000, topic, event, ends_topic).unwrap();
         let fields = publication.command.args_iter().skip(7).map(|argument| match argument {

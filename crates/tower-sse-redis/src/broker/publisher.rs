@@ -47,7 +47,7 @@ impl Publisher for RedisPublisher {
 
 impl RedisPublisher {
     /// Publishes an event and awaits its acknowledgement, without a deadline. `is_sent` is `true`
-    /// while the event is sent but has no reply.
+    /// while the event has been sent but not answered.
     async fn acknowledged(
         &self,
         event: &AddEvent,
@@ -85,7 +85,7 @@ impl RedisPublisher {
 fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     // `true` if the server rejected the command or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);
-    // If so, the server may no longer be the primary: reconnect.
+    // A server with this error may no longer be the primary: reconnect.
     let is_read_only = error.code() == Some("READONLY");
     if !is_refused || is_read_only {
         session.ended.cancel();

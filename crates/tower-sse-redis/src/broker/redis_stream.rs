@@ -17,7 +17,7 @@ use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A script that adds a marker. Given `empty`, it adds one only to a stream without entries. Given
-/// an entry's id, it adds one only if no marker follows this entry.
+/// an entry's id, it adds one only if none of the next 1,000 entries is a marker.
 ///
 /// The marker's id must be above all entries that may have been lost, even entries that this
 /// process does not know. The id is therefore in the next millisecond of the server's clock, with a
@@ -32,8 +32,8 @@ const MARK: &str = include_str!("lua/mark.lua");
 ///
 /// The script keeps the newest entry that is too old. A reader that has read only old entries finds
 /// its place by this entry, and an empty stream would look lost. The memory is missing if the user
-/// may not run `MEMORY USAGE`. The script writes only to trim, so it also runs while the server
-/// accepts no writes.
+/// may not run `MEMORY USAGE`. Without an age limit, the script writes nothing, so it also runs
+/// while the server refuses writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
@@ -60,7 +60,7 @@ pub(crate) struct RedisStream {
 }
 
 impl RedisStream {
-    /// Sets the clock to the server's.
+    /// Sets the clock to the server's time.
     pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
         const ACTION: &str = "get the time from Redis";
         let (seconds, microseconds): (u64, u64) = self.query(&cmd("TIME"), ACTION).await?;
@@ -154,8 +154,8 @@ impl RedisStream {
         self.in_range(entries, ACTION).map(Some)
     }
 
-    /// Adds a marker of a loss unless the stream has a marker after the entry `read`. If `read` is
-    /// `None`, adds the marker only to an empty stream. `newest` is the newest entry that this
+    /// Adds a marker of a loss with [`MARK`], unless a marker follows the entry `read`. If `read`
+    /// is `None`, adds the marker only to an empty stream. `newest` is the newest entry that this
     /// process knows. Returns the marker if it was added.
     pub(crate) async fn mark(
         &mut self,
@@ -174,8 +174,9 @@ impl RedisStream {
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
-    /// Adds an entry with this id, which only advances the ids. Adds nothing and returns `true` if
-    /// the stream has already assigned this id or a higher one.
+    /// Adds an [`Entry::Skip`](super::entry::Entry::Skip) with this id. If the stream has already
+    /// assigned this id or a higher one, adds nothing and returns `true`. If the stream is missing,
+    /// adds nothing and returns `false`.
     pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<bool, Error> {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
@@ -282,10 +283,10 @@ impl RedisStream {
     }
 }
 
-/// Returns a random text that makes an entry written by a hub differ from all others.
+/// Returns a random text that makes a marker or a `skip` entry differ from all other entries.
 ///
 /// In two copies of a stream, or in a lost stream and its successor, such entries can have the same
-/// id. A process that has read one of them must not mistake the other one for it.
+/// id. A process that has read an entry in one stream must not mistake the other stream's for it.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
@@ -316,7 +317,7 @@ impl Clock {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }
 
-    /// Returns whether a time is ahead of the server's clock.
+    /// Returns whether a time is ahead of the server's clock by more than [`PRECISION`].
     pub(crate) fn is_behind(&self, milliseconds: u64) -> bool {
         milliseconds > self.now().saturating_add(PRECISION)
     }

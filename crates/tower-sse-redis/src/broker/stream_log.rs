@@ -33,13 +33,15 @@ pub(crate) struct StreamLog {
 pub(crate) struct LogState {
     /// The last entry that was read.
     last: StreamId,
-    /// The lineage of the stream at the beginning of the session.
+    /// The server's lineage at the beginning of the last session in which this process caught up.
     lineage: Option<Arc<Lineage>>,
-    /// Whether reading the entry before the history has timed out: later, only its id is read.
+    /// Whether reading the entry before the history has timed out. If so, later attempts read only
+    /// the entry's id.
     is_slow: bool,
-    /// The last millisecond in which this process has added a `skip` because of a high counter.
+    /// The last millisecond from which this process has tried to advance the ids, because of a high
+    /// counter.
     skipped_millisecond: u64,
-    /// The last server whose clock was behind the ids, so that they were advanced.
+    /// The last server for which a process advanced the ids, because its clock was behind them.
     advanced_server: String,
 }
 
@@ -72,12 +74,12 @@ impl Log for StreamLog {
         self.connector.route.begin();
         for _ in 0..2 {
             match self.connect(known, true).await {
-                // In a cluster, the error can name the server that has the stream.
+                // Try the node that the error names, or another of the program's servers.
                 Err(error) if self.connector.route.follow(&error) => {}
                 result => return result,
             }
         }
-        // If no other server is left, follow one that refuses writes.
+        // After two attempts, follow even a server that refuses writes.
         self.connect(known, false).await
     }
 
@@ -103,7 +105,7 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Page<RawEntry>, Error> {
         let from = StreamId::of_sequence(from);
-        // The previous session may have read `from` and ended before it called `look`.
+        // The previous session may have read up to `from` and ended before `look` recorded this.
         self.state.last = self.state.last.max(from);
         let entries = session.reading.range(from, count).await?;
         Ok(Page { has_more: entries.len() == count, entries })
@@ -120,8 +122,8 @@ impl Log for StreamLog {
             return Ok(false);
         }
         // If the stream was deleted and began again with lower ids, only a marker shows this to
-        // other processes. A later entry proves that it wasn't, because ids rise. Look for one
-        // first: `skip_to` fails while Redis refuses writes.
+        // other processes. An entry at or after `last` rules this out, because ids rise. Look for
+        // such an entry first: `skip_to` fails while Redis refuses writes.
         let last = self.state.last;
         Ok(reading.first_id_from(last).await?.is_some() || reading.skip_to(last, "").await?)
     }
@@ -137,9 +139,9 @@ impl Log for StreamLog {
 
     /// Before this process publishes, advances the ids if they are ahead of the server's clock.
     ///
-    /// After a rollback, other processes may know ids that this process does not. While its clock
-    /// is behind, Redis increments the newest id and would assign those ids again. After each start
-    /// of a server, one process advances the ids.
+    /// After a rollback, other processes may know ids that this process does not. While Redis'
+    /// clock is behind the newest id, Redis increments this id and would assign those ids again.
+    /// After each start of a server, one process advances the ids.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, .. }: &mut OpenedLog,
@@ -204,7 +206,7 @@ impl Log for StreamLog {
         }
         *checked = Some(Instant::now());
         if surveying.is_empty() {
-            // If the last survey had no memory, the user may not run `MEMORY USAGE`.
+            // If the last survey reported no memory, the user may not run `MEMORY USAGE`.
             let asks_memory =
                 is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);

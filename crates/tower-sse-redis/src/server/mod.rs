@@ -1,4 +1,4 @@
-//! A server, or a primary with replicas, and the connections to it.
+//! A server, a primary with replicas, or a cluster, and the connections to the primary.
 //!
 //! - `Servers` opens all connections to the primary, with the program's credentials.
 //!   `find_primaries` asks Sentinels which server is the primary.

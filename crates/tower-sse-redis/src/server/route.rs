@@ -18,9 +18,11 @@ pub(crate) struct Route {
     pub(crate) servers: Servers,
     /// The node that a redirect named.
     redirected: Mutex<Option<Client>>,
-    /// The address of the server that was connected to last, or of the only server that was tried.
+    /// The address of the server from the last attempt to connect. `None` if connecting failed at
+    /// several servers.
     current: Mutex<Option<String>>,
-    /// The address of a server that failed or refused writes. The next attempt skips this server.
+    /// The address of a server that failed or refused writes. The next attempt skips this server if
+    /// there are others.
     useless: Mutex<Option<String>>,
 }
 
@@ -30,7 +32,7 @@ impl Route {
         Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
-    /// Begins a round of attempts, in which servers that failed in the last one are tried again.
+    /// Begins a round of attempts, in which servers that failed in the last round are tried again.
     pub(crate) fn begin(&self) {
         (*lock(&self.current), *lock(&self.useless)) = (None, None);
     }

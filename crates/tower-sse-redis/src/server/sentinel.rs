@@ -42,7 +42,7 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     }
     let mut failures = Failures::default();
     let mut named: Vec<(Client, usize)> = Vec::new();
-    // Each attempt has its own time limit, so wait for the first answer without another one.
+    // Each attempt has its own time limit, so the wait for the first answer needs no limit.
     let mut patience = Duration::MAX;
     while let Ok(Some(attempt)) = timeout(patience, attempts.join_next()).await {
         match attempt {

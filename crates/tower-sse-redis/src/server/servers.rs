@@ -25,7 +25,8 @@ pub(crate) struct Servers {
     /// whose host is the primary's name.
     pub(crate) sentinels: Vec<Client>,
     pub(crate) provider: Option<CredentialsProvider>,
-    /// The time limit for connecting and for the program's credentials closure.
+    /// The limit set with [`Redis::timeout`](crate::Redis::timeout): for connecting, for replies,
+    /// and for the program's credentials closure.
     pub(crate) timeout: Duration,
     /// The name in all servers' certificates, if it differs from the URLs' hosts.
     pub(crate) server_name: Option<String>,

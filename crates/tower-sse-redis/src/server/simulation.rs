@@ -8,7 +8,7 @@ use redis::{ConnectionAddr, RedisResult};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::{task::JoinSet, time::timeout};
 
-/// The time limit of connections over TCP.
+/// How long opening a simulated connection may take: the default limit of real connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A byte stream, such as a simulated connection.
