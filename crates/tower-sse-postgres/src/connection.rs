@@ -33,7 +33,8 @@ pub(crate) struct Connection {
     pub(crate) settings: Arc<Settings>,
     /// A token that's cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
-    /// How often the driver was polled: once to send a statement, then whenever bytes arrived.
+    /// How often the connection's task was polled: once to send a statement, then whenever bytes
+    /// arrived.
     polls: Arc<AtomicU64>,
     /// The prepared statements, by their text. Set only if no pooler shares the server's session.
     statements: OnceLock<Mutex<HashMap<String, Statement>>>,
@@ -41,7 +42,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects. A task then passes on each notification from the server to `wakes`.
+    /// Connects. A task then passes notifications on to `wakes`, except those that the connection
+    /// `wakes.own` has sent.
     pub(crate) async fn open(
         settings: &Arc<Settings>,
         config: &Config,
@@ -152,7 +154,7 @@ impl Connection {
         row.ok_or_else(|| failed("read a response of PostgreSQL", "it has no row"))
     }
 
-    /// Cancels the running statement after the session has ended. Returns the statement's error.
+    /// Cancels the running statement after the session has ended. Returns an error that says so.
     pub(crate) async fn abandon(&self) -> Error {
         _ = timeout(CANCEL_LIMIT, self.cancel()).await;
         let reason = "the session has ended";
@@ -258,7 +260,8 @@ impl Opened {
 }
 
 impl Connection {
-    /// Checks the schema and sets the clock. Returns values that identify the server.
+    /// Checks the schema's version and row security, and sets the clock. Returns values that
+    /// identify the server.
     async fn identify(&self) -> Result<(String, SystemTime), Error> {
         let schema = quoted(&self.settings.schema);
         let function = format!(
@@ -294,7 +297,7 @@ pub(crate) const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
     wakes.own.store(0, Relaxed);
-    // Discards an earlier wake-up.
+    // Discard an earlier wake-up.
     _ = timeout(Duration::ZERO, wakes.log.notified()).await;
     let test = async {
         let stream: [Parameter<'_>; 1] = [(stream, Type::TEXT)];
@@ -307,8 +310,8 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_err() {
             return Ok(false);
         }
-        // From here on, the hubs that number rows notify this one. Rows that they have numbered
-        // before are read when the session begins.
+        // While this connection holds the lock, hubs that number rows notify this hub. Rows that
+        // were numbered earlier are read when the session begins.
         let lock = "select pg_catalog.pg_backend_pid() from pg_catalog.pg_advisory_lock_shared(
             pg_catalog.hashtextextended('tower_sse ' operator(pg_catalog.||) $1, 0))";
         let locked = publishing.query(lock, &stream).await?;
@@ -344,7 +347,7 @@ pub(crate) struct Polled {
 
 /// The response of `trim`.
 pub(crate) struct Trimmed {
-    /// The lowest number left in the log.
+    /// The lowest number that can be left in the log.
     pub(crate) first: i64,
     pub(crate) oldest: Option<SystemTime>,
     /// Whether more rows can be removed right away.
@@ -364,7 +367,8 @@ impl Connection {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns at most `rows` rows of the log whose number is at least `from`.
+    /// Returns at most `rows` rows of the log whose number is at least `from`. Stops at the row
+    /// that brings the data to `bytes` bytes.
     pub(crate) async fn read(
         &self,
         from: u64,
@@ -403,8 +407,7 @@ impl Connection {
         polled.await
     }
 
-    /// Returns the newest row that is older than this age, ignoring the rows that new connections
-    /// add.
+    /// Returns the newest row that is older than this age, ignoring rows for leaps in the numbers.
     pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];
         let before = self.call_one("before($1, $2)", &parameters, |row| {

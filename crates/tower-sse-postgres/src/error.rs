@@ -106,7 +106,7 @@ fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
-/// Returns whether the server is shutting down or no longer the primary.
+/// Returns whether the server is starting, shutting down, or no longer the primary.
 fn is_leaving(state: &SqlState) -> bool {
     [
         SqlState::ADMIN_SHUTDOWN,

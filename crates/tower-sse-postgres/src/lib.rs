@@ -162,7 +162,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings, rust_2018_idioms), allow(dead_code, unused_variables))))]
 
-// | `postgres.rs`, `tls.rs` | what opens connections |
+// | `postgres.rs`, `tls.rs` | the server's address, credentials and certificates |
 // | `postgres_broker.rs` | the broker of a stream, and its options |
 // | `settings.rs` | what all connections of a hub have in common |
 // | `log_row.rs` | a row of the log |

@@ -157,8 +157,8 @@ impl Postgres {
     /// Returns a broker for the stream with this name. All hubs with the same stream, schema and
     /// database share their events and ids.
     ///
-    /// The name can have up to 1,024 bytes. With a longer one,
-    /// [`Hub::connect`](tower_sse::hub::Hub::connect) returns an error.
+    /// If the name has more than 1,024 bytes, [`Hub::connect`](tower_sse::hub::Hub::connect)
+    /// returns an error.
     ///
     /// Ids stay valid when you move the data to another server, but clients then receive a gap.
     /// Give unrelated streams different names, even on different servers. Otherwise, a client that

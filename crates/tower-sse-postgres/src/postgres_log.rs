@@ -197,7 +197,7 @@ impl Log for PostgresLog {
         // Without new rows, trim at a fifth of the rate, and always survey.
         let interval = TRIM_INTERVAL * if is_idle { TRIMS_PER_SURVEY } else { 1 };
         self.state.next_trim = Some(Instant::now() + jittered(interval));
-        // Use the publishers' connection: a proxy may have closed it while nothing was published.
+        // Use the publishers' connection, to notice if a proxy has closed it while idle.
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
