@@ -27,7 +27,8 @@ impl Files {
         path: &Path,
         prepare: impl Fn(&mut Connection) -> Result<()>,
     ) -> Result<(Self, Connection)> {
-        // This creates the file. If it is replaced before the second `open`, the session ends.
+        // This creates the file. If the file is replaced between `identify` and the second `open`
+        // below, the session ends.
         let mut first = Connection::open(path)?;
         if !others(&path.canonicalize().unwrap_or_default()).iter().all(|path| path.exists()) {
             first.busy_timeout(Duration::ZERO)?;

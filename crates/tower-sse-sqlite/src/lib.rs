@@ -158,7 +158,7 @@
 // | `publisher.rs` | publishing in batches |
 // | `table.rs` | the table, and the statements that hubs send |
 // | `files.rs` | the file, its `-wal` and its `-shm`, which can be removed or replaced |
-// | `worker.rs` | the thread that sends them |
+// | `worker.rs` | the thread that executes the statements |
 // | `sqlite_log.rs` | reading the table, as `tower_sse_broker` follows it |
 // | `error.rs` | the kinds of errors |
 

@@ -9,7 +9,8 @@ use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 use crate::table::{Appended, now};
 use crate::{ErrorKind, Health, error::of_sqlite, worker::Worker};
 
-/// How far a client's id may be ahead of the clock or the newest committed id, in microseconds.
+/// How far a client's id may be ahead of the clock or the newest committed id, whichever is later,
+/// in microseconds.
 const MAX_LEAD: u64 = 60_000_000;
 
 /// Publishes the events of a hub as rows of its table.
@@ -41,7 +42,8 @@ impl SendBatch<Worker> for Batcher {
             let appended = table.append(known, None, &batch);
             Ok((batch, appended))
         });
-        // If the job does not end in time, `batch` is lost, and its events are unknown.
+        // If the job does not end in time, `batch` is dropped: the outcome of its events is
+        // unknown.
         let (batch, appended) = match append.await {
             Ok((batch, appended)) => (batch, appended.map_err(of_sqlite)),
             Err(error) => (Vec::new(), Err(error)),

@@ -166,7 +166,7 @@ impl LogEntry for LogRow {
 impl LogRow {
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
         let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get::<_, i64>(4)?);
-        // A program may have inserted any number, even a negative one.
+        // A program may have inserted any time, even a negative number.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // Fails if a text isn't UTF-8.
         let topic_and_event = || {

@@ -44,7 +44,7 @@ pub(crate) struct Table {
 
 /// The events that a transaction has added.
 pub(crate) struct Appended {
-    /// The time of the events since 1970.
+    /// The time at which the events were added, since 1970.
     pub(crate) at: Duration,
     /// For each event, its number or the error for which it was left out.
     pub(crate) numbers: Vec<Result<u64, Error>>,
@@ -122,7 +122,7 @@ impl Table {
         self.connection.query_row(definition, [&self.source.table], |row| row.get(0))
     }
 
-    /// Returns whether the trigger belongs to this table. It can still belong to a renamed table.
+    /// Returns whether the trigger belongs to this table, not to an earlier table that was renamed.
     fn has_trigger(&self) -> Result<bool> {
         let trigger = "select exists (select 1 from sqlite_schema where type = 'trigger' and
             lower(name) = lower(?1 || '_id') and lower(tbl_name) = lower(?1))";
@@ -158,9 +158,9 @@ impl Table {
         found.exists(row)
     }
 
-    /// Adds events in one transaction. Adds a mark before them if the table is empty, has lost the
-    /// row `seen`, or has no mark for `lost`. If there's nothing to add, advances the next number
-    /// to the clock: otherwise, an older state of the file would use numbers again.
+    /// Adds events in one transaction. Adds a mark before them if the table is empty, if its newest
+    /// row is below `seen`, or if no mark follows `lost`. If there's nothing to add, advances the
+    /// next number to the clock: otherwise, an older state of the file would use numbers again.
     pub(crate) fn append(
         &self,
         seen: u64,
@@ -288,7 +288,7 @@ pub(crate) fn now() -> u64 {
     UNIX_EPOCH.elapsed().unwrap_or_default().as_micros().try_into().unwrap_or(u64::MAX)
 }
 
-/// Returns the time since 1970 in microseconds, `age` ago.
+/// Returns the time `age` ago, in microseconds since 1970.
 pub(crate) fn before(age: Duration) -> i64 {
     let age = age.as_micros().try_into().unwrap_or(u64::MAX);
     now().saturating_sub(age).try_into().unwrap_or(i64::MAX)
@@ -303,7 +303,7 @@ mod tests {
     const INSERT: &str = "insert into news (at, topic, data) values (1, 'a', ''), (?, 'a', '')";
     const AGE: &str = "update news set at = ? where at > 1";
 
-    /// A table whose file is removed with it.
+    /// A table and its directory, which is removed when this value is dropped.
     struct Temporary(Table, PathBuf);
 
     impl Temporary {

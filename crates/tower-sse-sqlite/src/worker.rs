@@ -137,8 +137,8 @@ mod tests {
         Source { path, table, ..Source::default() }
     }
 
-    /// If the hub opened the next file before the thread noticed the removal, it could forget the
-    /// row.
+    /// If the hub opened the next file before the thread noticed the removal, the hub could forget
+    /// the removed file's newest row.
     #[tokio::test]
     async fn newest_row_is_remembered_before_a_job_ends_the_session() {
         let (directory, worker, last_row) = start("job").await;

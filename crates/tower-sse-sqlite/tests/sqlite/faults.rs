@@ -23,7 +23,7 @@ async fn full_disk_refuses_events_until_there_is_space() {
     process.reads([1, 2]).await;
 }
 
-/// The file system is remounted read-only.
+/// The pragma `query_only` stands for a file system that is mounted read-only.
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_file_refuses_events_and_new_hubs() {
     let (file, mut process) = start().await;
@@ -146,7 +146,7 @@ async fn corrupted_file_stops_publishing_until_it_is_replaced() {
     assert_eq!(refusal(file.broker()).await.kind(), ErrorKind::Corrupted);
     file.replace_by(&copy);
     until_async(async || process.hub.publish("a", "2").await.is_ok()).await;
-    // The hub may have read the lost event before.
+    // The hub may have read the lost event before the copy replaced the file.
     if is_lost && process.client.next().await.event != "gap" {
         process.reads_gap().await;
     }

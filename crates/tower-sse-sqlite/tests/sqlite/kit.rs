@@ -45,7 +45,7 @@ impl World for File {
                 if lock.execute_batch("begin immediate").is_ok() {
                     break lock;
                 }
-                // While a hub opens the file, one of SQLite's files can vanish: locking fails.
+                // While a hub opens the file, `-wal` or `-shm` can vanish, so locking can fail.
                 drop(lock);
                 tokio::task::yield_now().await;
             };

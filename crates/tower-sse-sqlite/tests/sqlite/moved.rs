@@ -190,7 +190,7 @@ async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
     }
 }
 
-/// Otherwise, a forgotten `sqlite3` shell would share its `-shm` with the new file.
+/// The hub removes the old `-shm`, which a forgotten `sqlite3` shell would share with the new file.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_continues_although_a_shell_has_the_removed_file_open() {
     let (file, old) = (File::new(), File::new());

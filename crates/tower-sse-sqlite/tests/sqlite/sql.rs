@@ -111,7 +111,7 @@ async fn id_below_the_newest_is_refused() {
     process.reads(1..=3).await;
 }
 
-/// The row may be undone or not, depending on the trigger.
+/// Depending on the trigger, SQLite leaves the row out, undoes it or keeps it.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_that_a_trigger_refuses_is_not_published() {
     for (when, refuse) in [
