@@ -8,7 +8,7 @@ use crate::finding::{Finding, quoted, time};
 use crate::recording::{Recording, Stream};
 use crate::session::Session;
 
-/// A head is late if it takes longer than this plus the round trips.
+/// A head is late if it takes this long or longer, not counting the time to connect.
 const LATE: Duration = Duration::from_secs(1);
 /// A head that takes longer than this comes close to the time limits of proxies.
 const TOO_LATE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ fn no_stream(session: &Session, recording: &Recording, summary: &str) -> Finding
     let refused = inner.find(|it| recording.status() == 501 && !it.header(name).is_empty());
     let (to, bytes) = (recording.quoted("location"), &recording.bytes);
     let page = match recording.status() {
-        // Fetch also ignores a redirect without a target.
+        // Clients don't follow a redirect without a target.
         301 | 302 | 303 | 307 | 308 if !recording.header("location").is_empty() => {
             let text = format!("{summary}: a redirect, which clients follow");
             return Finding::fail(format!("{text}: check its target, {to}"), "guide/clients/");

@@ -9,9 +9,9 @@ use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
 use crate::{answer::buffers, session::Resumption, session::Session};
 
-/// An event is late if it is delayed by this plus the round trips.
+/// Events are late if their median delay is this or more, not counting the time to connect.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that came together were held back if they were made further apart than this.
+/// Events that came together were held back if the inner stream received them this far apart.
 const APART: Duration = Duration::from_millis(250);
 /// An event sent less than this before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
@@ -186,7 +186,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     }
     let round_trips = outer.connecting.max(hop.inner.recording.connecting);
     if hop.basis != Basis::Order && median >= LATE + round_trips {
-        // With Nagle's algorithm, an event waits for the last one's ACK or for a full packet.
+        // With Nagle's algorithm, an event waits for the previous event's ACK or a full packet.
         let is_steady = longest < Duration::from_millis(400) && page.ends_with("#buffers");
         let page = if is_steady { "guide/other_proxies/#haproxy" } else { page };
         let text = format!("{kind} come late ({figures})");
@@ -218,7 +218,7 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If as many other outer events are in this place, each stream has its own events.
+            // If the outer stream has as many other events here, each stream has its own events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -327,7 +327,7 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
     let due = until(recording.end_at.saturating_sub(UNDERWAY));
     let is_live = due > until(recording.sent);
-    // The number of events that had come when the second connection began.
+    // How many events had come when the second connection's request was sent, and at its head.
     let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
     let newest = until(recording.sent)..=until(head);
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
@@ -367,9 +367,9 @@ fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
     if has_own_id { (id, "", b"") } else { (id, &event.name, &event.data) }
 }
 
-/// Compares the events that a client received after it reconnected with the first `due` events
-/// after its id. If each event replaces the previous one, the number of the first received event,
-/// counted from one, should be in `newest`.
+/// Compares the events that a client received after it reconnected with the first `due` events of
+/// `after`, which follow the client's id. If each event replaces the previous one, the number of
+/// the first received event in `after`, counted from one, should be in `newest`.
 fn judge(
     before: &[Key<'_>],
     after: &[Key<'_>],

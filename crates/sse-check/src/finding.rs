@@ -27,7 +27,7 @@ pub(crate) struct Finding {
     pub(crate) summary: String,
     /// Header lines, bytes and times.
     pub(crate) evidence: Vec<String>,
-    /// The address of the page that says how to fix it.
+    /// The address of the page that explains the finding or its remedy.
     pub(crate) page: Option<String>,
 }
 

@@ -48,7 +48,8 @@ pub(crate) struct HopOptions {
     pub(crate) json: bool,
 }
 
-/// The answer to a script, and what the origin reports about its request: null if none arrived.
+/// The answer to a script, and what the origin reports about the script's request: null if no
+/// request arrived.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) stream: Stream,
@@ -67,7 +68,8 @@ pub(crate) struct Observed {
     pub(crate) late: Played,
     /// What follows the server's FIN, and what follows its reset.
     pub(crate) cut: [Played; 2],
-    /// Long answers with the heads of `events` and `bare`, if the hop holds those two back.
+    /// Long answers with the heads of `events` and `bare`. `None` if the hop doesn't hold that
+    /// script's events back.
     pub(crate) fill: [Option<Played>; 2],
     pub(crate) idle: Played,
     /// What [`Observer::leave`] returns for a silent stream and for a stream with events.
@@ -104,7 +106,7 @@ impl Played {
         lags.into_iter().map(|lag| lag - least).collect()
     }
 
-    /// Returns whether most events came without a delay.
+    /// Returns whether all events came, most of them without a delay.
     pub(crate) fn is_passed(&self) -> bool {
         let lags = self.lags();
         lags.len() == EVENTS.count && lags.get(lags.len() / 2).is_some_and(|median| *median < HELD)
@@ -186,8 +188,8 @@ impl Observer<'_> {
         self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // Start the clock here: if the hop doesn't notice that clients have left, only now has it
-        // lost its connections to the server.
+        // Start the clock only now: a hop that hasn't noticed that clients have left keeps its
+        // connections to the server until the server is down.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -244,8 +246,8 @@ impl Observer<'_> {
         Played { stream: recorder.stop(self.start.elapsed()), seen: self.seen(id).await }
     }
 
-    /// Disconnects after the first byte. Returns how long the origin took to notice this, or as an
-    /// error how long it was watched without noticing.
+    /// Disconnects after the first byte. Returns how long the origin took to notice this. The error
+    /// is how long the origin was watched without noticing.
     async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
         let (id, recorder) = self.begin(script, &self.get);
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;

@@ -24,7 +24,8 @@ pub(crate) const GUARDED: [(&str, &str); 4] = [
     ("x-accel-buffering", "no"),
     ("incremental", "?1"),
 ];
-/// How long the origin refuses connections on request: longer than a hop is watched meanwhile.
+/// How long the origin refuses connections after the question `down`. This is longer than the
+/// answer to [`EVENTS`] is awaited.
 const DOWN: Duration = Duration::from_secs(10);
 /// The number of requests that the origin remembers.
 const REMEMBERED: usize = 4096;

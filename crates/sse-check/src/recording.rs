@@ -146,7 +146,7 @@ impl Recording {
         } else if self.is_decoded() {
             self.bytes.extend_from_slice(data);
         }
-        // Limits the number of chunks, and so their memory, even for small reads and a long watch.
+        // Limit the number of chunks, and so their memory, even for small reads and a long watch.
         let moment = Duration::from_millis(1).max(at / (1 << 16));
         match self.chunks.last_mut() {
             Some(last) if at < last.at + moment => last.end = self.bytes.len(),
@@ -291,7 +291,7 @@ impl Stream {
     }
 
     /// Returns whether an event came that the server did not make for this connection alone. While
-    /// the stream stays open, a single event that comes with the head counts as a greeting.
+    /// the stream stays open, a single event within a second of the head counts as a greeting.
     pub(crate) fn has_event(&self) -> bool {
         let mut events = self.events.iter().filter(|it| !it.is_own());
         let Some(first) = events.next() else { return false };

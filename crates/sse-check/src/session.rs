@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// The streams nearer to the server, in the order of the addresses.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The answer to a `HEAD` request, which is sent only if no other answer has come.
+    /// The answer to a `HEAD` request, sent only if the outermost address answered no `GET`.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
     /// When the first requests were sent.

@@ -355,7 +355,8 @@ impl<L: Log> Follower<L> {
         Ok(if has_older { Before::Older } else { Before::Gone })
     }
 
-    /// Reports the next entry as lost without reading it, so that it does not stop later entries.
+    /// Skips the next entry without reading it and reports it as lost. Otherwise, an entry that is
+    /// too large would stop all later ones.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
         // After a roll-back, the large entry itself can have the last entry's number.
@@ -381,7 +382,7 @@ impl<L: Log> Follower<L> {
             }
             drop(ledger);
             self.last = next;
-            // The next entry may be too large as well: one more timeout shows it.
+            // The next entry may be too large as well: one more timeout shows this.
             self.timeouts = MAX_TIMEOUTS - 1;
         } else if is_proof_late {
             self.log.skip(session, last.number).await?;

@@ -191,7 +191,7 @@ impl Ledger {
 struct Recent {
     /// In ascending order.
     entries: VecDeque<Identity>,
-    /// The number of events in flight, keyed by the newest entry known when they were sent.
+    /// The number of events or batches in flight, by the newest entry known when they were sent.
     in_flight: BTreeMap<u64, usize>,
 }
 

@@ -41,7 +41,7 @@ impl Backoff {
 
 /// The maximum number of entries of a page.
 const MAX_ENTRIES: usize = 1000;
-/// The size that pages should have at most, in bytes.
+/// The size in bytes that pages should not exceed.
 const MAX_BYTES: usize = 4 << 20;
 /// The maximum number of entries to request after a page of few entries. The next entries may be
 /// far larger.
