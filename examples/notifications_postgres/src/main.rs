@@ -172,7 +172,7 @@ async fn notify(
 ) -> Result<StatusCode, StatusCode> {
     let topic = if user == "all" { user } else { format!("user:{user}") };
     query(NOTIFY).bind(topic).bind(text).execute(&app.pool).await.map_err(failed)?;
-    // Without it, hubs find the event within two seconds.
+    // Without this call, hubs find the event by polling, in up to about two seconds.
     (app.wake)();
     Ok(StatusCode::NO_CONTENT)
 }
