@@ -319,7 +319,7 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
     let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
     let mut before: Vec<_> = with_ids(first).collect();
-    // The first connection's events after this id. The second one must receive them too.
+    // The first connection's events after this id. The second connection must receive these too.
     let start = before.iter().take_while(|(it, _)| *it != id).count();
     let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
     let mut after = before.split_off(start + known);

@@ -179,7 +179,7 @@ impl Connection {
     }
 }
 
-/// Returns the text of the innermost error. It can quote received bytes.
+/// Returns the text of the innermost error. The text can quote received bytes.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;

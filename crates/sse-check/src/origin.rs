@@ -24,8 +24,8 @@ pub(crate) const GUARDED: [(&str, &str); 4] = [
     ("x-accel-buffering", "no"),
     ("incremental", "?1"),
 ];
-/// How long the origin refuses connections after the question `down`. This is longer than the
-/// answer to [`EVENTS`] is awaited.
+/// How long the origin refuses connections after the question `down`. The observer waits for less
+/// time than this for an answer with [`EVENTS`].
 const DOWN: Duration = Duration::from_secs(10);
 /// The number of requests that the origin remembers.
 const REMEMBERED: usize = 4096;

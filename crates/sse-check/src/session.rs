@@ -148,7 +148,8 @@ pub(crate) fn progress(length: Duration) -> ProgressBar {
 /// An event's id and the recorders of the connections that resume from it.
 type Resuming = (String, Vec<Recorder>);
 
-/// Waits until the streams end or the time is over. Resumes them meanwhile.
+/// Waits until the streams end or the time is over. After half of the time, or when all streams
+/// have ended, opens the connections that resume.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;

@@ -27,7 +27,7 @@ const ASK: &str = "get the credentials for PostgreSQL";
 /// A parameter of a statement, with its type on the server.
 pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
-/// A connection to the server. Dropping it ends its task.
+/// A connection to the server. Dropping the connection ends its task.
 pub(crate) struct Connection {
     client: Client,
     pub(crate) settings: Arc<Settings>,

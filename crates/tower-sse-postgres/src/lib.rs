@@ -100,12 +100,12 @@
 //! within these [limits](operating#sizes).
 //!
 //! Leave out `wake` if you commit more than a few hundred transactions a second: with `wake`, they
-//! commit one at a time. Also leave it out if you use `PREPARE TRANSACTION`, which fails with
+//! commit one at a time. Also leave `wake` out if you use `PREPARE TRANSACTION`, which fails with
 //! `wake`. A program with a hub can call the hub's [waker](PostgresBroker::waker) after the commit
 //! instead, which costs less and is as fast.
 //!
 //! Without `wake` or the waker, a hub finds the event by polling. The first event after a quiet
-//! minute takes up to about two seconds. The next ones take up to about 100 ms, or longer if the
+//! minute takes up to about two seconds. Later events take up to about 100 ms, or longer if the
 //! server is slow. Hubs that don't listen always poll about 10 times a second.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the

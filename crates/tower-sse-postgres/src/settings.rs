@@ -69,7 +69,7 @@ impl Settings {
     /// Sets the options that every hub needs and defaults for those that the address leaves out.
     pub(crate) fn with_defaults(mut self) -> Self {
         // A standby cannot serve a hub, so require a server that accepts writes. The first address
-        // may not respond, so try them in random order.
+        // may not respond, so try the addresses in random order.
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         self.config.load_balance_hosts(LoadBalanceHosts::Random);
         if self.config.get_connect_timeout().is_none() {
@@ -82,7 +82,7 @@ impl Settings {
     }
 }
 
-/// The maximum length of an identifier in bytes. The server truncates longer ones.
+/// The maximum length of an identifier in bytes. The server truncates longer identifiers.
 const MAX_IDENTIFIER: usize = 63;
 
 /// Returns the name of a schema if it is an identifier without characters that are special in SQL.

@@ -13,7 +13,7 @@ const RETRY: &str = "retry";
 const COMMENT: &str = "comment";
 /// The field of an event that ends its topic.
 const END: &str = "end";
-/// The field of a marker: events may have been lost before it.
+/// The field of a marker: events may have been lost before the marker.
 pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
@@ -129,7 +129,7 @@ impl Entry {
     }
 }
 
-/// Parses a reconnection time in milliseconds. As in an event stream, it may have only digits.
+/// Parses a reconnection time in milliseconds. As in an event stream, only digits are allowed.
 fn parse_retry(text: &str) -> Option<u64> {
     let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| is_number)

@@ -16,15 +16,15 @@ use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 /// How long Redis waits for a new entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker. Given `empty`, it adds one only to a stream without entries. Given
-/// an entry's id, it adds one only if none of the next 1,000 entries is a marker.
+/// A script that adds a marker. Given `empty`, the script adds the marker only to a stream without
+/// entries. Given an entry's id, it does so only if none of the next 1,000 entries is a marker.
 ///
 /// The marker's id must be above all entries that may have been lost, even entries that this
 /// process does not know. The id is therefore in the next millisecond of the server's clock, with a
 /// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
 /// their lead, rounded up to a multiple of a step that depends on the lead. Thus, a later marker
-/// has a higher id although its writer may not know the earlier one. If the stream already has a
-/// higher id, Redis assigns the next one.
+/// has a higher id although its writer may not know the earlier marker. If the stream already has a
+/// higher id, Redis assigns the next id.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest
@@ -37,7 +37,7 @@ const MARK: &str = include_str!("lua/mark.lua");
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
-/// script whenever it refuses writes.
+/// script whenever Redis refuses writes.
 const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
 
 /// A script that returns the id of a range's first entry, without the entry's fields: the

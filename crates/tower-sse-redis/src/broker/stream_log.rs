@@ -53,8 +53,8 @@ pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
     checked: Option<Instant>,
-    /// The survey in progress. It uses the publishers' connection and thereby checks it. The reader
-    /// does not wait for the survey, whose reply comes after those of earlier publications.
+    /// The survey in progress. It also checks the publishers' connection, over which it runs. The
+    /// reader does not wait for the survey, whose reply comes after those of earlier publications.
     surveying: JoinSet<Surveyed>,
     /// Completes once most Sentinels name another server.
     replaced: Pin<Box<dyn Future<Output = Error> + Send>>,

@@ -57,7 +57,7 @@ impl Route {
         opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
     }
 
-    /// Returns clients for the servers to try: the program's own, or the one that most Sentinels
+    /// Returns clients for the servers to try: the program's own, or the server that most Sentinels
     /// name. Skips the useless server if there are others.
     async fn candidates(&self) -> Result<Vec<Client>, Error> {
         let Servers { clients, sentinels, .. } = &self.servers;

@@ -110,7 +110,7 @@ pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS]
 /// have replaced the stream: the server's id (new at each start), the id of its replication
 /// history, or the count of a command that can replace a key's value.
 ///
-/// `CONFIG RESETSTAT` sets the counts to zero, so its own line is one of these.
+/// `CONFIG RESETSTAT` sets the counts to zero, so its own count is one of these lines.
 const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rename cmdstat_renamenx \
     cmdstat_restore cmdstat_restore-asking cmdstat_swapdb cmdstat_debug cmdstat_config|resetstat";
 
@@ -125,8 +125,8 @@ impl FromRedisValue for Lineage {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));
         let mut lines: Vec<_> = info.lines().filter(is_kept).map(str::to_owned).collect();
-        // If one of these is missing, the report proves nothing. A complete report has counts,
-        // because the client has sent commands.
+        // If one of these lines is missing, the report proves nothing. A complete report has
+        // counts, because the client has sent commands.
         if !["run_id:", "master_replid:", "cmdstat_"].iter().all(|it| info.contains(it)) {
             lines.push(fastrand::u64(..).to_string());
         }
