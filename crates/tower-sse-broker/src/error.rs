@@ -8,7 +8,7 @@ use crate::tasks::with_causes;
 ///
 /// All stores have this type, so a program with two of them needs one `match` on the
 /// [`kind`](Self::kind). You can downcast the reason of a
-/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to it:
+/// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
 /// ```
 /// # use tower_sse_broker as tower_sse_redis;
