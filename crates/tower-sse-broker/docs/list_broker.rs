@@ -176,7 +176,7 @@ impl Log for List {
         Ok(server.clone())
     }
 
-    /// A server that can notify its clients makes this wait shorter.
+    /// If your server can notify its clients, end this wait at a notification.
     async fn wait(&mut self, _: &mut Server) -> Result<(), Error> {
         sleep(Duration::from_millis(10)).await;
         Ok(())

@@ -45,8 +45,8 @@ pub(crate) struct Wakes {
     pub(crate) log: Arc<Notify>,
     /// Notified when this process may have added rows.
     pub(crate) added: Arc<Notify>,
-    /// The server's process for the publishers' connection, whose notifications come after `added`.
-    /// Zero if there is none.
+    /// The server's process id for the publishers' connection, whose notifications are ignored:
+    /// `added` wakes the reader earlier. Zero if the hub does not listen.
     pub(crate) own: Arc<AtomicI32>,
 }
 

@@ -98,7 +98,8 @@ pub(crate) async fn names_and_data_cannot_inject<W: World>(world: &W) -> Result<
     Ok(())
 }
 
-/// Columns, keys and indexes have limits. Beyond these, some silently cut or change a value.
+/// Columns, keys and indexes have limits. Above a limit, a server can silently cut or change a
+/// value.
 pub(crate) async fn extremes_are_kept_or_refused<W: World>(world: &W) -> Result<(), Problem> {
     const RETRIES: [u64; 4] = [1 << 31, (1 << 32) + 1500, (1 << 53) + 1, u64::MAX];
     let (a, b, start) = HubProcess::pair(world).await?;
