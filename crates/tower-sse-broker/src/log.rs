@@ -10,7 +10,8 @@ use crate::{Error, ErrorKind};
 pub struct Identity {
     /// The number in the log.
     pub number: u64,
-    /// A random number stored with the entry, or a hash of its content and time. Not zero.
+    /// A random number stored with the entry, or a hash of its content. Zero only for an
+    /// [unread](Self::unread) entry.
     pub fingerprint: u64,
 }
 
