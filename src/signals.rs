@@ -377,7 +377,7 @@ pub(crate) fn is_recorded() -> bool {
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
     Due(CloseReason),
-    /// The late stream of an inner layer has ended.
+    /// After an early head, the stream of an inner layer has ended cleanly.
     Whole,
     /// The late answer was a refusal.
     Refused,

@@ -47,8 +47,8 @@ impl Hub {
     /// position may repeat events that the state already includes. [State in a
     /// database](super#state-in-a-database) has an example.
     ///
-    /// With a [broker](Self::connect), this method returns the id of the newest event that this
-    /// process has received. An event that you have just published can be newer.
+    /// With a [broker](Self::connect), this method returns the id of the newest event or loss that
+    /// this process has received. An event that you have just published can be newer.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()

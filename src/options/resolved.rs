@@ -21,7 +21,7 @@ pub(crate) struct ResolvedOptions {
     grid: Instant,
 }
 
-/// How long a stream may be idle before a heartbeat is due.
+/// How long a stream may be idle before its `IdleTimer` fires.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleInterval {
     pub(crate) length: Duration,

@@ -22,7 +22,7 @@ const PAGE_BYTES: u64 = 4 << 20;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The log of one hub's table.
+/// The log of one hub: its table.
 #[derive(Debug)]
 pub(crate) struct SqliteLog {
     pub(crate) source: Source,

@@ -27,8 +27,8 @@
 //! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
 //! slot. Channels contain the database's number, because Redis delivers messages across databases.
 //!
-//! Each session calls `beat` first: a node that no longer has the keys redirects this command, and a
-//! replica refuses it. A session ends soon after a node redirects commands.
+//! Each session calls `beat` before any other script: a node that no longer has the keys redirects
+//! this command, and a replica refuses it. A session ends soon after a node redirects commands.
 //!
 //! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
 //! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.

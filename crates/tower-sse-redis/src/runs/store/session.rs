@@ -431,7 +431,8 @@ impl Subscriptions {
         {
             (self.receive)(incoming);
         }
-        // A node that gives its keys away ends the subscriptions. This process never ends this one.
+        // A node that gives its keys away ends the subscriptions. This process never ends that of
+        // the control channel.
         kind != PushKind::SUnsubscribe || channel != self.control.as_bytes()
     }
 
