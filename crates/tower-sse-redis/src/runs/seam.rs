@@ -472,6 +472,8 @@ pub(crate) enum Incoming {
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.
     Hint(Epoch),
+    /// The same, but read from the store with a beat, because a hint can be lost.
+    Asked(Epoch),
     /// A client of another process watches a run that this process owns, according to its claim.
     Watched(RunId),
     /// Another run has taken this run's key, so requests no longer find this run. It can be

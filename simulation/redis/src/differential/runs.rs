@@ -88,7 +88,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         12 => {
             let arguments = format!("{epoch}|{other}|{process}|60000|ch|ctl:");
-            (script!("replace.lua"), vec!["k", &stream, &live], arguments)
+            (script!("replace.lua"), vec!["k", &stream, &live, "processes"], arguments)
         }
         13 => {
             return split(&format!("EXISTS k {stream} {live} nothing"));

@@ -130,6 +130,7 @@ impl Receiver {
     fn receive(&self, incoming: Incoming) {
         match (incoming, self.mirrors.upgrade()) {
             (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
+            (Incoming::Asked(epoch), _) => self.exports.asked(epoch),
             (Incoming::Watched(run), _) => self.exports.watched(run),
             (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),

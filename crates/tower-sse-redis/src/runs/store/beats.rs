@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::{mem, time::Duration};
 
 use tokio::time::Instant;
+use tower_sse::runs::__private::Epoch;
 
 use crate::runs::seam::{DeadProcess, ProcessId};
 use crate::server::whole_milliseconds;
@@ -50,6 +51,8 @@ pub(super) struct HeardBeat {
     pub(super) dead: Vec<DeadProcess>,
     /// Whether another process has declared this one dead.
     pub(super) is_gone: bool,
+    /// The runs of this process that others have asked to stop or have replaced.
+    pub(super) asked: Vec<Epoch>,
 }
 
 impl Heartbeat {
@@ -78,6 +81,8 @@ impl Heartbeat {
             self.restoring = (!token.is_empty()).then(|| (token, Instant::now()));
         }
         let is_gone = reply.next().is_some_and(|gone| gone == "1");
+        let asked = reply.next().unwrap_or_default();
+        let asked = asked.split_whitespace().filter_map(Epoch::parse).collect();
         let mut listed = BTreeMap::new();
         while let (Some(name), Some(seen)) = (reply.next(), reply.next()) {
             listed.insert(ProcessId::from_claim(&name), seen);
@@ -96,7 +101,7 @@ impl Heartbeat {
             let is_inherited = seen == own.as_str();
             (needs_heir || is_inherited).then(|| DeadProcess { id: id.clone(), seen })
         });
-        HeardBeat { dead: dead.collect(), is_gone }
+        HeardBeat { dead: dead.collect(), is_gone, asked }
     }
 
     /// Returns whether a process with this name lives.
@@ -146,7 +151,7 @@ mod tests {
 
     /// Applies a reply with this token and these processes. Returns the dead ones.
     fn beat(heartbeat: &mut Heartbeat, token: &str, processes: &[(&str, &str)]) -> Vec<String> {
-        let mut reply = vec!["joined", token, "0", "own", "7 8000"];
+        let mut reply = vec!["joined", token, "0", "", "own", "7 8000"];
         reply.extend(processes.iter().flat_map(|(name, seen)| [name, seen]));
         let reply = reply.into_iter().map(Into::into).collect();
         let found = heartbeat.apply(&ProcessId::from_claim("own"), reply);

@@ -109,7 +109,8 @@ impl Encoder<'_> {
 
     fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
         let Scope { keys, process, .. } = self.scope;
-        let names = [keys.claim(&run.key), keys.stream(earlier), keys.control(process)];
+        let [claim, stream] = [keys.claim(&run.key), keys.stream(earlier)];
+        let names = [claim, stream, keys.control(process), keys.processes()];
         let mut command = self.call(Script::Replace, &names);
         command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(self.owner());
         command.arg(keys.channel(earlier)).arg(keys.control_prefix());

@@ -233,7 +233,9 @@ impl Session {
                 return Err(failed(JOIN, "the server no longer has the keys"));
             }
             Ok(Ok(reply)) => endpoint.apply_beat(from_redis_value(reply).unwrap_or_default())?,
-            _ => {}
+            Ok(Err(_)) => {}
+            // Only the next session knows what others have asked for in the lost reply.
+            Err(error) => return Err(failed(JOIN, error)),
         }
         Ok((info, refused.filter(|error| error.kind() == ErrorKind::ReadOnly)))
     }
@@ -375,11 +377,13 @@ impl Endpoint {
                  them, or set another prefix";
             return Err(failed(JOIN, format!("{reason} (protocol {version})")));
         }
-        let HeardBeat { dead, is_gone } = lock(&self.heartbeat).apply(&self.scope.process, reply);
+        let heard = lock(&self.heartbeat).apply(&self.scope.process, reply);
+        let HeardBeat { dead, is_gone, asked } = heard;
         let receive = &self.subscriptions.receive;
         if is_gone {
             receive(Incoming::HintToAll);
         }
+        asked.into_iter().for_each(|epoch| receive(Incoming::Asked(epoch)));
         dead.into_iter().for_each(|dead| receive(Incoming::Dead(dead)));
         Ok(())
     }

@@ -143,6 +143,13 @@ impl Exports {
         self.hasten_all([epoch], Export::synchronize);
     }
 
+    /// Makes a run due for a `Sync`, unless it has ended since the hint that preceded this call.
+    pub(crate) fn asked(&self, epoch: Epoch) {
+        if !self.has_ended(epoch) {
+            self.synchronize(epoch);
+        }
+    }
+
     /// Records that a client of another process watches a run.
     pub(crate) fn watched(&self, run: RunId) {
         if self.lock().watched(run) {

@@ -182,7 +182,7 @@ async fn process_that_cannot_reach_the_store_cancels_its_own_run_with_it() {
     assert_fails(other.attach_after(1).await, &["b", USAGE], Outcome::Cancelled).await;
 }
 
-/// The hint to the owner is lost, so the owner learns of the stop only at the next request.
+/// The hint to the owner is lost, and the request comes before the owner's next beat.
 #[tokio::test(start_paused = true)]
 async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     for is_replaced in [false, true] {
@@ -203,6 +203,32 @@ async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
         assert_eq!(one.outcomes(), [Outcome::Cancelled]);
         drop(next);
         assert_whole(other.attach().await, &[]).await;
+    }
+}
+
+/// The owner learns of both from the store, wherever it is between two beats and two looks.
+#[tokio::test(start_paused = true)]
+async fn stop_or_replacement_whose_hint_is_lost_is_found_within_a_lease() {
+    const PHASES: u32 = 37;
+    for phase in 0..PHASES {
+        for is_replaced in [false, true] {
+            let (one, other, source) = started(&["a"]).await;
+            sleep(LEASE + LEASE * phase / PHASES).await;
+            one.store.faults().loses_pushes = true;
+            let asked = Instant::now();
+            // One request: a process that waits for a stop asks again and again.
+            let _second = if is_replaced {
+                Some(other.replace().await)
+            } else {
+                let mode = EndMode::Cancel { lines: None };
+                let stop = other.cluster().end(&one.run(), mode).await;
+                assert_eq!(stop, Ok(EndReply::Live));
+                None
+            };
+            soon(source.closed()).await;
+            assert!(asked.elapsed() <= LEASE, "{phase}, {is_replaced}: {:?}", asked.elapsed());
+            assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+        }
     }
 }
 

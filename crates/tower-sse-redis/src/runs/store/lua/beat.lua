@@ -6,11 +6,13 @@
 --       of all processes, process, its counter and its lease, ttl, token of the restoring that is over
 --       (or empty)
 --
--- joined  token gone name value ...  `token`: not empty while owners restore their claims; `gone`:
---                                    whether another process has declared this one dead (0, 1);
---                                    then all processes: the counter and the lease of each, or the
---                                    name of its heir if it is dead
--- version theirs                     processes of another version use the server
+-- joined  token gone asked name value ...  `token`: not empty while owners restore their claims;
+--                                          `gone`: whether another process has declared this one
+--                                          dead (0, 1); `asked`: the epochs of the runs that others
+--                                          have asked to stop or have replaced since the last beat;
+--                                          then all processes: the counter and the lease of each,
+--                                          or the name of its heir if it is dead
+-- version theirs                           processes of another version use the server
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local processes, process, counter = KEYS[2], ARGV[5], ARGV[6]
 local ttl, restored = math.max(tonumber(ARGV[7]), LIST_TTL), ARGV[8]
@@ -43,6 +45,16 @@ local before = redis.call('HGET', processes, process)
 redis.call('HSET', processes, process, counter)
 keep(processes, ttl)
 local is_gone = not is_first and not string.find(before or '', ' ', 1, true)
-local reply = { 'joined', redis.call('HGET', data, 'u') or '', is_gone and '1' or '0' }
-for _, text in ipairs(redis.call('HGETALL', processes)) do reply[#reply + 1] = text end
+local reply = { 'joined', redis.call('HGET', data, 'u') or '', is_gone and '1' or '0', '' }
+local fields = redis.call('HGETALL', processes)
+for i = 1, #fields, 2 do
+  local owner, epoch = string.match(fields[i], '(.*):(.*)')
+  if not owner then
+    reply[#reply + 1] = fields[i]
+    reply[#reply + 1] = fields[i + 1]
+  elseif owner == process or not redis.call('HGET', processes, owner) then
+    redis.call('HDEL', processes, fields[i])
+    if owner == process then reply[4] = reply[4] .. epoch .. ' ' end
+  end
+end
 return reply

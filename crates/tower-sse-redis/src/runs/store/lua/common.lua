@@ -66,6 +66,14 @@ local function publish_replacement(control, claim)
   redis.call('PUBLISH', control .. tostring(claim.process), '-' .. tostring(claim.epoch))
 end
 
+-- Lists a run among those that its owner synchronizes at its next beat: a message can be lost.
+local function ask(processes, claim, ttl)
+  ttl = math.max(ttl, LIST_TTL)
+  keep(processes, ttl)
+  redis.call('HSET', processes, tostring(claim.process) .. ':' .. claim.epoch, '')
+  keep(processes, ttl)
+end
+
 -- Returns a text that changes if the server may have the claims and the `data` of an earlier time. It
 -- has the server's id, the counts of the commands that swap databases or change the server's role,
 -- and the id of its replication history.

@@ -94,7 +94,10 @@ elseif mode == 'lost' then
   outcome = 'interrupted'
 elseif mode == 'cancel' and claim.process ~= process then
   -- The owner exports all events before the end, because its clients may have seen them.
-  if not claim.stop then redis.call('HSET', key, 'c', ARGV[12] or '') end
+  if not claim.stop then
+    ask(KEYS[4], claim, ttl)
+    redis.call('HSET', key, 'c', ARGV[12] or '')
+  end
   redis.call('PUBLISH', control .. claim.process, epoch)
   return { 'live' }
 elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then

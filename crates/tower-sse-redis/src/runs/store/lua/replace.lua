@@ -1,7 +1,7 @@
 -- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner deletes its
 -- stream later.
 --
--- KEYS: claim, stream of the earlier run, live runs of the process
+-- KEYS: claim, stream of the earlier run, live runs of the process, processes
 -- ARGV: earlier epoch, epoch, process, ttl, channel of the earlier run, prefix of the channels of
 --       processes
 --
@@ -37,6 +37,7 @@ redis.call('HSET', key, 'v', VERSION)
 local newest, outcome = read_newest(stream)
 local is_cancelled = claim.is_live and not outcome
 if is_cancelled then
+  if claim.process ~= process then ask(KEYS[4], claim, ttl) end
   keep(key, ttl)
   add_end(key, stream, newest, 'cancelled', '')
   keep(stream, ttl)

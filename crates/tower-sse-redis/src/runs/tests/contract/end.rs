@@ -203,6 +203,26 @@ async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
     assert_eq!(scene.p.append("a1", 1, 4).await, "refused");
 }
 
+/// A hint can be lost, so the owner's next beat has what others ask for.
+#[tokio::test]
+async fn stops_and_replacements_come_with_the_owners_next_beat() {
+    let Some(scene) = Scene::start(Duration::from_secs(5)).await else { return };
+    // Nobody reads what is asked of a process that is not listed.
+    let _: u32 = scene.world.server.command("HSET app:run:processes gone:a1 +").await;
+    scene.p.begin("a1").await;
+    for hint in ["hint a1", "replaced a1"] {
+        if hint == "hint a1" {
+            assert_eq!(scene.q.cancel("a1").await, "live");
+        } else {
+            assert_eq!(scene.q.replace("a1", "a2").await, "claimed");
+        }
+        assert_eq!(scene.p.received().await, hint);
+        assert_eq!(scene.p.received().await, "asked a1");
+    }
+    let fields: Vec<String> = scene.world.server.command("HKEYS app:run:processes").await;
+    assert_eq!(fields, ["p", "q", "r"]);
+}
+
 /// The claim has expired, or was deleted. The stream may still be there.
 #[tokio::test]
 async fn run_without_a_claim_is_interrupted_while_it_is_listed() {

@@ -83,6 +83,7 @@ fn check(reply: CheckReply) -> String {
 pub(crate) fn received(incoming: &Incoming) -> String {
     match incoming {
         Incoming::Hint(epoch) => format!("hint {epoch}"),
+        Incoming::Asked(epoch) => format!("asked {epoch}"),
         Incoming::HintToAll => "hint to all".into(),
         Incoming::Dead(dead) => format!("dead {}", dead.id.as_str()),
         Incoming::Watched(run) => format!("watched {}", run.epoch),
