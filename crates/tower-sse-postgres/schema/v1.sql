@@ -107,9 +107,9 @@ end $$;
 create function tower_sse.append(
     stream text, inout covered bigint, known bigint, lost bigint, opens boolean,
     topics text[], contents text[], events text[], retries bigint[], comments text[], ends boolean[],
-    nonces bigint[], wake boolean, out before bigint, out at timestamptz, out more boolean,
-    out previous bigint, out seq bigint, out nonce bigint, out kind smallint, out topic text, out data text,
-    out event text, out retry bigint, out comment text
+    nonces bigint[], wake boolean, out before bigint, out more boolean, out previous bigint, out seq bigint,
+    out nonce bigint, out at timestamptz, out kind smallint, out topic text, out data text, out event text,
+    out retry bigint, out comment text
 ) language plpgsql set search_path = pg_catalog
     set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
@@ -117,7 +117,7 @@ declare
     most constant int := 5000; most_bytes constant int := 16777216;
     has_events constant boolean := cardinality(topics) > 0;
     here text; owner text; newest bigint; clock bigint; horizon bigint;
-    waits boolean; seen int := 0; moved int := 0; loses boolean;
+    waiting int; places tid[]; sizes int[]; bytes bigint; seen int := 0; moved int := 0; loses boolean;
 begin
     -- Each statement must see what was committed before the lock was granted.
     if current_setting('transaction_isolation') <> 'read committed' then
@@ -132,10 +132,10 @@ begin
     -- All transactions before this id have ended. Their committed rows are found below.
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     covered := case when covered <= horizon then covered else 0 end;
-    waits := exists (select from tower_sse.inbox i
-        where i.stream = append.stream and i.xid >= append.covered::text::xid8);
+    select count(*) into waiting from (select from tower_sse.inbox i
+        where i.stream = append.stream and i.xid >= append.covered::text::xid8 limit 2) i;
     at := clock_timestamp();
-    if not (waits or has_events or opens or lost is not null) then
+    if not (waiting > 0 or has_events or opens or lost is not null) then
         -- Nothing is left to do, because another hub was faster. Return without a lock or a write.
         before := 0; more := false; covered := horizon;
         return;
@@ -169,8 +169,8 @@ begin
         insert into tower_sse.log (stream, seq, at, kind, data)
             values (append.stream, append.before, append.at, 3, newest::text);
     end if;
-    if waits and not has_events then
-        -- Mostly, one row waits. The statement below costs the server several times as much.
+    if waiting = 1 and not has_events then
+        -- Mostly, one row waits. The statements below cost the server several times as much.
         with taken as (
             delete from tower_sse.inbox where ctid = (
                 select min(i.place) from (
@@ -190,27 +190,28 @@ begin
             seq := null; data := null;
         end if;
     end if;
-    if waits and moved = 0 then
-        with waiting as materialized (
-            select i.place, sum(octet_length(i.data)) over (order by i.xid, i.id) - octet_length(i.data) as bytes
-            from (
-                select i.ctid as place, i.* from tower_sse.inbox i
-                where i.stream = append.stream and i.xid >= append.covered::text::xid8
-                order by i.stream, i.xid, i.id limit most
-            ) i
-        ), taken as (
-            -- By `ctid`, which needs no index. With old statistics, the server might choose the
-            -- wrong index.
-            delete from tower_sse.inbox
-            where ctid = any (array(select place from waiting where bytes < most_bytes)) returning *
-        ), added as (
-            insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
-            select append.stream, append.before + row_number() over (order by t.id), append.at,
-                t.ends::int, t.topic, t.data, t.event, t.retry, t.comment
-            from taken t
-            returning 1
-        )
-        select count(*), (select count(*) from waiting) into moved, seen from added;
+    if waiting > 0 and moved = 0 then
+        select array_agg(i.place), array_agg(i.size), count(*), sum(i.size) into places, sizes, seen, bytes
+        from (
+            select i.ctid as place, octet_length(i.data) as size from tower_sse.inbox i
+            where i.stream = append.stream and i.xid >= append.covered::text::xid8
+            order by i.stream, i.xid, i.id limit most
+        ) i;
+        if bytes > most_bytes then
+            places := places[:(select count(*) from (
+                select sum(s.size) over (order by s.n) - s.size as before
+                from unnest(sizes) with ordinality s (size, n)
+            ) s where s.before < most_bytes)];
+        end if;
+        -- By `ctid`, which needs no index. With old statistics, the server might choose the wrong
+        -- index. Until this function returns, no other row gets one of these places.
+        with taken as (delete from tower_sse.inbox where ctid = any (places))
+        insert into tower_sse.log (stream, seq, at, kind, topic, data, event, retry, comment)
+            select append.stream,
+                append.before + row_number() over (order by t.id rows unbounded preceding),
+                append.at, t.ends::int, t.topic, t.data, t.event, t.retry, t.comment
+            from tower_sse.inbox t where t.ctid = any (places);
+        get diagnostics moved = row_count;
     end if;
     before := before + moved;
     if has_events then
@@ -239,20 +240,25 @@ create function tower_sse.read(stream text, last bigint, rows int, bytes bigint)
 ) stable language plpgsql set search_path = pg_catalog
     set enable_seqscan = off set enable_bitmapscan = off as $$
 #variable_conflict use_column
+declare
+    sizes int[]; total bigint;
 begin
-    -- In PL/pgSQL, because it keeps this statement's plan for the session.
-    return query select p.seq, p.nonce, p.at, p.kind, p.topic,
-        case when p.seq > last then p.data else '' end, p.event, p.retry, p.comment
-    from (
-        select l.*, sum(octet_length(l.data)) filter (where l.seq > last)
-            over (order by l.seq rows between unbounded preceding and 1 preceding) as before
-        from (
-            select * from tower_sse.log l
-            where l.stream = read.stream and l.seq >= last order by l.stream, l.seq limit rows
-        ) l
-    ) p
-    where coalesce(p.before, 0) < bytes
-    order by p.seq;
+    -- In PL/pgSQL, because it keeps the plans of these statements for the session. Most pages are
+    -- small. For these, a running sum would cost as much as the page.
+    select array_agg(l.size), sum(l.size) into sizes, total from (
+        select case when l.seq > last then octet_length(l.data) else 0 end as size from tower_sse.log l
+        where l.stream = read.stream and l.seq >= last order by l.stream, l.seq limit rows
+    ) l;
+    if total > bytes then
+        select count(*) into rows from (
+            select sum(s.size) over (order by s.n) - s.size as before
+            from unnest(sizes) with ordinality s (size, n)
+        ) s where s.before < bytes;
+    end if;
+    return query select l.seq, l.nonce, l.at, l.kind, l.topic,
+        case when l.seq > last then l.data else '' end, l.event, l.retry, l.comment
+    from tower_sse.log l
+    where l.stream = read.stream and l.seq >= last order by l.stream, l.seq limit rows;
 end $$;
 
 -- Returns whether rows are waiting in the inbox, the newest row of the log, and the time.

@@ -378,7 +378,7 @@ impl Connection {
         let (rows, bytes) = (i32::try_from(rows).unwrap_or(i32::MAX), signed(bytes as u64));
         let parameters: [Parameter<'_>; 4] =
             [self.stream(), (&signed(from), Type::INT8), (&rows, Type::INT4), (&bytes, Type::INT8)];
-        self.call("read($1, $2, $3, $4)", &parameters, LogRow::decode).await
+        self.call("read($1, $2, $3, $4)", &parameters, |row| LogRow::decode(row, 0)).await
     }
 
     /// Returns the identity and time of the log's first row whose number is at least `number`.

@@ -100,10 +100,10 @@ impl Appended {
     }
 
     fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let (before, at) = (number(row.try_get(1)?), row.try_get(2)?);
-        let seq: Option<i64> = row.try_get("seq")?;
-        let previous = identity(seq.map(|seq| seq - 1), row.try_get("previous")?);
-        let added = previous.map(|previous| Ok((previous, LogRow::decode(row)?))).transpose()?;
-        Ok(Self { covered: row.try_get(0)?, before, at, more: row.try_get(3)?, added })
+        let (before, seq): (_, Option<i64>) = (number(row.try_get(1)?), row.try_get(4)?);
+        let previous = identity(seq.map(|seq| seq - 1), row.try_get(3)?);
+        let added = previous.map(|previous| Ok((previous, LogRow::decode(row, 4)?))).transpose()?;
+        let (covered, more, at) = (row.try_get(0)?, row.try_get(2)?, row.try_get(6)?);
+        Ok(Self { covered, before, at, more, added })
     }
 }
