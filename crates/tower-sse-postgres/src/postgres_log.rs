@@ -70,6 +70,8 @@ pub(crate) struct LogState {
     trimmed: u64,
     /// The lowest number that can still be in the log.
     first: i64,
+    /// The time of the oldest row that the last trim left. `None` if there may be more to remove.
+    oldest: Option<SystemTime>,
     /// How many rows had been read when the log's rows were last counted.
     counted: Option<u64>,
 }
@@ -129,7 +131,8 @@ impl Log for PostgresLog {
     ) -> Result<Arc<Connection>, Error> {
         self.settings.covered.store(0, Relaxed);
         // The log of this session may be a different one.
-        self.state = LogState { rows: self.state.rows, ..LogState::default() };
+        let rows = self.state.rows;
+        self.state = LogState { rows, trimmed: rows, ..LogState::default() };
         Ok(Arc::clone(&session.publishing))
     }
 
@@ -189,7 +192,7 @@ impl Log for PostgresLog {
     }
 
     /// Trims the log and surveys the tables if that is due.
-    async fn upkeep(&mut self, session: &mut Opened, _: Identity) -> Result<(), Error> {
+    async fn upkeep(&mut self, session: &mut Opened, last: Identity) -> Result<(), Error> {
         if self.state.next_trim.is_some_and(|due| Instant::now() < due) {
             return Ok(());
         }
@@ -199,7 +202,15 @@ impl Log for PostgresLog {
         self.state.next_trim = Some(Instant::now() + jittered(interval));
         // Use the publishers' connection, to notice if a proxy has closed it while idle.
         let connection = &*session.publishing;
-        let trimmed = self.trim(connection).await;
+        // Without new rows, nothing can be removed before the oldest row expires.
+        let keeps = |oldest: &SystemTime| {
+            let max_age = self.options.max_age.unwrap_or(Duration::MAX);
+            self.settings.clock.age_of(*oldest) < max_age || self.state.first == signed(last.number)
+        };
+        let trimmed = match self.state.oldest.filter(|oldest| is_idle && keeps(oldest)) {
+            None => self.trim(connection).await,
+            kept => Ok(kept),
+        };
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
         let measured = match self.tolerate(trimmed)? {
             Some(oldest) => Some(oldest),
@@ -277,7 +288,7 @@ impl PostgresLog {
     /// Trims the log and returns the time of its oldest row.
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
-        state.trims = state.trims.wrapping_add(1);
+        (state.trims, state.oldest) = (state.trims.wrapping_add(1), None);
         // Count only after enough new rows: counting takes as long as reading the whole log.
         let counts =
             state.counted.is_none_or(|rows| state.rows - rows >= self.options.max_events / 10);
@@ -286,9 +297,12 @@ impl PostgresLog {
         state.first = trimmed.first;
         if trimmed.has_more {
             state.next_trim = None;
-        } else if counts {
+            return Ok(trimmed.oldest);
+        }
+        if counts {
             state.counted = Some(state.rows);
         }
+        state.oldest = trimmed.oldest;
         Ok(trimmed.oldest)
     }
 

@@ -61,6 +61,22 @@ async fn log_is_trimmed_by_age_up_to_the_newest_row() {
     assert_eq!(process.stats.losses(), 0);
 }
 
+/// What an idle process asks costs the server processor time.
+#[tokio::test]
+async fn idle_process_trims_no_log_whose_rows_it_keeps() {
+    let Some(server) = Server::start_with(&["track_functions=all"]).await else { return };
+    let client = server.connect().await;
+    let mut process = Process::connect(server.broker()).await;
+    let calls = async |function: &str| {
+        let calls = "select coalesce(sum(calls), 0)::text from pg_stat_user_functions";
+        sql(&client, &format!("{calls} where funcname = '{function}'")).await.remove(0)
+    };
+    // Surveys come every ten seconds.
+    until_async(async || calls("survey").await == "2").await;
+    assert_eq!(calls("trim").await, "1");
+    process.delivers([1]).await;
+}
+
 #[tokio::test]
 async fn short_age_of_the_log_is_refused() {
     let Some(server) = Server::start().await else { return };
