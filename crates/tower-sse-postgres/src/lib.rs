@@ -88,6 +88,9 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
+//! This crate has no Rust function for it. Such a function would work with one client library only,
+//! and would break with each new version of it. The statement [works with all of them](clients).
+//!
 //! To publish many events in one statement, insert them into `tower_sse.inbox`:
 //!
 //! ```sql,insert
