@@ -16,7 +16,7 @@ use tokio::task;
 use super::last_frames::Release;
 use crate::event::{Encode, FrameBuf};
 use crate::signals::{ItemError, is_within_layer, is_within_recorder};
-use crate::{BoxError, coop::CoopBudget};
+use crate::{BoxError, callback::without_panic, coop::CoopBudget};
 
 /// How long a server may hold a frame before the next one is sent anyway.
 #[cfg(feature = "hub")]
@@ -46,13 +46,23 @@ pin_project! {
         // Cleared at the first poll.
         expects_layer: bool,
         budget: CoopBudget,
+        size: FrameSize,
         #[pin]
-        stream: Option<S>,
+        source: Source<S>,
         // Boxed, because few streams need it.
         release: Option<Box<Release>>,
-        // Can be a `DeferredPanic`.
-        error: Option<BoxError>,
-        batch: FrameBatch,
+        buffer: FrameBuf,
+    }
+}
+
+pin_project! {
+    #[project = SourceProj]
+    #[project_replace = Replaced]
+    enum Source<S> {
+        Open { #[pin] stream: S },
+        // The error, which can be a `DeferredPanic`, comes after all earlier events.
+        Failed { error: BoxError },
+        Ended,
     }
 }
 
@@ -62,7 +72,7 @@ impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`. `stream` is polled only while a server
     /// polls the body.
     pub fn new(stream: S) -> Self {
-        Self { stream: Some(stream), ..Self::ended() }
+        Self { source: Source::Open { stream }, ..Self::ended() }
     }
 
     /// Creates a body like [`new`](Self::new) that warns if a server polls it without a layer.
@@ -73,12 +83,12 @@ impl<S> EventBody<S> {
     pub(crate) fn ended() -> Self {
         Self {
             is_idle: false,
-            stream: None,
-            batch: FrameBatch::new(),
-            error: None,
-            budget: CoopBudget::default(),
             expects_layer: false,
+            budget: CoopBudget::default(),
+            size: FrameSize::default(),
+            source: Source::Ended,
             release: None,
+            buffer: FrameBuf::new(),
         }
     }
 
@@ -104,21 +114,19 @@ where
     /// Returns the result of this poll, or `None` if the stream may be polled now.
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
+        let is_open = matches!(*this.source, Source::Open { .. });
         // Once the stream has ended, no later frame can be newer.
         if let Some(release) = this.release
-            && this.stream.is_some()
+            && is_open
             && release.poll_released(cx).is_pending()
         {
             return Some(Poll::Pending);
         }
-        if let Some(bytes) = this.batch.buffer.take_uncopied() {
+        if let Some(bytes) = this.buffer.take_uncopied() {
             this.budget.spend(cx, bytes.len());
             return Some(Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes))))));
         }
-        if let Some(error) = this.error.take() {
-            return Some(Poll::Ready(Some(Err(DeferredPanic::resume(error)))));
-        }
-        this.stream.is_none().then_some(Poll::Ready(None))
+        (!is_open).then(|| Poll::Ready(this.source.end().map(Err)))
     }
 
     /// Encodes events until the frame is full, the stream ends, or no event or budget is left.
@@ -126,24 +134,25 @@ where
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let mut is_idle = mem::take(this.is_idle);
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
+        let mut batch = FrameBatch { buffer: this.buffer, size: this.size };
+        while let SourceProj::Open { stream } = this.source.as_mut().project() {
             let event = match stream.poll_next(cx) {
                 Poll::Ready(Some(event)) => event,
                 Poll::Ready(None) => {
-                    this.batch.shrink();
-                    this.stream.set(None);
+                    batch.shrink();
+                    this.source.set(Source::Ended);
                     break;
                 }
                 Poll::Pending => {
                     if !is_idle {
-                        this.batch.shrink();
+                        batch.shrink();
                     }
                     *this.is_idle = is_idle;
                     return Poll::Pending;
                 }
             };
             is_idle = false;
-            match this.batch.push(event) {
+            match batch.push(event) {
                 Ok(Pushed::Room) => {}
                 // An event without bytes makes no frame that spends budget, so it spends some here.
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
@@ -152,8 +161,7 @@ where
                     // Only the layer looks for this mark of the program's errors.
                     let error =
                         if is_within_layer() { ItemError::mark(error) } else { error.into() };
-                    *this.error = Some(error);
-                    this.stream.set(None);
+                    this.source.set(Source::Failed { error });
                     break;
                 }
             }
@@ -178,7 +186,8 @@ where
             *this.expects_layer = false;
             warn_without_layer();
         }
-        if *this.is_idle || this.batch.buffer.has_uncopied() || this.stream.is_some() {
+        let is_open = matches!(*this.source, Source::Open { .. });
+        if *this.is_idle || is_open || this.buffer.has_uncopied() {
             ready!(CoopBudget::poll_ready(cx));
         }
         if !*this.is_idle
@@ -187,15 +196,17 @@ where
             return polled;
         }
         let polled = catch_unwind(AssertUnwindSafe(|| self.as_mut().poll_batch(cx)));
-        let this = self.project();
+        let mut this = self.project();
         if *this.is_idle {
             return Poll::Pending;
         }
         let polled = polled.unwrap_or_else(|panic| {
-            *this.error = Some(DeferredPanic::new(panic).into());
+            let error = DeferredPanic::new(panic).into();
+            // Dropping a stream that panicked can panic again.
+            _ = without_panic(|| this.source.set(Source::Failed { error }));
             Poll::Ready(())
         });
-        if let Some(bytes) = this.batch.take_frame() {
+        if let Some(bytes) = (FrameBatch { buffer: this.buffer, size: this.size }).take_frame() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(tracked(this.release, bytes)))));
         }
@@ -203,15 +214,25 @@ where
             *this.is_idle = this.release.is_none();
             return Poll::Pending;
         }
-        Poll::Ready(this.error.take().map(|error| Err(DeferredPanic::resume(error))))
+        Poll::Ready(this.source.end().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_none() && self.error.is_none() && !self.batch.buffer.has_uncopied()
+        matches!(self.source, Source::Ended) && !self.buffer.has_uncopied()
     }
 
     fn size_hint(&self) -> SizeHint {
         if self.is_end_stream() { SizeHint::with_exact(0) } else { SizeHint::default() }
+    }
+}
+
+impl<S> Source<S> {
+    /// Ends the source. Returns the error if it failed, or resumes its panic.
+    fn end(self: Pin<&mut Self>) -> Option<BoxError> {
+        match self.project_replace(Self::Ended) {
+            Replaced::Failed { error } => Some(DeferredPanic::resume(error)),
+            _ => None,
+        }
     }
 }
 
@@ -233,13 +254,19 @@ const SMALL_FRAME: usize = 4 * 1024;
 /// The capacity up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
 
-/// The events that leave together as the next frame of an [`EventBody`].
-struct FrameBatch {
-    buffer: FrameBuf,
+/// What decides the next frame's size.
+#[derive(Default)]
+struct FrameSize {
     /// Whether the client keeps up, so that frames are large.
     is_large: bool,
     /// Whether the last frame was full, so that the next event may get a larger buffer.
     is_full: bool,
+}
+
+/// The events that leave together as the next frame of an [`EventBody`].
+struct FrameBatch<'b> {
+    buffer: &'b mut FrameBuf,
+    size: &'b mut FrameSize,
 }
 
 /// An event that is being encoded. Dropping this removes the bytes of an event that failed.
@@ -260,13 +287,9 @@ pub(super) enum Pushed {
     Full,
 }
 
-impl FrameBatch {
-    fn new() -> Self {
-        Self { buffer: FrameBuf::new(), is_large: false, is_full: false }
-    }
-
+impl FrameBatch<'_> {
     const fn frame_size(&self) -> usize {
-        if self.is_large { LARGE_FRAME } else { SMALL_FRAME }
+        if self.size.is_large { LARGE_FRAME } else { SMALL_FRAME }
     }
 
     // Inlined into the loop that polls the stream, so that the event is encoded without a call.
@@ -274,7 +297,7 @@ impl FrameBatch {
     fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
         let mut start = self.buffer.bytes.len();
         if start == 0 {
-            if self.is_full {
+            if self.size.is_full {
                 self.renew_buffer();
             }
             if self.buffer.has_uncopied() {
@@ -285,7 +308,7 @@ impl FrameBatch {
             // The first event allocated a buffer of its own size. The second needs a frame's size.
             self.buffer.reserve(self.frame_size() - start);
         }
-        let incomplete = Incomplete { buffer: &mut self.buffer, start };
+        let incomplete = Incomplete { buffer: self.buffer, start };
         event.encode(incomplete.buffer)?;
         mem::forget(incomplete);
         if self.buffer.has_uncopied() {
@@ -300,7 +323,7 @@ impl FrameBatch {
         if end + (end - start) > self.frame_size() {
             // A larger buffer is not reused: with room for many frames, reclaiming it would not
             // show that the server has dropped previous frames.
-            self.is_full = end <= LARGE_FRAME;
+            self.size.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }
         Ok(Pushed::Room)
@@ -309,12 +332,12 @@ impl FrameBatch {
     /// Makes the next frame small, because no event is ready. Also frees a large empty buffer.
     #[inline]
     fn shrink(&mut self) {
-        self.is_large = false;
-        let is_oversized = self.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
+        self.size.is_large = false;
+        let is_oversized = self.size.is_full || self.buffer.bytes.capacity() > KEPT_CAPACITY;
         if is_oversized && self.buffer.bytes.is_empty() {
             self.buffer.replace(0);
         }
-        self.is_full = false;
+        self.size.is_full = false;
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
@@ -324,21 +347,21 @@ impl FrameBatch {
         if self.buffer.bytes.is_empty() {
             return self.buffer.take_uncopied();
         }
-        let is_kept =
-            self.is_full || self.buffer.bytes.capacity() <= KEPT_CAPACITY && is_within_recorder();
+        let is_kept = self.size.is_full
+            || self.buffer.bytes.capacity() <= KEPT_CAPACITY && is_within_recorder();
         Some(if is_kept { self.buffer.split() } else { self.buffer.take() })
     }
 
     /// Prepares the buffer after a full frame. If the server has dropped that frame, the client
     /// keeps up, so the next buffer is large.
     fn renew_buffer(&mut self) {
-        self.is_full = false;
+        self.size.is_full = false;
         // Reclaims the buffer of frames that were split off and dropped.
         if !self.buffer.bytes.try_reclaim(self.frame_size()) {
-            self.is_large = false;
+            self.size.is_large = false;
             self.buffer.replace(SMALL_FRAME);
-        } else if !self.is_large {
-            self.is_large = true;
+        } else if !self.size.is_large {
+            self.size.is_large = true;
             self.buffer.replace(LARGE_FRAME);
         }
     }
@@ -389,18 +412,19 @@ pub(crate) fn warn_without_layer() {
 mod tests {
     use bytes::Bytes;
 
-    use super::{FrameBatch, KEPT_CAPACITY, Pushed, SMALL_FRAME};
-    use crate::event::Event;
+    use super::{FrameBatch, FrameSize, KEPT_CAPACITY, Pushed, SMALL_FRAME};
+    use crate::event::{Event, FrameBuf};
     use crate::signals::{within_layer, within_recorder};
 
-    fn frame(batch: &mut FrameBatch, len: usize) -> Bytes {
+    fn frame(batch: &mut FrameBatch<'_>, len: usize) -> Bytes {
         assert!(batch.push(Event::from("x".repeat(len - 8))).is_ok());
         batch.take_frame().unwrap()
     }
 
     #[test]
     fn only_a_recorded_body_reuses_the_buffer_of_a_dropped_frame() {
-        let mut batch = FrameBatch::new();
+        let (buffer, size) = (&mut FrameBuf::new(), &mut FrameSize::default());
+        let mut batch = FrameBatch { buffer, size };
         let first = within_recorder(|| frame(&mut batch, 100));
         let held = within_recorder(|| frame(&mut batch, 90));
         assert_ne!(held.as_ptr(), first.as_ptr());
@@ -416,13 +440,14 @@ mod tests {
 
     #[test]
     fn idle_body_keeps_no_large_buffer() {
-        let mut batch = FrameBatch::new();
+        let (buffer, size) = (&mut FrameBuf::new(), &mut FrameSize::default());
+        let mut batch = FrameBatch { buffer, size };
         within_recorder(|| {
             frame(&mut batch, KEPT_CAPACITY + 1);
             assert_eq!(batch.buffer.bytes.capacity(), 0);
             while matches!(batch.push(Event::from("x".repeat(100))), Ok(Pushed::Room)) {}
             assert!(batch.take_frame().unwrap().len() > SMALL_FRAME / 2);
-            assert!(batch.is_full);
+            assert!(batch.size.is_full);
             // The buffer is renewed, but empty.
             assert!(matches!(batch.push(Event::new()), Ok(Pushed::Empty)));
             assert!(batch.buffer.bytes.capacity() >= SMALL_FRAME);
