@@ -78,16 +78,13 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::runtime;
 use tokio::sync::{broadcast, oneshot};
-use tokio::task::{JoinSet, coop, yield_now};
+use tokio::task::{coop, yield_now};
 use tokio::time::{self, Instant, advance, interval, sleep, timeout};
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tonic_web::GrpcWebLayer;
-use tower::{
-    Layer, Service, limit::ConcurrencyLimitLayer, load_shed::error::Overloaded, service_fn,
-};
+use tower::{Layer, Service, load_shed::error::Overloaded, service_fn};
 use tower::{ServiceBuilder, ServiceExt};
-use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::trace::TraceLayer;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, cors::CorsLayer};
 use tower_sse::StreamOptions;

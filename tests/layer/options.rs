@@ -124,23 +124,6 @@ async fn body_of(app: Router) -> Bytes {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn options_are_response_parts_and_pass_through_trace_compression_and_cors() {
-    async fn handler() -> impl IntoResponse {
-        let options = StreamOptions::new().padding(4).terminator(Event::from("end"));
-        (options, tower_sse::response(stream::iter([Event::from("one")])))
-    }
-
-    let app = Router::new()
-        .route("/", get(handler))
-        .layer(CorsLayer::permissive())
-        .layer(CompressionLayer::new())
-        .layer(TraceLayer::new_for_http())
-        .layer(SseLayer::new());
-    assert_eq!(body_of(app).await, ":  \ndata: one\n\ndata: end\n\n");
-}
-
-#[cfg(feature = "axum")]
-#[tokio::test]
 async fn several_options_of_one_response_are_merged() {
     async fn handler() -> impl IntoResponse {
         let terminator = StreamOptions::new().terminator("[DONE]").padding(8);

@@ -1,11 +1,11 @@
 //! The most widely used middlewares around `SseLayer` and inside of it. `e2e/middlewares` has others.
 
 use axum::middleware::{Next, from_fn};
-use http::{Extensions, HeaderMap, StatusCode, Version};
+use http::StatusCode;
 use http_body_util::Collected;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::limit::ConcurrencyLimitLayer;
-use tower_http::compression::{CompressionLayer, Predicate};
+use tower_http::compression::CompressionLayer;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 use tower_http::{timeout::TimeoutLayer, trace::TraceLayer};
 
@@ -15,14 +15,6 @@ use crate::{compose, *};
 fn timeout_layer() -> TimeoutLayer {
     TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, PATIENCE)
 }
-
-/// A compressor that does not leave out event streams, as the default one does.
-fn compressor() -> CompressionLayer<impl Predicate> {
-    CompressionLayer::new()
-        .compress_when(|_: StatusCode, _: Version, _: &HeaderMap, _: &Extensions| true)
-}
-
-const COMPRESSED: &str = "`content-encoding: gzip`, `vary: accept-encoding`";
 const CORS: &str = "`access-control-allow-origin`, `access-control-expose-headers`";
 
 /// Asserts what differs outside of `SseLayer` and inside, whether in one builder or not.
@@ -42,14 +34,6 @@ async fn middlewares_of_most_programs_only_add_headers() {
         (compose!(ConcurrencyLimitLayer::new(1)), "same"),
     ] as [(Compose, _); 6];
     join_all(rows.map(|(compose, seen)| assert_differs(control, compose, [seen, seen]))).await;
-}
-
-/// Inside, it would not see the lines of the layer.
-#[tokio::test(flavor = "multi_thread")]
-async fn compressor_of_event_streams_works_only_outside() {
-    let control = &Control::start().await;
-    let inside = format!("{COMPRESSED}, **no heartbeats**, **a shutdown is a cut**");
-    assert_differs(control, compose!(compressor()), [COMPRESSED, &inside]).await;
 }
 
 /// Reads the body on a task, and notices neither failures nor clients that leave.

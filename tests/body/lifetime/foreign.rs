@@ -132,38 +132,6 @@ proptest! {
     }
 }
 
-#[test]
-fn known_streams_split_anywhere_can_be_ended_before_every_byte() {
-    for stream in [
-        &b"data: a\n\ndata: b\n\n"[..],
-        b"\xef\xbb\xbfdata: a\r\n\r\nid: 7\r\n\r\n",
-        b"\xef\xbb\xbf: c\rdata: a\r\rretry: 5\rdata: b\r\r",
-        b": ping\n\n: ping\nretry: 5\nretry\nretr: 1\n\n",
-        b"\n\r\n\r\r\n\n",
-        b"id: 7\n\nevent: x\nid\ndata: no end",
-    ] {
-        let bytes: Vec<_> = stream.chunks(1).collect();
-        for at in 0..=stream.len() {
-            let (head, tail) = stream.split_at(at);
-            for client in [Requester::EventSource, Requester::Post] {
-                for why in [Why::Shutdown, Why::Age] {
-                    under_a_paused_clock(async {
-                        busy(&bytes, at, why, client).await.assert_is_beginning_of(stream, client);
-                        for silent in [0, u64::MAX >> 44] {
-                            let reader = slow(&bytes, at, silent, why, client).await;
-                            reader.assert_is_beginning_of(stream, client);
-                        }
-                        for last in 0..=2 {
-                            let reader = busy(&[head, tail], last, why, client).await;
-                            reader.assert_is_beginning_of(stream, client);
-                        }
-                    });
-                }
-            }
-        }
-    }
-}
-
 // Streams with a content coding: their event boundaries are unknown, so the layer writes nothing
 // into them, and every end but their own is a failure.
 

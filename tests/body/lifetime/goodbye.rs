@@ -2,29 +2,6 @@
 
 use crate::{rig::*, *};
 
-/// Returns the reconnection time that a stream of such a layer is sent at its drain.
-async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
-    // Gives the polls a fresh coop budget.
-    tokio::task::yield_now().await;
-    let mut rig = Rig::draining(b"data: a\n\n", layer.clone(), Requester::EventSource);
-    let Polled::Data(line) = rig.poll() else { panic!("no goodbye") };
-    rig.assert_ends(CloseReason::Drained);
-    let line = str::from_utf8(&line).unwrap();
-    line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
-    for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
-        let mut times = BTreeSet::new();
-        for _ in 0..100 {
-            times.insert(drawn_reconnection_time(&layer).await);
-        }
-        assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
-        assert!(times.len() > 50, "only {} different ones", times.len());
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn reconnection_time_of_the_drain_replaces_that_of_the_layer() {
     let short = Retry::between(300 * MILLISECOND, 900 * MILLISECOND);

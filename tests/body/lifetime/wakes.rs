@@ -1,7 +1,5 @@
 //! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
 
-use tokio::sync::Barrier;
-
 use crate::{rig::*, *};
 
 impl Rig {
@@ -97,45 +95,5 @@ async fn task_that_polled_last_is_woken() {
             time::advance(60 * SECOND).await;
         }
         assert_eq!((rig.wakes.take(), last.take()), (0, 1));
-    }
-}
-
-/// No wake-up is lost between checking the token and registering with it: tasks poll on two threads
-/// while a third cancels, at every moment of their first polls.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
-    const STREAMS: usize = 20;
-    for round in 0..200 {
-        let (token, stats) = (CancellationToken::new(), Stats::new());
-        let layer: SseLayer = layer(Drain::at_once())
-            .options(StreamOptions::new().without_farewell())
-            .shutdown(token.clone())
-            .stats(&stats);
-        let together = Arc::new(Barrier::new(STREAMS + 1));
-        let mut tasks = JoinSet::new();
-        for _ in 0..STREAMS {
-            let (feed, body) = fed_to(Requester::EventSource.request("/"), &layer);
-            let together = Arc::clone(&together);
-            tasks.spawn(async move {
-                together.wait().await;
-                let body = body.collect().await.unwrap().to_bytes();
-                (feed.is_dropped(), body)
-            });
-        }
-        together.wait().await;
-        let canceller = tokio::task::spawn_blocking(move || {
-            for _ in 0..round * 10 {
-                std::hint::spin_loop();
-            }
-            token.cancel();
-        });
-        while let Some(ended) = soon(tasks.join_next()).await {
-            let (dropped, body) = ended.unwrap();
-            assert!(dropped);
-            assert_eq!(body, "retry: 3000\n");
-        }
-        canceller.await.unwrap();
-        assert_eq!(stats.snapshot().open, 0);
-        assert_eq!(stats.snapshot().closed, STREAMS as u64);
     }
 }

@@ -146,37 +146,6 @@ async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_lay
     }
 }
 
-/// Fails a stream of this coding over a socket, and returns how long the failure takes.
-async fn fail_over(protocol: Protocol, coding: &'static str, failure: Failure) -> Duration {
-    let (app, mut sources, streams) = failing(1);
-    let mut decoded = Decoded::open(app, protocol, coding, Requester::Fetch).await;
-    let source = sources.next().await;
-    source.send("one");
-    decoded.arrives("data: one\n\n").await;
-    let (text, took) = fail(decoded.body, &source, &streams, failure).await;
-    assert!(!text.contains("data"), "{text:?}");
-    took
-}
-
-/// Beside streams without a coding, in rounds: on a busy machine, any one stream can be late.
-#[tokio::test]
-async fn failure_over_a_socket_is_no_later_in_any_coding() {
-    for (protocol, failure) in [
-        (Protocol::Http1, Failure::Error),
-        (Protocol::Http1, Failure::LogOut),
-        (Protocol::Http2, Failure::Error),
-        (Protocol::Http2, Failure::LogOut),
-    ] {
-        let _case = case(format!("{failure:?} over {protocol:?}"));
-        until_async(async || {
-            let codings = ["identity", "gzip", "br", "deflate"];
-            let all = join_all(codings.map(|coding| fail_over(protocol, coding, failure))).await;
-            all[1..].iter().all(|took| *took < all[0] + 500 * MILLISECOND)
-        })
-        .await;
-    }
-}
-
 // Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
 // soon as the stream is pending.
 
@@ -225,36 +194,6 @@ async fn preamble_and_each_event_arrive_while_the_stream_is_open() {
         assert_eq!(decoded.end().await, (expected, false));
     })
     .await;
-}
-
-#[tokio::test]
-async fn heartbeats_arrive() {
-    for_each(async |coded| {
-        let layer = SseLayer::new().without_retry().heartbeat(Heartbeat::every(50 * MILLISECOND));
-        let (mut decoded, _source) = coded.open(layer, Requester::EventSource).await;
-        decoded.repeats(": \n", 3).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_the_layer_sends_at_the_end_arrives_before_a_clean_end() {
-    let terminator = SseLayer::new().terminator(Event::from("sorry"));
-    let on_error = SseLayer::new().on_error(|_| Event::from("sorry"));
-    for (layer, fails) in [(terminator, false), (on_error, true)] {
-        for_each(async |coded| {
-            let (mut decoded, source) = coded.open(layer.clone(), Requester::Fetch).await;
-            source.send("one");
-            decoded.arrives("data: one\n\n").await;
-            match fails {
-                true => source.fail(io::Error::other("disk full")),
-                false => drop(source),
-            }
-            let whole = "data: one\n\ndata: sorry\n\n".to_owned();
-            assert_eq!(decoded.end().await, (whole, false), "{fails}");
-        })
-        .await;
-    }
 }
 
 #[tokio::test]
@@ -324,14 +263,6 @@ impl Decoded {
             assert!(expected.starts_with(&self.text), "{:?}, not {expected:?}", self.text);
             self.read(expected).await;
         }
-    }
-
-    /// Waits until `line` has arrived `times` times, and nothing else.
-    pub(super) async fn repeats(&mut self, line: &str, times: usize) {
-        while self.text.len() < line.len() * times {
-            self.read(line).await;
-        }
-        assert_eq!(self.text, line.repeat(self.text.len() / line.len()));
     }
 
     async fn read(&mut self, expected: &str) {

@@ -1,27 +1,10 @@
 use axum::{body::Body, extract::Request, response::Response};
 use tower::BoxError;
-use tower_http::request_id::{
-    MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
-};
-use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, TimeoutLayer};
+use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer};
 
 use super::application::{application, open};
 use super::*;
 use crate::*;
-
-/// tower's limit counts requests in progress and not open streams: its permit is released as soon
-/// as the head is ready.
-#[tokio::test]
-async fn concurrency_limit_counts_heads_not_streams() {
-    for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), ConcurrencyLimitLayer::new(1));
-
-        let events = || call(&app, get_request("/events", &[]));
-        for response in [events().await, events().await] {
-            assert_streams(response, sources.next().await).await;
-        }
-    }
-}
 
 /// Asserts that a second request is shed while one is in progress, and that a stream passes once
 /// there is room.
@@ -73,14 +56,6 @@ async fn error_type_of_a_service_is_kept() {
     }
 }
 
-#[tokio::test]
-async fn service_that_cannot_fail_still_cannot() {
-    let (app, mut sources) = application();
-    let service = ServiceBuilder::new().layer(SseLayer::new()).service(app);
-    let Ok(response) = service.oneshot(get_request("/events", &[])).await;
-    assert_streams(response, sources.next().await).await;
-}
-
 /// It guards the response's future and not its body, whatever layers are in between.
 #[tokio::test]
 async fn catch_panic_answers_500_for_handlers_and_catches_no_panic_of_bodies() {
@@ -96,57 +71,6 @@ async fn catch_panic_answers_500_for_handlers_and_catches_no_panic_of_bodies() {
         let mut body = call(&app, get_request("/panic-in-body", &[])).await.into_body();
         let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the body"), "{place:?}");
-    }
-}
-
-#[tokio::test]
-async fn request_id_is_set_and_returned() {
-    for place in Place::BOTH {
-        let ids = ServiceBuilder::new()
-            .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-            .layer(PropagateRequestIdLayer::x_request_id());
-        let (app, mut sources) = place.compose(SseLayer::new(), ids);
-        let response = call(&app, get_request("/events", &[])).await;
-        let source = sources.next().await;
-        let id = source.request().extensions.get::<RequestId>().expect("a request id").clone();
-        assert_eq!(response.headers().get("x-request-id"), Some(id.header_value()), "{place:?}");
-        assert_streams(response, source).await;
-    }
-}
-
-const ORIGIN: &str = "https://page.example";
-
-/// A `fetch` with a last event id from another origin sends a preflight.
-#[tokio::test]
-async fn cors_headers_are_kept_and_preflights_for_last_event_ids_pass() {
-    let cors = CorsLayer::new()
-        .allow_origin([HeaderValue::from_static(ORIGIN)])
-        .allow_methods([Method::GET])
-        .allow_headers([HeaderName::from_static("last-event-id")])
-        .allow_credentials(true);
-    for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), cors.clone());
-        let mut preflight = get_request(
-            "/events",
-            &[
-                ("origin", ORIGIN),
-                ("access-control-request-method", "GET"),
-                ("access-control-request-headers", "last-event-id"),
-            ],
-        );
-        *preflight.method_mut() = Method::OPTIONS;
-        let response = call(&app, preflight).await;
-        assert_eq!(response.status(), StatusCode::OK, "{place:?}");
-        assert_eq!(response.headers()["access-control-allow-origin"], ORIGIN);
-        assert_eq!(response.headers()["access-control-allow-headers"], "last-event-id");
-        assert!(!response.headers().contains_key("x-accel-buffering"), "it is no event stream");
-        assert!(sources.is_empty(), "a preflight opens no stream");
-
-        let response = call(&app, get_request("/events", &[("origin", ORIGIN)])).await;
-        assert_eq!(response.headers()["access-control-allow-origin"], ORIGIN, "{place:?}");
-        assert_eq!(response.headers()["access-control-allow-credentials"], "true");
-        assert_eq!(response.headers()["vary"], "origin");
-        assert_streams(response, sources.next().await).await;
     }
 }
 
@@ -168,23 +92,6 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
         }
     }
     (most, None)
-}
-
-#[tokio::test(start_paused = true)]
-async fn timeout_limits_the_head_and_cuts_no_stream() {
-    for place in Place::BOTH {
-        let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
-        let (app, mut sources) = place.compose(SseLayer::new(), layer);
-        let response = call(&app, get_request("/never", &[])).await;
-        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT, "{place:?}");
-
-        let response = call(&app, get_request("/events", &[])).await;
-        let source = sources.next().await;
-        let mut events = EventReader::new(response);
-        advance(60 * SECOND).await;
-        source.send("still here");
-        assert_eq!(events.next().await.unwrap().data, "still here", "{place:?}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,13 +152,4 @@ async fn grpc_web_around_everything_answers_400_to_event_streams() {
         let response = call(&app, Requester::EventSource.request("/events")).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }
-}
-
-#[tokio::test]
-async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
-    let (events, mut sources) = application();
-    let calls = Router::new().route("/call", axum::routing::post(|| async {}));
-    let app = calls.layer(GrpcWebLayer::new()).merge(events).layer(SseLayer::new());
-    let response = call(&app, Requester::EventSource.request("/events")).await;
-    assert_streams(response, sources.next().await).await;
 }

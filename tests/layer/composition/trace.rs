@@ -185,26 +185,3 @@ async fn only_a_503_refusal_is_a_failure_to_an_outer_trace() {
         assert_eq!(counts.get()[2], failures, "{place:?}, {client:?}");
     }
 }
-
-#[tokio::test]
-async fn client_that_leaves_at_any_time_is_no_failure_to_trace() {
-    for place in Place::BOTH {
-        let counts = Counts::default();
-        let layer = SseLayer::new().track_disconnects(true).max_streams(1);
-        let (app, mut sources) = place.compose(layer, trace(&counts));
-        assert!(call(&app, Fetch.request("/never")).now_or_never().is_none());
-        for polls in 0..2 {
-            let response = call(&app, Fetch.request("/events")).await;
-            assert_eq!(response.status(), StatusCode::OK, "the place is free");
-            let (mut body, source) = (response.into_body(), sources.next().await);
-            source.send("one");
-            for _ in 0..polls {
-                assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-            }
-            drop(body);
-            source.dropped().await;
-        }
-        let [chunks, _, failures] = counts.get();
-        assert_eq!((chunks, failures), (1, 0), "{place:?}");
-    }
-}

@@ -79,23 +79,6 @@ async fn around_each_kind_of_service_in_an_axum_route() {
 }
 
 #[tokio::test]
-async fn between_layers_of_tower_http() {
-    let service = ServiceBuilder::new()
-        .layer(TraceLayer::new_for_http())
-        .layer(CompressionLayer::new())
-        .layer(SseLayer::new())
-        .layer(CorsLayer::permissive())
-        .layer(SetResponseHeaderLayer::if_not_present(
-            HeaderName::from_static("x-inside"),
-            HeaderValue::from_static("yes"),
-        ))
-        .service_fn(response_of_a_body);
-    let response = service.oneshot(request()).await.unwrap();
-    assert_eq!(response.headers()["x-inside"], "yes");
-    assert_events(response).await;
-}
-
-#[tokio::test]
 async fn in_hyper_without_a_framework() {
     // Not a function, as its bounds would help the compiler.
     macro_rules! assert_serves_events {
