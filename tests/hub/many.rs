@@ -127,23 +127,6 @@ fn event_before_a_loss_is_received_although_the_scan_began_earlier() {
     assert_eq!(items.len(), 1 + TOPICS, "a gap for each topic");
 }
 
-#[test]
-fn event_between_losses_is_received_although_the_scan_began_before_it() {
-    let (broker, [hub]) = connected();
-    let names = names();
-    let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
-    assert!(task.read().is_empty());
-    broker.lose_history();
-    assert!(task.poll().is_pending() && task.is_woken());
-    publish(&hub, &names[0], "between");
-    broker.lose_history();
-    publish(&hub, &names[0], "after");
-    let items = task.read().concat();
-    // The data of a gap is its topic.
-    let events = items.iter().filter(|(data, _)| !data.starts_with("topic"));
-    assert_eq!(events.map(|(data, _)| &**data).collect::<Vec<_>>(), ["between", "after"]);
-}
-
 /// Another topic has an event in each scan.
 #[test]
 fn subscription_sleeps_although_other_topics_are_busy() {

@@ -199,7 +199,7 @@ proptest! {
 
     #[test]
     fn clients_of_two_processes_receive_each_event_in_order_or_a_gap(
-        limits in limits(),
+        limits in [limits(), limits()],
         steps in prop::collection::vec(step(), 0..160),
     ) {
         block_on(async { run(World::fed(limits), steps).await });
@@ -277,7 +277,7 @@ pub(crate) enum Received {
 
 #[derive(Debug)]
 pub(crate) struct Naive {
-    limits: Limits,
+    pub(crate) limits: Limits,
     events: Vec<Published>,
     /// The newest sequence number of an event or a loss.
     pub(crate) newest: u64,

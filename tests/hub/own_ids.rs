@@ -1,8 +1,8 @@
 //! Views whose clients have ids of the program, and no other store than the hub.
 
+use tower_sse::Heartbeat;
 use tower_sse::decode::MessageId;
 use tower_sse::hub::{Gap, View};
-use tower_sse::{Heartbeat, StreamOptions};
 
 use crate::*;
 
@@ -235,124 +235,4 @@ async fn message_without_an_own_id_has_the_hubs() {
     let rest = wire(items(&mut view_of(&hub, Some(id(&hub, 1))))).await;
     assert_eq!(newest_id(&rest), Some(id(&hub, 3)));
     assert_eq!(wire(items(&mut view_of(&hub, newest_id(&rest)))).await, "");
-}
-
-#[tokio::test(start_paused = true)]
-async fn client_of_short_polls_moves_on_by_own_ids() {
-    let hub = Hub::builder().retention(Retention::new().events(20)).build();
-    publish(&hub, "a", &shown(0));
-    let layer = SseLayer::new().without_retry().options(StreamOptions::new().long_poll(SECOND));
-    let (mut last, mut n) = (own(0), 0);
-    for round in 0..50 {
-        let view = visit(&hub).start_event(round % 2 == 0).resume(last.clone());
-        let view = view.view(show as Show).response();
-        let mut body = answer_to(Requester::Fetch.request("/"), &layer, view).into_body();
-        let mut all = String::new();
-        for _ in 0..12 {
-            n += 1;
-            publish(&hub, "a", &format!("own-{n} hidden"));
-            all += &wire(frames(&mut body)).await;
-            advance(SECOND / 10).await;
-        }
-        assert!(!all.contains("gap"), "{all}");
-        last = newest_id(&all).or(last);
-    }
-    assert!(n - sequence(last.unwrap().as_str()) < 20);
-}
-
-/// What a client has received: the shown events, and whether a gap came before each.
-struct Received {
-    last: Option<LastEventId>,
-    /// The newest event of each topic, and whether a gap of the topic has come since.
-    topics: [(u64, bool); 2],
-    gaps: usize,
-}
-
-impl Received {
-    /// Without a gap of its topic, each shown event comes once, in order, and none is missing.
-    fn take(&mut self, item: &Encoded) {
-        let text = str::from_utf8(item.as_bytes()).unwrap();
-        self.last = newest_id(text).or(self.last.take());
-        if let Some(gap) = text.strip_prefix("event: gap\ndata: {\"topic\":\"") {
-            self.topics[usize::from(gap.starts_with('b'))].1 = true;
-            self.gaps += 1;
-        } else if let Some(data) = text.strip_prefix("data: own-") {
-            let n = data.split(' ').next().unwrap().parse().unwrap();
-            let topic = topic_of(n);
-            let (newest, has_gap) = self.topics[topic];
-            let due = due_after(newest, topic);
-            assert!(has_gap || n == due, "{n} instead of {due}");
-            self.topics[topic] = (n, false);
-        }
-    }
-}
-
-fn is_shown(n: u64) -> bool {
-    n.is_multiple_of(3)
-}
-
-fn topic_of(n: u64) -> usize {
-    usize::from(n.is_multiple_of(5))
-}
-
-fn due_after(newest: u64, topic: usize) -> u64 {
-    (newest + 1..).find(|n| is_shown(*n) && topic_of(*n) == topic).unwrap()
-}
-
-#[tokio::test(start_paused = true)]
-async fn client_cut_off_anywhere_misses_nothing_without_a_gap() {
-    let mut cuts = 0;
-    for (retained, has_broker, restarts) in [
-        (1000, false, false),
-        (1000, true, true),
-        (4, false, false),
-        (4, true, true),
-        (1000, false, true),
-    ] {
-        let mut gaps = 0;
-        for (cut, new) in (1..=12).flat_map(|cut| (0..=3).map(move |new| (cut, new))) {
-            let broker = MemoryBroker::new();
-            let hub = || {
-                let builder = Hub::builder().retention(Retention::new().events(retained));
-                if has_broker { connect_with(builder, &broker) } else { builder.build() }
-            };
-            let (mut current, mut published) = (hub(), 0);
-            let mut grow = |hub: &Hub, count: u64| {
-                for _ in 0..count {
-                    let topic = ["a", "b"][topic_of(published)];
-                    let kind = if is_shown(published) { "shown" } else { "hidden" };
-                    publish(hub, topic, &format!("own-{published} {kind}"));
-                    published += 1;
-                }
-                published
-            };
-            grow(&current, 1);
-            let mut client = Received { last: own(0), topics: [(0, false); 2], gaps: 0 };
-            while grow(&current, new) < 120 {
-                let mut view = view_of(&current, client.last.clone());
-                for _ in 0..cut {
-                    yield_now().await;
-                    grow(&current, 1);
-                    if let Some(Some(item)) = view.next().now_or_never() {
-                        client.take(&item);
-                    }
-                    advance(SECOND).await;
-                }
-                cuts += 1;
-                if restarts {
-                    current = hub();
-                }
-            }
-            let mut view = view_of(&current, client.last.clone());
-            while let Some(Some(item)) = view.next().now_or_never() {
-                client.take(&item);
-            }
-            for (topic, (newest, has_gap)) in client.topics.into_iter().enumerate() {
-                assert!(has_gap || due_after(newest, topic) >= grow(&current, 0));
-            }
-            gaps += client.gaps;
-        }
-        assert_eq!(gaps > 0, retained < 1000 || (restarts && !has_broker), "{gaps}");
-    }
-    assert!(cuts > 1000, "{cuts}");
 }

@@ -2,11 +2,6 @@
 
 use crate::*;
 
-/// Returns the kept events of a topic, without the gap after a foreign id.
-fn kept(hub: &Hub, topic: &str) -> Vec<String> {
-    read(hub, &[topic], foreign()).split_off(1)
-}
-
 fn topics(hub: &Hub) -> Vec<String> {
     let mut topics: Vec<_> = hub.topics().iter().map(ToString::to_string).collect();
     topics.sort();
@@ -82,26 +77,6 @@ async fn expired_topics_are_removed_while_topics_are_added() {
     }
 }
 
-/// They are not what takes the memory, and looking at them costs time.
-#[test]
-fn memory_limit_holds_with_many_empty_topics() {
-    const BUDGET: usize = 4 << 20;
-    let hub = Hub::builder().max_memory(BUDGET).build();
-    let empty: Vec<_> = (0..50_000).map(|n| format!("empty {n}")).collect();
-    let _subscription = hub.subscribe(&empty).resume(None);
-    let names: Vec<_> = (0..100).map(|n| format!("topic {n}")).collect();
-    let data = "x".repeat(1000);
-    let _subscribed = hub.subscribe(&names[..50]).resume(None);
-    let counted = measure(|| {
-        for name in names.iter().cycle().take(20_000) {
-            publish(&hub, name, &data);
-        }
-    });
-    let kept = usize::try_from(counted.bytes_current).unwrap();
-    assert!(kept < BUDGET + BUDGET / 20, "{kept} bytes are kept");
-    assert!(kept > BUDGET / 2, "{kept} bytes are kept");
-}
-
 #[test]
 fn panicking_retention_callback_leaves_no_subscriber_behind() {
     let retention_of = |topic: &str| {
@@ -136,33 +111,6 @@ fn oldest_events_of_all_topics_are_evicted_first() {
     publish_all(&hub, ["g10", "i11"]);
     let rest = ["gap c@2", "gap g@3", "d4@4", "g10@10"];
     assert_eq!(read(&hub, &["c", "d", "g"], id(&hub, 2)), rest);
-}
-
-#[test]
-fn topic_without_subscribers_loses_only_the_excess() {
-    let hub = room_for(1, 8).build();
-    publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"]);
-    assert_eq!(kept(&hub, "a").len(), 8);
-    publish(&hub, "a", "a9");
-    let rest = ["a2@2", "a3@3", "a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"];
-    assert_eq!(kept(&hub, "a"), rest);
-    assert_eq!(read(&hub, &["a"], id(&hub, 0))[0], "gap a@1");
-}
-
-/// A topic's place in the order of eviction is not updated by each publish to it.
-#[test]
-fn order_of_eviction_holds_for_topics_that_evict_by_number() {
-    const TOPICS: usize = 50;
-    let names: Vec<_> = (0..TOPICS).map(|n| format!("topic {n:02}")).collect();
-    let memory = |events: usize| TOPICS * (560 + 8) + events * 150;
-    let hub =
-        Hub::builder().retention(Retention::new().events(4)).max_memory(memory(2 * TOPICS)).build();
-    for name in names.iter().cycle().take(20 * TOPICS) {
-        publish(&hub, name, "x");
-    }
-    let kept: Vec<_> = names.iter().map(|name| kept(&hub, name).len()).collect();
-    assert!(kept.is_sorted(), "the earlier ones have lost more: {kept:?}");
-    assert!(kept[TOPICS - 1] - kept[0] <= 1, "{kept:?}");
 }
 
 #[test]

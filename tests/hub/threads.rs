@@ -156,54 +156,6 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
     });
 }
 
-#[test]
-fn stream_ends_after_the_events_published_before_a_close_or_an_end() {
-    let close: fn(&Hub) -> u64 = |hub| {
-        hub.close();
-        0
-    };
-    let end_topic: fn(&Hub) -> u64 = |hub| {
-        end(hub, "a", "last");
-        1
-    };
-    for round in 0..40 {
-        for (topics, stop) in [(TOPICS, close), (["a"; 4], end_topic)] {
-            let unlimited = Retention::new().events(usize::MAX).bytes(usize::MAX);
-            let (hub, start) = (Hub::builder().retention(unlimited).build(), Barrier::new(5));
-            thread::scope(|scope| {
-                let mut client = subscribed(&hub, &topics);
-                let client = scope.spawn(move || {
-                    let received = iter::from_fn(|| client.next()).flatten();
-                    received.map(|message| sequence(&message.last_event_id)).collect::<Vec<_>>()
-                });
-                let publishers = topics.map(|topic| {
-                    let (hub, start) = (&hub, &start);
-                    scope.spawn(move || {
-                        start.wait();
-                        let publish = || hub.publish_now(topic, Event::from(topic));
-                        let refused =
-                            (0..).map(|count| (count, publish())).find(|it| it.1.is_err());
-                        let (published, error) = refused.unwrap();
-                        assert!(matches!(error, Err(PublishError::Closed | PublishError::Ended)));
-                        published
-                    })
-                });
-                start.wait();
-                // It stops at some time while the others publish.
-                for _ in 0..=round {
-                    publish(&hub, "a", "a");
-                }
-                let last = stop(&hub);
-                let others = publishers.map(|publisher| publisher.join().unwrap());
-                let published = others.iter().sum::<u64>() + round + 1 + last;
-                let seen = client.join().unwrap();
-                assert!(seen.iter().copied().eq(1..=published), "up to the very last");
-                assert_eq!(sequence(hub.position().as_str()), published);
-            });
-        }
-    }
-}
-
 /// What is sorted there changes meanwhile.
 #[test]
 fn memory_limit_holds_for_many_topics_during_publishing() {

@@ -350,34 +350,6 @@ async fn view_that_hides_nothing_sends_what_its_subscription_sends() {
     assert!(gaps > 200, "{gaps}");
 }
 
-/// A client that comes back after each event that it could have seen last.
-#[tokio::test(start_paused = true)]
-async fn client_cut_off_anywhere_gets_each_shown_event_once() {
-    let (_broker, [one, other]) = connected();
-    for hubs in [[&Hub::new(); 2], [&one, &other]] {
-        let data = |n: u64| if n.is_multiple_of(5) { format!("v{n}") } else { format!("h{n}") };
-        let topics = ["a", "b"];
-        for n in 1..=40 {
-            publish(hubs[0], topics[usize::from(n % 3 == 0)], &data(n));
-        }
-        let shown = |from: u64| {
-            (from + 1..=40).filter(|n| n.is_multiple_of(5)).map(data).collect::<Vec<_>>()
-        };
-        for seen in 0..=40 {
-            let view = hubs[1].subscribe(topics).resume(id(hubs[1], seen)).view(visible as Show);
-            let mut decoder = Decoder::new();
-            let mut received = Vec::new();
-            let mut view = view;
-            let all = wire(&mut view).await;
-            let mut bytes = all.as_bytes();
-            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
-                received.push(message.data);
-            }
-            assert_eq!(received, shown(seen), "after {seen}");
-        }
-    }
-}
-
 /// A program's blocks, by height from 1, and the hub to which it publishes them.
 struct Chain {
     hub: Hub,

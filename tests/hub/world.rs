@@ -13,7 +13,6 @@ pub(crate) struct Process {
 }
 
 pub(crate) struct World {
-    limits: Limits,
     broker: Option<MemoryBroker>,
     pub(crate) processes: Vec<Process>,
     /// What a process that connects now receives.
@@ -50,7 +49,6 @@ impl Process {
 impl World {
     pub(crate) fn in_process(limits: Limits) -> Self {
         Self {
-            limits,
             broker: None,
             processes: vec![Process::new(builder(limits).build(), limits)],
             history: Vec::new(),
@@ -135,11 +133,12 @@ impl World {
         }
     }
 
-    pub(crate) fn fed(limits: Limits) -> Self {
+    /// Starts two processes, each with its own limits.
+    pub(crate) fn fed(limits: [Limits; 2]) -> Self {
         let broker = MemoryBroker::new();
-        let hubs = [(); 2].map(|()| connect_with(builder(limits), &broker));
-        let processes = hubs.map(|hub| Process::new(hub, limits)).into();
-        Self { processes, broker: Some(broker), ..Self::in_process(limits) }
+        let start = |limits| Process::new(connect_with(builder(limits), &broker), limits);
+        let processes = limits.map(start).into();
+        Self { processes, broker: Some(broker), ..Self::in_process(limits[0]) }
     }
 
     pub(crate) fn lose_history(&mut self) {
@@ -171,9 +170,9 @@ impl World {
     /// Starts a process again. All its clients have to be disconnected.
     pub(crate) fn restart(&mut self, process: usize) {
         let Some(broker) = &self.broker else { return };
-        let hub = connect_with(builder(self.limits), broker);
         let process = &mut self.processes[process];
-        *process = Process::new(hub, self.limits);
+        let limits = process.naive.limits;
+        *process = Process::new(connect_with(builder(limits), broker), limits);
         process.naive.now = self.now;
         process.naive.receive(&process.hub, &self.history);
     }
