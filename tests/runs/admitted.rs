@@ -63,38 +63,6 @@ async fn run_is_refused_unless_memory_holds_it_beside_those_that_run() {
     assert_eq!(runs.stats().refused, 2);
 }
 
-/// Their clients are up to date or stalled, and need no frames.
-#[tokio::test(start_paused = true)]
-async fn running_runs_that_are_full_stay_within_the_limit() {
-    const LIMIT: usize = 4 * 42_752;
-    let runs = four_at_a_time();
-    let (mut senders, mut clients) = (Vec::new(), Vec::new());
-    for n in 0..4 {
-        let (sender, events) = source();
-        let run = runs.start(&key(n), None, || events).await.unwrap();
-        for _ in 0..3 {
-            clients.push(run.attach(None).await.unwrap());
-        }
-        senders.push(sender);
-    }
-    let mut highest = 0;
-    for round in 0..1000 {
-        for sender in &senders {
-            // Of few bytes, and of many.
-            let size = [5, 50, 500][round % 3];
-            sender.send(Event::from("x".repeat(size))).unwrap();
-        }
-        settle().await;
-        // One client of each run reads all, and two read nothing.
-        for (n, client) in clients.iter_mut().enumerate() {
-            let reads = n % 3 == 0;
-            while reads && matches!(client.next().now_or_never(), Some(Some(Ok(_)))) {}
-        }
-        highest = highest.max(runs.stats().memory);
-    }
-    assert!((LIMIT * 9 / 10..=LIMIT).contains(&highest), "{highest} of {LIMIT}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn thousand_short_answers_run_at_a_time_by_default() {
     let runs = Runs::new();

@@ -301,19 +301,6 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     assert_eq!(ends.outcomes(), [Outcome::Completed, Outcome::Interrupted]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn drain_returns_when_the_last_run_has_ended() {
-    let ends = Ends::default();
-    let (rig, feed, _client) = running(&ends).await;
-    let begun = tokio::time::Instant::now();
-    let drain = drain(&rig).await;
-    feed.end();
-    drain.await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1));
-    rig.runs.drain(Duration::from_secs(10)).await;
-    assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
-}
-
 /// A program that exits after the drain must not lose the report, also if that takes longer than the
 /// grace period in which the run has ended.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,22 +62,6 @@ async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     }
 }
 
-#[test]
-fn runs_are_forgotten_after_the_runtime_of_the_first_has_ended() {
-    let runs = Runs::new();
-    for n in 0..2 {
-        runtime().block_on(async {
-            complete(&runs, n).await;
-            assert_eq!(runs.stats().kept, n + 1);
-            if n == 1 {
-                advance(Duration::from_secs(301)).await;
-                settle().await;
-                assert_eq!(runs.stats().kept, 0);
-            }
-        });
-    }
-}
-
 /// The sweeper belongs where runs run.
 #[test]
 fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {

@@ -72,20 +72,6 @@ async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
     assert_eq!(read(&run, None).await, (vec!["mine".into()], None));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_64_concurrent_replaces_one_survives() {
-    let runs = Runs::builder().max_running_per_owner(1).build();
-    let replaces = (0..64).map(|_| {
-        let runs = runs.clone();
-        tokio::spawn(async move { runs.replace(&turn(), None, endless).await.unwrap() })
-    });
-    let replaced = join_all(replaces).await;
-    let surviving = replaced.iter().filter(|run| run.as_ref().unwrap().outcome().is_none());
-    assert_eq!(surviving.count(), 1);
-    assert_eq!((runs.stats().running, ended_as(&runs.stats(), Outcome::Cancelled)), (1, 63));
-    until(|| runs.stats().kept == 0).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn starts_are_limited_in_all_and_for_each_owner() {
     let key = |owner, n: usize| RunKey::new(owner, n.to_string()).unwrap();

@@ -2,7 +2,6 @@
 #![cfg(feature = "runs")]
 
 mod admitted;
-mod bare_hyper;
 mod bounds;
 mod calls;
 mod closed;
@@ -63,6 +62,6 @@ use cuts::{cut, special_bytes};
 use log::{Log, current_span, record_by};
 use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, ended_as, field_of, full};
 use rig::{key, post, runtime, settle, sibling, source, turn};
-use support::{Connection, EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND};
+use support::{EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND};
 use support::{cancelled_task, event_stream, listen, naive, poll_frame, serve_axum};
-use support::{server::serve_connection, soon, start, until};
+use support::{soon, until};

@@ -75,8 +75,6 @@ struct Silence {
     shutdown: CancellationToken,
     reports: Reports,
     app: Router,
-    /// Over sockets, or else in the test's own task.
-    address: Option<SocketAddr>,
 }
 
 impl Silence {
@@ -102,28 +100,16 @@ impl Silence {
             None => app,
         };
         let app = app.layer(layer.terminator("[DONE]").without_heartbeat());
-        Self { model, shutdown, reports, app, address: None }
-    }
-
-    async fn over_sockets(mut self) -> Self {
-        self.address = Some(serve_axum(self.app.clone()).await);
-        self
+        Self { model, shutdown, reports, app }
     }
 
     /// Sends a request, and returns what the client receives: the data of the events, and whether
     /// the body ended cleanly.
     fn send(&self, client: Requester, path: &str) -> JoinHandle<(Vec<String>, bool)> {
-        let (mut request, address) = (client.request(path), self.address);
+        let request = client.request(path).map(|()| AxumBody::empty());
         let app = self.app.clone();
         tokio::spawn(async move {
-            request.headers_mut().insert("host", "localhost".parse().unwrap());
-            let response = match address {
-                Some(address) => {
-                    let request = request.map(|()| Full::default());
-                    Protocol::Http1.connect(address).await.send(request).await.map(AxumBody::new)
-                }
-                None => app.oneshot(request.map(|()| AxumBody::empty())).await.unwrap(),
-            };
+            let response = app.oneshot(request).await.unwrap();
             let mut frames = response.into_body().into_data_stream();
             let (mut text, mut is_clean) = (String::new(), true);
             while let Some(frame) = frames.next().await {
@@ -181,14 +167,6 @@ async fn stop_in_the_silence_ends_each_client_as_cancelled() {
     }
 }
 
-#[tokio::test]
-async fn stop_in_the_silence_ends_each_client_as_cancelled_over_sockets() {
-    for start in STARTS {
-        let silence = Silence::new(Model::new(), start, Some(Duration::ZERO));
-        stop_in_the_silence(silence.over_sockets().await).await;
-    }
-}
-
 /// It comes back after the clean end, and must not start the run again.
 #[tokio::test(start_paused = true)]
 async fn page_that_comes_back_after_the_stop_gets_204() {
@@ -237,16 +215,6 @@ async fn shutdown_in_the_silence_lets_each_client_have_its_answer() {
         for head_after in [None, Some(Duration::ZERO), Some(SECOND)] {
             let _case = case(format!("{start:?}, {head_after:?}"));
             shutdown_in_the_silence(Silence::new(Model::new(), start, head_after)).await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn shutdown_in_the_silence_lets_each_client_have_its_answer_over_sockets() {
-    for start in STARTS {
-        for head_after in [None, Some(Duration::ZERO)] {
-            let silence = Silence::new(Model::new(), start, head_after);
-            shutdown_in_the_silence(silence.over_sockets().await).await;
         }
     }
 }
