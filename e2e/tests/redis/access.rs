@@ -35,21 +35,6 @@ async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
     publishes_and_reads(patient(redis)).await;
 }
 
-/// The server that the cluster named dies, and another one takes over the key.
-#[tokio::test]
-async fn server_that_a_cluster_named_is_not_the_only_one() {
-    let Some(Nodes { mut nodes, owner, slot }) = Nodes::start(KEY).await else { return };
-    let other = (owner + 1) % nodes.len();
-    let mut process = Process::connect(nodes[other].broker()).await;
-    process.delivers([0]).await;
-    nodes[owner].kill();
-    // What a failover does, but without the data.
-    let _: String = nodes[other].command(&format!("CLUSTER DELSLOTS {slot}")).await;
-    let _: String = nodes[other].command(&format!("CLUSTER ADDSLOTS {slot}")).await;
-    _ = process.publish([1]).await;
-    process.reads_after_a_gap([1]).await;
-}
-
 // The permissions that the documentation lists.
 
 #[tokio::test]
@@ -94,27 +79,6 @@ async fn documented_permissions_are_enough() {
 }
 
 // Connecting, and leaving.
-
-#[tokio::test]
-async fn reader_ends_with_its_hub() {
-    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
-    let closed = Hub::connect(server.broker()).await.unwrap();
-    let count = || async { server.command::<String>("CLIENT LIST").await.lines().count() };
-    assert_eq!(count().await, 5, "two for each hub, and the operator's own");
-    drop(hub);
-    closed.close();
-    until_async(async || count().await == 1).await;
-}
-
-#[tokio::test]
-async fn unreachable_server_is_an_error() {
-    let broker = Redis::open(&format!("redis://127.0.0.1:{}/", free_port())).unwrap().broker(KEY);
-    let health = broker.health();
-    let error = Hub::connect(broker).await.unwrap_err();
-    assert!(error.to_string().contains("refused"), "{error}");
-    assert!(!health.is_ready());
-    assert!(health.last_error().unwrap().to_string().contains("refused"), "{health:?}");
-}
 
 /// The client of Redis does not tell hubs why it cannot connect.
 #[tokio::test]

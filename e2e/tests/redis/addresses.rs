@@ -42,31 +42,6 @@ async fn socket_in_the_file_system_is_connected_to() {
 }
 
 #[tokio::test]
-async fn processes_move_to_the_replica_that_an_operator_promotes() {
-    let Some([old, new]) = primary_and_replica().await else { return };
-    let urls = [old.url(), new.url()];
-    let mut process = Process::connect(patient(Redis::open_any(&urls).unwrap())).await;
-    let broker = Redis::open_any(&urls).unwrap().timeout(PATIENCE).runs("app");
-    let health = broker.health();
-    let runs = Runs::connect(broker).await.unwrap();
-    _ = process.publish_and_read([0]).await;
-    start_run(&runs, "before").await;
-    until_async(async || new.length().await == old.length().await).await;
-
-    let _: String = new.command("REPLICAOF NO ONE").await;
-    let _: String = old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port())).await;
-    _ = process.publish([1]).await;
-    process.reads([0, 1]).await;
-    assert_eq!(process.stats.losses(), 0);
-    assert_eq!(connections(&new, "tower-sse").await, 2);
-    assert_eq!(connections(&old, "tower-sse").await, 0);
-    // Runs notice the change when they renew their leases.
-    until_async(async || connections(&new, "app").await >= 2).await;
-    until(|| health.is_ready()).await;
-    start_run(&runs, "after").await;
-}
-
-#[tokio::test]
 async fn list_without_a_primary_is_an_error_that_names_each_address() {
     let Some([primary, replica]) = primary_and_replica().await else { return };
     let port = free_port();

@@ -13,7 +13,6 @@ mod cluster;
 mod credentials;
 #[path = "../../../tests/support/redis_disguise.rs"]
 mod disguise;
-mod ended;
 mod failover;
 #[path = "../../../tests/support/hub_process.rs"]
 mod hub_process;
@@ -39,7 +38,6 @@ mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 mod trim;
-mod two_stores;
 
 use std::collections::{HashMap, HashSet};
 use std::process::{Command, Output, Stdio};
@@ -58,7 +56,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::yield_now;
 use tokio::time::{Instant, pause, resume, sleep, sleep_until, timeout};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower_sse::decode::Message;
@@ -74,7 +72,7 @@ use certificates::Secure;
 use cluster::{Sentinel, follow_name};
 use credentials::start_run;
 use disguise::{as_replica_of_valkey, replacing};
-use hub_process::{Client, HubProcess, first_visits_miss_nothing, publish};
+use hub_process::{Client, HubProcess, publish};
 use load::load_until;
 use nodes::Nodes;
 use process::{Pair, Process, SHORT_DEADLINE, hub_of, one_behind, publishes_and_reads};

@@ -90,20 +90,3 @@ async fn connecting_takes_no_longer_than_the_timeout() {
 fn timeout_that_ends_each_wait_for_events_is_refused() {
     _ = Redis::open("redis://localhost/").unwrap().timeout(Duration::from_secs(2));
 }
-
-#[tokio::test]
-async fn first_publish_after_a_restart_succeeds() {
-    let Some(mut server) = Server::start_durable().await else { return };
-    let Process { hub, health, stats, mut client } = Process::connect(server.broker()).await;
-    _ = hub.publish("a", "before").await.unwrap();
-    server.kill();
-    until(|| !health.is_ready()).await;
-    let publishing = tokio::spawn({
-        let hub = hub.clone();
-        async move { hub.publish("a", "after").await }
-    });
-    server.restart().await;
-    _ = publishing.await.unwrap().unwrap();
-    assert_eq!(client.data(2).await, ["before", "after"]);
-    assert_eq!(stats.losses(), 0);
-}

@@ -2,12 +2,6 @@
 
 use crate::*;
 
-#[tokio::test]
-async fn first_visitor_that_is_cut_off_resumes_at_restarted_processes() {
-    let Some(server) = Server::start().await else { return };
-    first_visits_miss_nothing(async || Hub::connect(server.broker()).await.unwrap()).await;
-}
-
 /// Only the up-to-date process has read the events after the snapshot. It detects the loss, and the
 /// other process reads the marker.
 #[tokio::test]
@@ -30,20 +24,6 @@ async fn rollback_is_one_gap_in_each_process() {
     behind.client.move_to(&ahead.hub);
     ahead.delivers([12]).await;
     behind.reads([12]).await;
-}
-
-#[tokio::test]
-async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
-    let Some((mut server, proxy, mut process)) = one_behind().await else { return };
-    _ = process.publish(1..6).await;
-    let _: String = server.command("SAVE").await;
-    _ = process.publish(6..10).await;
-    server.kill();
-    proxy.lose();
-    server.restart().await;
-    _ = process.publish([10]).await;
-    process.reads_around_a_gap(1..6, [10]).await;
-    assert_eq!(process.stats.losses(), 1);
 }
 
 /// The history before the loaded entries may have contained the event whose loss the marker

@@ -114,31 +114,6 @@ async fn process_that_was_away_reads_on_although_writes_are_refused() {
     until(|| process.health.is_ready()).await;
 }
 
-/// The small events before them would let the reader ask for too many of the large ones. One answer
-/// with all of these would take 4 s, which is longer than the reader waits by default. A program that
-/// starts on a busy machine may have to try again.
-#[tokio::test]
-async fn history_that_becomes_large_is_loaded_over_a_slow_link() {
-    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
-    for number in 0..1_500 {
-        _ = publish(&hub, "a", &number.to_string()).await;
-    }
-    let data = "x".repeat(256 * 1024);
-    for _ in 0..64 {
-        _ = publish(&hub, "a", &data).await;
-    }
-    let proxy = Proxy::start(server.port()).await;
-    proxy.limit(4 * 1024);
-    let deadline = Instant::now() + PATIENCE;
-    let behind = loop {
-        match Hub::connect(Redis::open(&proxy.url()).unwrap().broker(KEY)).await {
-            Ok(behind) => break behind,
-            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
-        }
-    };
-    until(|| behind.position() == hub.position()).await;
-}
-
 /// Over a fast link, pages of large entries would grow until they take half a second.
 #[tokio::test]
 async fn pages_of_large_events_are_limited_by_their_bytes() {
@@ -156,8 +131,10 @@ async fn pages_of_large_events_are_limited_by_their_bytes() {
     until(|| late.position() == newest).await;
     type Command = (u64, u64, u64, Vec<String>, String, String);
     let commands: Vec<Command> = server.command("SLOWLOG GET 10000").await;
+    // A connection that is checked asks for one id, without a count.
     let ranges = commands.iter().filter(|(_, _, _, parts, ..)| parts[0] == "XRANGE");
-    let counts: Vec<usize> = ranges.map(|(.., parts, _, _)| parts[5].parse().unwrap()).collect();
+    let counts = ranges.filter_map(|(.., parts, _, _)| parts.get(5)?.parse().ok());
+    let counts: Vec<usize> = counts.collect();
     // With the last entry of the page before.
     assert!(counts.len() > 10 && counts.iter().all(|it| *it <= 5), "{counts:?}");
 }

@@ -3,22 +3,6 @@
 use crate::*;
 
 #[tokio::test]
-async fn reconnections_are_counted() {
-    let Some(server) = Server::start().await else { return };
-    let proxy = Proxy::start(server.port()).await;
-    let process = Process::connect(proxy.broker()).await;
-    let broker = proxy.redis().runs("app");
-    let runs_health = broker.health();
-    let _runs = Runs::connect(broker).await.unwrap();
-    assert_eq!([process.health.reconnections(), runs_health.reconnections()], [0; 2]);
-    for times in 1..=2 {
-        proxy.switch_to(server.port());
-        until(|| process.health.reconnections() == times).await;
-        until(|| runs_health.reconnections() == times).await;
-    }
-}
-
-#[tokio::test]
 async fn stream_is_measured() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().max_events(20_000);
@@ -58,4 +42,16 @@ async fn connections_are_named_by_key_host_and_process() {
     for (name, count) in [(name("a_key"), 2), (name("app"), 3)] {
         assert_eq!(list.lines().filter(|line| line.contains(&*name)).count(), count, "{list}");
     }
+}
+
+#[tokio::test]
+async fn end_is_one_entry() {
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
+    let ends = (0..20).map(|job| {
+        let hub = hub.clone();
+        async move { hub.end(format!("job:{job}"), "last").await.unwrap() }
+    });
+    join_all(ends).await;
+    // The marker of the new stream, and the events.
+    assert_eq!(server.length().await, 1 + 20);
 }
