@@ -38,12 +38,15 @@ impl Curve {
         Self { samples }
     }
 
-    /// Asserts that no figure is larger in the last quarter than in the second one.
+    /// Asserts that no figure is larger in the last quarter than in the second one, but for what more
+    /// open streams take: on a busy machine, clients leave later.
     pub(crate) fn assert_no_growth(&self) {
         assert!(self.samples.len() >= 16, "{} samples", self.samples.len());
+        let open = |it: &Figures| it.open;
+        let opened = self.median(3, open).saturating_sub(self.median(1, open));
         for Metric { name, of, noise } in METRICS {
             let (second, last) = (self.median(1, of), self.median(3, of));
-            let limit = second + second / 20 + noise;
+            let limit = second + second / 20 + noise + opened;
             assert!(last <= limit, "{name} grew from {second} to {last}, more than to {limit}");
         }
     }
