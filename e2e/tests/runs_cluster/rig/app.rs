@@ -37,7 +37,7 @@ impl Service {
             .terminator(Event::from(DONE))
             .shutdown(shutdown);
         Router::new()
-            .route("/turn/{name}", post(turn))
+            .route("/turn/{name}", post(turn).delete(stop))
             .layer(self.runs.layer(key_of_turn))
             .layer(layer)
             .with_state(self)
@@ -56,7 +56,17 @@ fn numbers(Answer { events, gap }: Answer) -> impl Stream<Item = Event> + Send {
 }
 
 fn key_of_turn(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
-    Some(RunKey::new("ann", request.uri().path()))
+    (request.method() == Method::POST).then(|| key_of(request.uri()))
+}
+
+fn key_of(uri: &Uri) -> Result<RunKey, InvalidKey> {
+    RunKey::new("ann", uri.path())
+}
+
+/// Stops a turn. Says whether it ran.
+async fn stop(State(service): State<Service>, uri: Uri) -> String {
+    let key = key_of(&uri).unwrap();
+    service.runs.cancel(&key, None).await.to_string()
 }
 
 async fn turn(

@@ -90,10 +90,24 @@ impl Client {
     }
 
     async fn open(&self, to: SocketAddr) -> Option<(Response<Incoming>, AbortOnDropHandle<()>)> {
+        self.send(Method::POST, to).await
+    }
+
+    /// Stops the turn at any process. Returns whether it ran.
+    pub(crate) async fn stop(&self, at: SocketAddr) -> bool {
+        let (response, _connection) = self.send(Method::DELETE, at).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes() == "true"
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        to: SocketAddr,
+    ) -> Option<(Response<Incoming>, AbortOnDropHandle<()>)> {
         let stream = TcpStream::connect(to).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = AbortOnDropHandle::new(tokio::spawn(async { _ = connection.await }));
-        let mut request = Request::post(&self.path);
+        let mut request = Request::builder().method(method).uri(&self.path);
         request = request.header("host", "localhost").header("cache-control", "no-cache");
         request = request.header("accept", "text/event-stream");
         if let Some(last) = &self.last {

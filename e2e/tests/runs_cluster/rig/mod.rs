@@ -24,7 +24,7 @@ pub(crate) use std::{thread, time::Duration};
 
 pub(crate) use bytes::Bytes;
 pub(crate) use futures_util::{Stream, StreamExt, future::join_all, stream};
-pub(crate) use http::{Request, StatusCode, request::Parts};
+pub(crate) use http::{Method, Request, StatusCode, Uri, request::Parts};
 pub(crate) use http_body_util::{BodyExt, Empty};
 pub(crate) use redis::{Value, aio::MultiplexedConnection, cmd};
 pub(crate) use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};

@@ -50,6 +50,8 @@ pub(crate) struct Export {
     pub(super) watched_until: Instant,
     /// The moment from which ticks count.
     pub(super) base: Instant,
+    /// The number of the group of runs that look for their keys together.
+    group: u64,
     pub(super) stored: StoredBatches,
     /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
@@ -101,11 +103,13 @@ impl Export {
         overhead: Overhead,
         timing: Timing,
         base: Instant,
+        group: u64,
     ) -> Self {
         let now = Instant::now();
-        let look_at = timing.first_look(now, base);
+        let look_at = timing.first_look(now, base, group);
         Self {
             base,
+            group,
             record,
             due: look_at,
             look_at,
@@ -392,7 +396,7 @@ impl Export {
                 // run.
                 self.stored.truncate(newest);
                 let now = Instant::now();
-                self.look_at = self.timing.first_look(now, self.base);
+                self.look_at = self.timing.first_look(now, self.base, self.group);
                 self.extend_at = now + self.timing.kept_for / 4;
                 // If the store had the end of the run, it has lost it.
                 self.ended_at = None;

@@ -14,6 +14,9 @@ use crate::runs::cluster::timing::{LATE_CLAIM, RETRY_DELAY, Timing};
 use crate::runs::seam::{EndReply, Failure, Overhead, ProcessId, Reply, RunId};
 use tower_sse_broker::tasks::without_panic;
 
+/// The number of consecutive runs that look for their keys together.
+const GROUP: u64 = 64;
+
 /// When each run is due, and its export's state.
 pub(super) struct Queue {
     pub(super) exports: HashMap<Epoch, Export>,
@@ -27,6 +30,8 @@ pub(super) struct Queue {
     /// The runs that were replaced, and whose end this process has reported since.
     pub(super) reports: Vec<RunId>,
     id: ProcessId,
+    /// The number of runs that this process has begun.
+    added: u64,
     /// The memory in the store of runs that have not ended there.
     live_bytes: usize,
     pub(super) timing: Timing,
@@ -51,6 +56,7 @@ impl Queue {
             lost_claims: HashMap::default(),
             unknown: HashMap::default(),
             ended: StoredRuns::default(),
+            added: 0,
             live_bytes: 0,
             timing,
             base: Instant::now(),
@@ -59,7 +65,9 @@ impl Queue {
 
     pub(super) fn add(&mut self, record: Arc<Record>, overhead: Overhead) {
         let epoch = record.epoch;
-        let mut export = Export::new(record, overhead, self.timing, self.base);
+        let group = self.added / GROUP;
+        let mut export = Export::new(record, overhead, self.timing, self.base, group);
+        self.added += 1;
         count(&mut self.live_bytes, &mut export);
         self.due.insert((export.due, epoch));
         self.exports.insert(epoch, export);

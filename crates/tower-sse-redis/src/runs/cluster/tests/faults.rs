@@ -79,7 +79,8 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let (one, _) = two().await;
     let reserved = one.cluster().process.reserve(&key(), None).unwrap();
     let (record, epoch) = (Arc::clone(&reserved.record), reserved.record.epoch);
-    let mut export = Export::new(record, Overhead::default(), one.cluster().timing, Instant::now());
+    let timing = one.cluster().timing;
+    let mut export = Export::new(record, Overhead::default(), timing, Instant::now(), 0);
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, stop: None };
     export.synced(&in_step(0, 1), 1);
     let appended = Reply::Append(AppendReply::Appended { entries: 1 });
