@@ -217,16 +217,19 @@ async fn idle_process_behind_a_proxy_follows_a_slot() {
 async fn permissions_are_checked_without_another_key() {
     let Some(nodes) = Nodes::start(PREFIX).await else { return };
     let [owner, other] = [nodes.owner, (nodes.owner + 1) % 3].map(|node| &nodes.nodes[node]);
-    let names = ["claim", "claim:k1", "live"].map(|name| format!("{PREFIX}:{name}"));
+    let names = ["claim", "claim:k1", "live", "processes"];
+    let names = names.map(|name| format!("{PREFIX}:{name}"));
     let claim = format!("HSET {} v 2 e k1 p owner s running", names[0]);
     assert_eq!(owner.command::<u32>(&claim).await, 4);
     let _: String = owner.command(&format!("XADD {} 0-1 v 2", names[1])).await;
-    assert_eq!(owner.command::<u32>(&format!("HSET {} {} x", names[2], names[1])).await, 1);
+    for list in &names[2..] {
+        assert_eq!(owner.command::<u32>(&format!("HSET {list} {} x", names[1])).await, 1);
+    }
     let target: String = other.command("CLUSTER MYID").await;
     let migrating = format!("CLUSTER SETSLOT {} MIGRATING {target}", nodes.slot);
     let _: String = owner.command(&migrating).await;
     let mut replace = cmd("EVAL");
-    replace.arg(REPLACE).arg(3).arg(&names);
+    replace.arg(REPLACE).arg(names.len()).arg(&names);
     replace.arg(&["k1", "k2", "other", "60000", "channel", "control:"]);
     let mut connection = owner.try_connect().await.unwrap();
     let reply: Vec<String> = replace.query_async(&mut connection).await.unwrap();
