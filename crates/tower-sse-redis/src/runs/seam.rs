@@ -124,7 +124,8 @@ pub(crate) struct Keep {
     /// Whether the run must have a stream.
     pub(crate) has_stream: bool,
     /// Whether the time for which the store keeps the run begins again. Also looks whether the claim
-    /// still has the run, in case that a hint was lost.
+    /// still has the run: the claim can have been deleted, and another run can have taken the key,
+    /// between two looks.
     pub(crate) extends: bool,
 }
 
