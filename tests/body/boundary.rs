@@ -118,39 +118,6 @@ fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     }
 }
 
-const ALWAYS: u64 = u64::MAX;
-
-const STREAMS: &[&[u8]] = &[
-    b"data: a\n\ndata: b\n\n",
-    b"\xef\xbb\xbfdata: a\r\n\r\ndata: b\r\n\r\n",
-    b"\xef\xbb\xbf: c\rdata: a\r\rdata: b\r\r",
-    b"\xef\xbb: c\n\ndata: a\n\n",
-    b": ping\n\n: ping\nretry: 5\nretry\nretr: 1\n\n",
-    b"\n\r\n\r\r\n\n",
-    b"data: a\n: ping\n\n: ping\r\n",
-    b"id: 7\n\nevent: x\nid\ndata: no end",
-];
-
-#[test]
-fn streams_cut_at_every_place_are_decoded_the_same() {
-    for stream in STREAMS {
-        let bytes: Vec<_> = stream.chunks(1).collect();
-        assert_unchanged(&bytes, 0);
-        assert_unchanged(&bytes, ALWAYS);
-        for n in 0..bytes.len() {
-            // One silence only, and silences everywhere but once.
-            assert_unchanged(&bytes, 1 << n);
-            assert_unchanged(&bytes, ALWAYS ^ (1 << n));
-        }
-        for cut in 0..=stream.len() {
-            let (head, tail) = stream.split_at(cut);
-            for silent in 0..4 {
-                assert_unchanged(&[head, tail], silent);
-            }
-        }
-    }
-}
-
 /// Clients that do not read line by line, too.
 #[test]
 fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {

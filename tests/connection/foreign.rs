@@ -50,32 +50,6 @@ fn client_that_leaves_before_the_end_is_disconnected() {
 }
 
 #[test]
-fn body_passes_whole_with_its_trailers_and_then_is_over() {
-    let (feed, mut body, disconnect) = fed_page();
-    let trailers = checksum();
-    feed.data("a page");
-    feed.trailers(trailers.clone());
-    feed.end();
-    assert_polls(&mut body, [data("a page"), Polled::Trailers(trailers)]);
-    assert!(!disconnect.is_cancelled());
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    drop(body);
-    assert!(disconnect.is_cancelled());
-}
-
-#[test]
-fn body_that_fails_has_failed() {
-    let (feed, mut body, disconnect) = fed_page();
-    feed.data("half of ");
-    feed.fail("disk full");
-    assert_eq!(poll_frame(&mut body), data("half of "));
-    // Unlike a stream's error it is not delayed: it belongs to the service.
-    assert_eq!(poll_frame(&mut body), failed("disk full"));
-    drop(body);
-    assert!(disconnect.is_cancelled());
-}
-
-#[test]
 fn body_that_panics_is_over_even_if_it_is_dropped_later() {
     for later in [false, true] {
         let frames = stream::poll_fn::<io::Result<Frame<Bytes>>, _>(|_| panic!("in the body"));

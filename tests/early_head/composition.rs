@@ -211,29 +211,6 @@ async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
     }
 }
 
-/// Middleware between the layers adds the user, whose head the outer layer sends early. Other
-/// middleware calls the inner layer at once, or after the head.
-#[tokio::test(start_paused = true)]
-async fn stream_of_two_layers_takes_one_place_behind_an_early_head() {
-    let streams = Streams::builder().limit("user:", 1).build();
-    let add = |request: axum::extract::Request, next: axum::middleware::Next| async {
-        request.extensions().get::<Subjects>().unwrap().add("user:7");
-        next.run(request).await
-    };
-    for wait in [Duration::ZERO, 2 * AFTER] {
-        let delay = move |request: axum::extract::Request, next: axum::middleware::Next| async move {
-            sleep(wait).await;
-            next.run(request).await
-        };
-        let inner = SseLayer::new().without_heartbeat().streams(&streams);
-        let app = slow(LATE, events).layer(inner.clone());
-        let app = app.layer(axum::middleware::from_fn(delay)).layer(early());
-        let app = app.layer(axum::middleware::from_fn(add)).layer(inner);
-        let (text, error) = receive(&app, Requester::Get).await;
-        assert!(text.contains(EVENTS) && error.is_none(), "{text} {error:?}");
-    }
-}
-
 /// A handler that adds a subject late, behind layers outside or on both sides of the early head.
 /// The inner one may get an early head too.
 #[tokio::test(start_paused = true)]

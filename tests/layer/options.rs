@@ -99,14 +99,6 @@ async fn each_option_can_be_set_or_undone_for_one_response() {
     assert_eq!(failed, "data: one\n\ndata: sorry\n\n");
 }
 
-#[tokio::test(start_paused = true)]
-async fn options_of_one_response_do_not_affect_others() {
-    let layer = layer();
-    let before = transcript(&layer, None, false).await;
-    transcript(&layer, Some(StreamOptions::new().without_terminator().padding(0)), false).await;
-    assert_eq!(transcript(&layer, None, false).await, before);
-}
-
 #[test]
 fn layer_removes_the_options_from_the_response() {
     let mut answer = event_stream(Feed::new().1).with_options(StreamOptions::new().padding(4));
@@ -199,13 +191,4 @@ async fn service_of_bare_streams_has_the_options_of_its_request() {
     let response = answer_to(request, &SseLayer::new(), stream::iter([Event::from("one")]));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "data: one\n\ndata: request\n\n");
-}
-
-#[tokio::test(start_paused = true)]
-async fn setting_an_option_of_a_clone_does_not_affect_the_original() {
-    let original: SseLayer = SseLayer::new();
-    let clone = original.clone().padding(4);
-    for (layer, first) in [(original, Polled::Pending), (clone, data(":  \n"))] {
-        assert_eq!(poll_frame(&mut fed(&layer).1), first);
-    }
 }

@@ -97,21 +97,6 @@ async fn close_since_arrival_ends_a_stream_that_is_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn place_of_a_late_subject_is_free_once_its_stream_has_ended() {
-    let streams = Streams::builder().limit("user:", 1).build();
-    let (stream, subjects) = open_kept(&streams, &[]);
-    assert!(subjects.add("user:1") && subjects.add("user:1"));
-    let (mut second, late) = open_kept(&streams, &["a"]);
-    assert!(!late.add("user:1"));
-    assert_eq!((second.poll(), streams.count("a")), (Polled::End, 0), "it has no place");
-    assert_eq!(streams.stats().refused_by_prefix, [("user:".into(), 1)]);
-    drop(stream);
-    let (_third, late) = open_kept(&streams, &["a"]);
-    assert!(late.add("user:1"), "though the handle of the first is kept");
-    drop(subjects);
-}
-
-#[tokio::test(start_paused = true)]
 async fn place_of_a_late_subject_is_free_when_the_close_is_reported() {
     let streams = Streams::builder().limit("user:", 1).build();
     let (others, is_free) = (streams.clone(), Arc::new(AtomicBool::new(false)));

@@ -238,20 +238,6 @@ async fn subject_that_is_added_after_the_response_takes_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_of_two_layers_takes_one_place() {
-    let streams = limited(&[("user:", 1)]);
-    let layer = || SseLayer::new().streams(&streams);
-    let mut request = Request::new(());
-    streams.subjects_of(&mut request).add("user:1");
-    let response = answer_by(request, &layer(), |request| {
-        answer_to(request, &layer(), event_stream(Feed::new().1))
-    });
-    assert_eq!((response.status(), streams.count("user:1")), (StatusCode::OK, 1));
-    drop(response);
-    assert!(opens(&streams, &["user:1"]));
-}
-
-#[tokio::test(start_paused = true)]
 async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
     let (streams, stats) = (limited(&[("user:", 1), ("b\"\\\n", 1)]), Stats::new());
     let layer = SseLayer::new().stats(&stats);

@@ -166,48 +166,6 @@ async fn all_but_the_kept_streams_end() {
     assert_eq!(streams.subjects(), []);
 }
 
-#[tokio::test(start_paused = true)]
-async fn all_but_the_kept_streams_end_while_others_open_and_leave() {
-    for _ in 0..8 {
-        let streams = Streams::new();
-        let layer = one_layer(&streams);
-        let (mut stay, mut leave) = (Vec::new(), Vec::new());
-        for number in 0..STREAMS {
-            let body = call(&layer, request(&streams, number));
-            // So that streams leave at positions all over the list.
-            if number % 7 < 3 { leave.push(body) } else { stay.push((number, body)) }
-        }
-        // These requests arrive before the close, and are answered during or after it.
-        let early: Vec<_> =
-            (0..STREAMS / 10).map(|number| (number, request(&streams, number))).collect();
-        let start = Barrier::new(3);
-        let (mut early, mut late) = thread::scope(|threads| {
-            threads.spawn(|| {
-                start.wait();
-                drop(leave);
-            });
-            let opener = threads.spawn(|| {
-                start.wait();
-                let early = early.into_iter().map(|(number, early)| (number, call(&layer, early)));
-                let early: Vec<_> = early.collect();
-                let late = (0..STREAMS / 10).map(|number| call(&layer, request(&streams, number)));
-                (early, late.collect::<Vec<_>>())
-            });
-            start.wait();
-            now(streams.close_except("user:42", "session:kept"));
-            opener.join().unwrap()
-        });
-        assert_ended_except_kept(&mut stay);
-        assert_ended_except_kept(&mut early);
-        let is_open = |body: &mut IdleBody| poll_frame(body) == Polled::Pending;
-        let kept = stay.iter().chain(&early).filter(|(number, _)| is_kept(*number)).count();
-        let late_open = late.iter_mut().filter_map(|body| is_open(body).then_some(())).count();
-        assert_eq!(streams.count("user:42"), kept + late_open);
-        drop((stay, early, late));
-        assert_eq!(streams.subjects(), []);
-    }
-}
-
 // What subjects cost, in bytes.
 
 /// Returns the bytes of each of so many open streams, which have been polled.

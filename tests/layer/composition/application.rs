@@ -8,20 +8,9 @@ use crate::*;
 pub(crate) fn application() -> (Router, Sources) {
     let (sources, open) = Sources::new();
     let events = async move |request: Request| tower_sse::response(open(request.into_parts().0));
-    let app = Router::new()
-        .route("/events", get(events))
-        .route("/never", get(future::pending::<()>))
-        .route("/panic", get(panics))
-        .route("/panic-in-body", get(panics_in_body));
+    let app =
+        Router::new().route("/events", get(events)).route("/never", get(future::pending::<()>));
     (app, sources)
-}
-
-async fn panics() -> &'static str {
-    panic!("in the handler")
-}
-
-async fn panics_in_body() -> impl IntoResponse {
-    tower_sse::response(stream::poll_fn::<Event, _>(|_| panic!("in the body")))
 }
 
 /// The position of the other layer relative to `SseLayer`.
@@ -32,8 +21,6 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    pub(crate) const BOTH: [Self; 2] = [Self::Inside, Self::Outside];
-
     /// Returns the application with both layers.
     pub(crate) fn compose<L>(self, sse: SseLayer, other: L) -> (Router, Sources)
     where

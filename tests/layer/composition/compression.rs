@@ -16,16 +16,6 @@ fn everything() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(predicate)
 }
 
-#[tokio::test]
-async fn stream_is_neither_compressed_nor_delayed() {
-    for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), CompressionLayer::new());
-        let response = call(&app, get_request("/events", &[("accept-encoding", "gzip, br")])).await;
-        assert!(!response.headers().contains_key("content-encoding"), "{place:?}");
-        assert_streams(response, sources.next().await).await;
-    }
-}
-
 // The compressor at the end of a body, and what the crate's bodies prevent.
 //
 // It polls a body again after its end. A stream that must not be polled again, such as one of

@@ -1,6 +1,6 @@
 use axum::{body::Body, extract::Request, response::Response};
 use tower::BoxError;
-use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer};
+use tower_http::timeout::ResponseBodyDeadlineLayer;
 
 use super::application::{application, open};
 use super::*;
@@ -56,24 +56,6 @@ async fn error_type_of_a_service_is_kept() {
     }
 }
 
-/// It guards the response's future and not its body, whatever layers are in between.
-#[tokio::test]
-async fn catch_panic_answers_500_for_handlers_and_catches_no_panic_of_bodies() {
-    for place in Place::BOTH {
-        let (app, mut sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
-        let response = call(&app, get_request("/events", &[])).await;
-        assert_streams(response, sources.next().await).await;
-
-        let response = call(&app, get_request("/panic", &[])).await;
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{place:?}");
-        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
-
-        let mut body = call(&app, get_request("/panic-in-body", &[])).await.into_body();
-        let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
-        assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the body"), "{place:?}");
-    }
-}
-
 const TIMED_OUT: &str = "data was not received within the designated timeout";
 
 /// Returns a layer with a heartbeat of one second, whose deadlines are at most a sixteenth late.
@@ -92,32 +74,6 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
         }
     }
     (most, None)
-}
-
-#[tokio::test(start_paused = true)]
-async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
-    let layer = ResponseBodyTimeoutLayer::new(2 * SECOND);
-    let app = Place::Outside.compose(one_second_heartbeat(), layer);
-    let (mut body, source) = open(app, Requester::Get).await;
-    assert_eq!(count_comment_lines(&mut body, 100).await, (100, None));
-    source.send("one");
-    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
-}
-
-/// An inner timer does not see heartbeats: it mistakes an idle source for a dead one.
-#[tokio::test(start_paused = true)]
-async fn inner_body_timeout_fails_a_silent_source() {
-    let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
-    let app = Place::Inside.compose(one_second_heartbeat(), layer);
-    let (mut body, source) = open(app, Requester::Get).await;
-    let silent_since = Instant::now();
-    let (lines, error) = count_comment_lines(&mut body, 100).await;
-    let heartbeats = 2;
-    assert_eq!((lines, error.as_deref()), (heartbeats + 1, Some(TIMED_OUT)));
-    let (silence, due) = (silent_since.elapsed(), Duration::from_millis(2500 + 20));
-    assert!(silence >= due && silence < due + SECOND / 100, "the error came after {silence:?}");
-    assert!(body.frame().await.is_none());
-    source.dropped().await;
 }
 
 /// A deadline for the whole body does not depend on the stream's activity: it cuts the stream

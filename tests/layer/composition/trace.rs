@@ -1,4 +1,3 @@
-use axum::body::Body as AxumBody;
 use tower_http::{
     classify::{GrpcErrorsAsFailures, ServerErrorsAsFailures, SharedClassifier},
     trace::{DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, OnBodyChunk, OnEos, OnFailure},
@@ -89,25 +88,6 @@ async fn trace_observes_every_chunk_and_how_the_body_ends() {
         }
         read_bytes(body).await;
         assert_eq!(counts.get(), expected, "{place:?}, {client:?}: it {end}");
-    }
-}
-
-/// HTTP's classifier has decided by the head, so nothing is called for these ends.
-#[tokio::test(start_paused = true)]
-async fn http_trace_reports_neither_failed_streams_nor_clients_that_leave() {
-    for (end, expected) in [("ends", [1, 1, 0]), ("fails", [2, 0, 0]), ("is left", [1, 0, 0])] {
-        let counts = Counts::default();
-        let app = Place::Outside.compose(SseLayer::new().without_retry(), http_trace(&counts));
-        let (mut body, source) = open(app, Get).await;
-        source.send("one");
-        assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-        match end {
-            "ends" => source.end(),
-            "fails" => source.fail(io::Error::other("disk full")),
-            _ => body = AxumBody::empty(),
-        }
-        read_bytes(body).await;
-        assert_eq!(counts.get(), expected, "it {end}");
     }
 }
 
