@@ -220,16 +220,17 @@ async fn compressor_and_filter_outside_see_what_a_filter_sends() {
     assert_eq!(read_to_end(response.into_body()).await.0, "data: +++\nid: 7\n\n");
 }
 
-#[test]
-fn layer_fits_around_grpc_web() {
-    // It only has to compile: the types of tonic's services are inferred.
-    fn app(routes: tonic::service::Routes) -> Router {
-        routes
-            .into_axum_router()
-            .layer(tonic_web::GrpcWebLayer::new())
-            .layer(redacting(""))
-            .layer(SseLayer::new())
+/// Without the layer, hyper drops them, and even the head.
+#[tokio::test]
+async fn failure_leaves_the_events_of_its_frame_under_the_layer() {
+    for protocol in Protocol::BOTH {
+        let (filters, log) = filters::<Body>(on_events(&[Choice::Pass, Choice::Fail]));
+        let frame = async || event_stream(Body::from("data: a\n\ndata: b\n\n"));
+        let app = Router::new().route("/", get(frame)).layer(filters).layer(SseLayer::new());
+        let mut connection = protocol.connect(serve_axum(app).await).await;
+        let (received, error) = read_to_end(connection.get("/").await.into_body()).await;
+        assert!(error.is_some() && received.starts_with("data: a\n\n"), "{protocol:?}");
+        assert!(!received.contains("data: b\n\n"), "{protocol:?}: {received}");
+        assert_eq!(outcome(&log), "filter_failed");
     }
-    _ = app;
-    let _: Bytes = Bytes::new();
 }

@@ -7,7 +7,6 @@ mod ends;
 mod held;
 mod properties;
 mod rig;
-mod servers;
 mod waits;
 
 #[path = "../support/cuts.rs"]
@@ -23,7 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
-use std::{convert::Infallible, fmt, mem, net::SocketAddr, sync::atomic::AtomicUsize};
+use std::{convert::Infallible, fmt, mem, sync::atomic::AtomicUsize};
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
