@@ -55,16 +55,6 @@ async fn stream_is_recorded_once_the_call_has_it() {
     assert_eq!(data(&same).await, ["a"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn other_answer_is_returned_and_not_recorded() {
-    let runs = Runs::new();
-    let limited = || ready(Call::Err("429"));
-    assert_eq!(runs.start_with(&turn(), None, limited).await.unwrap().err(), Some("429"));
-    assert_free(&runs).await;
-    let run = runs.start_with(&turn(), None, || ready(events("a"))).await.unwrap().unwrap();
-    assert_eq!(data(&run).await, ["a"]);
-}
-
 /// Each makes its own call, because the answer of the first is for the first.
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_call_themselves_if_the_call_fails() {
