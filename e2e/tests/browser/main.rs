@@ -17,7 +17,6 @@ mod engine;
 mod engines;
 mod frameworks;
 mod job;
-mod limit;
 mod manual;
 mod node;
 mod notifications;
@@ -27,7 +26,6 @@ mod proxies;
 mod runs;
 mod service;
 mod shutdown;
-mod steps;
 #[cfg(unix)]
 mod tabs;
 mod ticker;
@@ -57,7 +55,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::{convert::Infallible, env, process::Stdio, sync::atomic::AtomicUsize, time::Duration};
 
 use async_stream::stream;

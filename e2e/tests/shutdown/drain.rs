@@ -1,79 +1,7 @@
 //! Graceful shutdowns of every server. They finish in every state of the streams, because each
 //! stream ends as its `Drain` requires.
 
-use tokio::time::Instant;
-
 use crate::*;
-
-/// Opens a stream for each client from each source at every host over both protocols, shuts the hosts
-/// down, and waits until all have finished.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_end_at_once_and_their_servers_stop() {
-    let shutdown = CancellationToken::new();
-    let (reports, stats) = (Reports::default(), Stats::new());
-    let layer = SseLayer::new()
-        .shutdown(shutdown.clone())
-        .drain(Drain::at_once().retry(Retry::fixed(Duration::from_millis(1234))))
-        .farewell(Event::new().event("restart").data("soon"))
-        .stats(&stats);
-    let layer = reports.observe(layer);
-    let handler = handler(|parts| {
-        let source = parts.uri.path().strip_prefix("/always");
-        Source::at(source.unwrap_or(parts.uri.path())).answer(match source {
-            Some(_) => None,
-            None => Some(Duration::from_millis(10)),
-        })
-    });
-
-    let (mut servers, mut streams) = (Vec::new(), Vec::new());
-    let (begin, begun) = watch::channel(None);
-    let kinds = || Requester::ALL.iter().flat_map(|it| Source::ALL.map(|source| (*it, source)));
-    for host in Host::ALL {
-        let server = host.start(layer.clone(), Arc::clone(&handler), &shutdown).await;
-        for ((client, source), protocol) in kinds().flat_map(|it| Protocol::BOTH.map(|to| (it, to)))
-        {
-            // What precedes a failure is preserved only for clients that keep up, and on HTTP/2 only
-            // for these: hyper closes a finished connection while the client's window updates still
-            // come, and TCP resets it then. For other clients the bytes arrive as fast as they read.
-            let keeps_up = client.is_cut_by_failing()
-                || !source.is_busy()
-                || matches!(protocol, Protocol::Http2);
-            let prefix = if keeps_up { "" } else { "/always" };
-            let mut connection = protocol.connect(server.address).await;
-            let path = [prefix, &source.path()].concat();
-            let response = connection.send(client.request(&path)).await;
-            let mut begun = begun.clone();
-            streams.push(tokio::spawn(async move {
-                if !keeps_up {
-                    begun.changed().await.unwrap();
-                }
-                let end = read_to_end(response).await;
-                drop(connection);
-                let began: Option<Instant> = *begun.borrow();
-                let after = began.expect("no stream ends before").elapsed();
-                source.assert_drained(client, &end);
-                // A mid-event source has half a second to complete its event, and not the 5 seconds
-                // of other drains.
-                let patience = if source.is_mid_event() { 500 } else { 0 };
-                let times = Duration::from_millis(patience)..Duration::from_secs(4);
-                assert!(
-                    times.contains(&after),
-                    "{host:?}, {client:?}, {source:?}: after {after:?}"
-                );
-            }));
-        }
-        servers.push(server);
-    }
-    let opened = streams.len();
-    assert_eq!(stats.snapshot().open, opened as u64);
-
-    begin.send_replace(Some(Instant::now()));
-    shutdown.cancel();
-    soon(try_join_all(streams)).await.unwrap();
-    soon(join_all(servers.into_iter().map(Server::finished))).await;
-    assert_eq!(reports.reasons(), vec![CloseReason::Drained; opened]);
-    assert_eq!(stats.snapshot().open, 0);
-}
 
 // The farewell, which arrives however its stream ends.
 

@@ -49,7 +49,7 @@ use tower_sse::{CloseReason, Drain, Event, MaxAge, Retry, SseLayer, StreamOption
 
 use end::{End, read_to_end};
 use graceful_hyper::{LIMITS, Limits};
-use host::{Handler, Host, Server, handler};
+use host::{Handler, Host, handler};
 use relay::{GOAWAY, HEADERS, RST_STREAM, Relay};
 use source::{Feeds, Source};
 use support::client::{connect_h2_with_window, connect_small};

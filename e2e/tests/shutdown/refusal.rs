@@ -24,39 +24,6 @@ async fn assert_refused(client: Requester, response: Response<Incoming>, what: &
     }
 }
 
-/// The load balancer is notified first, and the server a while later.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn open_connections_refuse_every_client_in_a_way_it_understands() {
-    for host in Host::ALL {
-        for protocol in Protocol::BOTH {
-            let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
-            let stats = Stats::new();
-            let layer = SseLayer::new().shutdown(draining.clone()).stats(&stats);
-            let handler = handler(|parts| match parts.uri.path() {
-                "/json" => Response::new("{}".into()),
-                path => Source::at(path).answer(None),
-            });
-            let server = host.start(layer, handler, &shutdown).await;
-            let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Requester::Get.request("/json")).await).await;
-            assert_eq!(end.bytes, b"{}");
-
-            draining.cancel();
-            for client in Requester::ALL {
-                let what = format!("{host:?}, {protocol:?}, {client:?}");
-                let response = connection.send(client.request("/Idle")).await;
-                assert_refused(client, response, &what).await;
-                // The connection stays the same, and other responses are served.
-                let end = read_to_end(connection.send(client.request("/json")).await).await;
-                assert_eq!(end.bytes, b"{}", "{what}");
-            }
-            assert_eq!((stats.snapshot().opened, stats.snapshot().refused), (0, 5));
-            shutdown.cancel();
-            server.finished().await;
-        }
-    }
-}
-
 /// An HTTP/2 server accepts requests until its client has received the GOAWAY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_sent_before_the_client_learns_of_the_shutdown_are_refused() {

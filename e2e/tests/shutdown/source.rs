@@ -58,10 +58,6 @@ impl Source {
         }
     }
 
-    pub(crate) const fn is_busy(self) -> bool {
-        matches!(self, Self::Busy | Self::ForeignBusy)
-    }
-
     pub(crate) const fn is_mid_event(self) -> bool {
         matches!(self, Self::AtLineStart | Self::InsideLine)
     }
