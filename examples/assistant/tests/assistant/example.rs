@@ -47,14 +47,6 @@ impl Example {
         let request = request.header("accept", "text/event-stream");
         self.send(request.header("cache-control", "no-cache").header("last-event-id", last)).await
     }
-
-    pub(crate) async fn stop(&self, turn: &str) -> Response {
-        self.send(self.client.delete(format!("{}/answers/{turn}", self.url))).await
-    }
-
-    pub(crate) async fn log_out(&self) -> Response {
-        self.send(self.client.post(format!("{}/log_out", self.url))).await
-    }
 }
 
 impl Drop for Example {

@@ -3,7 +3,6 @@
 mod api;
 mod example;
 mod model;
-mod silence;
 
 use std::time::Duration;
 

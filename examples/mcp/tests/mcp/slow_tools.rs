@@ -51,18 +51,6 @@ fn lifecycles() -> [ClientLifecycleMode; 2] {
     [ClientLifecycleMode::Initialize, without_sessions()]
 }
 
-#[tokio::test]
-async fn slow_tool_answers_behind_nginx() {
-    for settings in SETTINGS {
-        let Some((nginx, _server)) = start(early(mcp(Kitchen)), settings).await else { return };
-        let [session, none] = lifecycles().map(|lifecycle| boil(nginx.address, lifecycle, SLOW));
-        let (session, none) = soon(async { tokio::join!(session, none) }).await;
-        for answer in [session, none] {
-            assert_eq!(answer.unwrap(), "an egg, boiled for 6 s", "{settings}");
-        }
-    }
-}
-
 /// Shows why the example has the layer.
 #[tokio::test]
 async fn slow_tool_without_an_early_head_gets_a_504() {
