@@ -204,9 +204,9 @@
 //!   [`hub`], [`runs`] and [`testing`].
 //! - `json`: [`Json`] and [`Event::json_data`].
 //! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
-//! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams are logged at DEBUG,
-//!   failed runs and your program's mistakes at WARN. ERROR means that a hub has closed, because
-//!   its [broker](hub::broker)'s task ended.
+//! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams and ended runs are
+//!   logged at DEBUG, your program's mistakes at WARN. ERROR means a hub has closed, because its
+//!   [broker](hub::broker)'s task ended.
 //!
 //! # Compatibility
 //!
