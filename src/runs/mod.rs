@@ -86,8 +86,8 @@
 //! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), the
 //!   body fails first, and the event comes when the `EventSource` reconnects with an id. If the
 //!   run's last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
-//!   reports an error, `SseLayer` ends the stream cleanly. `interrupted` then comes when the
-//!   `EventSource` reconnects.
+//!   reports an error, `SseLayer` in the run's process ends the stream cleanly. `interrupted` comes
+//!   when the `EventSource` reconnects.
 //! - The client's next event is lost: it was evicted, or the run's process died.
 //! - The client's last event id isn't from the key's run, for example because the run is no longer
 //!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
@@ -98,7 +98,7 @@
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
 //! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than
 //! an `EventSource` never get `interrupted`. For them, the body fails or ends with an event from
-//! `on_error` or `late_event`, or the answer has an error status.
+//! `on_error` or `late_event`, or the answer is `404` or a refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
 //! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
@@ -179,7 +179,7 @@
 //! # Several processes
 //!
 //! A client that reconnects may reach another of your processes. With [`Runs::connect`], the
-//! processes share their runs through a [store](RunStore). The only store so far uses
+//! processes share their runs through a [store](RunStore). The only store uses
 //! [Redis](https://docs.rs/tower-sse-redis). Requests with the same key then get the same run,
 //! whichever process they reach, and any process can [cancel](Runs::cancel_with) or replace it.
 //!
@@ -206,12 +206,12 @@
 //! In other processes, responses for the run fail [soon][lease]. An `EventSource` gets
 //! [`interrupted`](#half-an-answer) instead. The first request that is repeated without an id
 //! starts a new run, and the others join it. With [`Runs::replace`], every such request starts a
-//! new run. A process that loses contact with the store for longer than a [*lease*][lease] period
-//! can be declared dead too.
+//! new run. A process that loses contact with the store for over four fifths of a [*lease*][lease]
+//! period can be declared dead too.
 //!
 //! Another process calls its own [`on_end`](RunsBuilder::on_end) closures with
-//! [`Interrupted`](Outcome::Interrupted), usually within two and a quarter lease periods, even if
-//! the run has no client.
+//! [`Interrupted`](Outcome::Interrupted), usually within 1.2 lease periods, even if the run has no
+//! client.
 //!
 //! [lease]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/struct.RedisRuns.html#method.lease
 //!
@@ -220,9 +220,10 @@
 //! The processes restore their running runs and the runs that ended in the last 10 seconds. Other
 //! ended runs are lost: a repeated request without an id starts a new run.
 //!
-//! After noticing the loss, a process waits one lease period for runs that may still be restored.
-//! Meanwhile, a request can join or replace a run that is in the store, or join a run that is
-//! running in this process. All other requests are refused with [`StartError::Unavailable`].
+//! After noticing the loss, a process waits about one lease period for runs that may still be
+//! restored. Meanwhile, a request can join or replace a run that is in the store, or join a run
+//! that is running in this process. All other requests are refused with
+//! [`StartError::Unavailable`].
 //!
 //! ## While the store is unavailable
 //!
@@ -230,8 +231,8 @@
 //! run's own process keep receiving its events. But some responses fail:
 //!
 //! - If the run's process can't reach the store, other processes that are still connected to the
-//!   store can declare the run dead soon after the run's lease expires. If they do, the run's
-//!   process fails its own responses for the run once it reaches the store again.
+//!   store can declare the run dead after one lease period. If they do, the run's process fails
+//!   its own responses for the run once it reaches the store again.
 //! - A process that can't reach the store for two lease periods fails its responses for other
 //!   processes' runs.
 //!
