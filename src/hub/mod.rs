@@ -134,7 +134,7 @@
 //! Other names aren't reserved, but pages can confuse some of them with events that the crate or
 //! the browser sends. An event named `start` with the data `{}` looks like the hub's, and one named
 //! `retry` like a [refusal's](crate::Refusal). `EventSource` itself dispatches `open` and `error`.
-//! In a stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer is
+//! In a stream of [runs](crate::runs#half-an-answer), `interrupted` means that the answer may be
 //! incomplete. If users choose event names, add a prefix.
 //!
 //! # Progress of a job
@@ -319,11 +319,11 @@
 //! ```
 //!
 //! You might expect that a client that sees few events keeps an old id and gets a gap when it
-//! reconnects. It doesn't, because it also receives the positions of events that it doesn't see.
+//! reconnects. It doesn't, because it also receives the positions of events it doesn't see.
 //!
-//! The closure also gets [gaps](GapPolicy). Some clients fail at an event name that they don't
-//! know: send them the gap under a name of their protocol, or return `None` to hide it. To keep the
-//! event `start` from such clients too, call [`start_event(false)`](Subscribe::start_event).
+//! The closure also gets [gaps](GapPolicy). Some clients fail at an event name they don't know:
+//! send them the gap under a name of their protocol, or return `None` to hide it. To keep the event
+//! `start` from such clients too, call [`start_event(false)`](Subscribe::start_event).
 //!
 //! # Your own ids
 //!
@@ -345,14 +345,15 @@
 //! }
 //! ```
 //!
-//! A client that reconnects sends the number that it received last and gets what it missed. A
+//! A client that reconnects sends the number it received last and gets what it missed. A
 //! client that sees few trades isn't left behind, because it also receives the numbers of hidden
 //! trades. With `start_event(false)`, such a number comes as an id alone. Otherwise, some clients
 //! get it in an event named `start`. No two messages of a subscription may have the same number.
 //!
 //! The hub finds a number as long as it keeps the message. After that, the client gets a gap and
-//! then all messages that the hub still has. By default, that's after five minutes. If your topics
-//! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
+//! then all messages that the hub still has. By default, that's after at most five minutes. If your
+//! topics can be quiet for longer, choose a longer [age](crate::Retention::age), such as
+//! `Duration::MAX`.
 //!
 //! At a gap, and before a topic's first message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
