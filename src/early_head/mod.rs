@@ -5,7 +5,7 @@
 //! answers with `504`, which stops an `EventSource` for good. Heartbeats don't help: they begin
 //! only once the handler has returned the response head.
 //!
-//! If the handler hasn't answered within a limit that you set, [`EarlyHeadLayer`] sends the head
+//! If the handler hasn't answered within a limit you set, [`EarlyHeadLayer`] sends the head
 //! itself: `200` and `text/event-stream`. From then on, [`SseLayer`](crate::SseLayer) sends
 //! heartbeats, every 15 seconds by default, and later the handler's events. An answer that comes in
 //! time passes unchanged: a quick `401` or `429` keeps its status, headers and body.
@@ -89,7 +89,7 @@
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
 //! A page with an `EventSource` can't read a `401`, a `429` or JSON. With `late_event` and a limit
-//! of zero, it gets every answer as an event, except one that is ready at the first poll.
+//! of zero, it gets these as events, except one that is ready at the first poll.
 //!
 //! Most clients notice that a failed body is incomplete, but over HTTP/1.0, it looks like a clean
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
@@ -106,7 +106,7 @@
 //! [`terminator`](crate::SseLayer::terminator) follows an event that reports an error.
 //!
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
-//! `late_event`. The SDK then throws the error, but doesn't retry by itself.
+//! `late_event`. The SDK then throws the error, but doesn't retry.
 //!
 //! If a late response is neither passed on nor replaced by `late_event`, the body fails with a
 //! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
@@ -114,10 +114,11 @@
 //! # What is lost
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
-//! to every response, such as CORS, outside of this one. Of the answer's
-//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer, and
-//! the `drain` of a run's answer. Set the others, such as a `terminator`, on the `SseLayer` or in
-//! the [request](crate::StreamOptions::merge_into_extensions). If this layer is inside of a
+//! to every response, such as CORS, outside this one. Of the answer's
+//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Unless
+//! you use [`answer`](EarlyHeadLayer::answer), so does the `drain` of a run of this process. Set
+//! the others, such as a `terminator`, on the `SseLayer` or in the
+//! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside a
 //! [`RunLayer`](crate::runs::RunLayer), even these are [lost](EarlyHeadLayer::answer). A late
 //! [`Refusal`](crate::Refusal) isn't counted.
 //!
@@ -127,7 +128,7 @@
 //! takes a place at once. A logout since the request's arrival then ends the stream and drops the
 //! handler.
 //!
-//! Put layers that set task-locals for the handler inside of this one. After the head, outer layers
+//! Put layers that set task-locals for the handler inside this one. After the head, outer layers
 //! no longer wrap the call.
 //!
 //! # The first byte
@@ -141,7 +142,7 @@
 //!
 //! # With other layers
 //!
-//! In axum, the layer that you add last is the outermost. Put this layer inside of
+//! In axum, the layer that you add last is the outermost. Put this layer inside
 //! [`SseLayer`](crate::SseLayer). In the other order, neither the first byte nor heartbeats are
 //! sent before the answer.
 //!
@@ -155,16 +156,17 @@
 //! - **Timeouts and concurrency limits** go inside. If they're outside, they stop applying once the
 //!   early head has been sent.
 //! - **Filters** work on either side, but [`hold_head`](crate::filter::FilterLayer::hold_head)
-//!   outside of this layer holds the early head back.
+//!   outside this layer holds the early head back.
 //! - **[`max_streams`](crate::SseLayer::max_streams)** counts the stream as soon as the early head
 //!   is sent. If the limit is reached by then, the client is refused and the call is dropped.
-//! - **Another `SseLayer`** inside of this layer also opens the stream once the handler has
+//! - **Another `SseLayer`** inside this layer also opens the stream once the handler has
 //!   answered, so both layers count and report it. If they are clones of one layer, the stream
 //!   counts twice towards `max_streams`.
 //! - **[`shutdown`](crate::SseLayer::shutdown)** by default ends the stream of a `GET` at once and
-//!   drops its handler. Requests with other methods have 30 seconds to finish. A request that waits
-//!   for a run of this process gets the run's answer first. The answer then ends as its
-//!   [`drain`](crate::StreamOptions::drain) says, or else as the layer's drain says.
+//!   drops its handler. Requests with other methods have 30 seconds to finish. Unless you use
+//!   `answer`, a request that waits for a run of this process gets the run's answer first. The
+//!   answer then ends as its [`drain`](crate::StreamOptions::drain) says, or else as the layer's
+//!   drain says.
 //! - **[`require_accept`](crate::SseLayer::require_accept)** sends `406` instead of the early head
 //!   if the client doesn't accept event streams. So check `Accept` in your `when` closure, or
 //!   before you call `answer`. Otherwise, a client that wants JSON can get a `406`.
