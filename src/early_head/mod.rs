@@ -108,8 +108,8 @@
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry.
 //!
-//! If a late response is neither passed on nor replaced by `late_event`, the body fails with a
-//! [`LateResponse`]. [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
+//! Where the table says that a response makes the body fail, the error is a [`LateResponse`].
+//! [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
 //!
 //! # What is lost
 //!
