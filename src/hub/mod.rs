@@ -294,8 +294,8 @@
 //!
 //! Instead of sending a greeting, you can render the state and the position into the page. The page
 //! then sends the position in [the URL of its stream](crate::SseLayer::last_event_id_query). The
-//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) is a whole
-//! program that sends a greeting.
+//! example [notes](https://docs.rs/crate/tower-sse/latest/source/examples/notes.rs) sends a
+//! greeting.
 //!
 //! # One client's view
 //!
@@ -323,7 +323,8 @@
 //!
 //! The closure also gets [gaps](GapPolicy). Some clients fail at an event name they don't know:
 //! send them the gap under a name of their protocol, or return `None` to hide it. To keep the event
-//! `start` from such clients too, call [`start_event(false)`](Subscribe::start_event).
+//! `start` from such clients too, call [`start_event(false)`](Subscribe::start_event). They then
+//! get no positions of hidden events.
 //!
 //! # Your own ids
 //!
@@ -433,8 +434,8 @@
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
-//! An event's data can have up to 1 MiB, in every hub. For larger data, `publish` returns
-//! [`TooLarge`](PublishError::TooLarge) every time you try. Brokers can have other limits too.
+//! An event's data can have up to 1 MiB, in every hub. For larger data, `publish` always returns
+//! [`TooLarge`](PublishError::TooLarge). Brokers can have other limits too.
 //! [Decoders](crate::decode::Decoder::max_event_size) and [filters](crate::filter) accept 1 MiB per
 //! event by default. Some [clients] read at most 64 KiB, and two Go clients request a larger event
 //! again and again.
