@@ -59,7 +59,7 @@ pub struct RunsStats {
     pub waiting_exports: usize,
     /// The number of runs that another process declared dead while they were still running in this
     /// process: `sse_runs_fenced_total`. This process was paused or couldn't reach the store for
-    /// longer than its lease.
+    /// about its lease, or longer.
     pub fenced: u64,
     /// The number of runs that this process reported as dead: `sse_runs_declared_dead_total`. Their
     /// process ended without [`Runs::drain`](crate::runs::Runs::drain), was paused or couldn't
