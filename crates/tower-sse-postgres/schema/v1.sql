@@ -203,6 +203,11 @@ begin
                 from unnest(sizes) with ordinality s (size, n)
             ) s where s.before < most_bytes)];
         end if;
+        if seen = most or cardinality(places) < seen then
+            -- Later rows are left. A scan from the first id would pass all rows that are deleted below.
+            select least(horizon, i.xid::text::bigint) into horizon
+            from tower_sse.inbox i where i.ctid = places[cardinality(places)];
+        end if;
         -- By `ctid`, which needs no index. With old statistics, the server might choose the wrong
         -- index. Until this function returns, no other row gets one of these places.
         with taken as (delete from tower_sse.inbox where ctid = any (places))
@@ -222,7 +227,7 @@ begin
                 with ordinality e (topic, data, event, retry, comment, ends, nonce, n);
     end if;
     more := seen = most or seen > moved;
-    covered := case when more then 0 else horizon end;
+    covered := horizon;
     if wake and (before is distinct from newest or has_events) then
         -- A hub that listens holds this lock shared, and reads the log afterwards. If no other hub does,
         -- the lock is granted.

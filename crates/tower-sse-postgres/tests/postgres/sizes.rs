@@ -61,22 +61,6 @@ async fn log_is_trimmed_by_age_up_to_the_newest_row() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// What an idle process asks costs the server processor time.
-#[tokio::test]
-async fn idle_process_trims_no_log_whose_rows_it_keeps() {
-    let Some(server) = Server::start_with(&["track_functions=all"]).await else { return };
-    let client = server.connect().await;
-    let mut process = Process::connect(server.broker()).await;
-    let calls = async |function: &str| {
-        let calls = "select coalesce(sum(calls), 0)::text from pg_stat_user_functions";
-        sql(&client, &format!("{calls} where funcname = '{function}'")).await.remove(0)
-    };
-    // Surveys come every ten seconds.
-    until_async(async || calls("survey").await == "2").await;
-    assert_eq!(calls("trim").await, "1");
-    process.delivers([1]).await;
-}
-
 #[tokio::test]
 async fn short_age_of_the_log_is_refused() {
     let Some(server) = Server::start().await else { return };
@@ -227,21 +211,31 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     process.reads([2]).await;
 }
 
-/// Numbering all of them at once would exceed a statement's time limit.
+/// Numbering all of them at once would exceed a statement's time limit. The next part begins at the
+/// rows that are left, or before at those of a transaction that was open meanwhile.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };
-    let client = server.connect().await;
+    let (client, late) = (server.connect().await, server.connect().await);
     sql(&client, "insert into tower_sse.stream (name) values ('tower_sse')").await;
+    sql(&late, "begin; select tower_sse.publish('a', 'late', 'tower_sse')").await;
     let insert = "insert into tower_sse.inbox (stream, topic, data)
         select 'tower_sse', 'a', repeat('x', 1048576) from generate_series(1, 40) n";
     sql(&client, insert).await;
-    let append = "select more::text from tower_sse.append('tower_sse', 0, 0, null, false,
-        '{}', '{}', '{}', '{}', '{}', '{}', '{}', false)";
-    let waiting = "select count(*)::text from tower_sse.inbox";
+    let mut covered = "0".to_owned();
     for (more, left) in [("true", "24"), ("true", "8"), ("false", "0")] {
-        assert_eq!(sql(&client, append).await, [more]);
+        let append = format!(
+            "with a as (select * from tower_sse.append('tower_sse', {covered}, 0, null, false,
+            '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', false))
+            select more::text from a union all select covered::text from a"
+        );
+        let response: [String; 2] = sql(&client, &append).await.try_into().unwrap();
+        assert_eq!(response[0], more);
+        let waiting = "select count(*)::text from tower_sse.inbox";
         assert_eq!(sql(&client, waiting).await, [left]);
+        assert_ne!(response[1], covered, "the next part begins later");
+        [_, covered] = response;
+        sql(&late, "commit").await;
     }
 }
 
