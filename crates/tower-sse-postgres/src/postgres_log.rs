@@ -70,8 +70,6 @@ pub(crate) struct LogState {
     trimmed: u64,
     /// The lowest number that can still be in the log.
     first: i64,
-    /// The time of the oldest row that the last trim left. `None` if there may be more to remove.
-    oldest: Option<SystemTime>,
     /// How many rows had been read when the log's rows were last counted.
     counted: Option<u64>,
 }
@@ -192,7 +190,7 @@ impl Log for PostgresLog {
     }
 
     /// Trims the log and surveys the tables if that is due.
-    async fn upkeep(&mut self, session: &mut Opened, last: Identity) -> Result<(), Error> {
+    async fn upkeep(&mut self, session: &mut Opened, _: Identity) -> Result<(), Error> {
         if self.state.next_trim.is_some_and(|due| Instant::now() < due) {
             return Ok(());
         }
@@ -202,15 +200,7 @@ impl Log for PostgresLog {
         self.state.next_trim = Some(Instant::now() + jittered(interval));
         // Use the publishers' connection, to notice if a proxy has closed it while idle.
         let connection = &*session.publishing;
-        // Without new rows, nothing can be removed before the oldest row expires.
-        let keeps = |oldest: &SystemTime| {
-            let max_age = self.options.max_age.unwrap_or(Duration::MAX);
-            self.settings.clock.age_of(*oldest) < max_age || self.state.first == signed(last.number)
-        };
-        let trimmed = match self.state.oldest.filter(|oldest| is_idle && keeps(oldest)) {
-            None => self.trim(connection).await,
-            kept => Ok(kept),
-        };
+        let trimmed = self.trim(connection).await;
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
         let measured = match self.tolerate(trimmed)? {
             Some(oldest) => Some(oldest),
@@ -288,7 +278,7 @@ impl PostgresLog {
     /// Trims the log and returns the time of its oldest row.
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
-        (state.trims, state.oldest) = (state.trims.wrapping_add(1), None);
+        state.trims = state.trims.wrapping_add(1);
         // Count only after enough new rows: counting takes as long as reading the whole log.
         let counts =
             state.counted.is_none_or(|rows| state.rows - rows >= self.options.max_events / 10);
@@ -297,12 +287,9 @@ impl PostgresLog {
         state.first = trimmed.first;
         if trimmed.has_more {
             state.next_trim = None;
-            return Ok(trimmed.oldest);
-        }
-        if counts {
+        } else if counts {
             state.counted = Some(state.rows);
         }
-        state.oldest = trimmed.oldest;
         Ok(trimmed.oldest)
     }
 
