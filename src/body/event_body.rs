@@ -229,10 +229,8 @@ where
 impl<S> Source<S> {
     /// Ends the source. Returns the error if it failed, or resumes its panic.
     fn end(self: Pin<&mut Self>) -> Option<BoxError> {
-        match self.project_replace(Self::Ended) {
-            Replaced::Failed { error } => Some(DeferredPanic::resume(error)),
-            _ => None,
-        }
+        let Replaced::Failed { error } = self.project_replace(Self::Ended) else { return None };
+        Some(DeferredPanic::resume(error))
     }
 }
 
