@@ -45,15 +45,18 @@ const MEDIA_TYPE: &[u8] = b"text/event-stream";
 /// allows a body.
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
-    // Few responses have many headers, so comparing their names costs less than a hash.
-    let Some((_, first)) = headers.iter().find(|(name, _)| **name == CONTENT_TYPE) else {
-        return false;
-    };
-    let first = first.as_bytes();
+    let Some(first) = content_type(headers) else { return false };
     let is_list = first.len() > MEDIA_TYPE.len() && first.contains(&b',');
     let has_several = is_list || headers.len() > headers.keys_len();
     is_text_event_stream(if has_several { last_media_type(headers) } else { first })
         && has_body(status)
+}
+
+/// Returns the first value.
+#[inline]
+fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
+    // Few responses have many headers, so comparing their names costs less than a hash.
+    Some(headers.iter().find(|(name, _)| **name == CONTENT_TYPE)?.1.as_bytes())
 }
 
 /// Returns the last media type of all values, as the Fetch standard extracts it.
@@ -114,13 +117,6 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
 /// Python's `requests` reads text without a charset as Latin-1. No charset is added, because some
 /// proxies compare the whole header.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
-    let mut parameters =
-        last_media_type(headers).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let has_utf_8 = parameters.any(|it| UTF_8.iter().any(|utf_8| it.eq_ignore_ascii_case(utf_8)));
-    let content_type = if has_utf_8 { TEXT_EVENT_STREAM_UTF_8 } else { TEXT_EVENT_STREAM };
-    headers.insert(CONTENT_TYPE, content_type);
-    forbid_transforming(headers);
-    headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
     let unfit = || NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP);
     // Comparing few names costs less than looking up each of these.
     if headers.keys_len() > FEW || headers.keys().any(|name| unfit().any(|it| it == name)) {
@@ -128,6 +124,17 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+    // Most services set exactly this type.
+    if headers.len() > headers.keys_len() || content_type(headers) != Some(MEDIA_TYPE) {
+        let mut parameters =
+            last_media_type(headers).split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let is_utf_8 = |it: &[u8]| UTF_8.iter().any(|utf_8| it.eq_ignore_ascii_case(utf_8));
+        let has_utf_8 = parameters.any(is_utf_8);
+        let content_type = if has_utf_8 { TEXT_EVENT_STREAM_UTF_8 } else { TEXT_EVENT_STREAM };
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    forbid_transforming(headers);
+    headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
 }
 
 /// The number of headers up to which their names are compared one by one.
