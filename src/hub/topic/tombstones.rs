@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
+
+use hashbrown::HashTable;
 
 use super::TopicEnd;
 use crate::history::Evicted;
@@ -19,8 +19,7 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
-    hash_key: RandomState,
-    by_hash: HashMap<u64, Tombstone>,
+    by_hash: HashTable<Tombstone>,
     /// The hashes of topics that have not ended, in the order in which they will be forgotten.
     others: BTreeMap<Turn, u64>,
     ended: BTreeMap<Turn, u64>,
@@ -35,31 +34,29 @@ type Turn = (Duration, u64);
 
 #[derive(Debug)]
 struct Tombstone {
+    hash: u64,
     up_to: u64,
     turn: Turn,
     end: Option<Box<TopicEnd>>,
 }
 
 impl Tombstones {
-    /// Remembers a topic if it is known to have evicted an event.
-    pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted, end: Option<Box<TopicEnd>>) {
+    /// Remembers the topic with this hash if it is known to have evicted an event.
+    pub(crate) fn insert(&mut self, hash: u64, evicted: Evicted, end: Option<Box<TopicEnd>>) {
         if !evicted.is_exact {
             return;
         }
-        let hash = self.hash_key.hash_one(topic);
+        self.remove(hash);
         self.inserted += 1;
-        let free_at = end.as_ref().map_or(Duration::ZERO, |end| end.free_at);
-        let turn = (free_at, self.inserted);
+        let turn = (end.as_ref().map_or(Duration::ZERO, |end| end.free_at), self.inserted);
         let has_ended = end.is_some();
-        let tombstone = Tombstone { up_to: evicted.up_to, turn, end };
-        if let Some(collided) = self.by_hash.insert(hash, tombstone) {
-            self.order(collided.end.is_some()).remove(&collided.turn);
-        }
+        let tombstone = Tombstone { hash, up_to: evicted.up_to, turn, end };
+        self.by_hash.insert_unique(hash, tombstone, |it| it.hash);
         let order = self.order(has_ended);
         order.insert(turn, hash);
         if order.len() > MAX_TOMBSTONES
             && let Some((_, hash)) = order.pop_first()
-            && let Some(first) = self.by_hash.remove(&hash)
+            && let Some(first) = self.remove(hash)
         {
             self.forgotten_up_to = self.forgotten_up_to.max(first.up_to);
         }
@@ -67,27 +64,31 @@ impl Tombstones {
 
     /// Removes a topic's tombstone. Returns the number of its newest evicted event, and the topic's
     /// end. Without a tombstone, the number is an upper bound.
-    pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
-        match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
-            Some(tombstone) => {
-                self.order(tombstone.end.is_some()).remove(&tombstone.turn);
-                (Evicted { up_to: tombstone.up_to, is_exact: true }, tombstone.end)
-            }
+    pub(super) fn take(&mut self, hash: u64) -> (Evicted, Option<Box<TopicEnd>>) {
+        match self.remove(hash) {
+            Some(tombstone) => (Evicted { up_to: tombstone.up_to, is_exact: true }, tombstone.end),
             None => (Evicted { up_to: self.forgotten_up_to, is_exact: false }, None),
         }
+    }
+
+    fn remove(&mut self, hash: u64) -> Option<Tombstone> {
+        let (tombstone, _) = self.by_hash.find_entry(hash, |it| it.hash == hash).ok()?.remove();
+        self.order(tombstone.end.is_some()).remove(&tombstone.turn);
+        Some(tombstone)
     }
 
     const fn order(&mut self, has_ended: bool) -> &mut BTreeMap<Turn, u64> {
         if has_ended { &mut self.ended } else { &mut self.others }
     }
 
-    pub(super) fn end_of(&self, topic: &str) -> Option<TopicEnd> {
-        self.by_hash.get(&self.hash_key.hash_one(topic))?.end.as_deref().copied()
+    pub(super) fn end_of(&self, hash: u64) -> Option<TopicEnd> {
+        self.by_hash.find(hash, |it| it.hash == hash)?.end.as_deref().copied()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
     use std::time::Duration;
 
     use super::{MAX_TOMBSTONES, Tombstones, TopicEnd};
@@ -101,8 +102,14 @@ mod tests {
         Evicted { up_to, is_exact: false }
     }
 
-    fn name(n: u64) -> String {
-        format!("topic {n}")
+    fn hash(topic: &str) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        topic.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn numbered(n: u64) -> u64 {
+        hash(&format!("topic {n}"))
     }
 
     #[test]
@@ -110,13 +117,13 @@ mod tests {
         let mut tombstones = Tombstones::default();
         let (rest, all) = (100, MAX_TOMBSTONES as u64 + 100);
         for n in 1..=all {
-            tombstones.insert(&name(n), exact(n), None);
+            tombstones.insert(numbered(n), exact(n), None);
         }
-        assert_eq!(tombstones.take("topic 1").0, bound(rest));
-        assert_eq!(tombstones.take("never seen").0, bound(rest));
-        assert_eq!(tombstones.take(&name(rest + 1)).0, exact(rest + 1));
-        assert_eq!(tombstones.take(&name(all)).0, exact(all));
-        assert_eq!(tombstones.take(&name(all)).0, bound(rest), "it was taken already");
+        assert_eq!(tombstones.take(hash("topic 1")).0, bound(rest));
+        assert_eq!(tombstones.take(hash("never seen")).0, bound(rest));
+        assert_eq!(tombstones.take(numbered(rest + 1)).0, exact(rest + 1));
+        assert_eq!(tombstones.take(numbered(all)).0, exact(all));
+        assert_eq!(tombstones.take(numbered(all)).0, bound(rest), "it was taken already");
     }
 
     fn ended(free_at: u64) -> Option<Box<TopicEnd>> {
@@ -127,55 +134,55 @@ mod tests {
     #[test]
     fn other_topics_displace_no_end() {
         let mut tombstones = Tombstones::default();
-        tombstones.insert("ended", exact(1), ended(300));
+        tombstones.insert(hash("ended"), exact(1), ended(300));
         for n in 2..=2 * MAX_TOMBSTONES as u64 {
-            tombstones.insert(&name(n), exact(n), None);
+            tombstones.insert(numbered(n), exact(n), None);
         }
-        assert!(tombstones.end_of("ended").is_some(), "its name is still taken");
-        assert_eq!(tombstones.take("ended").0, exact(1));
-        assert!(tombstones.end_of("ended").is_none());
+        assert!(tombstones.end_of(hash("ended")).is_some(), "its name is still taken");
+        assert_eq!(tombstones.take(hash("ended")).0, exact(1));
+        assert!(tombstones.end_of(hash("ended")).is_none());
     }
 
     #[test]
     fn ends_whose_names_are_free_first_are_forgotten_first() {
         let mut tombstones = Tombstones::default();
         let all = MAX_TOMBSTONES as u64 + 10;
-        tombstones.insert("never ended", exact(1), None);
-        tombstones.insert("last", exact(2), ended(all));
+        tombstones.insert(hash("never ended"), exact(1), None);
+        tombstones.insert(hash("last"), exact(2), ended(all));
         for n in 1..all {
-            tombstones.insert(&name(n), exact(n + 2), ended(n));
+            tombstones.insert(numbered(n), exact(n + 2), ended(n));
         }
-        assert!(tombstones.end_of("last").is_some());
-        assert!(tombstones.end_of(&name(10)).is_none());
-        assert!(tombstones.end_of(&name(11)).is_some());
-        assert_eq!(tombstones.take("never seen").0, bound(12));
-        assert_eq!(tombstones.take("never ended").0, exact(1));
+        assert!(tombstones.end_of(hash("last")).is_some());
+        assert!(tombstones.end_of(numbered(10)).is_none());
+        assert!(tombstones.end_of(numbered(11)).is_some());
+        assert_eq!(tombstones.take(hash("never seen")).0, bound(12));
+        assert_eq!(tombstones.take(hash("never ended")).0, exact(1));
     }
 
     #[test]
     fn reinserted_topic_is_remembered_by_its_last_eviction() {
         let mut tombstones = Tombstones::default();
         for up_to in 1..=3 * MAX_TOMBSTONES as u64 {
-            tombstones.take("a");
-            tombstones.insert("a", exact(up_to), None);
+            tombstones.take(hash("a"));
+            tombstones.insert(hash("a"), exact(up_to), None);
         }
         assert_eq!(tombstones.others.len(), 1);
-        assert_eq!(tombstones.take("a").0, exact(3 * MAX_TOMBSTONES as u64));
-        assert_eq!(tombstones.take("b").0, bound(0));
+        assert_eq!(tombstones.take(hash("a")).0, exact(3 * MAX_TOMBSTONES as u64));
+        assert_eq!(tombstones.take(hash("b")).0, bound(0));
     }
 
     #[test]
     fn topics_without_evictions_displace_no_tombstone() {
         let mut tombstones = Tombstones::default();
         for n in 0..=MAX_TOMBSTONES as u64 {
-            tombstones.insert(&name(n), exact(n + 1), None);
+            tombstones.insert(numbered(n), exact(n + 1), None);
         }
         for n in 0..=MAX_TOMBSTONES as u64 {
             let visitor = format!("visitor {n}");
-            let evicted = tombstones.take(&visitor).0;
+            let evicted = tombstones.take(hash(&visitor)).0;
             assert_eq!(evicted, bound(1));
-            tombstones.insert(&visitor, evicted, None);
+            tombstones.insert(hash(&visitor), evicted, None);
         }
-        assert_eq!(tombstones.take(&name(1)).0, exact(2));
+        assert_eq!(tombstones.take(numbered(1)).0, exact(2));
     }
 }

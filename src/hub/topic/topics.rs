@@ -102,7 +102,7 @@ impl Topics {
         if let Some(topic) = names.get(hash, name) {
             return Arc::clone(topic);
         }
-        let (evicted, end) = lock(&self.tombstones).take(name);
+        let (evicted, end) = lock(&self.tombstones).take(hash);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
         let topic = Arc::new(Topic::new(name.into(), hash, is_latest, log, end));
@@ -115,7 +115,7 @@ impl Topics {
         let hash = self.hash(name);
         let names = self.names_of(hash).read().unwrap_or_else(PoisonError::into_inner);
         match names.get(hash, name).cloned() {
-            None => (lock(&self.tombstones).end_of(name), 0),
+            None => (lock(&self.tombstones).end_of(hash), 0),
             Some(topic) => {
                 drop(names);
                 let state = topic.lock();
@@ -181,7 +181,7 @@ impl Topics {
             return;
         }
         state.is_removed = true;
-        lock(&self.tombstones).insert(topic.name(), state.log.evicted, state.end.take());
+        lock(&self.tombstones).insert(topic.hash, state.log.evicted, state.end.take());
         names.evicted_of_removed += state.log.evicted_events;
         // The caller still has the topic, so removing the entry drops no topic under the locks.
         let is_topic = |named: &ByName| Arc::ptr_eq(&named.topic, topic);
