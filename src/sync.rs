@@ -3,6 +3,7 @@
 #[cfg(not(tower_sse_loom))]
 pub(crate) use {
     crate::lock::lock,
+    std::hash::RandomState,
     std::sync::{
         Mutex, MutexGuard, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,6 +15,10 @@ pub(crate) use loom::sync::{
     Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
+
+/// Without a key: loom replays executions, so the order of topics must not differ between them.
+#[cfg(tower_sse_loom)]
+pub(crate) type RandomState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 #[cfg(tower_sse_loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

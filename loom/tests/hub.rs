@@ -86,12 +86,14 @@ fn event_published_while_waiting_subscription_is_polled_is_received() {
 
 #[test]
 fn close_while_waiting_subscription_is_polled_ends_it() {
-    check(None, |hub| {
-        let subscription = polled_twice(hub.subscribe(["a"]).resume(None));
-        let closer = beside(&hub, |hub| hub.close());
-        assert_eq!(block_on(subscription.count()), 0);
-        closer.join().unwrap();
-    });
+    for (preemptions, topics) in [(None, &["a"][..]), (Some(3), &["a", "b"])] {
+        check(preemptions, move |hub| {
+            let subscription = polled_twice(hub.subscribe(topics).resume(None));
+            let closer = beside(&hub, |hub| hub.close());
+            assert_eq!(block_on(subscription.count()), 0);
+            closer.join().unwrap();
+        });
+    }
 }
 
 #[test]

@@ -1,6 +1,5 @@
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError};
-use std::{array, time::Duration};
+use std::{array, hash::BuildHasher, time::Duration};
 
 use hashbrown::HashTable;
 
@@ -9,7 +8,7 @@ use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
 use crate::callback::Opaque;
 use crate::history::{DeferredDrops, Limits, Log, MemoryCounter, Retention};
 use crate::hub::HubStats;
-use crate::sync::{Mutex, RwLock, lock};
+use crate::sync::{Mutex, RandomState, RwLock, lock};
 
 pub(crate) struct Topics {
     pub(crate) retention: Retention,
@@ -57,7 +56,7 @@ impl Topics {
             retention_of,
             max_memory,
             memory: Arc::default(),
-            hash_key: RandomState::new(),
+            hash_key: RandomState::default(),
             names: array::from_fn(|_| RwLock::default()),
             tombstones: Mutex::default(),
             queue: EvictionQueue::new(),
