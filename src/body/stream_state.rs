@@ -26,8 +26,8 @@ pin_project! {
         pub(super) boundary: Boundary,
         pub(super) client: ClientKind,
         pub(super) budget: CoopBudget,
-        // Not waiting yet before the first poll. `None` without a shutdown, and once it has moved
-        // the deadline.
+        // Set until the first poll. Then `None` without a shutdown, and once it has moved the
+        // deadline.
         pub(super) shutdown: Option<ShutdownWait>,
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.

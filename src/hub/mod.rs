@@ -356,7 +356,7 @@
 //! topics can be quiet for longer, choose a longer [age](crate::Retention::age), such as
 //! `Duration::MAX`.
 //!
-//! At a gap, and before a topic's first message, a client can receive an id of the hub, which
+//! At a gap, and while the hub keeps no message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
 //! for each gap, such as `Event::new().comment("gap").id(newest)`, where `newest` is the last
 //! number that the closure has seen.

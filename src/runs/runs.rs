@@ -59,8 +59,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | failed or abandoned | the event [interrupted](super#half-an-answer) | `404` |
 /// | [interrupted][`Interrupted`] | the event [interrupted](super#half-an-answer), or the refusal if the request has no id | `404`, or the refusal if the request has no id |
 ///
-/// A request without an id gets such an answer only if it attaches to a run that has ended without
-/// events.
+/// A request without an id gets such an answer only if its run ends without events.
 ///
 /// An empty `200` is a stream with none of the run's events. It ends with the
 /// [terminator](crate::SseLayer::terminator) only after [`Completed`].

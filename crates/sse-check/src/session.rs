@@ -119,7 +119,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    // On a busy machine, later bytes may be unread, so nothing after the plan's length counts.
+    // On a busy machine, later bytes may be unread, so no later silence counts.
     let now = start.elapsed().min(plan.length);
     let stop = |recorders: Vec<Recorder>| recorders.into_iter().map(|it| it.stop(now)).collect();
     let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });

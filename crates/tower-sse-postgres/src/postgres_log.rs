@@ -160,7 +160,7 @@ impl Log for PostgresLog {
         }
     }
 
-    /// Polls if a poll is due. Otherwise, takes the row that this process has added.
+    /// Polls if a poll is due. Otherwise, takes a row that only this process has added.
     async fn look(
         &mut self,
         session: &mut Opened,

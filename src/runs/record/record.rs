@@ -351,7 +351,7 @@ impl Readers {
         self.positions.len()
     }
 
-    /// Returns the time since which no client is attached, or `None` if a client is attached.
+    /// Returns when the last client left or expires, or `None` if this process has a client.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
