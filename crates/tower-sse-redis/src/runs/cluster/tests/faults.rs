@@ -125,6 +125,17 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
     }
 }
 
+/// The claim was deleted, and a process whose clock is behind has taken the key.
+#[tokio::test(start_paused = true)]
+async fn run_takes_its_key_back_at_its_end() {
+    let (one, other, source) = started(&["a"]).await;
+    sleep(LEASE).await;
+    one.store.claim("HSET", &key(), &["e", "1", "s", "interrupted"]);
+    drop(source);
+    sleep(Duration::from_millis(10)).await;
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
 /// The store returns to a state in which an earlier run was live, while the connection stays open.
 #[tokio::test(start_paused = true)]
 async fn run_completes_although_the_key_has_an_earlier_one() {
