@@ -1,6 +1,6 @@
 use std::mem;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use memchr::memrchr2;
 
 use crate::decode::{BYTE_ORDER_MARK, first_line};
@@ -17,8 +17,6 @@ pub(crate) struct Boundary {
     after_cr: bool,
     /// Whether the last bytes were a CRLF. Known only within an event.
     after_crlf: bool,
-    /// Whether to drop the source's next LF, because the layer made the source's CR a CRLF.
-    skip_lf: bool,
     start: Start,
     /// Whether the last line is a comment of the layer.
     pub(super) after_comment: bool,
@@ -70,7 +68,7 @@ impl Boundary {
         self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
-            self.skip_lf = true;
+            // An LF of the source that follows is an empty line, which ends no event here.
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
@@ -111,17 +109,11 @@ impl Boundary {
         lines.flat_map(|line| [line, line_end]).collect::<Vec<_>>().concat().into()
     }
 
-    pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
+    pub(crate) fn pass(&mut self, frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
         }
         self.after_comment &= frame.is_empty();
-        if self.skip_lf && !frame.is_empty() {
-            self.skip_lf = false;
-            if frame.starts_with(b"\n") {
-                frame.advance(1);
-            }
-        }
         if self.start.is_past {
             self.observe(&frame);
             frame

@@ -132,7 +132,6 @@ impl<B: Body> ManagedBody<B> {
     fn size_hint(&self) -> SizeHint {
         match (&self.role, &self.source) {
             (Role::Tracked { .. }, Some(body)) => body.size_hint(),
-            (Role::Unsent, _) => SizeHint::default(),
             _ if self.is_end_stream() => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }

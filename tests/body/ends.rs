@@ -55,6 +55,20 @@ async fn trailers_wait_for_the_terminator() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
+/// The layer may have written into the stream, unless it has a content coding.
+#[tokio::test]
+async fn digest_in_trailers_is_removed_unless_the_stream_is_coded() {
+    for is_coded in [false, true] {
+        let mut rig = Rig::answering(SseLayer::new(), Requester::Get.request("/"), |answer| {
+            if is_coded { answer.with_header("content-encoding", "gzip") } else { answer }
+        });
+        let mut trailers = checksum();
+        trailers.insert("repr-digest", "sha-256=:AAA=:".parse().unwrap());
+        rig.feed.trailers(trailers.clone());
+        assert_eq!(rig.poll(), Polled::Trailers(if is_coded { trailers } else { checksum() }));
+    }
+}
+
 #[tokio::test]
 async fn stream_has_not_ended_before_its_last_byte_is_sent() {
     let layer = layer().terminator(Event::from("[DONE]"));

@@ -62,6 +62,15 @@ fn disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
     assert!(!found::<Responses>(&undone));
 }
 
+#[test]
+fn body_whose_drop_fires_a_disconnect_keeps_its_size() {
+    let layer: SseLayer = SseLayer::new().track_disconnects(true);
+    let (response, disconnect) = answer_and_disconnect(&layer, Response::new(Full::from("all")));
+    assert_eq!(response.body().size_hint().exact(), Some(3));
+    drop(response);
+    assert!(disconnect.unwrap().is_cancelled());
+}
+
 /// A stream reports its own end; the server may keep the body.
 #[tokio::test]
 async fn disconnect_fires_once_at_the_end_of_its_stream() {

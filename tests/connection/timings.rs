@@ -83,6 +83,22 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
     assert_eq!(rig.leave().time_to_first_event, None);
 }
 
+#[cfg(feature = "hub")]
+#[tokio::test(start_paused = true)]
+async fn event_that_gives_a_client_its_first_id_is_none_of_the_source() {
+    let hub = tower_sse::hub::Hub::new();
+    hub.publish("a", "zero").await.unwrap();
+    let visit = hub.subscribe_to("a").resume(None).response();
+    let layer = SseLayer::new().timings(true);
+    let mut rig = Rig::of(layer, Requester::EventSource, visit);
+    assert!(matches!(rig.poll(), Polled::Data(_)), "the event `start`");
+    assert_eq!(rig.poll(), Polled::Pending);
+    advance(SECOND).await;
+    hub.publish("a", "one").await.unwrap();
+    assert!(matches!(rig.poll(), Polled::Data(_)));
+    assert_eq!(rig.leave().time_to_first_event, Some(SECOND));
+}
+
 #[tokio::test(start_paused = true)]
 async fn first_bytes_of_a_content_coding_count_as_an_event() {
     let layer = SseLayer::new().timings(true);

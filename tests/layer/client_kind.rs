@@ -96,17 +96,19 @@ fn kind_in_a_response_comes_too_late() {
 /// A call that arrives during a shutdown is refused, and one that arrived earlier is not.
 #[test]
 fn get_set_to_be_a_call_is_one_during_a_shutdown() {
-    for (is_late, expected) in [(false, 200), (true, 503)] {
-        let token = CancellationToken::new();
-        let layer: SseLayer = SseLayer::new().shutdown(token.clone()).client_kind(Call);
-        if is_late {
-            token.cancel();
+    for drain in [Drain::per_client(), Drain::at_once()] {
+        for (is_late, expected) in [(false, 200), (true, 503)] {
+            let token = CancellationToken::new();
+            let layer = SseLayer::new().shutdown(token.clone()).client_kind(Call);
+            if is_late {
+                token.cancel();
+            }
+            let answer = answer_by(Request::new(()), &layer.drain(drain.clone()), |_| {
+                token.cancel();
+                event_stream(Feed::new().1)
+            });
+            assert_eq!(answer.status(), expected, "late: {is_late}, {drain:?}");
         }
-        let answer = answer_by(Request::new(()), &layer, |_| {
-            token.cancel();
-            event_stream(Feed::new().1)
-        });
-        assert_eq!(answer.status(), expected, "late: {is_late}");
     }
 }
 

@@ -168,6 +168,17 @@ where
         closed[0].clone()
     }
 
+    /// Drops the body in a panic and returns its close report.
+    pub(crate) fn leave_by_panic(self) -> CloseReport {
+        let Self { body, reports, .. } = self;
+        let panicking = AssertUnwindSafe(move || {
+            let _dropped = body;
+            panic!("asked for");
+        });
+        assert!(catch_unwind(panicking).is_err());
+        reports.closed()[0].clone()
+    }
+
     /// Asserts that the stream ends now, cleanly.
     #[track_caller]
     pub(crate) fn assert_ends(&mut self, reason: CloseReason) {

@@ -43,6 +43,18 @@ async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn later_closes_of_all_count_only_streams_that_opened_since() {
+    let streams = Streams::new();
+    let _closed = open(&streams, &["a"]);
+    for expected in [2, 1] {
+        let left = open(&streams, &["a"]);
+        let _open = open(&streams, &["b"]);
+        drop(left);
+        assert_eq!(streams.close_all(), expected);
+    }
+}
+
 /// The body is not polled any more, so that the end cannot be sent.
 #[tokio::test(start_paused = true)]
 async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
@@ -51,4 +63,13 @@ async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     now(streams.close("a"));
     assert_eq!(mid_event.poll(), Polled::Pending);
     assert_eq!(mid_event.leave().reason, Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closed_stream_that_a_panic_drops_has_panicked() {
+    let streams = Streams::new();
+    let mut mid_event = open(&streams, &["a"]).begin(b"data: half");
+    now(streams.close("a"));
+    assert_eq!(mid_event.poll(), Polled::Pending);
+    assert_eq!(mid_event.leave_by_panic().reason, Panicked);
 }
