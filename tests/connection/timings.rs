@@ -85,7 +85,7 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
 
 #[cfg(feature = "hub")]
 #[tokio::test(start_paused = true)]
-async fn event_that_gives_a_client_its_first_id_is_none_of_the_source() {
+async fn event_that_gives_a_client_its_first_id_is_not_the_sources() {
     let hub = tower_sse::hub::Hub::new();
     hub.publish("a", "zero").await.unwrap();
     let visit = hub.subscribe_to("a").resume(None).response();
