@@ -9,14 +9,14 @@ use super::memory::DeferredDrops;
 
 /// The maximum number of frames that a log keeps even if no client holds them.
 const MAX_KEPT: usize = 16;
-/// The number of frames that each access examines, to remove those that clients have dropped.
+/// The maximum number of frames that an access examines, to remove those that clients have dropped.
 const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the map besides its bytes, measured with a counting allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log: copies of consecutive events in one buffer. A few frames are kept, and
-/// their bytes count towards the log's memory. Weak references let subscribers share the other
-/// frames while a client holds them.
+/// The frames of a log. Each is one buffer with copies of consecutive events. A few frames are
+/// kept, and their bytes count towards the log's memory. Weak references let subscribers share the
+/// other frames while a client holds them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -42,7 +42,7 @@ struct Frame {
     kept: Option<Bytes>,
 }
 
-/// The owner of a frame's bytes, to which [`Frames`] holds a weak reference.
+/// An owner of a frame's bytes. [`Frames`] holds a weak reference to the bytes.
 struct Owner(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Owner {

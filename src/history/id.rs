@@ -9,9 +9,8 @@ pub(crate) use crate::simulation::now;
 
 /// Identifies the hub or the run to which a position belongs.
 ///
-/// An epoch consists of a creation time in milliseconds and random bits: 40 bits for a run that
-/// several processes share, otherwise 20. With a broker, a hub's epoch is a hash of the broker's
-/// name.
+/// An epoch consists of a time in milliseconds and random bits: 40 bits for a run that several
+/// processes share, otherwise 20. With a broker, a hub's epoch is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub(crate) u128);
 
@@ -88,7 +87,7 @@ pub(crate) fn milliseconds() -> u64 {
 }
 
 /// A position in the order of publication: an epoch and a sequence number. Its text, such as
-/// `4fzo8gk0o2yl-1729`, is the id of an event.
+/// `4fzo8gk0o2yl-1729`, serves as an event id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) epoch: Epoch,
@@ -111,9 +110,9 @@ impl From<Position> for EventId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeFrom {
     FirstVisit,
-    /// The client has seen all events up to this sequence number.
+    /// The client continues after this sequence number.
     Seen(u64),
-    /// The hub or run has not assigned this id.
+    /// The hub or run doesn't know this id.
     Unknown(UnknownId),
 }
 
@@ -128,7 +127,7 @@ pub(crate) enum UnknownId {
 impl UnknownId {
     /// Returns a position that [`ResumeFrom::parse`] maps to this variant for every epoch.
     pub(crate) const fn position(self) -> Position {
-        // No hub was created in 1970, and no epoch is written with a leading zero.
+        // No hub was created in the first millisecond of 1970, and `parse` refuses a leading zero.
         let epoch = match self {
             Self::Foreign => Epoch::of(1),
             Self::Malformed => Epoch::of(0),

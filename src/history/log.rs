@@ -8,8 +8,8 @@ use super::memory::{DeferredDrops, MemoryCounter, MemoryShare};
 /// The size of a block in bytes. A frame has only events that start in one block, so subscribers
 /// that are behind soon read the same frames.
 const BLOCK_SIZE: u64 = 16 * 1024;
-/// The size in bytes from which an event is a block of its own and is sent without a copy. All
-/// other blocks exceed [`BLOCK_SIZE`] by less than this size.
+/// The size in bytes from which an event is a block of its own and is read without a copy. No other
+/// block exceeds [`BLOCK_SIZE`] by this much.
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire: its entry and a reference count.
 pub(crate) const ENTRY_OVERHEAD: usize = 112;
@@ -28,7 +28,7 @@ pub(crate) struct Limits {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    /// The number of the newest evicted event, or an upper bound; 0 if no event was evicted.
+    /// The number of the newest evicted event or gap, or an upper bound: 0 if there is none.
     pub(crate) up_to: u64,
     /// Whether `up_to` is exact. It's an upper bound for a topic that is new, or was forgotten.
     pub(crate) is_exact: bool,
@@ -36,7 +36,7 @@ pub(crate) struct Evicted {
 
 /// The recent events of a topic or a run, in the order of publication.
 ///
-/// Each method that changes the log's memory, except `make_room`, updates the [`MemoryCounter`].
+/// Each `pub(crate)` method that changes the log's memory, except `make_room`, updates `memory`.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(super) limits: Limits,
@@ -54,7 +54,7 @@ pub(crate) struct Log {
     gaps: Option<Box<Gaps>>,
     /// The number of evicted events, without the events that newer events have replaced.
     pub(crate) evicted_events: u64,
-    /// Allocated once a subscriber is behind.
+    /// Allocated once several events are read at a time.
     pub(super) frames: Option<Box<Frames>>,
 }
 
@@ -127,7 +127,7 @@ impl Log {
         self.memory.set(self.memory());
     }
 
-    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
+    // Inlined by force: the compiler alone doesn't, because both the hub and runs call this.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -175,7 +175,8 @@ impl Log {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
-    /// Returns the numbers and bytes of the events after `seen`: at most `max` bytes, or one event.
+    /// Returns the first and last number, and the bytes, of the events after `seen`: at most `max`
+    /// bytes, or one event.
     pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let from = self.index_after(seen);
         let first = self.entries.get(from)?;
@@ -229,7 +230,7 @@ impl Log {
 /// smaller part is copied, because a client that holds a slice keeps the whole block in memory.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
-/// The capacity up to which the list of entries does not shrink.
+/// The capacity up to which evictions don't shrink the list of entries.
 const MIN_CAPACITY: usize = 16;
 
 #[derive(Debug)]
@@ -242,7 +243,7 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` and below `bound`, in one block, before the next gap.
-    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
+    // Inlined by force: the compiler alone doesn't, because both the hub and runs call this.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,
@@ -277,7 +278,7 @@ impl Log {
         let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = FrameKey { block, part: (!is_whole).then_some((range.start, range.end)) };
-        // Readers must not fill the memory, because only publishers evict.
+        // Readers must not fill the memory, because reading evicts no events.
         let room = self.memory.room(self.limits.memory);
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),

@@ -13,10 +13,10 @@ impl MemoryCounter {
     }
 }
 
-/// The memory of one log in the total. It's subtracted when the log is dropped.
+/// A part of the total, such as the memory of one log. Dropping the share subtracts it.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryShare {
-    /// `None` if the log contributes to no total.
+    /// `None` if the memory counts towards no total.
     pub(super) counter: Option<Arc<MemoryCounter>>,
     bytes: usize,
 }

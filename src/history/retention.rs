@@ -54,9 +54,9 @@ impl Retention {
     /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
     /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if this limit is set.
     ///
-    /// A loop that publishes lets clients read after at most 128 events. If a topic keeps fewer, a
-    /// burst can evict events before a client that reads all the time has read them. The client
-    /// then gets a gap.
+    /// A loop of [`publish`](crate::hub::Hub::publish) calls lets clients read after at most 128
+    /// events. If a topic keeps fewer, a burst can evict events before a client that reads all the
+    /// time has read them. The client then gets a gap.
     ///
     /// # Panics
     ///

@@ -37,13 +37,13 @@ impl Waiters {
 
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        // Most topics have one client and one waiter. A longer list is refilled after each event.
+        // Most topics have one client, and so one waiter.
         if self.generation == 0 && self.wakers.capacity() == 0 {
             self.wakers.reserve_exact(1);
         }
         let index = self.wakers.insert(waker);
         self.runtimes.note_at(index);
-        // The wakers of more tasks fit into no memory.
+        // 2³² waiting subscriptions would take terabytes.
         Ticket { generation: self.generation, index: index as u32 }
     }
 
@@ -62,7 +62,7 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes the tasks after releasing all locks.
-    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
+    // Inlined by force: the compiler alone doesn't, because both the hub and runs call this.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.is_empty() {
@@ -86,7 +86,7 @@ impl Waiters {
     }
 }
 
-/// The number of wakers up to which the list keeps its allocation.
+/// The capacity up to which the list keeps its allocation.
 const FEW: usize = 8;
 
 /// The wakers taken out of a [`Waiters`].
@@ -102,7 +102,7 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // Inlined by force: the compiler doesn't inline a function that both the hub and runs call.
+    // Inlined by force: the compiler alone doesn't, because both the hub and runs call this.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {

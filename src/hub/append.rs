@@ -31,7 +31,7 @@ pub(crate) struct HubState {
     pub(crate) losses: Losses,
     pub(crate) changes: Changes,
     closed: AtomicBool,
-    /// The newest sequence number of all topics. Lock order: a topic's lock comes first.
+    /// The newest sequence number of any topic or loss. Lock order: a topic's lock comes first.
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
@@ -107,7 +107,7 @@ impl HubState {
 
     pub(crate) fn close(&self) {
         {
-            // With this lock held, a concurrent publish either completes before the close or fails.
+            // With this lock held, a concurrent publish either commits before the close or fails.
             let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }
@@ -217,8 +217,7 @@ impl HubState {
     }
 
     /// Returns whether an event published at the time `at` is dropped because its topic has ended.
-    /// After a loss, the event is kept: a process that has lost the end publishes the event and
-    /// sends it to its clients.
+    /// An event after a loss is kept, because the process that published it may have lost the end.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)

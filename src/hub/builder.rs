@@ -84,12 +84,12 @@ impl HubBuilder {
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///
     /// Above the limit, the hub evicts the oldest events across all topics. It evicts a topic's
-    /// newest event only when no topic has more than one event. After a large event, memory can
-    /// stay above the limit until more events are published.
+    /// newest event only when no counted topic has more than one event. After a large event, memory
+    /// can stay above the limit until more events are published.
     ///
     /// An event that is larger than the limit isn't kept. Its topic's earlier events are evicted
-    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
-    /// only gaps.
+    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive a
+    /// gap in place of each event.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

@@ -3,14 +3,14 @@ use std::array::from_fn;
 use super::topic::Topic;
 use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
-/// The topics that changed last. A subscription that waits in all its topics looks here first and
-/// then reads only topics that have changed.
+/// The topics that changed last. A subscription that waits in all its topics looks here first, and
+/// then only at topics that may have changed.
 ///
 /// A change is counted after its topic's waiters have been taken and before they are woken.
 pub(crate) struct Changes {
-    /// [`SIZE`], plus 1 for each change of a topic and [`SIZE`] for each change of all topics.
+    /// [`SIZE`], plus 1 for each `add` call and [`SIZE`] for each `add_all` call.
     count: AtomicU64,
-    /// The addresses of the [`SIZE`] topics that changed last.
+    /// The addresses of the topics that the last [`SIZE`] `add` calls counted.
     recent: [AtomicU64; SIZE as usize],
 }
 

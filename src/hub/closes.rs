@@ -68,7 +68,7 @@ async fn publish(hub: Hub, topic: String, close: Event) -> Result<(), CloseError
 async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
     while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
         match message.as_ref().ok().and_then(decode) {
-            // A gap, or a close in a format that only newer versions know.
+            // A gap or another event, such as a close in a format that only newer versions know.
             None => followed.close(None),
             // This process has already closed these streams. Clients may have reconnected since.
             Some((closed_by, _)) if closed_by == origin => {}

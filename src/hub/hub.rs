@@ -41,14 +41,14 @@ impl Hub {
         self.subscribe([topic])
     }
 
-    /// Returns the id of the hub's newest event, as a position to resume from.
+    /// Returns the hub's current position, from which a stream can resume.
     ///
     /// Take the position first, then read your application's state. A stream that resumes from this
     /// position may repeat events that the state already includes. [State in a
     /// database](super#state-in-a-database) has an example.
     ///
-    /// With a [broker](Self::connect), this method returns the id of the newest event or loss that
-    /// this process has received. An event that you have just published can be newer.
+    /// With a [broker](Self::connect), this is the position of the newest event or loss that this
+    /// process has received. An event that you have just published can be newer.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
@@ -126,7 +126,7 @@ impl Hub {
     /// Publishes an event from synchronous code. This works only if the hub has no broker.
     ///
     /// A loop of these calls lets no other task run on its thread. If it publishes more events than
-    /// the topic [keeps](super::HubBuilder::retention), clients get a gap. In async code, use
+    /// the topic [keeps](super::HubBuilder::retention), clients can get a gap. In async code, use
     /// [`publish`](Self::publish). In other code, pause the loop, or let the topic keep more.
     ///
     /// # Errors
@@ -158,9 +158,9 @@ impl Hub {
     /// remembers at most 65,536 ended topics that have neither events nor subscribers left. If
     /// there are more, it forgets the topics that ended first.
     ///
-    /// With a broker, set the same age limit in all processes. If a process publishes to the topic
-    /// before it has received the last event, the broker may acknowledge the new event, but no
-    /// client receives it.
+    /// With a broker, set the same age limit in all processes. Until a process has received the
+    /// last event, the broker may acknowledge events that the process publishes after it. No client
+    /// receives these events.
     ///
     /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
     /// about whether the topic has ended. Those that received the last event drop the topic's new

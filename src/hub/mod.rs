@@ -413,11 +413,10 @@
 //!
 //! # Memory
 //!
-//! By default, each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. A
-//! topic's old events are evicted [when you publish or subscribe](crate::Retention::age), not by a
-//! timer. All topics together use at most 64 MiB of memory, as
-//! [`max_memory`](HubBuilder::max_memory) counts it. To change these limits, use a
-//! [builder](HubBuilder).
+//! By default, a topic's limits are 1,024 events, 1 MiB of events, and 5 minutes. A topic's old
+//! events are evicted [when you publish or subscribe](crate::Retention::age), not by a timer. All
+//! topics together are limited to 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
+//! counts it. To change these limits, use a [builder](HubBuilder).
 //!
 //! Choose an age that is longer than clients usually stay disconnected. The default covers a
 //! deployment, but not a sleeping laptop.
@@ -434,7 +433,7 @@
 //!
 //! Encode binary data as base64. For large data, publish a URL that your page fetches.
 //!
-//! An event's data can have up to 1 MiB, in every hub. For larger data, `publish` always returns
+//! An event's data can have up to 1 MiB, in every hub. For larger data, `publish` returns
 //! [`TooLarge`](PublishError::TooLarge). Brokers can have other limits too.
 //! [Decoders](crate::decode::Decoder::max_event_size) and [filters](crate::filter) accept 1 MiB per
 //! event by default. Some [clients] read at most 64 KiB, and two Go clients request a larger event

@@ -44,8 +44,8 @@ pub enum PublishError {
     Ended,
     /// The event did not reach the broker, or the broker rejected it. Publishing it again is safe.
     Refused(BoxError),
-    /// The event was sent to the broker, which hasn't acknowledged it. It may have been published.
-    /// Publishing it again can duplicate it. If that matters, put a unique key in its data.
+    /// The event was sent to the broker, but may not have been published. Publishing it again can
+    /// duplicate it. If that matters, put a unique key in its data.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect): use [`publish`](super::Hub::publish).
     NotInProcess,

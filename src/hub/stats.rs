@@ -5,8 +5,8 @@ use crate::stats::Metrics;
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 ///
 /// Each field except `gaps` names its metric in [`prometheus`](Self::prometheus). With a broker,
-/// every process keeps the same events: across processes, take the maximum of `topics`, `events`,
-/// `evicted` and `lag`, and add up the others.
+/// processes keep copies of the same events: across processes, take the maximum of `topics`,
+/// `events`, `evicted` and `lag`, and add up the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubStats {
@@ -24,7 +24,7 @@ pub struct HubStats {
     pub subscribers: usize,
     /// The number of events that have been evicted since the hub was created, not counting those
     /// that a newer event [replaced](crate::Retention::latest): `sse_hub_evicted_total`. Clients
-    /// that keep up have already received them.
+    /// that keep up have usually received them already.
     pub evicted: u64,
     /// The number of gaps that subscriptions have sent since the hub was created, for any reason.
     pub gaps: u64,
@@ -63,9 +63,10 @@ named_enum! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub enum GapReason {
-        /// The hub evicted events before the client received them, usually because the client was
-        /// away for too long, or didn't read fast enough. With [`since`](super::Subscribe::since),
-        /// this reason also replaces the reasons below if the client returns with an id of the hub.
+        /// The hub may have evicted events before the client received them, usually because the
+        /// client was away for too long, or didn't read fast enough. With
+        /// [`since`](super::Subscribe::since), this reason also replaces the reasons below if the
+        /// client returns with an id of the hub.
         Evicted = "evicted",
         /// The [broker](super::Hub::connect) may have lost events.
         Lost = "lost",

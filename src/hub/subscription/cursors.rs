@@ -49,8 +49,8 @@ impl Cursors {
         }
     }
 
-    /// Returns the cursor with the next item. `has_changed` is `false` for topics in which there is
-    /// nothing left to read.
+    /// Returns the cursor with the next item. `has_changed` is `false` only for topics in which
+    /// nothing is left to read.
     #[inline]
     pub(super) fn next(&mut self, committed: u64, has_changed: impl Fn(&Topic) -> bool) -> Next {
         match self {
@@ -107,7 +107,7 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    /// A gap for evicted events or for an unknown id. A `Reported` gap is from `Hub::gap`.
+    /// A gap for evicted events or for an unknown id. A `Reported` gap was published.
     Gap,
     Reported(u64),
     Batch(Batch),
@@ -172,8 +172,8 @@ impl TopicCursor {
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 
-    /// Returns the sequence number of the next item, or 0 if a gap for evicted events is due: such
-    /// gaps come before all events that are left.
+    /// Returns the sequence number of the next item, or 0 if a gap for evicted events or an unknown
+    /// id is due: such gaps come before all events that are left.
     pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
             return None;
@@ -216,8 +216,8 @@ impl TopicCursor {
         (read, next)
     }
 
-    /// Consumes the gap for evicted events. Returns whether a gap was due, and the next item's
-    /// number.
+    /// Consumes the gap for evicted events or an unknown id. Returns whether such a gap was due,
+    /// and the next item's number.
     pub(crate) fn take_gap(&mut self) -> (bool, Option<u64>) {
         let state = self.topic.lock();
         let gap = self.gap(&state.log);
@@ -234,7 +234,8 @@ impl TopicCursor {
         self.ticket.is_valid_in(self.topic.generation())
     }
 
-    /// Waits for the topic's next event. Returns `false` if there is already something to read.
+    /// Starts to wait for the topic's next event, unless there is already something to read.
+    /// Returns whether it waits.
     #[inline]
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
@@ -257,7 +258,7 @@ impl TopicCursor {
     }
 }
 
-/// The number of topics that one poll scans before it yields, which takes at most half a
+/// The number of topics that a scan visits before its poll yields, which takes at most half a
 /// millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 
@@ -356,14 +357,15 @@ impl MergeQueue {
         Some((next, index))
     }
 
-    /// Returns a number below which no cursor has anything to read: 0 if a gap is due.
+    /// Returns a number below which no cursor has an event to read. It's 0 if a queued gap comes
+    /// before all events.
     pub(crate) fn left(&self) -> u64 {
         let end = self.complete_to.map_or(0, |complete_to| complete_to.saturating_add(1));
         self.heap.peek().map_or(end, |Reverse((next, _))| end.min(*next))
     }
 
-    /// Scans all cursors again, so that every gap that is due comes first. Does nothing if there
-    /// are too many cursors for one poll.
+    /// Scans all cursors again, so that every gap for evicted events comes first. Does nothing if
+    /// there are too many cursors for one poll.
     pub(crate) fn rescan(&mut self, committed: u64, cursors: &mut [TopicCursor]) {
         if cursors.len() <= SCANNED_PER_POLL {
             self.heap.clear();

@@ -13,7 +13,7 @@ pub(crate) struct FlushWindow {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// The maximum length: one year, close to the maximum of tokio's timers.
+/// The maximum length: one year, which tokio's timers support.
 const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl FlushWindow {

@@ -23,7 +23,7 @@ pub struct Messages {
     decoder: Decoder,
     /// What is left of the subscription's last item.
     rest: Bytes,
-    /// Whether `rest` is from the subscription's [`Preamble`](super::preamble::Preamble).
+    /// Whether `rest` may be the [greeting](super::Subscribe::greeting).
     is_preamble: bool,
 }
 
@@ -122,8 +122,8 @@ impl Subscription {
     /// reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it receives
     /// the newest position: an `EventSource` or a [library](crate::ClientKind::Library) in a
     /// [`start`](super::Subscribe::start_event) event, other clients as an id alone. In a [long
-    /// poll](crate::StreamOptions::long_poll) of less than 10 seconds, the position comes after
-    /// half of the poll's wait. With `start_event(false)`, no client receives the position. If you
+    /// poll](crate::StreamOptions::long_poll) of less than 10 seconds, half of the poll's wait
+    /// replaces the 5 seconds. With `start_event(false)`, no client receives the position. If you
     /// also set [`own_ids`](super::Subscribe::own_ids), each client receives it as an id alone.
     ///
     /// If `show` panics, the stream [fails](EventBody), like any stream whose source panics.
@@ -170,7 +170,7 @@ pub struct View<F> {
     show: F,
     hidden: Option<Hidden>,
     budget: CoopBudget,
-    /// Set by the layer.
+    /// Set by the layer, or by an early head.
     viewer: Arc<OnceLock<Viewer>>,
 }
 
@@ -184,7 +184,7 @@ struct Hidden {
 
 /// The number of hidden events after which the client gets a position.
 const MAX_HIDDEN: usize = 256;
-/// How long after the first hidden event the client gets a position: before the event is evicted.
+/// How long after the first hidden event the client gets a position, at the latest.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
 impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> View<F> {

@@ -1,4 +1,4 @@
-//! The subscriptions of a hub: one client's way through the logs of its topics.
+//! The subscriptions of a hub, each of which reads the logs of one client's topics.
 //!
 //! | | |
 //! |---|---|

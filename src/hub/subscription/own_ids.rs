@@ -22,7 +22,7 @@ impl OwnIds {
         kept.find(|(_, own)| **own == *last.as_str()).map(|(sequence, _)| sequence)
     }
 
-    /// Gives the stream's first position the id of the newest message up to that position. This
+    /// Gives the stream's first position the newest id of a message up to that position. This
     /// happens for every client, so it looks at only one message of each topic.
     pub(super) fn start(mut self: Box<Self>, at: Position, cursors: &[TopicCursor]) -> Box<Self> {
         let newest = self.kept(cursors, 1, at.sequence).next_back();

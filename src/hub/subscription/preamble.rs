@@ -18,7 +18,7 @@ pub(super) const GAPS_PER_ITEM: usize = 256;
 pub(crate) struct Preamble {
     /// The id of all gaps except the last. A client with this id receives all gaps again.
     pub(crate) before: Position,
-    /// The id of the last gap: `before` if a greeting follows, else the position to continue from.
+    /// The id of the last gap: `before` if a greeting follows.
     pub(crate) last: Position,
     pub(crate) next_gap: usize,
     pub(crate) greeting: Option<Encoded>,

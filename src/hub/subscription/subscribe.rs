@@ -77,8 +77,8 @@ impl Subscribe {
     /// Sends up to `events` recent events on a client's first visit: the newest across all topics,
     /// so a busy topic can leave no room for the events of a quiet one. For a number in each topic,
     /// use [`recent_of_each`](Self::recent_of_each). The default is zero. The hub has only the
-    /// events within its [`retention`](crate::hub::HubBuilder::retention), by default those of the
-    /// last 5 minutes. The newest event of a topic with
+    /// events within its [`retention`](crate::hub::HubBuilder::retention), by default none older
+    /// than 5 minutes. The newest event of a topic with
     /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
     /// `events`.
     pub fn recent(mut self, events: usize) -> Self {
@@ -143,8 +143,8 @@ impl Subscribe {
     ///   [latest](crate::Retention::latest) event.
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response).
     ///   If you wrap the subscription in another stream, send a greeting instead.
-    /// - A [view](Subscription::view) sends later positions under this name, unless you turn the
-    ///   event off.
+    /// - A [view](Subscription::view) sends an `EventSource` or a library later positions under
+    ///   this name, unless you turn the event off.
     /// - If you publish your own events named `start`, give them other data, so that clients can
     ///   tell them from the hub's.
     pub fn start_event(mut self, is_sent: bool) -> Self {
@@ -172,8 +172,8 @@ impl Subscribe {
     /// ```
     ///
     /// The messages, positions, start event and greeting of the view then have these ids. The
-    /// client gets the hub's id until a message has yours, and for a gap whose position isn't a
-    /// message's. [`resume`](Self::resume) accepts both kinds.
+    /// client gets the hub's id until a message has yours, and for most gaps.
+    /// [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
     /// the id, the client is treated as if its id were of another hub, but the reason for its gaps
@@ -225,7 +225,7 @@ impl Subscribe {
         subscription.join(&self.topics, self.keeps_all);
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
         // start are reported: a client without an id has missed nothing, and after an unknown id
-        // each topic has a gap anyway.
+        // each topic begins with a gap or its newest value.
         subscription.loss_seen = newest;
         let parse = |id: Option<LastEventId>| {
             ResumeFrom::parse(id.as_ref(), hub.epoch, hub.newest_possible())
@@ -317,8 +317,8 @@ impl Subscription {
         self.loss_seen = seen;
         self.cursors.set_sent(seen);
         self.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
-        // If the client's id is later than the ends of all topics, the client waits for the next
-        // topics of these names.
+        // If the client's id is later than the forgotten ends of all topics, the client waits for
+        // the next topics of these names.
         if !self.cursors.iter().all(|cursor| cursor.has_ended_before(seen)) {
             self.cursors.iter_mut().for_each(TopicCursor::count_end);
         }

@@ -8,13 +8,13 @@ use crate::history::Evicted;
 /// The maximum number of remembered topics that have ended, and also of those that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
-/// The newest evicted sequence number of each removed topic. A client of such a topic that resumes
+/// The newest evicted sequence numbers of removed topics. A client of such a topic that resumes
 /// with a lower number receives a gap.
 ///
-/// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
-/// gap. The hash is keyed, so clients can't force one.
+/// Topics are identified by a hash, because names can be long. A hash collision confuses two
+/// topics. The hash is keyed, so clients can't force one.
 ///
-/// Ended topics are counted separately. Otherwise, other topics would displace them before their
+/// Ended topics are counted separately. Otherwise, other topics could displace them before their
 /// names are free. If there are too many ended topics, the one whose name is free first is
 /// forgotten.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ struct Tombstone {
 }
 
 impl Tombstones {
-    /// Remembers the topic with this hash if it is known to have evicted an event.
+    /// Remembers the topic with this hash if it is known to have evicted an event or a gap.
     pub(crate) fn insert(&mut self, hash: u64, evicted: Evicted, end: Option<Box<TopicEnd>>) {
         if !evicted.is_exact {
             return;

@@ -201,7 +201,7 @@ impl Names {
 /// The maximum number of topics that one publish visits to evict by memory. This takes up to a few
 /// milliseconds.
 const VISITS_BY_MEMORY: usize = 4096;
-/// The maximum number of events that are evicted while a topic is locked.
+/// The maximum number of events that such a visit evicts.
 const EVICTED_PER_VISIT: usize = 64;
 /// The maximum number of topics that one publish visits to evict by age.
 const VISITS_BY_AGE: usize = 16;
