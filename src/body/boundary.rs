@@ -7,7 +7,7 @@ use crate::decode::{BYTE_ORDER_MARK, first_line};
 use crate::options::has_retry_line;
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
-/// write without changing the events. Only the end of each frame is read.
+/// write without changing the events. Usually, only the end of a frame is read.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
@@ -15,10 +15,10 @@ pub(crate) struct Boundary {
     block: Block,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// Whether the last bytes were a CRLF. Known only within an event.
+    /// Whether the last bytes were a CRLF. Known only at a line start within an event.
     after_crlf: bool,
     start: Start,
-    /// Whether the last line is a comment of the layer.
+    /// Whether the last line is a comment that the layer wrote between events.
     pub(super) after_comment: bool,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
     pub(super) is_opaque: bool,
@@ -81,8 +81,8 @@ impl Boundary {
         event.map(|event| self.interject(event)).unwrap_or_default()
     }
 
-    /// Notes that the layer has sent a `retry` line. An empty line will come before the layer's
-    /// next one, because some clients reject a block with two.
+    /// Notes that the layer has sent a `retry` line. If it sends another before the source's first
+    /// event, an empty line comes between them, because some clients reject a block with two.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
@@ -123,7 +123,8 @@ impl Boundary {
     }
 
     /// Returns the id line that ends the last event of `frame`, with the end of its block. Returns
-    /// no line if that event doesn't end with an id: an older id would send the client back.
+    /// no bytes if `frame` doesn't end with an id line and an empty line, both ended by LF: an
+    /// older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let (before, line) = split_last_line(frame.strip_suffix(b"\n\n").unwrap_or_default());

@@ -26,7 +26,7 @@ pub(crate) struct Deadline {
     is_long_poll: bool,
     /// Whether a long poll has sent bytes of its source.
     has_answered: bool,
-    /// Whether the program closed all streams, whose clients then return at random times.
+    /// Whether the program closed all streams, so that the client gets a reconnection time.
     pub(super) is_for_all: bool,
 }
 
@@ -69,7 +69,8 @@ impl Deadline {
         }
     }
 
-    /// Starts the deadline. Returns `None` if none is set yet: a shutdown or the source can do so.
+    /// Starts the deadline. Returns `None` if there is none yet: a shutdown or the source may set
+    /// one later.
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,
@@ -103,7 +104,6 @@ impl Deadline {
         }
     }
 
-    /// Returns whether the stream is a long poll that has something to end with.
     pub(super) const fn has_answered(&self) -> bool {
         self.has_answered
     }
@@ -144,7 +144,7 @@ impl Deadline {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, unless `reason` already shows the close.
+    /// Returns how the program has closed the stream, until `begin_revocation` has handled it.
     fn revocation(&self) -> Option<Revocation> {
         self.membership.as_ref()?.revocation()
     }
@@ -158,7 +158,7 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Ends the stream between events, because its source asks for it.
+    /// Ends the stream for `reason`, because its source asks for it.
     #[cold]
     pub(super) fn end_source(
         this: &mut Option<Box<Self>>,
@@ -201,7 +201,7 @@ impl Deadline {
         }
     }
 
-    /// Ends the stream between events, or when the source's `patience` is over.
+    /// Ends the stream between events, or after `patience` even mid-event.
     fn end_soon(&mut self, cx: &mut Context<'_>, reason: CloseReason, patience: Duration) {
         let patience = Instant::now().checked_add(patience);
         let until = match self.stage {

@@ -38,10 +38,10 @@ pin_project! {
     ///   [waits](crate::SseLayer::on_error) before it passes on a failure, so that the server can
     ///   write the earlier events. The layer passes on a panic at once.
     /// - The body drops the stream as soon as the stream ends or fails.
-    // `repr(C)`: a poll that finds no event needs no more than the first fields.
+    // `repr(C)`: a poll that finds an idle body still idle needs only the fields up to `source`.
     #[repr(C)]
     pub struct EventBody<S> {
-        // Whether the last poll found no event, and nothing is held back.
+        // Whether the last poll found no event. Never set with a `release`.
         is_idle: bool,
         // Cleared at the first poll.
         expects_layer: bool,
@@ -92,8 +92,9 @@ impl<S> EventBody<S> {
         }
     }
 
-    /// Lets the body poll its stream only once the server has written the previous frame: a stalled
-    /// client then doesn't receive events that newer events have replaced.
+    /// Lets the body poll its stream only once the server has written the previous frame, or after
+    /// [`MAX_RELEASE_WAIT`]: a stalled client then doesn't receive events that newer events have
+    /// replaced.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self) -> Self {
         Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
@@ -129,7 +130,8 @@ where
         (!is_open).then(|| Poll::Ready(this.source.end().map(Err)))
     }
 
-    /// Encodes events until the frame is full, the stream ends, or no event or budget is left.
+    /// Encodes events until the frame is full, the stream ends or fails, or no event or budget is
+    /// left.
     #[inline(always)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -158,7 +160,7 @@ where
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {
-                    // Only the layer looks for this mark of the program's errors.
+                    // Outside of a layer, the program gets its own error, without a mark.
                     let error =
                         if is_within_layer() { ItemError::mark(error) } else { error.into() };
                     this.source.set(Source::Failed { error });
@@ -246,8 +248,7 @@ opaque_debug!(EventBody<S>);
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
-/// frames for a slow client.
+/// The frame size otherwise, in bytes. Over HTTP/1, hyper holds up to 16 frames for a slow client.
 const SMALL_FRAME: usize = 4 * 1024;
 /// The capacity up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
@@ -257,7 +258,7 @@ const KEPT_CAPACITY: usize = 256;
 struct FrameSize {
     /// Whether the client keeps up, so that frames are large.
     is_large: bool,
-    /// Whether the last frame was full, so that the next event may get a larger buffer.
+    /// Whether the last frame was full and its buffer is kept for the next frame.
     is_full: bool,
 }
 
@@ -339,7 +340,7 @@ impl FrameBatch<'_> {
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
-    /// frame of its own. A recorder drops the frame soon, so the next frame reuses its buffer.
+    /// frame of its own. A recorder drops the frame soon, so the next frame reuses a small buffer.
     #[inline]
     fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {

@@ -22,14 +22,15 @@ pub(super) struct EventStream<'p, B> {
     pub(super) state: Pin<&'p mut StreamState>,
 }
 
-/// Larger frames are split into pieces of this size: reading 16 MiB line by line took 71 ms.
+/// Larger frames are split into pieces of this size, because reading a huge frame line by line
+/// would block the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
     /// Drops what must be dropped before the state: dropping the state reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
-        // The client did not read, so the end could not be sent.
+        // The end could not be sent before the drop, usually because the client did not read.
         if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
             state.record.set_reason_if_dropped(CloseReason::Revoked);
         }
@@ -250,7 +251,7 @@ where
         Frame::data(self.state().boundary.interject(lines))
     }
 
-    /// Opens the stream and returns its first lines, if it has any.
+    /// Opens the stream and returns its first lines, if any.
     #[cold]
     fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let (this, mut start, mut is_early) = (self.state(), None, false);
@@ -472,8 +473,8 @@ impl<B> EventStream<'_, B> {
         self.or_retry(last)
     }
 
-    /// Returns the last bytes of a clean end. If the last line is a comment of the layer, adds a
-    /// `retry` line, because go-sse stops for good at a comment.
+    /// Returns the last bytes of a clean end. If the last line is a comment of the layer, they are
+    /// usually a `retry` line, because go-sse stops for good at a comment.
     fn or_retry(&mut self, last: Bytes) -> Bytes {
         let this = self.state();
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {
@@ -493,8 +494,8 @@ impl<B> EventStream<'_, B> {
             Ok(last) => return self.begin_ending(last),
             Err(error) => error,
         };
-        // Mid-event, every error fails the body, because some clients dispatch an incomplete event
-        // after a clean end. In a content coding, the layer can't see where events end.
+        // Mid-event, every other error fails the body, because some clients dispatch an incomplete
+        // event after a clean end. In a content coding, the layer can't see where events end.
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
             // A script with a library's headers would take a clean end for the whole answer.
@@ -516,8 +517,8 @@ impl<B> EventStream<'_, B> {
         self.begin_ending(ending);
     }
 
-    /// Returns a comment line to send before a failure that sends nothing else, or no bytes
-    /// mid-line. When the server drops this line, it has taken all earlier bytes.
+    /// Returns a comment line to send before a failure that sends nothing else, or no bytes if no
+    /// line fits here. When the server drops this line, it has taken all earlier bytes.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {

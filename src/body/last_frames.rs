@@ -173,9 +173,9 @@ enum FlushWait {
 }
 
 /// How long the last bytes may be held before another line follows. A compressor drops a frame only
-/// when it gets the next frame. A server never keeps bytes this long after it has written them.
+/// when it gets the next frame.
 const HELD_AFTER: Duration = Duration::from_millis(10);
-/// The maximum wait for the server to drop the last bytes. Some servers never drop them.
+/// The maximum wait after that line. Some servers never drop the last bytes.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the failure. On HTTP/2, one more turn is not always enough to write the last
 /// bytes, and browsers drop the unread bytes of a `fetch` body that fails.
@@ -225,7 +225,7 @@ impl FlushWait {
     }
 }
 
-/// A body's wait until the server drops the newest frame, which means that the frame is written.
+/// A body's wait until the server drops the newest frame, usually after writing it.
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,

@@ -13,15 +13,15 @@ use crate::connection::DisconnectGuard;
 pin_project! {
     /// The body of the responses that the [layer](crate::SseLayer) returns.
     ///
-    /// For an event stream, it sends the source's bytes and the layer's own lines. It has no size
-    /// hint, and `is_end_stream` returns `true` only after the last byte, so servers send no
+    /// For an event stream, it sends the source's bytes and the layer's own lines. Until the last
+    /// byte, it has no size hint and `is_end_stream` returns `false`, so servers send no
     /// `content-length`. Any other body passes through unchanged.
     ///
     /// It's also the body of responses that this crate makes by itself, such as the answer of a
     /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that
     /// makes some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes
     /// the service's body `B` through.
-    // `String` implements `Body` without another crate. No such body is ever created.
+    // `String` implements `Body` without another crate.
     pub struct SseBody<B = String> {
         #[pin]
         kind: Kind<B>,

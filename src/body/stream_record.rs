@@ -7,7 +7,7 @@ use crate::connection::{CloseReason, CloseReport, DisconnectGuard};
 use crate::options::{OnOpen, ResolvedOptions};
 use crate::stats::Stats;
 
-/// The number of bytes after which a stream that is never idle updates the shared counters.
+/// The number of bytes after which even a busy stream updates the shared counters.
 const STATS_STEP: u64 = 64 * 1024;
 
 /// The record of one open stream, which makes exactly one close report, on every exit path.
@@ -21,7 +21,7 @@ pub(crate) struct StreamRecord {
     bytes: u64,
     frames: u32,
     has_heartbeat: bool,
-    /// The reason that is reported if the stream is dropped now.
+    /// The reason to report if the stream is dropped now without a panic.
     pub(crate) reason: CloseReason,
     /// Whether to update the shared counters after the next data frame, such as a heartbeat.
     stats_due: bool,

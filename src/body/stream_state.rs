@@ -15,10 +15,9 @@ use crate::streams::Membership;
 use crate::{coop::CoopBudget, idle_timer::IdleTimer};
 
 pin_project! {
-    /// The state of an event stream besides its source.
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll
-    // without an event needs only those from the end of `shutdown`.
+    // few cache lines. These fields go from the end of `record` to the start of `idle`. If a quiet
+    // stream has no event, a poll needs only those from the end of `shutdown`.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {
@@ -26,8 +25,8 @@ pin_project! {
         pub(super) boundary: Boundary,
         pub(super) client: ClientKind,
         pub(super) budget: CoopBudget,
-        // Set until the first poll. Then `None` without a shutdown, and once it has moved the
-        // deadline.
+        // Set until the first poll. Then `None` without a shutdown, after the shutdown's begin has
+        // been noticed, and while the stream ends.
         pub(super) shutdown: Option<ShutdownWait>,
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.
@@ -38,8 +37,8 @@ pin_project! {
         // Boxed, because most streams have no deadline.
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
-        // The id line with which the newest event ended, and the end of its block. `None` if
-        // heartbeats aren't events.
+        // The id line that the next heartbeat repeats, with the end of its block, or no bytes.
+        // `None` if heartbeats aren't events.
         pub(super) id_line: Option<Box<Bytes>>,
     }
 }
@@ -48,7 +47,8 @@ pub(super) enum StreamPhase {
     // Boxed, because most streams have no opening.
     Beginning(Option<Box<Opening>>),
     Open,
-    /// The stream is open, with an early result or the rest of a large frame still to send.
+    /// The stream is open. A result of the source that was polled early, or the rest of a large
+    /// frame, is still to be handled.
     Holding(Box<Polled>),
     Ending(LastFrames),
 }

@@ -28,10 +28,11 @@ pub mod marker {
 /// The trait is sealed. The [marker] `M` distinguishes its implementations:
 ///
 /// - [`marker::Http`]: a [`Response`] with any [`Body`] of [`Bytes`] is an event stream if its
-///   `content-type` is `text/event-stream`. Otherwise it passes through.
+///   `content-type` is `text/event-stream` and its status allows a body. Otherwise it passes
+///   through.
 /// - [`marker::Events`]: a [`Stream`] of [events](Encode) becomes an event stream with status 200.
 /// - [`marker::EventResponse`]: a [`Response`] whose body is such a stream becomes an event stream
-///   with the same status and headers. If the status allows no body, the response has none.
+///   with the same status. If the status allows no body, the response has none.
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",

@@ -3,12 +3,11 @@
 //! You usually need these items only to name a type or to write a bound, for example in the struct
 //! of another layer.
 
-// A request passes through these files from top to bottom, and its stream continues in
-// `body/sse_body.rs`:
+// The files of this module. An open stream continues in `body/sse_body.rs`.
 //
 // | `sse_layer.rs` | `SseService` records the `RequestInfo` and calls the inner service |
 // | `into_sse.rs` | what a service may return, and `response`, which turns a stream into a response |
-// | `sse_future.rs` | `InFlight` makes the response a stream, a refusal or a `204`, or passes it through unchanged |
+// | `sse_future.rs` | `InFlight` makes the response a stream, a refusal, a `204` or a `406`, or passes it through unchanged |
 // | `refusal.rs` | the answer to a client whose stream may not open |
 // | `config.rs`, `setters.rs` | the options, and the methods that set them |
 

@@ -1,4 +1,4 @@
-//! The options of [`SseLayer`], with an `impl` for each heading of its page.
+//! The options of [`SseLayer`], with an `impl` for each group on its page.
 
 use std::{error::Error, sync::Arc};
 
@@ -59,7 +59,7 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, at least three. The padding is for
+    /// Starts streams with a comment line of `bytes` bytes, at least three. The padding is for
     /// proxies and old browsers that hold back the first 2 KiB of a response. Zero, the default,
     /// sends none. A body with a content coding gets no padding.
     ///
@@ -92,7 +92,7 @@ impl<M> SseLayer<M> {
 
 /// Options for how clients reconnect and resume.
 impl<M> SseLayer<M> {
-    /// Reads the last event id from the query parameter `name` if the request has no
+    /// Reads the last event id from the query parameter `name` if the request has no valid
     /// `Last-Event-ID` header. Off by default.
     ///
     /// Page code can't set the header for the first connection of an `EventSource`, but it can set
@@ -110,8 +110,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Makes the stream of a `GET` a [long poll](crate::StreamOptions::long_poll) if the request
-    /// has the query parameter `name`. Its value is the longest wait, in seconds: values below 1
-    /// count as 1, values above 25 as 25, and the layer ignores other text. Off by default.
+    /// has the query parameter `name`. Its value is the longest wait, in whole seconds: 0 counts as
+    /// 1, numbers above 25 as 25, and the layer ignores other text. Off by default.
     ///
     /// A page in a [network that buffers](crate::guide::clients#networks-that-buffer) sets the
     /// parameter. The options of a request or a response take precedence.
@@ -158,14 +158,14 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().client_kind(kind))
     }
 
-    /// Starts every stream with a `retry` line, which sets how long the client waits before it
+    /// Starts streams with a `retry` line, which sets how long the client waits before it
     /// reconnects. A [`Duration`](std::time::Duration) sets one time for all clients. A range
     /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash.
     ///
     /// By default, the stream of an `EventSource` starts with a random reconnection time from 1 to
     /// 5 seconds. Streams of [other clients](crate::guide::clients#how-clients-reconnect) start
-    /// without one. The layer sends no `retry` line if the stream has a content coding, or if the
-    /// source's first lines are ready at once and have a `retry` field.
+    /// without one. The layer starts no stream with a `retry` line if the stream has a content
+    /// coding, or if the source's first lines are ready at once and have a `retry` field.
     ///
     /// Don't set this option for two kinds of sources:
     ///
@@ -225,8 +225,8 @@ impl<M> SseLayer<M> {
     /// The closure isn't called for a [cancellation](Self::cancellation_if). If the error comes
     /// mid-event, or if the body has a content coding, the body fails without a call. The body also
     /// fails if the closure panics or returns an event with neither data nor a name. In these two
-    /// cases, an `EventSource` that reads a failed [run](crate::runs) gets the event
-    /// [`interrupted`](crate::runs#half-an-answer) instead.
+    /// cases, and without this option, an `EventSource` that reads a failed [run](crate::runs) gets
+    /// the event [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -395,8 +395,8 @@ impl<M> SseLayer<M> {
 
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
-    /// Allows at most `limit` streams of this layer and its clones to be open at the same time, and
-    /// [refuses](Self::refusal) further streams. By default there is no limit.
+    /// Limits how many streams of this layer and its clones are open at the same time. The layer
+    /// [refuses](Self::refusal) further streams with status 200. By default there is no limit.
     ///
     /// If a client [doesn't read](crate::guide::proxies#hostile-http2-clients), its
     /// streams can still count after their maximum age.
@@ -429,9 +429,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Answers `406 Not Acceptable` instead of an event stream if the request doesn't accept event
-    /// streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's SDKs expect a stream
-    /// although they send `Accept: application/json`.
+    /// Answers `406 Not Acceptable` instead of an event stream with status 200 if the request
+    /// doesn't accept event streams (RFC 9110, section 12.5.1). Off by default, because OpenAI's
+    /// SDKs expect a stream although they send `Accept: application/json`.
     ///
     /// A request without `Accept` accepts anything.
     ///
@@ -503,7 +503,7 @@ impl<M> SseLayer<M> {
 
     /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions, so a handler's
     /// spawned tasks can tell when the response ends. Off by default, because it costs each request
-    /// five to seven allocations. Services that return a bare stream always get a `Disconnect`.
+    /// several allocations. Services that return a bare stream always get a `Disconnect`.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -516,7 +516,7 @@ impl<M> SseLayer<M> {
 
     /// Measures the time from the request to the [head](CloseReport::time_to_head) and to the
     /// [first event](CloseReport::time_to_first_event), for the [`CloseReport`] of each stream. Off
-    /// by default, because it costs each request two allocations.
+    /// by default, because it costs each request one or two allocations.
     ///
     /// ```
     /// use tower_sse::SseLayer;

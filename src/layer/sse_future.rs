@@ -16,9 +16,8 @@ use crate::{BoxError, headers};
 
 pin_project! {
     /// The response future of [`SseService`](super::SseService). If it's dropped before it
-    /// completes, it drops the inner service's future and frees the places that the request has
-    /// already taken in [`max_streams`](crate::SseLayer::max_streams) and in the limits of its
-    /// subjects.
+    /// completes, it drops the inner service's future and frees the place that a bare stream has
+    /// taken in [`max_streams`](crate::SseLayer::max_streams).
     pub struct SseFuture<F, M = marker::Http> {
         #[pin]
         state: FutureState<F>,
@@ -208,7 +207,8 @@ fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
 
 /// The decision on a response. The answer to a `HEAD` request has only a stream's headers.
 impl InFlight {
-    /// Completes a response that is tracked or [may concern the layer](may_concern_layer).
+    /// Completes a response that was [in flight](poll_in_flight) or [may concern the
+    /// layer](may_concern_layer).
     // Out of line, so that all other responses pay only for the check.
     #[cold]
     fn complete<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>>
@@ -360,7 +360,7 @@ impl InFlight {
     }
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body
-    /// ends when the body does.
+    /// ends when the body is dropped.
     fn pass<B: Body>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         Handled::count_refusal(response.extensions_mut(), &self.config.stats);
         let has_body = !self.request.is_head && headers::has_body(response.status());

@@ -156,7 +156,6 @@ impl<M> Clone for SseLayer<M> {
 pub struct SseService<S, M = marker::Http> {
     inner: S,
     config: Arc<Config>,
-    /// Whether every response is tracked.
     tracks_all: bool,
     kind: PhantomData<fn() -> M>,
 }
@@ -209,7 +208,7 @@ where
     }
 }
 
-/// Returns whether a request has an extension from outside of the layer that concerns its stream.
+/// Returns whether a request has an extension that concerns its stream.
 #[inline]
 fn concerns_stream(extensions: &Extensions) -> bool {
     extensions.get::<Subjects>().is_some() || extensions.get::<StreamOptions>().is_some()

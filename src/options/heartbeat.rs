@@ -61,15 +61,17 @@ impl Heartbeat {
 
     /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
     /// the page can tell an idle source from a broken connection. If the heartbeat is due in the
-    /// middle of another event, the comment is sent instead.
+    /// middle of another event, the comment is sent instead. Frames with only ids, which a page may
+    /// not see, don't delay the heartbeat.
     ///
     /// As data, set JSON such as `{}`: some clients decode the data of every event. With an empty
     /// name, the event has no `event` line, for clients that know only `data`.
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
-    /// id with which a hub's or a run's stream starts or resumes. If the source has no ids, the
-    /// heartbeat has none either. Between an early head and the answer, heartbeats have none. At an
-    /// event without an id, some clients forget their id and miss events when they reconnect.
+    /// id with which a hub's or a run's stream starts or resumes. It has none if the source has
+    /// none, ends lines with CRLF, or splits the end of an event over two frames. Between an early
+    /// head and the answer, heartbeats have none. At an event without an id, some clients forget
+    /// their id and miss events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;
@@ -107,7 +109,7 @@ impl From<Duration> for Heartbeat {
 }
 
 impl Default for Heartbeat {
-    /// Returns the comment line `: ` after 15 seconds without a byte.
+    /// Returns a heartbeat that sends the comment line `: ` after 15 seconds without a byte.
     fn default() -> Self {
         Self::every(Duration::from_secs(15))
     }

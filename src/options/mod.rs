@@ -1,5 +1,5 @@
-//! [`StreamOptions`] holds the options that a program sets. [`ResolvedOptions`] holds those of a
-//! layer, or of one stream, merged from its layer, request and response. `drain.rs`,
+//! [`StreamOptions`] holds the options of streams that a program sets. [`ResolvedOptions`] holds
+//! those of a layer, or of one stream, merged from its layer, request and response. `drain.rs`,
 //! `heartbeat.rs`, `max_age.rs` and `retry.rs` define the types of single options.
 
 mod drain;

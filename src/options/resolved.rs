@@ -43,7 +43,7 @@ impl Default for ResolvedOptions {
 }
 
 impl ResolvedOptions {
-    /// Returns these options, each replaced if `options` sets it.
+    /// Returns these options with `options` merged into them.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { merged: options.or(&self.merged), ..self.clone() }
     }
@@ -144,7 +144,8 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns the event with the position of a client that has no id yet, or only an id line.
+/// Returns the event `start` with the stream's position, or only an id line, or no bytes if
+/// the position has no id.
 pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
     // The testing client's decoder keeps an id without data, so the client gets no `start` event.
     let is_default = start.is_sent_to(client) && !omits_defaults;

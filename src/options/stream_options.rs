@@ -34,8 +34,8 @@ use crate::event::{Encoded, Event};
 ///
 /// # Precedence
 ///
-/// An option in a request overrides the layer's. An option in a response overrides both. There are
-/// two exceptions:
+/// An option in a request overrides the layer's. An option in a response overrides both, but a
+/// [`client_kind`](Self::client_kind) has no effect there. Two options are exceptions:
 ///
 /// - If several maximum ages are set, the stream ends at the age that it reaches first.
 /// - Every [`on_close`](Self::on_close) closure is called: the layer's first, then the request's,
