@@ -9,22 +9,23 @@ use crate::headers::elements;
 /// A kind of client. Clients differ in when they reconnect, so the layer treats each kind
 /// [differently](crate::guide::clients#how-clients-reconnect).
 ///
-/// The layer recognises the kind by the request's headers. If a proxy hides them, or if clients of
-/// two kinds send the same headers, set [`SseLayer::client_kind`](crate::SseLayer::client_kind).
+/// The layer recognises the kind by the request's method and headers. If a proxy hides the headers,
+/// or if clients of two kinds send the same headers, set
+/// [`SseLayer::client_kind`](crate::SseLayer::client_kind).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientKind {
     /// A browser's `EventSource`, or a client that behaves like one. It reconnects after a clean
     /// end and after a failure, and gives up after any status but 200.
     EventSource,
-    /// Page code that requests `text/event-stream` with `fetch`. It reconnects after a failure or a
-    /// bad status, but usually not after a clean end.
+    /// Page code that requests `text/event-stream` with `fetch`. It usually reconnects after a
+    /// failure or a bad status, but not after a clean end.
     Fetch,
     /// A library that requests only `text/event-stream`, such as Deno's `EventSource`,
-    /// reqwest-eventsource, go-sse or Jersey. It reconnects like an `EventSource`, but may show its
-    /// program every event, even one whose name the program doesn't know. The layer recognises it
-    /// by an `Accept` of one type, if the request has neither `Cache-Control` nor `Sec-Fetch-Mode`,
-    /// nor a `User-Agent` that begins with `Mozilla/`.
+    /// reqwest-eventsource, go-sse or Jersey. It usually reconnects like an `EventSource`, but may
+    /// show its program every event, even one whose name the program doesn't know. The layer
+    /// recognises it by an `Accept` of one type, if the request has no `Cache-Control`, no
+    /// `Sec-Fetch-Mode`, no `Pragma: no-cache` and no `User-Agent` that begins with `Mozilla/`.
     ///
     /// So the client's program should skip unknown events. A [hub](crate::hub) sends
     /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
@@ -32,10 +33,10 @@ pub enum ClientKind {
     /// line without data. A script, for example with Python's `requests`, can send the same
     /// headers, but needs a refusal's status. Set [`Other`](Self::Other) for such a script.
     Library,
-    /// Any other client that sent a `GET`, such as a script. It doesn't reconnect.
+    /// Any other client that sent a `GET`, such as a script. It usually doesn't reconnect.
     Other,
-    /// A client that reads the stream as the answer to a call. It doesn't reconnect, so the layer
-    /// lets the answer end, or fails the body. Any request but a `GET` is a call.
+    /// A client that reads the stream as the answer to a call. It usually doesn't reconnect, so the
+    /// layer lets the answer end, or fails the body. Any request but a `GET` is a call.
     Call,
 }
 
@@ -45,7 +46,7 @@ impl ClientKind {
         Self::of_scanned(method, headers, HeaderScan::of(headers))
     }
 
-    /// Classifies the client by its request. `scan` is the scan of `headers`.
+    /// Classifies the client by its request.
     #[inline]
     pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
         if *method != Method::GET {
@@ -67,7 +68,7 @@ impl ClientKind {
             Self::Fetch
         } else if ranges(headers).count() == 1
             && !headers.contains_key(CACHE_CONTROL)
-            // Over plain http, a browser's `fetch` has no `Sec-Fetch-Mode`.
+            // Over plain http, a browser's `fetch` usually has no `Sec-Fetch-Mode`.
             && !headers.get(USER_AGENT).is_some_and(|it| it.as_bytes().starts_with(b"Mozilla/"))
         {
             Self::Library
@@ -76,14 +77,15 @@ impl ClientKind {
         }
     }
 
-    /// Returns whether the body must fail if the layer ends the stream before its source does.
-    /// Otherwise, `fetch` would not reconnect, and a call's partial answer would look complete.
+    /// Returns whether the body must fail if the layer ends the stream early, except as a long
+    /// poll. Otherwise, `fetch` would not reconnect, and a call's partial answer would look
+    /// complete.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call)
     }
 
-    /// Returns whether the client reconnects after every end and stops for good at any status but
-    /// 200.
+    /// Returns whether clients of this kind usually reconnect after every end and stop for good at
+    /// any status but 200.
     pub(crate) const fn resumes(self) -> bool {
         matches!(self, Self::EventSource | Self::Library)
     }
@@ -94,9 +96,9 @@ impl ClientKind {
     }
 }
 
-/// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. An `EventSource` always sends
-/// both. `fetch` sends them only in the cache modes `no-store` and `reload`. Varnish removes
-/// `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
+/// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. A browser's `EventSource`
+/// always sends both. `fetch` sends them only in the cache modes `no-store` and `reload`. Varnish
+/// removes `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     let name = if headers.contains_key(CACHE_CONTROL) { CACHE_CONTROL } else { PRAGMA };
     elements(headers, name).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
@@ -208,7 +210,7 @@ mod tests {
         ClientKind::of(method, &headers)
     }
 
-    /// The headers are those that the named clients send.
+    /// The headers that the named clients send, and a few others.
     #[test]
     fn clients_are_classified_by_their_headers() {
         let accept = ("accept", "text/event-stream");

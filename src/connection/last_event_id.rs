@@ -59,8 +59,7 @@ impl LastEventId {
         &self.0
     }
 
-    /// Returns `true` if the client has no last event id. The layer never inserts an empty id, and
-    /// the extractor `Option<LastEventId>` never returns one.
+    /// Returns `true` if the client has no last event id. The layer never inserts an empty id.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

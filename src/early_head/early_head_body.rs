@@ -275,7 +275,7 @@ fn in_reach(delay: Duration, reason: CloseReason) -> Option<(Instant, CloseReaso
     Some((at, reason))
 }
 
-/// Returns whether the layer ends the stream at the next point between events.
+/// Returns whether this error makes the layer end the stream at the next point between events.
 fn is_due(error: &BoxError) -> bool {
     matches!(error.downcast_ref(), Some(Stopped::Due(_)))
 }

@@ -32,8 +32,8 @@ impl LateResponse {
         Box::new(Self { response })
     }
 
-    /// Returns the response. The body is empty if it was larger than 64 KiB, or if it was an event
-    /// stream with a content coding.
+    /// Returns the response. The body is empty if it was larger than 64 KiB, or if it was a `2xx`
+    /// event stream with a content coding.
     #[must_use]
     pub const fn response(&self) -> &Response<Bytes> {
         &self.response

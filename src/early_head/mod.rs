@@ -89,7 +89,7 @@
 //! | a panic | a cut connection, or over HTTP/2 a reset stream |
 //!
 //! A page with an `EventSource` can't read a `401`, a `429` or JSON. With `late_event` and a limit
-//! of zero, it gets these as events, except one that is ready at the first poll.
+//! of zero, it gets these as events, except one that is ready within about a millisecond.
 //!
 //! Most clients notice that a failed body is incomplete, but over HTTP/1.0, it looks like a clean
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
@@ -108,8 +108,9 @@
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry.
 //!
-//! Where the table says that a response makes the body fail, the error is a [`LateResponse`].
-//! [`on_error`](crate::SseLayer::on_error) can turn this error into an event.
+//! Where the table says that a response makes the body fail, the error is a [`LateResponse`],
+//! unless the response's own body failed. [`on_error`](crate::SseLayer::on_error) can turn this
+//! error into an event.
 //!
 //! # What is lost
 //!

@@ -8,7 +8,7 @@ use crate::{callback::without_panic, lock::lock};
 /// An open stream, in the lists of its subjects.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// Set when the first subject is added.
+    /// The generation in which the stream got its first subject.
     generation: AtomicU32,
     /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,

@@ -149,11 +149,12 @@
 //! never reads addresses or `X-Forwarded-For`.
 //!
 //! A stream takes a place for each of its subjects when it opens. If one of the subjects is at its
-//! limit, the stream is refused with
-//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). By then, the handler has done
-//! its work. To refuse a request earlier, look at the result of [`Subjects::add`]. Requests that
-//! arrive at once can all find the last place free. An [early head](crate::early_head) after zero
-//! seconds takes the places before the handler waits for anything.
+//! limit, a stream with status 200 is refused with
+//! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). By then, the handler has
+//! usually done its work. To refuse a request earlier, look at the result of [`Subjects::add`].
+//! Requests that arrive at once can all find the last place free. An [early
+//! head](crate::early_head) after zero seconds takes the places as soon as the handler waits for
+//! something.
 //!
 //! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
 //! vanishes without a FIN, the server notices late: set

@@ -193,7 +193,7 @@ impl OpenStreams {
         }
     }
 
-    /// Lets a close of the stream wake `waker`, in the current runtime.
+    /// Lets a close of the stream wake `waker`. With many open streams, notes the runtime.
     pub(super) fn register(&self, member: &Member, waker: &Waker) {
         if member.register(waker) {
             // The lower half is the number of open streams.
@@ -224,7 +224,7 @@ impl OpenStreams {
         _ = without_panic(|| drop(waker));
     }
 
-    /// Closes the streams and returns how many were open. The caller holds no lock.
+    /// Closes the streams and returns how many were open. The caller holds no lock of this type.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
@@ -418,8 +418,8 @@ fn address(member: &Arc<Member>) -> Address {
 /// The log of the newest `close` calls, and the number of all calls so far.
 ///
 /// A stream first enters the lists of its subjects, then looks into the log. A close is first added
-/// to the log, then empties the list of its subject. So the stream sees the close, or the close
-/// sees the stream.
+/// to the log, then removes streams from the lists. So the stream sees the close, or the close sees
+/// the stream.
 #[derive(Debug, Default)]
 struct CloseLog {
     count: AtomicU64,
@@ -429,8 +429,8 @@ struct CloseLog {
 /// The number of `close` calls before a request arrived, or before an open stream got a subject.
 pub(super) type Ticket = u64;
 
-/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key. A
-/// collision ends one more stream, whose client reconnects.
+/// A close of hashed subjects, or `None` for a close of all streams. The hash has a random key, so
+/// clients can't force collisions.
 pub(super) type Close = Option<Closing<u64>>;
 
 /// The maximum number of `close` calls in the log. If a request arrived before a call that the log

@@ -76,10 +76,10 @@ impl Streams {
 
     /// Closes all streams of this process that have a subject and returns how many it has closed.
     ///
-    /// Their clients receive the reconnection time from [`Drain::retry`](crate::Drain::retry),
-    /// which is random by default. A request that came before this call may not have opened its
-    /// stream yet. That stream is closed as soon as it opens, and its client doesn't receive this
-    /// reconnection time.
+    /// Their clients usually receive the reconnection time from
+    /// [`Drain::retry`](crate::Drain::retry), which is random by default. A request that came
+    /// before this call may not have opened its stream yet. That stream is closed as soon as it
+    /// opens, and its client doesn't receive this reconnection time.
     // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
@@ -162,7 +162,7 @@ impl StreamsBuilder {
     }
 }
 
-/// The number of streams that were refused because a subject had reached its limit. See
+/// The number of streams that were refused because a subject had reached its limit, from
 /// [`Streams::stats`](super::Streams::stats).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -193,7 +193,7 @@ pub struct CloseError(pub(crate) BoxError);
 error_text!(CloseError, |it| "other processes may not have received the close: {}", it.0);
 
 /// The streams of this process, for the task that follows the close events of other processes. They
-/// exist until the last `Streams` is dropped and the last stream with a subject has ended.
+/// exist until the last `Streams`, `Subjects` and `Membership` are dropped.
 pub(crate) struct Followed {
     open_streams: Weak<OpenStreams>,
     ended: CancellationToken,

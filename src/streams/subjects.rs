@@ -26,7 +26,8 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The request's open streams. Middleware can hide an inner layer's from the outer layer.
+    /// The request's open streams. Two layers open two if middleware hides the inner layer's
+    /// stream from the outer layer.
     members: Vec<Weak<Member>>,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
