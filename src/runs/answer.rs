@@ -170,9 +170,9 @@ fn status(status: StatusCode) -> Response<SseBody> {
 impl StartError {
     /// Returns the answer to a request for which no run was started.
     ///
-    /// For [`NotFound`](Self::NotFound), this is a `404`, or the event
-    /// [`interrupted`](super#half-an-answer) for an `EventSource` with an id. For all other errors,
-    /// it's [`Refusal::per_client`](crate::Refusal::per_client).
+    /// For [`NotFound`](Self::NotFound), this is a `404`. An `EventSource` with an id gets the
+    /// event [`interrupted`](super#half-an-answer) instead, or `204` if it already has that event.
+    /// For all other errors, it's [`Refusal::per_client`](crate::Refusal::per_client).
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<SseBody> {
         self.answer_to(&Requester::of_parts(parts))

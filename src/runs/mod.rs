@@ -96,9 +96,10 @@
 //!   `EventSource`, as [this page](crate::guide::assistant#the-page) does.
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
-//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`. Clients other than
-//! an `EventSource` never get `interrupted`. For them, the body fails or ends with an event from
-//! `on_error` or `late_event`, or the answer is `404` or a refusal.
+//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`, unless an evicted
+//! event is the reason. Clients other than an `EventSource` never get `interrupted`. For them, the
+//! body fails or ends with an event from `on_error` or `late_event`, or the answer is `404` or a
+//! refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
 //! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
@@ -287,7 +288,7 @@
 
 // A request goes through `call/` and `process/`. Its answer goes through `record/` and `answer.rs`:
 //
-// | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` and `Run`, the options of both, and their statistics |
+// | `runs.rs`, `run.rs`, `builder.rs`, `stats.rs` | `Runs` with its options and statistics, and `Run` |
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
 // | `process/` | all runs by key: limits, claims and eviction |
 // | `record/` | one run: its events, and the clients that read them |

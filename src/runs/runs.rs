@@ -154,7 +154,7 @@ impl Runs {
     /// In the run's process, this method waits up to two seconds for the store to receive `event`
     /// and all earlier events. In any other process, it asks the run's process to cancel the run
     /// and waits for the store to record the end. That usually takes a few milliseconds, and at
-    /// most two lease periods.
+    /// most about two lease periods.
     ///
     /// A call in another process can return `false` if the run's process has died, or if either
     /// process can't reach the store. If the run's process is declared dead, the run is

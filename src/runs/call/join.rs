@@ -118,14 +118,14 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
                 Err(_) => continue,
             },
         };
-        // The run has failed or was stopped since the claim, so it doesn't answer this request.
+        // Since the claim, the run has ended without completing, or its call returned no stream.
         if last.is_none() && !record.phase().is_usable() {
             continue;
         }
         if record.phase() == Phase::Starting {
             wait();
         }
-        // `answer` returns `None` if the call did not return an event stream. The key is then free.
+        // `None` if the run is forgotten, or if its call returned no event stream.
         if let Some(answer) = answer::answer(&record, requester).await {
             return Action::Answer(answer);
         }

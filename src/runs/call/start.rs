@@ -74,7 +74,7 @@ impl Runs {
     /// without a client. If you must await something first, use [`start_with`](Self::start_with).
     ///
     /// A request with a last event id never starts a run. It gets the run with this key, even a
-    /// failed one, or the error [`NotFound`](StartError::NotFound).
+    /// failed one, or an error such as [`NotFound`](StartError::NotFound).
     ///
     /// This method waits while the [layer](Self::layer) or a [`start_with`](Self::start_with) call
     /// is still starting the key's run. A request with a last event id doesn't wait. Inside the
@@ -86,8 +86,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. If `source` panics, the panic propagates, and the key is
-    /// free again.
+    /// Panics if it starts a run outside a tokio runtime. If `source` panics, the panic propagates,
+    /// and the key is free again.
     ///
     /// # Cancel safety
     ///
@@ -112,7 +112,7 @@ impl Runs {
     /// the layer](crate::runs#runs-without-the-layer) has an example.
     ///
     /// A request with a last event id neither starts nor cancels a run. It gets the run with this
-    /// key, or the error [`NotFound`](StartError::NotFound).
+    /// key, or an error such as [`NotFound`](StartError::NotFound).
     ///
     /// A client that disconnects before its first event has no id, so its repeated request starts
     /// the turn again. To avoid that, call [`start`](Self::start) with a key that names the turn.
@@ -179,7 +179,7 @@ impl Runs {
         }
     }
 
-    /// Ends a new run if the head was sent early and a layer refuses the stream.
+    /// Lets a refusal of the early head end a new run that has no client.
     fn end_if_refused(&self, request: Option<&Parts>, claim: &Claim) {
         if let (Some(parts), Claim::New(producer)) = (request, claim) {
             let on_refusal = on_refusal(&self.process, &producer.record);
@@ -250,8 +250,8 @@ impl Runs {
     ///
     /// # Panics
     ///
-    /// Panics outside a tokio runtime. If `call` or its future panics, the panic propagates, and
-    /// the key is free again.
+    /// Panics if it starts a run outside a tokio runtime. If `call` or its future panics, the panic
+    /// propagates, and the key is free again.
     ///
     /// # Cancel safety
     ///

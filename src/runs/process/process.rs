@@ -18,7 +18,7 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run has new events, but only once until its [mark is
+    /// Called when a run may have new events, but only once until its [mark is
     /// cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
@@ -130,7 +130,7 @@ impl Process {
     }
 
     /// Called when the store has the end of a run, or will never get it. Only then does
-    /// `retain_for` begin, and only then can the run be evicted.
+    /// `retain_for` begin.
     pub fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, _| registry.acknowledge_end(record));
     }

@@ -120,7 +120,7 @@ impl MirrorWriter {
             change(&record, &mut state, &mut deferred);
         }
         deferred.changed.push(record);
-        // Only the run's own process reports the end.
+        // The run's own process, or one that declares it dead, reports the end.
         _ = deferred.wake();
     }
 
@@ -211,7 +211,7 @@ impl Record {
     pub fn has_reached(&self, position: u64) -> bool {
         let state = self.lock();
         match state.phase {
-            // A starting run has assigned only the id of its beginning.
+            // A starting run has no events. A client can have the id of position 0.
             Phase::Starting => position == 0,
             Phase::Running => state.newest >= position,
             Phase::Void | Phase::Ended(_) => true,

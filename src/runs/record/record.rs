@@ -44,14 +44,14 @@ pub(crate) enum Appended {
     /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so other tasks
     /// can take the lock in between.
     Some,
-    /// There is no room until the fastest client has read more events.
+    /// There is no room: even the fastest client has not read the oldest events yet.
     Full,
     TooLarge,
     /// The run is over.
     Over,
 }
 
-/// The number of bytes that are copied while the record is locked.
+/// The number of bytes that [`Record::messages`] copies at a time, or one larger event.
 const CHUNK_SIZE: usize = 64 * 1024;
 
 impl Record {
@@ -128,7 +128,7 @@ impl Record {
         line
     }
 
-    /// Notes that the stream begins. Returns `false` if the run has already ended.
+    /// Notes that the stream begins. Returns `false` if the run was no longer starting.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         {
             let mut state = self.lock();
@@ -351,7 +351,8 @@ impl Readers {
         self.positions.len()
     }
 
-    /// Returns when the last client left or expires, or `None` if this process has a client.
+    /// Returns when the last client stopped or stops counting as attached, or `None` if this
+    /// process has a client.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
