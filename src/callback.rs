@@ -10,7 +10,7 @@ use http::{Request, request::Parts};
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     let value = without_panic(callback);
     if value.is_none() {
-        // If a `tracing` subscriber panicked, this panics again.
+        // A `tracing` subscriber that panicked in the callback may panic here too.
         _ = without_panic(|| {
             warn!("a callback of an event stream panicked");
         });

@@ -12,7 +12,7 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// A body's spending of tokio's budget. A source that uses no tokio channel spends none itself.
+/// A body's spending of tokio's budget. A source that uses nothing of tokio spends none itself.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.
@@ -20,8 +20,7 @@ pub(crate) struct CoopBudget {
 }
 
 impl CoopBudget {
-    /// Waits until the task has budget left. Tokio then runs other tasks first, unlike after
-    /// `wake_by_ref`.
+    /// Waits until the task has budget left.
     #[inline]
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
         if !coop::has_budget_remaining() {

@@ -52,7 +52,7 @@ pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
         && has_body(status)
 }
 
-/// Returns the first value.
+/// Returns the first value of `Content-Type`.
 #[inline]
 fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     // Few responses have many headers, so comparing their names costs less than a hash.
@@ -173,7 +173,7 @@ pub(crate) fn forbid_storing(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Adds `no-transform` to `Cache-Control`. Also adds `no-cache` if there is no such header.
+/// Adds `no-transform` to `Cache-Control`. Also adds `no-cache` if the header is missing or empty.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 

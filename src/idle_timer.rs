@@ -18,7 +18,7 @@ pin_project! {
     pub(crate) struct IdleTimer {
         // `None` before the first idle period.
         alarm: Option<Alarm>,
-        // When the stream became idle; `None` while it is busy.
+        // When the current idle period began; `None` if none has begun.
         idle_since: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
@@ -38,8 +38,8 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Waits until the stream has been idle for the interval, then begins another idle period. The
-    /// first period begins at the first call after a [`reset`](Self::reset).
+    /// Waits until the stream has been idle for the interval. An idle period begins at the first
+    /// call after a [`reset`](Self::reset) or after the end of the previous period.
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,

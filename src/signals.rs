@@ -32,10 +32,10 @@ use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake_all};
 use crate::{BoxError, error::causes, stats::Stats};
 
-/// A slot for an outer layer's shutdown. The outer layer fills it before the body is polled.
+/// A slot for an outer layer's shutdown, usually filled before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 
-/// A mark that a layer leaves in a response's extensions for outer layers.
+/// A mark in a response's extensions. It tells outer layers that the response is already handled.
 #[derive(Clone)]
 pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
@@ -60,7 +60,7 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
     matches!(extensions.get(), Some(Handled::Refused { .. }))
 }
 
-/// Removes an inner layer's marks from a response whose body is replaced.
+/// Removes the marks on a response whose body is replaced.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
@@ -170,7 +170,7 @@ pub(crate) struct NothingMore;
 /// because only the layer knows the kind of client. Heartbeats that are events repeat it.
 #[derive(Clone)]
 pub(crate) struct StartAt {
-    /// `None` if a client with this id would miss the first item.
+    /// `None` if a client that resumed at the position would miss the first item.
     pub(crate) id: Option<EventId>,
     /// Whether every client receives the position, or only an `EventSource` and a library. `None`
     /// if no client does, for example because the client or the first item has an id.
@@ -369,8 +369,9 @@ pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of an error with which a source stops its stream for good. Between events, the layer
-/// ends the stream cleanly, without a terminator or `on_error`, so a `fetch` doesn't reconnect.
+/// The cause of an error with which a source stops its stream. Except after `Due`, the layer ends a
+/// stream that is between events cleanly, without a terminator or `on_error`, so a `fetch` doesn't
+/// reconnect. A run that records the stream gets the error.
 ///
 /// The answer of a cancelled run has this cause in its extensions, for an early head.
 #[derive(Clone, Debug, PartialEq)]
@@ -544,7 +545,8 @@ impl ShutdownWait {
         self.shutdown.get().is_some_and(|shutdown| shutdown.has_begun())
     }
 
-    /// Returns whether the shutdown has begun. If not, the shutdown, once known, wakes `waker`.
+    /// Returns whether the shutdown has begun. If not, it wakes `waker` when it begins, unless it
+    /// isn't known yet.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {

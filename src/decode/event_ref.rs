@@ -247,7 +247,7 @@ pub(super) struct FieldSpans {
     pub(super) data: Span,
     /// More `data` lines follow the first one.
     pub(super) has_more_data: bool,
-    /// There are lines other than `data` lines. Most events have none.
+    /// There are lines other than `data:` lines. Most events have none.
     pub(super) has_other_lines: bool,
 }
 

@@ -36,8 +36,8 @@ pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 /// because some clients dispatch events that have only an id or a name. If a chunk ends with the CR
 /// of the empty line, the splitter doesn't wait for an LF.
 ///
-/// The splitter buffers only an incomplete event or `retry` line, of at most
-/// [`max_event_size`](Self::max_event_size) bytes.
+/// The splitter buffers an incomplete event, `retry` line or byte order mark: about
+/// [`max_event_size`](Self::max_event_size) bytes at most.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct EventSplitter {

@@ -230,7 +230,7 @@ pub trait IntoEventId {
     fn into_id(self) -> Id;
 }
 
-/// An id before it is encoded. Integers are encoded without an intermediate string.
+/// An id before it is encoded. A `u64` is encoded without an intermediate string.
 #[derive(Clone, Debug)]
 pub enum Id {
     Unsigned(u64),

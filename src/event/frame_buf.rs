@@ -52,14 +52,14 @@ impl FrameBuf {
         self.uncopied.is_some()
     }
 
-    /// Returns whether a frame of `frame_size` bytes has room for the uncopied bytes and another
-    /// event of the same length.
+    /// Returns whether the uncopied bytes are few and a frame of `frame_size` bytes has room for
+    /// them and another event of the same length.
     pub(crate) fn leaves_room_in(&self, frame_size: usize) -> bool {
         let len = self.uncopied.as_ref().map_or(0, Bytes::len);
         len < MIN_UNCOPIED_LEN && 2 * len <= frame_size
     }
 
-    /// Copies the uncopied bytes to the start of a frame of `frame_size` bytes.
+    /// Appends the uncopied bytes to `bytes`, after reserving room for `frame_size` bytes.
     #[cold]
     pub(crate) fn copy_first(&mut self, frame_size: usize) {
         if let Some(first) = self.uncopied.take() {

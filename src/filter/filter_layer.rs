@@ -80,7 +80,7 @@ impl<M> FilterLayer<M> {
     /// Limits the size of an event, or of a `retry` line between events, to `bytes`. The default is
     /// 1 MiB. Line endings and comments count, but not the empty line that ends the event.
     ///
-    /// By default, if an event is larger, the body sends the events before it, then fails with
+    /// If an event is larger, the body sends the events before it, then fails with
     /// [`EventTooLarge`](crate::decode::EventTooLarge). An `EventSource` that resumes at the
     /// upstream gets the same event again. To skip large events instead, raise the limit so that
     /// your filter sees them, and have it replace each one with a small event that has the same id.

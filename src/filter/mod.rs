@@ -92,7 +92,7 @@
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
 //! empty line. The filter also sees events without data. Comments, `retry` lines and empty lines
-//! between events pass at once, and the filter doesn't see them.
+//! between events pass, and the filter doesn't see them.
 //!
 //! If the source ends mid-event, the filter gets the incomplete event, which isn't
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the

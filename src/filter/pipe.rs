@@ -15,7 +15,7 @@ use crate::decode::{EventRef, EventSplitter, Piece};
 use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
 use crate::{BoxError, callback::catch_panic, coop::CoopBudget, event::Encoded, headers};
 
-/// The maximum part of a frame that is filtered in one poll. A larger part would block the thread.
+/// The maximum part of a frame that is filtered at a time. A larger part would block the thread.
 const MAX_PART: usize = 64 << 10;
 
 type BodyFrame = Result<Frame<Bytes>, BoxError>;

@@ -28,7 +28,7 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 /// # Panics
 ///
 /// A method that opens a stream panics if the service fails, or doesn't answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)). All methods but [`try_get`](Self::try_get) and
+/// ([`time_limit`](Self::time_limit)). All of these but [`try_get`](Self::try_get) and
 /// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
 #[must_use]
 pub struct TestClient<S, B = String> {
@@ -249,7 +249,7 @@ where
             // Spaces around the value of a header do not belong to it (RFC 9110, section 5.5).
             let value = last_event_id.trim_matches([' ', '\t']);
             let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else {
-                // A real client could not send this id either, so the test fails.
+                // A server would reject a header with this id too, so the test fails.
                 panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
             };
             request.headers_mut().insert(LastEventId::HEADER, value);

@@ -223,7 +223,7 @@ impl BrokerState {
     fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
         match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
             Some(connection) => connection,
-            // A test that pauses another hub would prove nothing.
+            // A mistake in the test, which would otherwise prove nothing.
             None => panic!("hub is not connected to this broker, or is closed"),
         }
     }

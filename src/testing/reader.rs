@@ -18,7 +18,7 @@ pub(super) struct StreamReader {
     pub(super) messages: VecDeque<Message>,
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// The number of empty frames, lines and events since the last message or comment.
+    /// The number of empty frames and other pieces since the last message or comment.
     empties: usize,
     received: Received,
 }
@@ -244,7 +244,7 @@ impl BodyBytes {
         })))
     }
 
-    /// Drops the body when it ends or fails.
+    /// Returns the data of the next frame. Drops the body when it ends or fails.
     async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
         let poll = self.0.as_mut()?;
         let item = poll_fn(poll).await;

@@ -30,7 +30,7 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// A method panics if what it waits for doesn't come within 30 seconds
 /// ([`time_limit`](Self::time_limit)), or can no longer come. The panic message names the caller's
-/// line and lists the newest messages and comments. The methods also panic outside of a tokio
+/// line and lists the newest messages and comments. Waiting also panics outside of a tokio
 /// runtime, or if the runtime's timers aren't enabled. If tokio's clock is paused, waiting takes no
 /// real time.
 ///
