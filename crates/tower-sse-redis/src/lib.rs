@@ -93,18 +93,19 @@
 //!
 //! Some Redis clients repeat a command if the connection breaks before the reply. An event can then
 //! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey.
-//! Don't set a reconnection policy in fred or `retry_on_error` in rustis.
+//! Don't set a reconnection policy in fred or `retry_on_error` in rustis. If you call
+//! `redis.Redis()` in redis-py, pass `retry=None`.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has
-//! such an id, no process can read or publish events until you delete the whole stream.
+//! such an id, no process can read or publish events: delete the whole stream.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
 //! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
 //! topics.
 //!
 //! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore the topic's further events
-//! until its last event exceeds the hub's age limit.
+//! until its last event exceeds the hub's age limit, or a loss is reported.
 //!
 //! # TLS
 //!
@@ -176,7 +177,7 @@ pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, L
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The private functions that the fuzz targets call.
+/// Access to private code for the fuzz targets.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     use tower_sse::Event;

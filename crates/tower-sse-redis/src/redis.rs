@@ -100,9 +100,10 @@ impl Redis {
     /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs the
     /// Sentinel's port, usually 26379, and password, if any.
     ///
-    /// The primary is the server that most Sentinels name. A connected process asks again every 10
-    /// seconds. A Sentinel that is cut off from the others can name an old primary, so list at
-    /// least three and set [`min-replicas-to-write`](crate::operating#losses) on the servers.
+    /// The primary is the server that most responding Sentinels name. A connected process asks
+    /// again every 10 seconds. A Sentinel that is cut off from the others can name an old primary,
+    /// so list at least three and set [`min-replicas-to-write`](crate::operating#losses) on the
+    /// servers.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;

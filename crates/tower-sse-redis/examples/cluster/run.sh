@@ -4,8 +4,8 @@
 #
 #   crates/tower-sse-redis/examples/cluster/run.sh EXAMPLE [PROGRAM]
 #
-# EXAMPLE is `chat_cluster`, `notifications_cluster` or `runs_cluster`. PROGRAM is its path where it is
-# built already. `PORT` is that of nginx, by default 3000; with 0 it is a free one.
+# EXAMPLE is `chat_cluster`, `notifications_cluster` or `runs_cluster`. PROGRAM is the path of the
+# example if it is already built. `PORT` is nginx's port, by default 3000. With 0, it is a free one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin # Debian keeps nginx there
@@ -39,7 +39,7 @@ until_true() {
     done
 }
 
-# A socket in the directory, so that it cannot be the port of another Redis.
+# A socket in the directory cannot belong to another Redis, as a port could.
 redis-server --port 0 --unixsocket "$directory/redis.sock" --dir "$directory" --save '' --appendonly no \
     >"$directory/redis.log" &
 redis=$!
@@ -86,7 +86,7 @@ is_decided() { grep -q 'event method' "$directory/nginx.log" 2>/dev/null || ! ki
 
 port=${PORT:-3000}
 if [ "$port" = 0 ]; then
-    # nginx cannot choose one.
+    # nginx cannot choose a free port.
     port=$((20000 + RANDOM % 10000))
     until start_nginx "$port"; do port=$((20000 + RANDOM % 10000)); done
 elif ! start_nginx "$port"; then
@@ -99,7 +99,7 @@ is_running() { kill -0 "$1" 2>/dev/null; }
 while is_running "$redis" && is_running "$nginx"; do
     is_running "$one" || { start one "$port_one"; one=$!; }
     is_running "$two" || { start two "$port_two"; two=$!; }
-    # In the background, so that a signal ends it at once.
+    # In the background: a trap runs only once the foreground command has ended.
     sleep 1 &
     wait $! || true
 done

@@ -1,4 +1,4 @@
-//! Functions that the collectors share.
+//! Functions that encode metrics.
 
 use std::fmt;
 

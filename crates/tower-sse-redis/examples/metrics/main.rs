@@ -6,10 +6,10 @@
 //! curl http://127.0.0.1:3000/metrics
 //! curl http://127.0.0.1:3000/ready
 //!
-//! Metrics of event streams, a hub and runs for Prometheus. The statistics of streams, limits, the
-//! hub and runs implement `Display` in Prometheus' format. They are read at each scrape, so streams
-//! and events have no additional cost. A registry holds the other metrics: the streams' ages and
-//! times to first event (from `on_close`), the outcomes of `publish`, and the statistics of Redis.
+//! Metrics of event streams, a hub and runs for Prometheus. At each scrape, `prometheus` writes the
+//! statistics of streams, limits, the hub and runs in Prometheus' format. A registry holds the
+//! other metrics: the streams' ages and times to first event (from `on_close`), the outcomes and
+//! latencies of `publish`, and the statistics of Redis.
 //!
 //! The guide's page `observing` says what to look at and what to alert on. The docs of
 //! `StatsSnapshot`, `HubStats`, `RunsStats` and `StreamsStats` explain their metrics. The page

@@ -30,7 +30,7 @@ impl PublishMetrics {
         metrics
     }
 
-    /// Records a publish's outcome and latency.
+    /// Records the outcome of a `publish` call and, if the event is acknowledged, the latency.
     pub(super) async fn observe(
         &self,
         publishing: impl Future<Output = Result<Receipt, PublishError>>,

@@ -6,8 +6,8 @@
 //! distributes the pages. The script starts all of them and needs `redis-server` and `nginx`. A
 //! notification reaches the user's pages on both processes. A logout closes their streams.
 //!
-//! Only the line with the hub differs from `notifications`' `main`. All processes share the tables,
-//! which are in Redis here to need one program less. Yours are in your database.
+//! `main` differs from that of `notifications` in two things. The hub is connected to Redis, and so
+//! are the tables, which all processes share. Yours are in your database.
 //!
 //! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!

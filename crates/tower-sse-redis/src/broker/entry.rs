@@ -201,7 +201,7 @@ impl StreamId {
         Self { milliseconds, counter: 0 }
     }
 
-    /// The highest id that Redis assigns.
+    /// The highest possible id.
     pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
     /// Returns whether the id fits into a sequence number and leaves room for higher ids. `now` is
@@ -223,14 +223,14 @@ impl StreamId {
         Self { milliseconds: sequence >> COUNTER_BITS, counter }
     }
 
-    /// Returns the time in the id: by the server's clock, the entry was added then, or earlier if
+    /// Returns the time in the id: by the server's clock, an event was added then, or earlier if
     /// the ids were ahead of the clock.
     pub(crate) const fn time(self) -> Duration {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id, one second later, above all ids that other processes can know. A connected
-    /// process is less than a second behind, and ids that are ahead of the clock hardly rise.
+    /// Returns an id one second later, most likely above all ids that other processes know: these
+    /// are rarely a second ahead, and ids that are ahead of the clock hardly rise.
     pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))
     }

@@ -160,7 +160,7 @@ impl RedisBroker {
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. Publishing waits up to `deadline` for a reply even if the
     /// [timeout](crate::Redis::timeout) is shorter. But if Redis sends no replies at all for longer
-    /// than the timeout, the hub reconnects and publishing returns
+    /// than the timeout, the hub reconnects and publishing can return
     /// [`Unknown`](tower_sse::hub::PublishError::Unknown).
     ///
     /// ```

@@ -22,9 +22,9 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The marker's id must be above all entries that may have been lost, even entries that this
 /// process does not know. The id is therefore in the next millisecond of the server's clock, with a
 /// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
-/// their lead, rounded up to a multiple of a step that depends on the lead. Thus, a later marker
-/// has a higher id although its writer may not know the earlier marker. If the stream already has a
-/// higher id, Redis assigns the next id.
+/// their lead, rounded up to the next multiple of a step that depends on the lead. Thus, a later
+/// marker has a higher id although its writer may not know the earlier marker. If the stream
+/// already has this id or a higher one, Redis assigns the next id.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest
@@ -37,7 +37,8 @@ const MARK: &str = include_str!("lua/mark.lua");
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
-/// script whenever Redis refuses writes.
+/// script whenever Redis refuses all writes. If the memory is full, Redis refuses only some writes,
+/// and runs the script because of `allow-oom`.
 const WRITE: &str = "#!lua flags=allow-oom\nreturn 1";
 
 /// A script that returns the id of a range's first entry, without the entry's fields: the
@@ -68,8 +69,8 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Tries the commands that this process needs later or only in scripts, with arguments that
-    /// change nothing. Their errors name the command that Redis refuses; a script's error may not.
+    /// Tries the reading commands that this process needs later or only in scripts. Their errors
+    /// name the command that Redis refuses; a script's error may not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&*self.key);
@@ -174,9 +175,9 @@ impl RedisStream {
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
     }
 
-    /// Adds an [`Entry::Skip`](super::entry::Entry::Skip) with this id. If the stream has already
-    /// assigned this id or a higher one, adds nothing and returns `true`. If the stream is missing,
-    /// adds nothing and returns `false`.
+    /// Adds an [`Entry::Skip`](super::entry::Entry::Skip) with this id and returns `false`. If the
+    /// stream has already assigned this id or a higher one, adds nothing and returns `true`. If the
+    /// stream is missing, adds nothing and returns `false`.
     pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<bool, Error> {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());

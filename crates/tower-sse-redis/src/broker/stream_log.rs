@@ -31,7 +31,7 @@ pub(crate) struct StreamLog {
 /// What the log knows besides its options.
 #[derive(Default)]
 pub(crate) struct LogState {
-    /// The last entry that was read.
+    /// The last entry that was read or skipped.
     last: StreamId,
     /// The server's lineage at the beginning of the last session in which this process caught up.
     lineage: Option<Arc<Lineage>>,
@@ -141,7 +141,7 @@ impl Log for StreamLog {
     ///
     /// After a rollback, other processes may know ids that this process does not. While Redis'
     /// clock is behind the newest id, Redis increments this id and would assign those ids again.
-    /// After each start of a server, one process advances the ids.
+    /// This is needed once after each start of a server.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, .. }: &mut OpenedLog,
@@ -206,7 +206,7 @@ impl Log for StreamLog {
         }
         *checked = Some(Instant::now());
         if surveying.is_empty() {
-            // If the last survey reported no memory, the user may not run `MEMORY USAGE`.
+            // Without memory in the last survey, the user may lack permission for `MEMORY USAGE`.
             let asks_memory =
                 is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);
@@ -295,7 +295,7 @@ impl StreamLog {
         }
         match survey.and(writes) {
             Ok(()) => {}
-            // The server refuses writes, or the user may not trim.
+            // For example, the server refuses writes, or the user may not trim.
             Err(error)
                 if error.cause::<RedisError>().is_some_and(|error| error.code().is_some()) =>
             {

@@ -18,7 +18,7 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         Some("READONLY" | "NOREPLICAS" | "MISCONF") => ErrorKind::ReadOnly,
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => ErrorKind::NotPermitted,
         Some("LOADING" | "MASTERDOWN") => ErrorKind::Loading,
-        // A script's error has the code `ERR`, even if a permission is missing.
+        // If a permission is missing, a script's error can have the code `ERR`.
         Some("ERR") if begins_with(error, &NO_PERMISSION) => ErrorKind::NotPermitted,
         None if error.kind() == redis::ErrorKind::AuthenticationFailed => ErrorKind::NotPermitted,
         None if error.is_io_error() => ErrorKind::Unreachable,
@@ -26,7 +26,8 @@ fn kind_of(error: &RedisError) -> ErrorKind {
     }
 }
 
-/// How a script's error begins if the user lacks a permission: in Redis 7.0, and in newer servers.
+/// How a script's error begins if the user may not run a command: in Redis 7.0, and in newer
+/// servers.
 const NO_PERMISSION: [&str; 2] =
     ["The user executing the script can't run", "ACL failure in script"];
 

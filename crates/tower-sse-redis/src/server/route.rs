@@ -11,15 +11,15 @@ use crate::{Error, ErrorKind};
 /// How often a connected process asks the Sentinels for the primary.
 const QUESTION_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Chooses the server that has the keys: one of the program's servers or, after a redirect, another
-/// node of their cluster.
+/// The choice of the server that has the keys: one of the program's servers, a server that
+/// Sentinels name or, after a redirect, another node of the cluster.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) servers: Servers,
     /// The node that a redirect named.
     redirected: Mutex<Option<Client>>,
-    /// The address of the server from the last attempt to connect. `None` if connecting failed at
-    /// several servers.
+    /// The address of the server from the last attempt to connect. `None` before the first attempt
+    /// of a round, after an attempt that failed at several servers, and once it is in `useless`.
     current: Mutex<Option<String>>,
     /// The address of a server that failed or refused writes. The next attempt skips this server if
     /// there are others.
@@ -98,7 +98,7 @@ impl Route {
     /// Returns whether another attempt may succeed: at the node to which `error` redirects, or at
     /// another of the program's servers. The next connections go to that server.
     pub(crate) fn follow(&self, error: &Error) -> bool {
-        // `ASK` names a node that has the key but not yet the slot. That node would redirect back.
+        // `ASK` names a node that does not have the slot yet. That node would redirect back.
         let moved = error.cause::<RedisError>().filter(|error| error.code() == Some("MOVED"));
         let mut redirected = lock(&self.redirected);
         let from = redirected.as_ref().or(self.servers.clients.first());

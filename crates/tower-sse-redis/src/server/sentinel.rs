@@ -7,7 +7,7 @@ use super::servers::{ACTION, Failures, Servers, address, dial, redirect};
 use crate::server::error::failed;
 use crate::{Error, ErrorKind};
 
-/// How long to wait for each further Sentinel's answer after the first one has arrived.
+/// How long to wait for each further Sentinel's answer once one has named a primary.
 const OTHERS: Duration = Duration::from_millis(250);
 
 /// Asks all Sentinels at once for the primary's address. Returns a client for each address, with

@@ -28,7 +28,7 @@ pub(crate) enum Eviction {
     All,
 }
 
-/// The sections of `INFO` that [`ServerInfo`] needs.
+/// The sections of `INFO` that [`ServerInfo`] needs besides [`COUNTS`].
 pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 
 impl ServerInfo {
@@ -61,8 +61,8 @@ impl ServerInfo {
         })
     }
 
-    /// Returns an error if the server does not accept writes because it is a replica. A cluster's
-    /// replica is fine: it redirects writes.
+    /// Returns an error if the server is a replica outside of a cluster. A cluster's replica
+    /// redirects writes.
     pub(crate) fn require_primary(&self) -> Result<(), Error> {
         if self.is_replica && !self.is_cluster {
             let reason = "the server is a replica, which is read only".to_owned();

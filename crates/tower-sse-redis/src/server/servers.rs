@@ -16,10 +16,10 @@ pub(super) const ACTION: &str = "connect to Redis";
 const ASK: &str = "get the credentials for Redis";
 const IDENTIFY: &str = "identify the Redis server";
 
-/// A primary and its replicas, and how to connect to them.
+/// The program's servers, and how to connect to them.
 #[derive(Clone)]
 pub(crate) struct Servers {
-    /// One client for each address, at least one.
+    /// One client for each URL, at least one.
     pub(crate) clients: Vec<Client>,
     /// The Sentinels to ask for the primary's address. If there are any, `clients` has one client,
     /// whose host is the primary's name.
@@ -47,7 +47,7 @@ struct Names {
     server: Option<String>,
 }
 
-/// A connection to a primary.
+/// A connection to a primary, or to a node of a cluster.
 struct Opened {
     client: Client,
     connection: MultiplexedConnection,
@@ -65,7 +65,7 @@ impl Servers {
         Self { clients, sentinels: Vec::new(), provider: None, timeout, server_name: None }
     }
 
-    /// Returns the database's number, which is the same in all URLs.
+    /// Returns the database's number, which is the same in all servers' URLs.
     pub(crate) fn database(&self) -> i64 {
         let client = self.clients.first();
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
@@ -101,7 +101,7 @@ impl Servers {
     }
 }
 
-/// Returns the connections' name in `CLIENT LIST`: the key, the host and the process id.
+/// Returns the connections' name in `CLIENT LIST`: the key or prefix, the host and the process id.
 pub(crate) fn connection_name(key: &str) -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname");
     let host = host.or_else(|_| env::var("HOSTNAME")).unwrap_or_default();
@@ -133,7 +133,7 @@ pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
     match &mut address {
         ConnectionAddr::Tcp(current, at)
         | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
-            // A server that does not know its own name sends an empty host: keep the host.
+            // An empty host means the host of the server that redirects.
             if !host.is_empty() {
                 host.clone_into(current);
             }
@@ -163,8 +163,8 @@ async fn open_all<const N: usize>(
     Ok((address(&client), Connections { connections, info }))
 }
 
-/// Opens a connection to the first of these servers that responds as a primary. Tries all of them
-/// at the same time, because a server that is down may not respond at all.
+/// Opens a connection to the first of these servers that responds and is a primary or a node of a
+/// cluster. Tries all of them at once, because a server that is down may not respond at all.
 async fn open_primary(
     mut clients: Vec<Client>,
     config: &AsyncConnectionConfig,
@@ -213,7 +213,7 @@ impl Failures {
     }
 }
 
-/// Opens a connection, names it and checks that the server is a primary.
+/// Opens a connection, names it and checks that the server is a primary or a node of a cluster.
 async fn open(
     client: Client,
     config: AsyncConnectionConfig,

@@ -25,8 +25,8 @@ thread_local! {
     static DIALER: RefCell<Option<Dialer>> = const { RefCell::new(None) };
 }
 
-/// Makes this thread open all connections to Redis with `dial`, which receives the URL's host. If
-/// `dial` returns `None`, the Redis client opens the connection.
+/// Makes this thread open TCP connections to Redis with `dial`, except over TLS. `dial` receives
+/// the host. If it returns `None`, the Redis client opens the connection.
 pub fn set_dialer<D, T>(dial: impl Fn(&str) -> Option<D> + 'static)
 where
     D: Future<Output = io::Result<T>> + Send + 'static,
