@@ -95,9 +95,9 @@ impl Server {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds events in one step. Adds a mark before them if the log is empty, has lost entries that
-    /// this process has seen, or has no mark for `lost`. Returns the first event's number and the
-    /// time. Numbers are microseconds since 1970, so a new log begins above a lost one's.
+    /// Adds events in one step. Adds a mark before them if the log is empty, ends below the number
+    /// `known`, or has no mark for `lost`. Returns the first event's number and the time. Numbers
+    /// are at least the microseconds since 1970, so a new log begins above a lost one's.
     fn append(&self, known: u64, lost: Option<u64>, batch: &[Queued]) -> (u64, Duration) {
         let mut entries = self.entries();
         let newest = entries.last().map_or(0, |entry| entry.identity.number);

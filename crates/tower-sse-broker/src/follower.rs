@@ -10,11 +10,11 @@ use crate::pace::{Backoff, PageSize};
 use crate::queue::{Queue, SendBatch};
 use crate::{Error, Health};
 
-/// The number of entries that the follower feeds before it yields to other tasks. Feeding them
-/// takes 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
+/// The number of entries that the follower feeds before it yields to other tasks. Loading them
+/// takes 0.3 to 0.5 ms of processor time, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. After the first timeout, the
-/// follower reads one entry at a time.
+/// The number of timeouts in a row after which an entry is skipped. After each timeout, the next
+/// page has at most one new entry.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub and spawns a task that follows the log until the hub is
@@ -104,7 +104,8 @@ enum Before {
     /// Entries before the page are missing, and perhaps no process has read them. The next mark
     /// reports them to all processes.
     Gone,
-    /// The log has returned to an older state, but nothing was trimmed before the page.
+    /// The log is in an older state, or the last entry was deleted. Nothing was trimmed before the
+    /// page.
     Older,
 }
 
@@ -327,8 +328,8 @@ impl<L: Log> Follower<L> {
     /// Finds out why a page does not begin with the last entry that was read.
     ///
     /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
-    /// number, nothing before the page was trimmed: the log is in an older state without the last
-    /// entry. Otherwise, entries between the last entry and the page may be missing too.
+    /// number, nothing before the page was trimmed: the last entry was deleted, or the log is in an
+    /// older state. Otherwise, entries between the last entry and the page may be missing too.
     async fn find_place(
         &mut self,
         session: &mut L::Session,
@@ -367,7 +368,7 @@ impl<L: Log> Follower<L> {
                 page.entries.first().is_some_and(|first| first.identity() == last)
             };
         if !is_proven {
-            // The last entry is lost, unless it was trimmed.
+            // The last entry counts as lost, unless it was trimmed.
             self.find_place(session, false).await?;
         }
         if let Some(next) = self.log.skip(session, last.number.saturating_add(1)).await? {
@@ -403,7 +404,7 @@ impl<L: Log> Follower<L> {
     }
 
     /// Feeds up to [`ENTRIES_PER_POLL`] entries without yielding and returns the place after them.
-    /// Has no effect once the hub is closed: the task ends at its next `await`.
+    /// Once the hub is closed, it ignores them, and the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);

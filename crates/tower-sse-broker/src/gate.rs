@@ -85,7 +85,7 @@ impl<C> Gate<C> {
         self.ledger().begin_session();
     }
 
-    /// Shuts the gate because the hub is gone. Events that were sent earlier are still
+    /// Shuts the gate because the hub is closed or dropped. Events that were sent earlier are still
     /// acknowledged.
     pub(crate) fn retire(&self) {
         self.session.send_replace(None);

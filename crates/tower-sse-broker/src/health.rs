@@ -49,8 +49,8 @@ impl Health {
         self.state.is_ready.load(Acquire)
     }
 
-    /// Returns the newest error, if any, even after the connection has recovered. This includes
-    /// errors from `publish`, except with Redis.
+    /// Returns the newest error, if any, even after the connection has recovered. With PostgreSQL
+    /// and SQLite, this can be an error from `publish`.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
         lock(&self.state.last_error).clone()

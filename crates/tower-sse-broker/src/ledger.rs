@@ -11,16 +11,16 @@ use crate::log::Identity;
 pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
     session: u64,
-    /// The newest entry that was read or acknowledged.
+    /// The highest number that was read, skipped or acknowledged.
     pub(crate) newest_known: u64,
-    /// The last entry that was read.
+    /// The number of the last entry that was read or skipped.
     last_read: u64,
     /// The acknowledged entries that the reader has not reached, in ascending order.
     pending: VecDeque<Pending>,
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest lost entry that had been read or acknowledged. `None` once a mark follows it.
+    /// The number of the newest lost entry. `None` once a mark follows it.
     pub(crate) lost: Option<u64>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Sent {
 /// The reason an acknowledged event may not reach any client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unproven {
-    /// The connection broke before the acknowledgement arrived.
+    /// The session ended before the acknowledgement arrived.
     Late,
     /// The event's number is not above all numbers that were known when the event was sent.
     RolledBack,
@@ -196,7 +196,8 @@ struct Recent {
 }
 
 impl Recent {
-    /// Adds an event that is about to be sent. Its number will be above `newest_known`.
+    /// Adds an event that is about to be sent. It's rejected if its number isn't above
+    /// `newest_known`.
     fn begin(&mut self, newest_known: u64) {
         *self.in_flight.entry(newest_known).or_default() += 1;
     }

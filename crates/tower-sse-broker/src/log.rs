@@ -45,9 +45,9 @@ pub trait LogEntry: Send + 'static {
     }
 
     /// Returns the entry's approximate size in bytes. Keep the default of 0 if [`Log::read`] limits
-    /// the bytes of a page itself. Otherwise, pages have about 4 MiB. If large entries follow small
-    /// ones, their first page can exceed this: it can have 64 entries, or up to 1,000 if the
-    /// previous page was long.
+    /// the bytes of a page itself. With sizes, pages have up to about 4 MiB. If large entries
+    /// follow small ones, their first page can exceed this: it can have 64 entries, or up to 1,000
+    /// if the previous page was long.
     fn bytes(&self) -> usize {
         0
     }
@@ -125,8 +125,8 @@ pub struct Page<E> {
 ///
 /// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It can drop a
 /// method's future early, for example when the hub is closed. Give each method a time limit. After
-/// an error, the follower waits and opens another session. While the history loads, `follow` may
-/// return the error instead.
+/// an error, the follower waits and opens another session. While the history loads, it doesn't
+/// wait, or `follow` returns the error.
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
     type Session: Send;
@@ -175,8 +175,8 @@ pub trait Log: Send + Sized + 'static {
     /// trimmed. In an empty log, all entries are missing. Returns `false` if the log may have been
     /// replaced by an older state.
     ///
-    /// With the default, `true`, a loss goes unnoticed only if an older state replaced the log and
-    /// was then trimmed.
+    /// With the default, `true`, a loss can go unnoticed if an older state replaced the log and was
+    /// then trimmed.
     fn was_trimmed(
         &mut self,
         _session: &mut Self::Session,

@@ -28,7 +28,7 @@ impl LogOptions {
         Self { max_events: 100_000, max_age: None, publish_deadline, retention_age: None }
     }
 
-    /// Sets the maximum number of events, capped at `i64::MAX`, which is the servers' maximum.
+    /// Sets the maximum number of events, capped at `i64::MAX`, which is the stores' maximum.
     ///
     /// # Panics
     ///
@@ -54,8 +54,8 @@ impl LogOptions {
         Ok(())
     }
 
-    /// Sets the maximum age of entries to one and a half times the hub's maximum age, unless the
-    /// program has set another age.
+    /// Sets the maximum age of entries to one and a half times the hub's maximum age, if limited,
+    /// unless the program has set another age.
     pub fn limit_age(&mut self) {
         let default = |age: Duration| age.checked_add(age / 2);
         self.max_age = self.max_age.or_else(|| self.retention_age.and_then(default));

@@ -39,7 +39,7 @@ impl Backoff {
     }
 }
 
-/// The maximum number of entries of a page.
+/// The maximum number of new entries in a page.
 const MAX_ENTRIES: usize = 1000;
 /// The size in bytes that pages should not exceed.
 const MAX_BYTES: usize = 4 << 20;
@@ -96,7 +96,8 @@ impl PageSize {
         self.0 = (self.0 + 1).min(MAX_ENTRIES);
     }
 
-    /// Halves the page after a break of the connection, which may have been a timeout.
+    /// Halves the page after a slow answer, or after a break of the connection, which may have been
+    /// a timeout.
     pub(crate) fn halve(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }

@@ -56,8 +56,9 @@ struct Reply(Option<oneshot::Sender<Result<Acknowledged, PublishError>>>);
 pub trait SendBatch<C>: Send {
     /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. The
     /// batch can be empty. Pass each event's outcome to [`Queued::answer`]. If you drop an event
-    /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`
-    /// and the session has not ended, this is called again at once, even if no event is waiting.
+    /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`,
+    /// this is called again at once, even if no event is waiting. It isn't if the session has ended
+    /// or the hub is closed.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,

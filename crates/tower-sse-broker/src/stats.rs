@@ -29,7 +29,7 @@ pub struct LogStats {
     pub events: Option<u64>,
     /// The limit that the broker's `max_events` sets.
     pub max_events: u64,
-    /// The age of the oldest entry, by the server's clock.
+    /// The age of the oldest entry, by the server's clock. With SQLite, by the machine's.
     ///
     /// If a limit of the log, such as `max_events`, is too low, `oldest_age` stays below
     /// [`retention_age`](Self::retention_age). A new process then loads only part of the history,
@@ -72,7 +72,8 @@ impl BrokerStats {
 
     /// Returns the log's state, or `None` before it's known. While the hub is
     /// [ready](crate::Health::is_ready), the state is updated about every two seconds, unless the
-    /// store refuses to report it. PostgreSQL's size is updated about every ten seconds.
+    /// store refuses to report it. With PostgreSQL, the size is updated about every ten seconds,
+    /// and so is the whole state while there are no new events.
     #[must_use]
     pub fn log(&self) -> Option<LogStats> {
         lock(&self.0).log

@@ -25,7 +25,7 @@ pub(super) type Published = Result<Receipt, PublishError>;
 /// An event that was published again and again until it was acknowledged.
 pub(super) struct AcknowledgedEvent {
     pub(super) receipt: Receipt,
-    /// Whether the outcome of an earlier attempt is unknown: the event can be in the log twice.
+    /// Whether an earlier attempt's outcome is unknown: the log can have the event more than once.
     pub(super) is_repeated: bool,
 }
 
@@ -302,7 +302,7 @@ pub(super) fn are_true(
 #[derive(Default)]
 pub(super) struct Due {
     events: VecDeque<String>,
-    /// The events that can be in the log twice.
+    /// The events that can be in the log more than once.
     repeated: HashSet<String>,
     received: HashSet<String>,
 }
@@ -339,7 +339,7 @@ impl Due {
                 self.received.insert(data);
                 continue;
             }
-            // The second copy of an event for which the first attempt's outcome was unknown.
+            // Another copy of an event for which an earlier attempt's outcome was unknown.
             let is_copy = self.repeated.contains(&data) && self.received.contains(&data);
             ensure!(is_copy, "received {data:?} instead of {expected:?}");
         }

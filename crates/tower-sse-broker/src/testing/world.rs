@@ -9,7 +9,7 @@ pub type Fault<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// An empty log with its own name, and the faults that a test can cause in it.
 ///
-/// Each scene gets its own world. Worlds may share a server if each has its own log on it, such as
+/// Scenes never share a world. Worlds may share a server if each has its own log on it, such as
 /// a key or table. By default, the method for each fault returns `None`, and the scenes that need
 /// this fault are skipped. Keep the default if the fault cannot happen, or if the broker's
 /// documentation says that it goes unnoticed.

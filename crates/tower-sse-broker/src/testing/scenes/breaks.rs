@@ -131,7 +131,7 @@ impl BlockedClient {
         };
         let thread = thread::Builder::new().spawn(run);
         let thread = thread.map_err(|error| Problem::caused_by("no thread", &error))?;
-        // If the process has failed to connect, the thread returns the reason.
+        // If the process has failed to connect, the thread returns a problem.
         _ = spawn_blocking(move || is_connected.recv()).await;
         Ok(Self { events, thread })
     }
@@ -168,7 +168,7 @@ async fn publish_all(
     Ok(events("a").chain(events("b")).chain([last]).collect())
 }
 
-/// Reads up to the last of these events. Checks that all arrived, perhaps twice, and without a gap.
+/// Reads up to the last of these events. Checks that each arrived, and that no gap did.
 async fn has_read(client: &mut HubClient, events: &[String]) -> Result<(), Problem> {
     if let Some(last) = events.last() {
         client.read_until(last).await?;
@@ -277,7 +277,7 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
                 client = process.client(TOPICS, last.clone());
             }
             17 => processes.push(HubProcess::connect(world, "new").await?),
-            // Dropping the process doesn't drop its hub, which the client's stream keeps.
+            // If the client's stream comes from this process, it keeps the hub.
             18 if processes.len() > 1 => {
                 drop(processes.swap_remove(random.usize(..processes.len())));
             }

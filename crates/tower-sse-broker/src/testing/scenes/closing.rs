@@ -32,7 +32,7 @@ pub(crate) async fn closing_one_hub_leaves_the_others<W: World>(world: &W) -> Re
     new.client(["news"], start).reads(["before", "after", "new"]).await
 }
 
-/// A hub's drop also drops the publisher, here while the broker feeds the hub and holds locks.
+/// A hub's drop also drops the publisher, here while the broker feeds the hub and may hold locks.
 pub(crate) async fn a_hub_is_dropped_while_it_is_fed<W: World>(world: &W) -> Result<(), Problem> {
     const HUBS: usize = 5;
     let (a, b, start) = HubProcess::pair(world).await?;

@@ -7,7 +7,7 @@ use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
 use crate::testing::world::ensure;
 
-/// If each process numbers or orders events separately, the orders differ when all publish.
+/// If each process numbers or orders events separately, the orders can differ when all publish.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 100;
     let (a, b, start) = HubProcess::pair(world).await?;
