@@ -21,7 +21,7 @@ impl Files {
     /// Opens the file and creates it if it is missing.
     ///
     /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: to use new
-    /// ones at the same time would corrupt the database. Calls `prepare` before a connection reads
+    /// ones at the same time could corrupt the database. Calls `prepare` before a connection reads
     /// the file.
     pub(crate) fn open(
         path: &Path,

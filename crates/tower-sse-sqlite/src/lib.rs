@@ -62,7 +62,7 @@
 //! | `comment` | a comment, which clients ignore, up to 4 KiB, or null |
 //! | `ends` | 1 for the [last event](tower_sse::hub::Hub::end) of its topic; 0 by default |
 //!
-//! If an event exceeds a limit, an `insert` fails with an error that names the limit.
+//! If a text exceeds its limit, an `insert` fails with an error that names the limit.
 //! `Hub::publish` returns [`TooLarge`](tower_sse::hub::PublishError::TooLarge). If the database's
 //! encoding is UTF-16, each ASCII character counts as two bytes. Don't set `ends` to 2: this marks
 //! a loss, so all clients get a gap. Leave the column `id` out: an `insert` with an id below the

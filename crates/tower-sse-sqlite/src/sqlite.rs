@@ -143,9 +143,9 @@ impl SqliteBroker {
     }
 
     /// Limits the total size of the topics, data and comments in the table to about `bytes` bytes.
-    /// The oldest events are removed, but the newest always stays. The default is 1 GiB.
+    /// The oldest events are removed, but the newest row always stays. The default is 1 GiB.
     ///
-    /// The table can exceed the limit by 10 percent, plus the events of about two seconds. The file
+    /// The table can exceed the limit by 10 percent, plus the events of a few seconds. The file
     /// takes [more space](crate::operating#sizes) and doesn't shrink when events are removed.
     ///
     /// ```
@@ -162,7 +162,7 @@ impl SqliteBroker {
     /// Removes events that are older than `age`. The default is one and a half times the maximum
     /// age in the hub's [`retention`](tower_sse::hub::HubBuilder::retention).
     ///
-    /// The newest event always stays. Set the same age, [`max_events`](Self::max_events) and
+    /// The newest row always stays. Set the same age, [`max_events`](Self::max_events) and
     /// [`max_bytes`](Self::max_bytes) in all processes.
     ///
     /// ```

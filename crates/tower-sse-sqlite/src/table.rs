@@ -160,7 +160,7 @@ impl Table {
 
     /// Adds events in one transaction. Adds a mark before them if the table is empty, if its newest
     /// row is below `seen`, or if no mark follows `lost`. If there's nothing to add, advances the
-    /// next number to the clock: otherwise, an older state of the file would use numbers again.
+    /// next number to the clock: otherwise, an older state of the file could use numbers again.
     pub(crate) fn append(
         &self,
         seen: u64,
@@ -193,9 +193,9 @@ impl Table {
             let changes = self.connection.total_changes();
             let number = insert.insert(row);
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // A row is refused alone only if it breaks a limit or a trigger leaves it out. After
-            // `raise(fail)`, the row stays, so the whole batch fails. A savepoint for each row
-            // would avoid this but make inserts up to 50 % slower.
+            // A row is refused alone only if it breaks a limit, or a trigger refuses it or leaves
+            // it out. After `raise(fail)`, the row stays, so the whole batch fails. A savepoint for
+            // each row would avoid this but slow down inserts.
             let is_limit = code.is_none_or(|code| code == ErrorCode::ConstraintViolation)
                 && self.connection.total_changes() == changes;
             match number {
