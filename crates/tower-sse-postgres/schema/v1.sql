@@ -2,8 +2,8 @@
 --
 -- Apply it once, in a migration or by `Postgres::install`. Hubs check `tower_sse.version()`.
 -- Programs insert into `inbox`. Hubs move the committed rows into `log` and number them there. The
--- functions that hubs call use only built-in operators and functions, even if other roles create
--- some with the same names.
+-- functions that hubs call use only this schema's functions and built-in ones, even if other roles
+-- create some with the same names.
 
 create schema tower_sse;
 
@@ -49,9 +49,10 @@ create table tower_sse.inbox (
 
 create function tower_sse.version() returns int immutable language sql as 'select 1';
 
--- Returns a value that changes when a backup is restored or a standby is promoted. Replace this
--- function if your service forbids the functions in it. In PL/pgSQL, because it parses a function
--- once in a session, unlike SQL, which parses it at each call.
+-- Returns a value that changes when a standby is promoted, the server recovers to a point in time, or
+-- the data moves to a new cluster. Replace this function if your service forbids the functions in
+-- it. In PL/pgSQL, because it parses a function once in a session, unlike SQL, which parses it at
+-- each call.
 create function tower_sse.cluster() returns text stable language plpgsql set search_path = pg_catalog
 as $$ begin
     return (pg_control_system()).system_identifier || '/'

@@ -85,7 +85,7 @@ impl Connection {
     }
 
     /// Sends a statement. Prepares it only if notifications have shown that no pooler shares the
-    /// server's session. Every pooler lets unprepared statements pass.
+    /// server's session. Poolers let unprepared statements pass.
     pub(crate) async fn query(
         &self,
         text: &str,

@@ -64,7 +64,7 @@ pub(crate) fn exceeds_limit(error: &Error) -> bool {
     state(error) == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
 }
 
-/// Returns whether the connection can no longer be used.
+/// Returns whether the session must end after this error.
 pub(crate) fn ends_session(error: &Error) -> bool {
     state(error).is_none_or(is_leaving)
 }
@@ -106,7 +106,7 @@ fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
-/// Returns whether the server is starting, shutting down, or no longer the primary.
+/// Returns whether the server is starting, shutting down, or refuses writes.
 fn is_leaving(state: &SqlState) -> bool {
     [
         SqlState::ADMIN_SHUTDOWN,

@@ -81,15 +81,15 @@
 //! `tower_sse.publish(topic, data, stream)` publishes an event. It has these optional parameters:
 //!
 //! - `event`: the event's name
-//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Until
-//!   this event exceeds the hub's age limit, hubs drop later events of the topic.
+//! - `ends`: whether the event is the [last event](tower_sse::hub::Hub::end) of its topic. Hubs drop
+//!   later events of the topic until this event exceeds the hub's age limit or a loss is reported.
 //! - `wake`: whether to wake the hubs that [listen](BrokerStats::listens) when the transaction
 //!   commits, so that clients receive the event within a few milliseconds
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
 //! This crate has no Rust function for it. Such a function would work with one client library only,
-//! and would break with each new version of it. The statement [works with all of them](clients).
+//! and could break with each new version of it. The statement [works with all of them](clients).
 //!
 //! To publish many events in one statement, insert them into `tower_sse.inbox`:
 //!
@@ -109,7 +109,7 @@
 //!
 //! Without `wake` or the waker, a hub finds the event by polling. The first event after a quiet
 //! minute takes up to about two seconds. Later events take up to about 100 ms, or longer if the
-//! server is slow. Hubs that don't listen always poll about 10 times a second.
+//! server is slow. Hubs that don't listen poll about 10 times a second even after a quiet minute.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
 //! crate's tables](operating#transactions).

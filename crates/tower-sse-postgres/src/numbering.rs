@@ -25,7 +25,8 @@ pub(crate) struct Appended {
     pub(crate) at: SystemTime,
     /// Whether rows are left in the inbox.
     pub(crate) more: bool,
-    /// The new row and the identity of the row before it, if only one was added, and it is small.
+    /// The new row and the identity of the row before it, if only one was added, by SQL, and it is
+    /// small.
     added: Option<(Identity, LogRow)>,
 }
 
@@ -36,7 +37,8 @@ impl Appended {
     /// `known` is the newest number that this process has read or received. `lost` is the newest
     /// lost number if no mark follows it yet. `opens` is `true` for a new connection.
     ///
-    /// Wakes the reader, which finds a new row in [`Settings::added`] if only one was added.
+    /// Wakes the reader, unless another hub's notification does. The reader finds a row in
+    /// [`Settings::added`] if the response has it.
     pub(crate) async fn append(
         connection: &Connection,
         covered: i64,

@@ -56,8 +56,8 @@ impl PostgresBroker {
     ///
     /// Clients of this hub then receive the transaction's events a few milliseconds later. So do
     /// clients of other hubs that [listen](BrokerStats::listens), unless you have set
-    /// [`listen(false)`](Self::listen) for this hub. Without this call, a hub finds events
-    /// published by SQL by [polling](crate#publishing-by-sql).
+    /// [`listen(false)`](Self::listen) for this hub. Without this call or `wake => true`, a hub
+    /// finds events published by SQL by [polling](crate#publishing-by-sql).
     ///
     /// ```no_run
     /// # use tower_sse::hub::Hub;

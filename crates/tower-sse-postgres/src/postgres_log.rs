@@ -60,7 +60,7 @@ pub(crate) struct LogState {
     next_full: Option<Instant>,
     /// When a poll last found rows in the inbox.
     found: Option<Instant>,
-    /// Whether the next look polls. If `false`, the log is known to have new rows.
+    /// Whether the next look polls. If `false`, a wake-up says that the log may have new rows.
     is_due: bool,
     /// Whether only this process may have added rows.
     is_own: bool,
