@@ -8,7 +8,7 @@ use crate::finding::{Finding, quoted, time};
 use crate::recording::{Recording, Stream};
 use crate::session::Session;
 
-/// A head is late if it takes this long or longer, not counting the time to connect.
+/// A head is late if it takes at least this much longer than connecting did.
 const LATE: Duration = Duration::from_secs(1);
 /// A head that takes longer than this comes close to the time limits of proxies.
 const TOO_LATE: Duration = Duration::from_secs(10);

@@ -9,9 +9,10 @@ use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
 use crate::{answer::buffers, session::Resumption, session::Session};
 
-/// Events are late if their median delay is this or more, not counting the time to connect.
+/// Events are late if their median delay is at least this much longer than connecting took.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that came together were held back if the inner stream received them this far apart.
+/// Events that came together were held back if the inner stream received them at least this far
+/// apart.
 const APART: Duration = Duration::from_millis(250);
 /// An event sent less than this before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
@@ -385,7 +386,6 @@ fn judge(
     let before: HashSet<_> = before.iter().collect();
     let again = |key: &&Key<'_>| excess.get(*key).is_some_and(|count| *count > 0);
     let mut seen = HashSet::new();
-    // An unknown event is one that only the second connection received.
     let mut repetitions = received.iter().filter(|key| !seen.insert(*key) && again(key));
     if let Some((id, ..)) = repetitions.find(|key| !before.contains(key)) {
         return Finding::fail(format!("id {} came twice", quoted(id.as_bytes())), HUB);
@@ -413,7 +413,7 @@ fn judge(
     let (replaced, rest) = due.split_at(missing.len());
     let count = missing.len() + 1;
     let is_newest = replaced == missing && newest.contains(&count) && is_in_order(rest);
-    // Unknown events between known ones.
+    // Events that only the second connection received, between events of the first.
     let mut unknown = received.iter().skip_while(again).skip_while(|key| !again(key));
     let text = format!("{} events were lost in between", missing.len());
     let finding = if has_gap {

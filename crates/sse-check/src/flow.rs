@@ -56,7 +56,7 @@ fn made(event: &Event, began: SystemTime) -> Option<f64> {
 }
 
 /// Returns the seconds between the oldest and the newest of these events, ignoring those made
-/// before the request. `None` if an event has no time.
+/// before the request. `None` if an event has no time or no event is left.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
     // How far the server's clock is behind, by the fastest event. If these are all events, all may

@@ -48,8 +48,7 @@ pub(crate) struct HopOptions {
     pub(crate) json: bool,
 }
 
-/// The answer to a script, and what the origin reports about the script's request: null if no
-/// request arrived.
+/// The answer to a script, and what the origin reports about the script's request, or null.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) stream: Stream,
@@ -188,8 +187,7 @@ impl Observer<'_> {
         self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // Start the clock only now: a hop that hasn't noticed that clients have left keeps its
-        // connections to the server until the server is down.
+        // Start the clock only now: the answer above can take several seconds.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -246,8 +244,8 @@ impl Observer<'_> {
         Played { stream: recorder.stop(self.start.elapsed()), seen: self.seen(id).await }
     }
 
-    /// Disconnects after the first byte. Returns how long the origin took to notice this. The error
-    /// is how long the origin was watched without noticing.
+    /// Disconnects after the first byte, or after [`ARRIVAL`]. Returns how long the origin took to
+    /// notice this. The error is how long the origin was watched without noticing.
     async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
         let (id, recorder) = self.begin(script, &self.get);
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;

@@ -95,7 +95,7 @@ struct Options {
     length: Duration,
     #[command(flatten)]
     wire: Wire,
-    /// The body of all requests, which makes them POST requests
+    /// The body of all requests, which are then POST requests by default
     #[arg(short, long)]
     data: Option<String>,
     /// The method of all requests

@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::recording::lock;
 
-/// The beginning of a query, followed by a script's name, a dot and the request's id.
+/// The beginning of a query parameter, followed by the name of a script or a question, a dot and a
+/// request's id.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";
@@ -48,7 +49,7 @@ enum Ending {
 #[derive(Debug)]
 pub(crate) struct Script {
     pub(crate) name: &'static str,
-    /// Whether the answer also has the headers [`GUARDED`].
+    /// Whether the answer has all headers in [`GUARDED`], not only the content type.
     is_guarded: bool,
     /// The time between the head and the first event.
     pub(crate) delay: Duration,
@@ -68,7 +69,7 @@ pub(crate) const EVENTS: Script = script("events", 8, 300, Ending::Clean);
 pub(crate) const BARE: Script = Script { name: "bare", is_guarded: false, ..EVENTS };
 pub(crate) const LATE: Script =
     Script { delay: Duration::from_secs(1), ..script("late", 1, 0, Ending::Clean) };
-/// Enough bytes to fill a buffer.
+/// Enough bytes to fill most buffers.
 pub(crate) const FILL: Script = Script { size: 1024, ..script("fill", 256, 10, Ending::Clean) };
 pub(crate) const FILL_BARE: Script = Script { name: "fill-bare", is_guarded: false, ..FILL };
 pub(crate) const BUSY: Script = script("busy", usize::MAX, 300, Ending::Open);

@@ -16,7 +16,7 @@ use crate::finding::quoted;
 
 /// The size at which reading a stream stops.
 pub(crate) const MAX_BYTES: usize = 4 << 20;
-/// The maximum number of events of a stream that are checked.
+/// The maximum number of events and blocks of a stream that are checked.
 const MAX_EVENTS: usize = 1 << 16;
 /// A greeting or the end of a refusal comes within this time after the head.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(crate) enum End {
     /// The stream has not ended.
     Open,
     Clean,
-    /// The stream was cut, by a reset or without the bytes that end a response.
+    /// The stream was cut, for example by a reset, or no response came.
     Cut(String),
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Chunk {
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub(crate) target: Uri,
-    /// How long connecting took, which is at least one round trip.
+    /// How long connecting took, at least one round trip. Zero if that wasn't measured.
     pub(crate) connecting: Duration,
     pub(crate) sent: Duration,
     pub(crate) head: Option<(Duration, Parts)>,
@@ -229,8 +229,8 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// Returns whether the server made the event for this connection alone: to report a loss or to
-    /// give a first visitor an id.
+    /// Returns whether the server probably made the event for this connection alone: to report a
+    /// loss or to give a first visitor an id.
     pub(crate) fn is_own(&self) -> bool {
         self.name == "gap" || self.name == "start" && matches!(&*self.data, b"" | b"{}")
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, Request, name};
 use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
-/// How long to watch a client that has reconnected if the first stream is over.
+/// How long to watch a client that has reconnected if all first streams are over.
 const AFTER_END: Duration = Duration::from_secs(2);
 /// How long a `HEAD` request may take.
 const HEAD_LIMIT: Duration = Duration::from_millis(800);
@@ -148,8 +148,8 @@ pub(crate) fn progress(length: Duration) -> ProgressBar {
 /// An event's id and the recorders of the connections that resume from it.
 type Resuming = (String, Vec<Recorder>);
 
-/// Waits until the streams end or the time is over. After half of the time, or when all streams
-/// have ended, opens the connections that resume.
+/// Waits until the streams end, the time is over, or Ctrl-C is pressed. If the plan resumes, opens
+/// the connections that resume after half of the time, or when all streams have ended.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;

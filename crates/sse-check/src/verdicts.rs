@@ -15,7 +15,8 @@ use crate::recording::{End, Recording};
 const EFFECTS: &str = include_str!("../docs/hops.md");
 /// The silence after which the layer sends a heartbeat by default.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// If a server takes this long to notice that a client has left, it noticed a failed write.
+/// If a server takes this long to notice that a client has left, a write probably had to fail
+/// first.
 const SOON: Duration = Duration::from_secs(1);
 
 /// A verdict, with a value for programs and a finding for people.
