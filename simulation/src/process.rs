@@ -58,7 +58,7 @@ impl<T: Clone + Send + 'static> Process<T> {
     /// Ends the process at once.
     pub fn kill(&self) {
         self.gate.set(Mode::Killed);
-        // Otherwise this clone would keep it.
+        // Otherwise, clones of this process would keep the connected value.
         drop(self.connected.lock().unwrap().take());
     }
 }
@@ -125,7 +125,7 @@ impl Gate {
         self.state().clock_offset += step;
     }
 
-    /// Stops, continues or kills its tasks. Once killed, it stays so.
+    /// Stops, continues or kills the process's tasks. A killed process stays killed.
     pub fn set(&self, mode: Mode) {
         let mut state = self.state();
         if state.mode != Mode::Killed {
@@ -182,7 +182,7 @@ impl<F> Drop for Gated<F> {
     }
 }
 
-/// Lets the tasks that a process spawns belong to it.
+/// The host of a thread's processes: gives each its clock and the tasks that it spawns.
 #[derive(Debug)]
 pub struct Machines {
     began: Instant,

@@ -3,7 +3,8 @@ use fastrand::Rng;
 /// How often things happen in a simulation, and how much time is between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// The weight of steps without a fault. A fault's weight is from 2 to 13.
+    /// The weight of steps without a fault. A fault's weight is from 2 to 13, or `calm` in a
+    /// series.
     pub calm: u32,
     /// The maximum number of steps of a series of faults with little time between them.
     pub series: u32,
@@ -18,10 +19,10 @@ pub struct Pace {
 pub trait Scheduler {
     const PACE: Pace;
 
-    /// Returns what everything random is drawn from.
+    /// Returns the generator of all random values.
     fn rng(&mut self) -> &mut Rng;
 
-    /// Does something that happens without a fault. `choice` is below the weight of all of that.
+    /// Takes a step without a fault. `choice` is below [`Pace::calm`].
     async fn act(&mut self, choice: u32);
 
     /// Begins a fault.

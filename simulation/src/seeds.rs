@@ -18,12 +18,12 @@ pub fn runtime(seed: u64) -> Runtime {
         .unwrap()
 }
 
-/// Simulates as many seeds as `TOWER_SSE_SEEDS` says, or `seeds`. Simulates only the one that
-/// `TOWER_SSE_SEED` names, and then prints its log. All of `expected` must happen.
+/// Simulates as many seeds as `TOWER_SSE_SEEDS` says, or `seeds`. All of `expected` must happen in
+/// them. If `TOWER_SSE_SEED` names a seed, simulates only this one and prints its log.
 ///
 /// # Panics
 ///
-/// Panics if a seed has a fault.
+/// Panics if a seed has a fault, or if something expected has not happened.
 pub fn check_seeds(
     seeds: u64,
     expected: &[&str],
@@ -70,7 +70,7 @@ fn variable(name: &str) -> Option<u64> {
 ///
 /// # Panics
 ///
-/// Panics if two logs of a seed differ.
+/// Panics if two logs of a seed differ, or if a log has fewer lines.
 pub fn check_repeatable(lines: usize, simulate: impl AsyncFn(u64, Log) -> Verdict) {
     for seed in 0..50 {
         let [one, other] = [(); 2].map(|()| {

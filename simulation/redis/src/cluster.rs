@@ -6,7 +6,7 @@ use super::*;
 const WITHOUT_KEYS: [&str; 9] =
     ["CLIENT", "HELLO", "INFO", "PING", "PUBLISH", "SCRIPT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
 
-/// The time after a redirect in which it reaches a process, unless the process is cut off.
+/// The time within which a redirect reaches its process, unless the process is cut off.
 const REDIRECTED_FOR: Duration = Duration::from_millis(100);
 /// The time after a failover in which no slot moves: longer than the time between two checks of a
 /// process. Until the nodes agree on the failover, they do not agree on a move either.
@@ -61,7 +61,7 @@ impl Network {
             let server = &mut state.machines[from].server;
             server.refusal = None;
             let mut keys = std::mem::take(&mut server.keys);
-            // What is sent is the time that is left.
+            // The nodes send each other the remaining time to live.
             for at in keys.values_mut().filter_map(|key| key.expires_at.as_mut()) {
                 *at = at.saturating_add_signed(ahead - behind);
             }
@@ -107,7 +107,7 @@ impl State {
     }
 
     fn give_slot(&mut self, node: usize, keys: BTreeMap<Vec<u8>, server::Key>) {
-        // A proxy may not pass that on.
+        // A proxy may not pass on that the subscriptions have ended.
         if self.rng.u8(..4) > 0 {
             pubsub::end_sharded(self, self.current);
         }

@@ -83,7 +83,7 @@ impl Serving {
         let machine = self.machine;
         let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
         self.network.until(is_running).await;
-        // The commands with which the client sets up a connection are of no interest.
+        // The commands that set up a connection are never cut.
         let is_setup = matches!(&command[0][..], b"CLIENT" | b"HELLO");
         let take = |state: &mut State| state.connections[self.number].cut_at.take();
         let cut = if is_setup { None } else { take(&mut self.network.lock()) };
@@ -114,7 +114,7 @@ impl Serving {
         Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
     }
 
-    /// Returns whether a command returns the entries of a stream: a read, or the script of a load.
+    /// Returns whether a command reads on in a stream: `XREAD`, `XRANGE`, or the script of a load.
     fn reads_entries(&self, command: &Command) -> bool {
         match &command[0][..] {
             b"XREAD" | b"XRANGE" => true,

@@ -39,5 +39,5 @@ pub use self::state::{Added, Cut, Data};
 pub use self::stream::{Fields, Stream};
 pub use self::{operations::Promotion, refusal::Refusal};
 
-/// The key of a hub's stream, which is the broker's default.
+/// The key of the hubs' stream.
 const KEY: &[u8] = b"tower-sse";

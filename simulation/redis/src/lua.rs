@@ -66,7 +66,7 @@ impl Interpreter {
             |lua: &Lua, text: mlua::String| to_lua(lua, Reply::Error(text.to_string_lossy()));
         set(&commands, "error_reply", lua.create_function(error_reply));
         lua.globals().set("redis", commands).unwrap();
-        // As in Redis, what has failed is a text.
+        // As in Redis, the error that `pcall` returns is a text.
         let pcall = lua.create_function(|lua, (function, arguments): (Function, MultiValue)| {
             let (has_worked, mut values) = match function.call::<MultiValue>(arguments) {
                 Ok(values) => (true, values),
@@ -123,8 +123,8 @@ fn refused(server: &Server, text: &[u8], command: &Command) -> Option<Reply> {
     server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]))
 }
 
-/// Returns whether the first argument of a command of a script is a key that the script must
-/// declare, because some services refuse others. The differential tests read the time from `clock`.
+/// Returns whether a script must declare the first argument of a command: some services refuse
+/// undeclared keys. The differential tests read the time from `clock`.
 fn has_key(command: &Command) -> bool {
     let has_none =
         matches!(&command[0][..], b"TIME" | b"INFO" | b"PUBLISH" | b"SPUBLISH" | b"MEMORY");

@@ -22,7 +22,7 @@ pub struct Network {
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
-    /// Notified after every change of the state.
+    /// Notified by each call of [`change`](Network::change).
     changed: Notify,
     began: Instant,
     log: Log,
@@ -38,8 +38,8 @@ impl Network {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a connection of a process to the current server, or to the node of a cluster that the
-    /// host names.
+    /// Opens a connection of a process to the server to which its name leads, or to the node of a
+    /// cluster that the host names.
     pub async fn dial(self, host: String) -> io::Result<DuplexStream> {
         let (process, node) = cluster::parse(&host);
         self.travel(process).await;

@@ -27,7 +27,7 @@ impl Network {
         });
     }
 
-    /// Changes the state, which the log describes.
+    /// Logs an operation and changes the state.
     fn operate<R>(&self, what: fmt::Arguments<'_>, change: impl FnOnce(&mut State) -> R) -> R {
         self.log(|| format!("*** {what}"));
         self.change(change)
@@ -124,7 +124,7 @@ impl Network {
     }
 
     /// Executes a command of an operator on the current server. Returns the text of the reply, or
-    /// `None` if the server is down.
+    /// `None` if the server is down or the command has to wait.
     pub fn command(&self, command: &[&str]) -> Option<String> {
         let text: String = command.join(" ").chars().take(200).collect();
         let command: Vec<_> = command.iter().map(|part| part.as_bytes().to_vec()).collect();

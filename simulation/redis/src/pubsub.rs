@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Executes a command of a connection. Returns `None` if it is about keys.
+/// Executes a command that concerns connections. Returns `None` for other commands.
 pub(super) fn execute(state: &mut State, connection: usize, command: &Command) -> Option<Reply> {
     match (&command[0][..], command.get(1).map(|part| &part[..])) {
         (b"HELLO", _) => Some(Reply::Array(vec![Reply::bulk("proto"), Reply::Integer(3)])),

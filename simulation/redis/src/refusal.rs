@@ -11,7 +11,7 @@ pub enum Refusal {
     NotPermitted(&'static str),
 }
 
-/// The commands that change data. Scripts are not among them.
+/// Commands that change data. Scripts are not among them.
 pub(super) const WRITES: [&str; 8] =
     ["XADD", "XTRIM", "HSET", "DEL", "RENAME", "COPY", "FLUSHALL", "PEXPIRE"];
 
@@ -71,7 +71,7 @@ impl Refusal {
     }
 }
 
-/// Returns whether a script may run while Redis is out of memory.
+/// Returns whether a script's flags let it write while Redis is out of memory.
 fn allows_oom(text: &[u8]) -> bool {
     text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"flags=allow-oom"))
 }

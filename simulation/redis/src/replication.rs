@@ -42,7 +42,7 @@ impl Replication {
         }
     }
 
-    /// Returns the lines of `INFO` about the history and those about the history's commands.
+    /// Returns the lines of `INFO` about the history, and those that count changes of the role.
     pub(super) fn info(&self) -> [String; 2] {
         let Self { id, second_id, changes, .. } = self;
         let second_id = if second_id.is_empty() { &"0".repeat(40) } else { second_id };

@@ -7,11 +7,12 @@ pub(super) struct Server {
     /// Whether it is a node of a cluster.
     pub(super) is_cluster: bool,
     pub(super) replication: Replication,
-    /// The number of commands that have put another value in the place of a key.
+    /// The number of commands that may have replaced a key's value.
     pub(super) replacements: u64,
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) refusal: Option<Refusal>,
-    /// The millisecond in which a client has asked for the time last, and how often before in it.
+    /// The millisecond of the last `TIME` command, and how many came before in the same
+    /// millisecond.
     pub(super) asked_at: (u64, u64),
     /// The number of changes, by which blocked readers notice one.
     pub(super) changes: u64,
@@ -109,7 +110,7 @@ impl Server {
             name @ (b"PUBLISH" | b"SPUBLISH") => {
                 let channel = (name == b"SPUBLISH", command[1].clone());
                 self.published.push((channel, command[2].clone()));
-                // The connections know the subscribers.
+                // The server does not know the subscribers, so it does not count them.
                 Ok(integer(0))
             }
             _ => self.change_keys(now, command),
@@ -254,7 +255,7 @@ impl Server {
     }
 }
 
-/// Returns whether a command can change data.
+/// Returns whether blocked readers look again after a command.
 fn is_write(command: &Command) -> bool {
     let name = &command[0][..];
     name.starts_with(b"EVAL") || WRITES.iter().any(|write| write.as_bytes() == name)

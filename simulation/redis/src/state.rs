@@ -18,11 +18,10 @@ pub(super) struct State {
     pub(super) latency: u64,
     /// The number of commands so far.
     pub(super) commands: usize,
-    /// The entries that were added while another copy of the stream had their id or a higher one,
-    /// which is then ahead of the server's clock.
+    /// The entries that were added while another copy of the stream had their id or a higher one.
     pub(super) overtaken: Vec<Added>,
-    /// The markers of losses. A copy of the stream without one can have another one with the same id
-    /// later.
+    /// The markers of losses. A copy of the stream that lacks one can later get another marker with
+    /// the same id.
     pub(super) markers: Vec<Added>,
     /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, &'static [&'static str])>,
@@ -71,7 +70,7 @@ pub(super) struct Link {
     pub(super) read_delay: u64,
     /// The bytes that pass in a second in each direction, if that is limited.
     pub(super) bandwidth: Option<u64>,
-    /// Until when the bytes that are under way take the link, by direction.
+    /// When the link will have passed on all bytes under way, by direction.
     pub(super) busy_until: [Option<Instant>; 2],
 }
 
@@ -159,8 +158,8 @@ impl State {
         Some(())
     }
 
-    /// Returns all streams except this machine's: other machines' streams, streams under other
-    /// keys, and the snapshot's.
+    /// Returns the streams that can replace this machine's hub stream: those of other machines in
+    /// use, those under other keys, and those of the snapshot.
     fn copies(&self, machine: usize) -> impl Iterator<Item = &Stream> {
         let machines = self.machines.iter().enumerate();
         let serving = machines.filter(|(number, it)| it.is_up || *number == self.current);
@@ -180,7 +179,7 @@ impl State {
         }
     }
 
-    /// Replaces the data of the current machine, as a new process of the server has it.
+    /// Restarts the server of the current machine with this data.
     pub(super) fn restart(&mut self, data: Data) {
         let (run_id, id) = (self.next_run_id(), self.next_run_id());
         // A snapshot has the id of its history, unlike an append-only file.

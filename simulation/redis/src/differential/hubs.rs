@@ -14,7 +14,7 @@ const FIRST_ID: &str =
     include_str!("../../../../crates/tower-sse-redis/src/broker/lua/first_id.lua");
 const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/survey.lua");
 
-/// Returns the time to live, which a real server counts down, in units of a day.
+/// A script that returns the time to live, which a real server counts down, in units of a day.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
 
 impl Pair {
@@ -51,7 +51,7 @@ fn commands_are_refused_by_the_flags_that_redis_lists() {
     }
 }
 
-/// Returns what INFO shows of the lineage of a stream, besides the ids of the server.
+/// Returns the lines of `INFO` that count commands which can replace a key's value.
 fn counts(info: &str) -> Vec<String> {
     let counted = ["copy", "move", "rename", "renamenx", "restore", "swapdb"];
     let is_counted = |line: &&str| {
@@ -133,7 +133,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
             let (newest, nonce) = (newest.to_string(), field.to_string());
-            // The clock of the model has milliseconds, and is set by ids that have the server's time.
+            // The model's clock has milliseconds. Ids that contain the server's time set it.
             let text = MARK.replace("time[2] % 1000 * 512", "0");
             let text = text.replace("next + lead - lead % step + step", "newest_at + 3");
             return script(&text, &[key, condition, &newest, &nonce]);
@@ -156,7 +156,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             format!("COPY {key} {copied} REPLACE")
         }
         28 => format!("PEXPIRE {key} {}", [0, 1_000_000_000][rng.usize(..2)]),
-        // Eleven days are after small ids, and before those of the clock.
+        // The time eleven days ago is above the small ids and below those of the clock.
         29 => {
             let max_age = ["0", "1000000000"][rng.usize(..2)];
             return script(SURVEY, &[key, max_age, "0"]);

@@ -69,7 +69,7 @@ impl Pair {
     fn start() -> Option<Self> {
         let Some(process) = RealServer::start() else {
             assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
-            // Not by a macro: the test harness captures what passing tests print with those.
+            // Not by `eprintln!`: the test harness captures what passing tests print with it.
             #[allow(clippy::explicit_write)]
             writeln!(stderr(), "skipped: no redis-server here").unwrap();
             return None;
@@ -90,8 +90,8 @@ impl Pair {
         packed(&split(command)).query(&mut self.real).unwrap()
     }
 
-    /// Executes a command on both servers and returns the reply. `now` returns the time of the
-    /// model in milliseconds, after the reply of the real server.
+    /// Executes a command on both servers and returns the reply. `now` derives the model's time in
+    /// milliseconds from the reply of the real server.
     fn compare(&mut self, command: &[String], now: impl FnOnce(&str) -> u64) -> String {
         let shown = if command[0] == "EVAL" { 2 } else { 0 };
         self.sequence.push(command[shown..].join(" "));

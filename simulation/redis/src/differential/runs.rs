@@ -40,7 +40,7 @@ fn model_replies_as_redis_does() {
             }
         }
     }
-    // Every state of a claim was met.
+    // The sequences are long enough to meet these replies.
     for status in [
         "new", "free", "restori", "live", "ended", "ok", "behind", "gone", "over", "joined",
         "buried",
