@@ -180,8 +180,8 @@ pub(crate) struct HeaderScan {
 impl HeaderScan {
     #[inline]
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        // The compiler knows a constant's kind of name, but not a static's. Without `ManuallyDrop`,
-        // it would drop the constant for each request.
+        // For a constant, unlike a static, the compiler knows whether the name is a standard one.
+        // Without `ManuallyDrop`, it would drop the constant for each request.
         const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LastEventId::HEADER);
         let last_event_id = NAME;
         let mut scan = Self::default();

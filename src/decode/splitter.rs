@@ -193,7 +193,7 @@ pub(crate) fn first_block_has_retry(mut stream: &[u8]) -> bool {
             return false;
         }
     }
-    // An incomplete line at the end of the stream counts too.
+    // An incomplete line at the end of these bytes counts too.
     splitter.finish().is_some_and(|piece| piece.retry().is_some())
 }
 

@@ -55,7 +55,7 @@ impl StreamReader {
         }
     }
 
-    /// Reads until `take` returns something, or returns `None` at the end of the stream.
+    /// Reads until `take` returns something. Returns `None` once `end` is set.
     ///
     /// Cancel safe: what has been read stays in the reader.
     pub(super) async fn read_until<T>(

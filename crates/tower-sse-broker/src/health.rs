@@ -85,7 +85,7 @@ impl Health {
         *lock(&self.state.last_error) = Some(error);
     }
 
-    /// Sets whether the connection is ready, if `follow` doesn't manage it.
+    /// Sets whether the connection is ready. `follow` calls it too.
     #[doc(hidden)]
     pub fn set_ready(&self, is_ready: bool) {
         self.state.is_ready.store(is_ready, Release);

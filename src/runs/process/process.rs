@@ -467,7 +467,7 @@ impl Process {
     }
 
     /// Lets requests find a reserved run. Ends any other run of this process with the same key.
-    /// Returns `false` and does nothing if a shutdown has begun meanwhile.
+    /// Returns `false` and leaves the run out if a shutdown has begun meanwhile.
     pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) -> bool {
         let record = &reserved.record;
         let is_entered = self.with_registry(|registry, deferred| {

@@ -194,8 +194,8 @@ fn write<'e>(
     }
 }
 
-/// Returns the length of the event at the start of `bytes`, without its empty line, if it has only
-/// complete `data` and `event` lines that end in LF: these are recorded as they are.
+/// Returns the length of the event at the start of `bytes`, without its empty line, if each line
+/// begins with `data:` or `event:` and ends in LF: these are recorded as they are.
 fn plain_lines(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
