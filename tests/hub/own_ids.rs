@@ -236,3 +236,25 @@ async fn message_without_an_own_id_has_the_hubs() {
     assert_eq!(newest_id(&rest), Some(id(&hub, 3)));
     assert_eq!(wire(items(&mut view_of(&hub, newest_id(&rest)))).await, "");
 }
+
+/// Without any id, the client would resume before the message. With an empty one, it would miss
+/// all that follows.
+#[tokio::test(start_paused = true)]
+async fn message_whose_own_id_is_unusable_has_the_hubs() {
+    let hub = Hub::new();
+    let view = |last| {
+        let visit = hub.subscribe_to("a").own_ids(|message| Some(message.data.as_str().into()));
+        visit.resume(last).view(show as Show)
+    };
+    for (number, data) in (1..).zip(["", "two\nlines", "nul\0"]) {
+        publish(&hub, "a", data);
+        let position = Some(id(&hub, number));
+        assert_eq!(
+            newest_id(&wire(items(&mut view(Some(id(&hub, 0))))).await),
+            position,
+            "{data:?}"
+        );
+        let mut body = open(Requester::EventSource, view(None));
+        assert_eq!(newest_id(&wire(frames(&mut body)).await), position, "{data:?} at the start");
+    }
+}

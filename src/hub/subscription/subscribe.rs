@@ -172,7 +172,8 @@ impl Subscribe {
     /// ```
     ///
     /// The messages, positions, start event and greeting of the view then have these ids. The
-    /// client gets the hub's id until a message has yours, and for most gaps.
+    /// client gets the hub's id until a message has yours, and for most gaps. It also gets the hub's
+    /// if yours is empty or contains a line break or U+0000.
     /// [`resume`](Self::resume) accepts both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
