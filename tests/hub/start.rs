@@ -68,11 +68,13 @@ async fn it_comes_only_if_nothing_else_gives_the_client_an_id() {
     let newest = || Some(LastEventId::from(hub.position()));
     let of = |topics: &[&str]| hub.subscribe(topics);
     let since = |topics| of(topics).since(earlier.clone());
+    let comment = Event::new().comment("hello");
     for (case, subscription, expected) in [
         ("an id of the hub", of(&["a"]).resume(now.clone()), None),
         ("a foreign id", of(&["a"]).resume(foreign()), None),
         ("a malformed id, whose gap has one", of(&["a"]).resume(last_id("?")), None),
         ("a greeting", of(&["a"]).greeting("hello").resume(None), None),
+        ("a greeting with nothing to show", of(&["a"]).greeting(comment).resume(None), newest()),
         ("recent events", of(&["c", "a"]).recent(2).resume(None), None),
         ("no recent events", of(&["c", "l2"]).recent(2).resume(None), newest()),
         ("a newest value", of(&["c", "l"]).resume(None), None),

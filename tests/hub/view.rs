@@ -349,3 +349,12 @@ async fn view_that_hides_nothing_sends_what_its_subscription_sends() {
     }
     assert!(gaps > 200, "{gaps}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn greeting_with_only_a_name_is_shown() {
+    let hub = Hub::new();
+    let visit = || hub.subscribe_to("a").greeting(Event::new().event("hello")).resume(None);
+    let greeting = "event: hello\ndata: \n".to_owned() + &position(&hub, 0);
+    assert_eq!(wire(&mut visit().view(|item| Some(item.unwrap().into()))).await, greeting);
+    assert_eq!(wire(&mut visit()).await, greeting);
+}

@@ -121,12 +121,13 @@ impl Subscribe {
     /// Sends this event to a client on its first visit, before all events of its topics. The
     /// greeting replaces the [`start`](Self::start_event) event.
     ///
-    /// The hub sets the id of `event` to the position at which the stream starts.
+    /// The hub sets the id of `event` to the position at which the stream starts. If `event` has a
+    /// name but no data, its data is empty. It isn't sent if it has neither.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
     /// client that reconnects receives the greeting again if it may have lost events.
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
-        self.greeting = Some(event.into());
+        self.greeting = event.into().dispatched();
         self
     }
 
