@@ -39,8 +39,8 @@ pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 #[derive(Clone)]
 pub(crate) enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
-    /// shutdown here.
-    Stream(Option<Inherited>),
+    /// shutdown into `inherited`. With a drain, a shutdown doesn't end the stream at once.
+    Stream { inherited: Option<Inherited>, has_drain: bool },
     /// The response is a refusal or an interruption, which can look like an event stream. The first
     /// layer that a program's refusal reaches counts it. Until then, `is_counted` is `false`.
     Refused { is_counted: bool },

@@ -226,7 +226,7 @@ impl LateStream {
                 .and_then(|delay| Some((ShutdownWait::of(ends_with.clone()).settled()?, delay)));
         }
         let handled = late.get().map(|handled| match handled {
-            Handled::Stream(_) => Stopped::Whole,
+            Handled::Stream { .. } => Stopped::Whole,
             Handled::Refused { .. } => Stopped::Refused,
         });
         Self { head, handled, start, due, timer: None, drain }

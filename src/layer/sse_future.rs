@@ -260,7 +260,7 @@ impl InFlight {
 
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.config.make_event_stream(response.headers_mut());
-        response.extensions_mut().insert(Handled::Stream(None));
+        response.extensions_mut().insert(Handled::Stream { inherited: None, has_drain: false });
         let response = response.map(|_| SseBody::unsent());
         self.end(CloseReason::Ended);
         response
@@ -278,7 +278,8 @@ impl InFlight {
         self.config.make_event_stream(response.headers_mut());
         headers::allow_chunks(response.version_mut());
         let ends_with = EndsWith::of(self.config.shutdown.as_ref());
-        response.extensions_mut().insert(Handled::Stream(ends_with.inherited()));
+        let (inherited, has_drain) = (ends_with.inherited(), self.request.has_drain);
+        response.extensions_mut().insert(Handled::Stream { inherited, has_drain });
         let client = self.request.client;
         let start = response.extensions_mut().remove::<StartAt>();
         let (omits_start, max_wait) = (options.merged.omits_defaults, options.max_wait(false));
@@ -311,7 +312,10 @@ impl InFlight {
         response: Response<B>,
         handled: &Handled,
     ) -> Response<SseBody<B>> {
-        if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.config.shutdown) {
+        if let Handled::Stream { inherited, has_drain } = handled
+            && let Some(shutdown) = &self.config.shutdown
+        {
+            self.request.has_drain |= has_drain;
             let may_be_refused = response.status() == StatusCode::OK && !self.request.is_head;
             if may_be_refused && self.config.is_barred_by_shutdown(self.request) {
                 return self.refuse(response, NotOpened::Unavailable);

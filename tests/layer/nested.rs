@@ -132,6 +132,23 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
     assert_eq!(answer(event_source, 404).1.status(), StatusCode::NOT_FOUND);
 }
 
+/// The inner layer has removed the options that set the drain.
+#[tokio::test(start_paused = true)]
+async fn outer_layer_that_begins_to_shut_down_opens_a_stream_with_a_drain() {
+    for (drain, status) in [(Drain::at_once(), 503), (Drain::spread_over(SECOND), 200)] {
+        let shutdown = CancellationToken::new();
+        let outer: SseLayer =
+            SseLayer::new().shutdown(shutdown.clone()).refusal(Refusal::unavailable());
+        let answer = answer_by(event_source(), &outer, |request| {
+            shutdown.cancel();
+            let options = StreamOptions::new().drain(drain.clone());
+            let answer = event_stream(Feed::new().1).with_options(options);
+            answer_to(request, &SseLayer::new(), answer)
+        });
+        assert_eq!(answer.status(), status, "{drain:?}");
+    }
+}
+
 /// The graceful shutdown waits for every body, including those of a route with a layer of its own.
 #[tokio::test(start_paused = true)]
 async fn shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
