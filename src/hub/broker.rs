@@ -177,14 +177,15 @@ impl Feed {
     }
 
     /// Feeds the hub, except with the number `u64::MAX`, after which no subscription could
-    /// continue. The hub itself ignores 0.
+    /// continue. The hub itself ignores 0, and a closed hub accepts no number.
     fn with_hub(
         &self,
         sequence: u64,
         feed: impl FnOnce(&HubState) -> Result<bool, Closed>,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let result = if sequence == u64::MAX { Ok(false) } else { feed(&hub) };
+        let is_ignored = sequence == u64::MAX && !hub.is_closed();
+        let result = if is_ignored { Ok(false) } else { feed(&hub) };
         if let Some(hub) = Arc::into_inner(hub) {
             self.drop_elsewhere(hub);
         }

@@ -124,6 +124,11 @@ fn number_that_none_can_follow_is_ignored() {
     assert_eq!(hub.topics(), [""; 0].map(Arc::from), "it creates no topic");
     assert_eq!(event(&mut feed, 1), Ok(true));
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["x@1"]);
+    hub.close();
+    for number in [0, 2, u64::MAX] {
+        assert!(event(&mut feed, number).is_err());
+        assert!(feed.report_loss(number).is_err());
+    }
 }
 
 /// A broker that only orders events can have one after the end of its topic.
