@@ -152,7 +152,11 @@ where
                     this.pipe.splitter.shrink();
                     return Poll::Pending;
                 };
-                match frame.map(|frame| frame.map(Frame::into_data)) {
+                let frame = frame.map(|frame| frame.map(Frame::into_data));
+                if let Some(Ok(Ok(data))) = &frame {
+                    this.pipe.flow.guard.report.bytes_received += data.len() as u64;
+                }
+                match frame {
                     Some(Ok(Ok(data))) if data.len() <= MAX_PART => this.pipe.filter(data),
                     Some(Ok(Ok(data))) => {
                         *this.rest = data;
@@ -214,7 +218,6 @@ impl<F: EventFilter> FilterPipe<F> {
 
     /// Filters a frame. The caller has called [`enter`](FilterGuard::enter).
     fn filter(&mut self, mut frame: Bytes) -> Result<Bytes, BoxError> {
-        self.flow.guard.report.bytes_received += frame.len() as u64;
         let mut output = Output::new(&frame);
         let mut input = &frame[..];
         while self.flow.is_open && !input.is_empty() {

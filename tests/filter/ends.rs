@@ -152,6 +152,18 @@ async fn report_counts_bytes_events_and_times() {
     assert_eq!(age, 2 * SECOND);
 }
 
+/// A large frame is filtered in parts.
+#[tokio::test(start_paused = true)]
+async fn report_counts_the_whole_frame_in_which_a_filter_ends_the_stream() {
+    for size in [1 << 10, 1 << 20] {
+        let (feed, mut body, log) = fed_by(on_events(&[Choice::End]));
+        let frame = "data: a\n\n: c\n".to_owned() + &"x".repeat(size);
+        feed.data(frame.clone());
+        while !matches!(poll_frame(&mut body), Polled::End) {}
+        assert_eq!(log.lock().unwrap().ends[0].bytes_received, frame.len() as u64, "{size}");
+    }
+}
+
 /// A filter that panics in one of its methods, or when it is dropped.
 struct Panics {
     at: &'static str,
