@@ -127,7 +127,8 @@ impl Boundary {
     /// older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
-        let (before, line) = split_last_line(frame.strip_suffix(b"\n\n").unwrap_or_default());
+        let event = frame.strip_suffix(b"\n\n").or_else(|| frame.strip_suffix(b"\r\n\r\n"));
+        let (before, line) = split_last_line(event.unwrap_or_default());
         let has_id = line.starts_with(b"id:") && (!before.is_empty() || self.at_line_start());
         if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }

@@ -91,7 +91,10 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
         (&[&format!("{large}id: 14\n\n")], without.clone()),
         (&["id: 16\rdata: a\n\n"], without.clone()),
         (&["data: a\rid: 17\n\n"], with("17")),
-        (&["data: a\nid: 7\n\n", "data: b\r\nid: 15\r\n\r\n"], without.clone()),
+        (&["data: a\nid: 7\n\n", "data: b\r\nid: 15\r\n\r\n"], with("15")),
+        (&["data: a\r\nid: 7\r\n\r\ndata: b\r\n\r\n"], without.clone()),
+        (&["data: a\r\nid: 7\r\n\r\n", "data: b\r\nid: 18\r\n\r", "\n"], without.clone()),
+        (&["data: b\r\nid: 19\n\r\n"], without.clone()),
         (&["data: a\nid: 7\n\n", ""], with("7")),
     ] {
         for frame in frames {
