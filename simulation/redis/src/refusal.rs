@@ -11,9 +11,9 @@ pub enum Refusal {
     NotPermitted(&'static str),
 }
 
-/// Commands that change data. Scripts are not among them.
-pub(super) const WRITES: [&str; 8] =
-    ["XADD", "XTRIM", "HSET", "DEL", "RENAME", "COPY", "FLUSHALL", "PEXPIRE"];
+/// The commands that change data. Scripts are not among them.
+pub(super) const WRITES: [&str; 9] =
+    ["XADD", "XTRIM", "HSET", "HDEL", "DEL", "RENAME", "COPY", "FLUSHALL", "PEXPIRE"];
 
 /// The commands that need memory.
 pub(super) const DENIED_WITHOUT_MEMORY: [&str; 3] = ["XADD", "HSET", "COPY"];
