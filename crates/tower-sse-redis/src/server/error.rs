@@ -26,11 +26,33 @@ fn kind_of(error: &RedisError) -> ErrorKind {
     }
 }
 
-/// How a script's error begins if the user may not run a command: in Redis 7.0, and in newer
-/// servers.
-const NO_PERMISSION: [&str; 2] =
-    ["The user executing the script can't run", "ACL failure in script"];
+/// How a script's error begins if the user lacks a permission: in Redis 7.0, and in newer servers.
+const NO_PERMISSION: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
 
 fn begins_with(error: &RedisError, texts: &[&str]) -> bool {
     error.detail().is_some_and(|detail| texts.iter().any(|text| detail.starts_with(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::parse_redis_value;
+
+    use super::{ErrorKind, kind_of};
+
+    #[test]
+    fn script_that_lacks_a_permission_is_not_permitted() {
+        let refused = "The user executing the script can't";
+        for text in [
+            &format!("{refused} run this command or subcommand"),
+            &format!(
+                "{refused} access at least one of the keys mentioned in the command arguments"
+            ),
+            &format!("{refused} publish to the channel mentioned in the command"),
+            "ACL failure in script: No permissions to access a channel",
+        ] {
+            let reply = parse_redis_value(format!("-ERR {text} script: 1, on 2.\r\n").as_bytes());
+            let error = reply.unwrap().extract_error().unwrap_err();
+            assert_eq!(kind_of(&error), ErrorKind::NotPermitted, "{error}");
+        }
+    }
 }
