@@ -1,7 +1,7 @@
 //! The interface to the store that processes share.
 //!
-//! - A store executes each [`Command`] and returns its [`Reply`]. It also calls a function with
-//!   each push or hint, as [`Incoming`].
+//! - Each call of a store has a reply of its own type. A store also calls a function with each push
+//!   or hint, as [`Incoming`].
 //! - [`RunId`] names a run.
 
 #[cfg(not(tower_sse_simulation))]
@@ -10,6 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use std::{marker, process, sync::Arc};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
@@ -58,48 +59,7 @@ impl ProcessId {
     }
 }
 
-/// One operation on the store. Each variant names the variant of
-/// [`Reply`] that answers it.
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
-    /// Returns which run has a key, and claims nothing. Answered by [`Reply::Look`].
-    Look(RunKey),
-    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the run
-    /// that had the key. A repeated claim of the same run is answered by
-    /// `Claimed` again. Answered by [`Reply::Look`].
-    Claim {
-        run: RunId,
-        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
-        ///
-        /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended
-        /// with an outcome other than [`Completed`](Outcome::Completed). Any other run is returned,
-        /// as by `Look`.
-        earlier: Option<RunId>,
-    },
-    /// Begins the stream of a run of this process, and returns what the store has of the run.
-    /// Answered by [`Reply::Sync`].
-    Sync(Sync),
-    /// Looks whether the store has a run's keys, and nothing asks to stop it, at a lower cost than
-    /// `Sync`. Answered by [`Reply::Kept`].
-    Keep(Keep),
-    /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
-    /// over the same connection. Answered by [`Reply::Append`].
-    Append(Append),
-    /// Removes the batches of a run that end below a number. Answered by [`Reply::Trim`].
-    Trim(Trim),
-    /// Ends a run. Nothing can be appended afterwards. Answered by [`Reply::End`].
-    End(End),
-    /// Returns the state of another process's run and notifies its owner that the run is watched.
-    /// Answered by [`Reply::Check`].
-    Check(Check),
-    /// Makes this process the heir of a dead one, and returns the runs of that one that are live, or
-    /// whose end is not reported yet. Answered by [`Reply::LiveRuns`].
-    Inherit(DeadProcess),
-    /// Records that the end of a process's run is reported. Answered by [`Reply::Reported`].
-    Reported(ProcessId, RunId),
-}
-
-/// The input of [`Command::Sync`].
+/// What the owner of a run tells the store, and asks of it. See `RedisStore::sync`.
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) run: RunId,
@@ -117,7 +77,7 @@ pub(crate) struct Sync {
     pub(crate) head: Option<Bytes>,
 }
 
-/// The input of [`Command::Keep`].
+/// A run for whose keys its owner looks. See `RedisStore::keep`.
 #[derive(Clone, Debug)]
 pub(crate) struct Keep {
     pub(crate) run: RunId,
@@ -136,19 +96,6 @@ pub(crate) struct DeadProcess {
     /// What this process last saw of it: its counter, or its heir. If that has changed since, the
     /// process lives, or has another heir.
     pub(crate) seen: String,
-}
-
-/// The input of [`Command::Append`].
-#[derive(Clone, Debug)]
-pub(crate) struct Append {
-    pub(crate) run: RunId,
-    pub(crate) batch: Batch,
-    /// Whether another batch of the run precedes this one in the same pipeline.
-    pub(crate) follows: bool,
-    /// The number of entries before the batch, including the empty entry after each large batch.
-    pub(crate) entries: u64,
-    /// Whether to push the batch, because a client of another process watches the run.
-    pub(crate) pushes: bool,
 }
 
 /// The size above which an empty entry follows a batch. Scripts read the last entry, which takes
@@ -181,21 +128,6 @@ impl Batch {
     }
 }
 
-/// The input of [`Command::Trim`].
-#[derive(Clone, Debug)]
-pub(crate) struct Trim {
-    pub(crate) run: RunId,
-    /// The sequence number of the oldest event to keep.
-    pub(crate) keep_from: u64,
-}
-
-/// The input of [`Command::End`].
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) run: RunId,
-    pub(crate) mode: EndMode,
-}
-
 /// The reason to end a run, which decides whether it is ended.
 #[derive(Clone, Debug)]
 pub(crate) enum EndMode {
@@ -211,10 +143,9 @@ pub(crate) enum EndMode {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
     },
-    /// Its owner is dead, and this process is the [heir](Command::Inherit), or the store does not
-    /// list the owner. The outcome is [`Interrupted`](Outcome::Interrupted). For an heir, also ends
-    /// a run whose claim is gone, or that an earlier heir has buried without
-    /// [reporting](Command::Reported) it.
+    /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
+    /// outcome is [`Interrupted`](Outcome::Interrupted). For an heir, also ends a run whose claim is
+    /// gone, or that an earlier heir has buried without reporting it.
     Bury { owner: ProcessId },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
@@ -230,7 +161,14 @@ pub(crate) enum EndMode {
     Discard,
 }
 
-/// The input of [`Command::Check`].
+/// A run and how it is ended. See `RedisStore::end`.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) run: RunId,
+    pub(crate) mode: EndMode,
+}
+
+/// A question about another process's run. See `RedisStore::check`.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) run: RunId,
@@ -239,26 +177,6 @@ pub(crate) struct Check {
     pub(crate) is_watched: bool,
     /// Whether the reply contains the head.
     pub(crate) wants_head: bool,
-}
-
-/// The reply to one [`Command`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Look(LookReply),
-    Sync(SyncReply),
-    /// Whether the store has the run's keys, and nothing asks to stop the run. If not, or if that is
-    /// unknown, send a `Sync`.
-    Kept(bool),
-    Append(AppendReply),
-    Trim {
-        /// The number of entries that were removed.
-        entries: u64,
-    },
-    End(EndReply),
-    Check(CheckReply),
-    /// Empty if the process lives or has another heir.
-    LiveRuns(Vec<RunId>),
-    Reported,
 }
 
 /// The reply to a `Look` or `Claim`.
@@ -312,15 +230,6 @@ pub(crate) enum SyncReply {
     Other,
 }
 
-/// The reply to an `Append`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AppendReply {
-    /// Appended as this number of entries.
-    Appended { entries: u64 },
-    /// The stream is missing, has an end, or has a newer event: send a `Sync`.
-    Refused,
-}
-
 /// The reply to an `End`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndReply {
@@ -331,7 +240,7 @@ pub(crate) enum EndReply {
         newest: u64,
     },
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
-    /// not yet, and then sends [`Reported`](Command::Reported). Sent only to `Bury`.
+    /// not yet, and then records that in the store. Sent only to `Bury`.
     Buried { owner: ProcessId, newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
@@ -489,7 +398,12 @@ pub(crate) enum Incoming {
 
 /// Runs a task. In a simulation, the task belongs to the process that starts it.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    spawn_on(&Handle::current(), task);
+}
+
+/// Runs a task on this runtime.
+pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
     #[cfg(tower_sse_simulation)]
     let task = tower_sse::simulation::adopt(task);
-    tokio::spawn(task);
+    runtime.spawn(task);
 }

@@ -12,7 +12,7 @@ use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 use super::timing::RETRY_DELAY;
 use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
 use crate::runs::seam::spawn;
-use crate::runs::seam::{Command, EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
+use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
@@ -101,7 +101,7 @@ impl SharedRuns for Cluster {
             // Another process may have replaced the run of this one. Only the store knows whether
             // an id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
-            let (run, is_certain) = match self.look(key).await {
+            let (run, is_certain) = match self.store.look(key).await {
                 Ok(
                     LookReply::Live { run, is_certain, .. }
                     | LookReply::Ended { run, is_certain, .. },
@@ -133,7 +133,7 @@ impl SharedRuns for Cluster {
         lines: Option<Bytes>,
     ) -> Pending<'a, bool> {
         Box::pin(async move {
-            match self.look(key).await {
+            match self.store.look(key).await {
                 Ok(LookReply::Live { run, .. }) => {
                     let seen = seen(last, run.epoch, MAX_SEQUENCE);
                     seen.is_some() && self.cancel_run(&run, lines).await
@@ -207,7 +207,7 @@ impl Cluster {
         purpose: Purpose,
         is_locked: bool,
     ) -> Result<Found, StartError> {
-        let look = match self.look(key).await {
+        let look = match self.store.look(key).await {
             Ok(look) => look,
             Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
             Err(_) => {
@@ -391,7 +391,7 @@ impl Cluster {
         let replaced = earlier.as_ref().map(|run| run.epoch);
         let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
         let began = Instant::now();
-        let reply = self.look_up(Command::Claim { run, earlier }).await;
+        let reply = self.store.claim(&run, earlier.as_ref()).await;
         let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
         match &reply {
             Err(Failure::Lost | Failure::Stopped) => {}
@@ -415,7 +415,7 @@ impl Cluster {
     /// once the producer is dropped.
     fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
-        self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
+        self.exports.add(record, &self.process, &self.store);
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
         self.process.enter(reserved, replaced)
     }

@@ -46,19 +46,4 @@ impl Timing {
     pub(crate) fn watch(&self) -> Duration {
         self.lease * 3 / 4
     }
-
-    /// Returns when an owner first looks for a run's keys. Groups of consecutive runs look at
-    /// different times. The keys of a group were created one after the other, so they are close to
-    /// each other in Redis' memory, where looking for keys from all over it takes a quarter longer.
-    pub(crate) fn first_look(&self, now: Instant, base: Instant, group: u64) -> Instant {
-        // The fractions of a number's multiples are spread evenly.
-        let fraction = ((group + 1) as f64 * 0.618).fract();
-        next_tick(now + self.lease.mul_f64(0.875 * fraction), base, self.lease / 16)
-    }
-
-    /// Returns when an owner looks for a run's keys again, within a lease. The runs that are due share
-    /// commands.
-    pub(crate) fn next_look(&self, now: Instant, base: Instant) -> Instant {
-        next_tick(now + self.lease * 7 / 8, base, self.lease / 16)
-    }
 }

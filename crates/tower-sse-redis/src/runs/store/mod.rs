@@ -1,9 +1,10 @@
 //! The store on one Redis server.
 //!
-//! - `commands` names the keys and channels, and writes the store's commands as scripts or Redis
-//!   commands. `lua/` has the scripts, one file each.
+//! - `commands` names the keys, the channels and the scripts. `lua/` has the scripts, one file each.
+//! - `calls` has a function for each call of the store, which writes its commands and reads their
+//!   replies. `Batcher` sends the calls of exports together.
 //! - `beats` decides which processes are dead.
-//! - `replies` reads replies, pages and pushes, and classifies errors.
+//! - `replies` reads pages and pushes, and classifies errors.
 //! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
 //!   outlive the sessions.
 //! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
@@ -91,7 +92,9 @@
 //! Redis refuses ids that are not higher than the last one. So it refuses a batch that is sent
 //! twice, and everything after the end: an owner that was declared dead cannot add events.
 
+mod batcher;
 mod beats;
+mod calls;
 mod commands;
 mod redis_runs;
 mod redis_store;

@@ -1,21 +1,20 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use redis::Pipeline;
+use redis::{Cmd, Value};
 use tokio::{select, sync::watch, time::Instant, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
 use tower_sse_broker::{__private::Backoff, debug, warn};
 
 use super::beats::{BEATS, Heartbeat};
-use super::commands::{Keys, Scope, parts};
+use super::commands::{Encoder, Keys, Scope};
 use super::redis_runs::RedisRuns;
-use super::replies::{check, decode, parse_page};
+use super::replies::{check, parse_page};
 use super::session::{Endpoint, Session, Subscriptions, with_pushes};
 use crate::runs::seam::spawn;
 use crate::runs::seam::{
-    Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
-    kept_for,
+    Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, RunId, kept_for,
 };
 use crate::server::server_info::{Eviction, set_evicting};
 use crate::server::{failed, route::Route, servers::connection_name};
@@ -33,7 +32,6 @@ const ENTRY: usize = 48;
 ///
 /// - Every command can be sent twice without harm, because it names an epoch or a sequence number.
 ///   A command whose reply was lost may be executed at any later time.
-/// - Commands of one call are executed in order, but not as a transaction.
 /// - If another version of the protocol wrote a run's claim, commands for the run change nothing,
 ///   and fail with [`Failure::Version`].
 pub(crate) struct RedisStore {
@@ -93,19 +91,38 @@ impl RedisStore {
         self.link.state.subscribe()
     }
 
-    /// Executes commands in one round trip, and returns one result for each, in their order.
+    /// Sends the commands that `build` returns, which are executed in order, but not as a transaction,
+    /// and returns what `read` finds in their replies.
     ///
-    /// With a `connection`, the commands are sent only over this one. If the store now uses another
-    /// one, every result is [`Failure::Unavailable`].
-    ///
-    /// A command without a reply fails with [`Failure::Lost`] after the store's reply timeout, and
-    /// the store replaces the connection. Dropping the future does not recall what was sent.
-    pub(crate) async fn execute(
+    /// Without a reply, fails with [`Failure::Lost`] after the store's reply timeout, and the store
+    /// replaces the connection. Dropping the future does not recall what was sent.
+    pub(super) async fn call<T>(
         &self,
-        connection: Option<u64>,
-        commands: Vec<Command>,
-    ) -> Vec<Result<Reply, Failure>> {
-        self.link.execute(connection, &commands).await
+        over: Option<u64>,
+        build: impl Fn(&Encoder<'_>) -> Vec<Cmd>,
+        read: impl Fn(Vec<Value>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let session = self.link.session()?;
+        if over.is_some_and(|number| number != session.number) {
+            return Err(Failure::Unavailable);
+        }
+        let ask = async || {
+            let commands = build(&session.encoder(&self.link.endpoint));
+            read(match over {
+                // For the Redis client, an empty pipeline is an error.
+                _ if commands.is_empty() => Vec::new(),
+                Some(_) => session.batcher.call(commands).await?,
+                None => session.send(commands).await?,
+            })
+        };
+        let mut result = ask().await;
+        if matches!(result, Err(Failure::NoScript)) && session.load_scripts().await.is_ok() {
+            result = ask().await;
+        }
+        if matches!(result, Err(Failure::WrongServer)) {
+            session.ended.cancel();
+        }
+        result
     }
 
     /// Loads a part of a run's events above `after`. There is no time limit, but the future fails
@@ -317,52 +334,5 @@ where
         if let Err(error) = check().await {
             return error;
         }
-    }
-}
-
-/// Sending commands in pipelines.
-impl Link {
-    /// Executes commands. Loads the scripts again if the server has lost them.
-    async fn execute(
-        &self,
-        connection: Option<u64>,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, Failure>> {
-        // For the Redis client, an empty pipeline is an error, which would end the session.
-        if commands.is_empty() {
-            return Vec::new();
-        }
-        let session = match self.session() {
-            Ok(session) if connection.is_none_or(|number| number == session.number) => session,
-            _ => return vec![Err(Failure::Unavailable); commands.len()],
-        };
-        let mut results = self.send(&session, commands).await;
-        let is_missing = |result: &Result<_, Failure>| matches!(result, Err(Failure::NoScript));
-        if results.iter().any(is_missing) && session.load_scripts().await.is_ok() {
-            let missing = || results.iter().map(is_missing);
-            let again = commands.iter().zip(missing()).filter(|(_, is_missing)| *is_missing);
-            let again: Vec<_> = again.map(|(command, _)| command.clone()).collect();
-            let again = self.send(&session, &again).await;
-            let slots = results.iter_mut().filter(|result| is_missing(result));
-            slots.zip(again).for_each(|(slot, result)| *slot = result);
-        }
-        results
-    }
-
-    /// Sends commands in one pipeline.
-    async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
-        let encoder = session.encoder(&self.endpoint);
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
-        let mut replies = match session.send_all(&pipeline).await {
-            Ok(replies) => replies.into_iter(),
-            Err(_) => return vec![Err(Failure::Lost); commands.len()],
-        };
-        let mut results = Vec::with_capacity(commands.len());
-        parts(commands).for_each(|part| decode(part, &mut replies, &mut results));
-        if results.contains(&Err(Failure::WrongServer)) {
-            session.ended.cancel();
-        }
-        results
     }
 }
