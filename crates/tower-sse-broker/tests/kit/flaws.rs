@@ -39,7 +39,7 @@ macro_rules! finds {
 finds! {
     orders_of_single_processes_are_found: OwnOrder in all_processes_see_one_order;
     missing_history_is_found: NoHistory in a_late_process_loads_the_history;
-    silent_losses_are_found: SilentLoss in a_lost_log_is_told_to_all;
+    silent_losses_are_found: SilentLoss in a_loss_is_told_although_nobody_publishes;
     acknowledgements_with_other_numbers_are_found: OtherNumbers in receipts_are_ids;
     forgotten_ends_are_found: ForgottenEnds in ends_are_the_same_everywhere;
     breaks_longer_than_page_are_found: ResumeReadsOnePage in a_long_break_loses_nothing;

@@ -14,20 +14,6 @@ const TOPIC: &str = "news";
 /// The number and the data of an acknowledged event.
 type AcknowledgedEvent = (u64, String);
 
-/// Every client has to load its state again, even if its process noticed nothing.
-pub(crate) async fn a_lost_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
-    let lose = world.lose().ok_or_else(|| Problem::skipped("lose"))?;
-    let (a, b, start) = HubProcess::pair(world).await?;
-    let mut clients = [a.client([TOPIC], start.clone()), b.client([TOPIC], start.clone())];
-    let mut acknowledged = publish(&a, "before", 5).await?;
-    for client in &mut clients {
-        client.read_until("before 4").await?;
-    }
-    lose.await;
-    acknowledged.extend(publish(&a, "after", 1).await?);
-    all_are_told(world, [&a, &b], clients, &start, &acknowledged).await
-}
-
 /// The reader must look for losses itself, because nothing is published that would show the loss.
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,

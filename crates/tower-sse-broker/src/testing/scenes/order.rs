@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use tokio::try_join;
-use tower_sse::{EventId, LastEventId, Retention, decode::Message, hub::Hub};
+use tower_sse::{EventId, decode::Message};
 
 use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
@@ -9,67 +9,24 @@ use crate::testing::world::ensure;
 
 /// If each process numbers or orders events separately, the orders can differ when all publish.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
-    const EACH: usize = 100;
+    let topics: Vec<_> = (0..1000).map(|topic| format!("topic:{topic}")).collect();
     let (a, b, start) = HubProcess::pair(world).await?;
-    let (first, second) =
-        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
-    for (data, result) in first.into_iter().chain(second) {
-        result.map_err(|error| Problem::caused_by(data, &error))?;
-    }
-    let (late, later) =
-        (HubProcess::connect(world, "late").await?, HubProcess::connect(world, "later").await?);
-    let mut orders: Vec<Vec<(String, String)>> = Vec::new();
-    for process in [a, b, late, later] {
-        let mut client = process.client(["news"], start.clone());
-        let mut order = Vec::new();
-        for _ in 0..2 * EACH {
-            let Message { data, last_event_id, .. } = client.message("an event").await?;
-            order.push((data, last_event_id.to_string()));
-        }
-        if let Some(first) = orders.first() {
-            let differs = first.iter().zip(&order).position(|(one, other)| one != other);
-            ensure!(differs.is_none(), "event {differs:?} differs between processes");
-        }
-        rises(order.iter().map(|(_, id)| id.as_str()))?;
-        orders.push(order);
-    }
-    Ok(())
-}
-
-/// A broker that collects events in batches must not let one batch overtake another.
-pub(crate) async fn a_publisher_keeps_its_order<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, start) = HubProcess::pair(world).await?;
-    let mut ids = vec![start.to_string()];
-    let mut expected = Vec::new();
-    for index in 0..100 {
-        // The processes take turns, seven events at a time.
-        let publisher = if index / 7 % 2 == 0 { &a } else { &b };
-        let data = index.to_string();
-        ids.push(publisher.publish("news", data.clone()).await?.id().to_string());
-        expected.push(data);
-    }
-    rises(ids.iter().map(String::as_str))?;
+    let ids = publish_in_both([&a, &b], &topics).await?;
     let late = HubProcess::connect(world, "late").await?;
     for process in [a, b, late] {
-        process.client(["news"], start.clone()).reads(&expected).await?;
-    }
-    Ok(())
-}
-
-pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Problem> {
-    const EACH: usize = 1000;
-    let ample = || Hub::builder().retention(Retention::new().events(4 * EACH));
-    let (a, b, start) = HubProcess::pair_with(ample, world).await?;
-    let (first, second) =
-        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
-    let acknowledged = receipts(first.into_iter().chain(second))?;
-    for process in [a, b] {
-        let mut client = process.client(["news"], start.clone());
-        let mut missing = acknowledged.clone();
-        while !missing.is_empty() {
-            let message = client.message("an acknowledged event").await?;
-            let id = missing.remove(&message.data);
-            is_same(&message, id.as_deref())?;
+        let mut client = process.client(&topics, start.clone());
+        let mut last = 0;
+        for _ in 0..ids.len() {
+            let Message { data, last_event_id, .. } =
+                client.message("an acknowledged event").await?;
+            let receipt = ids.get(&data).map(EventId::as_str);
+            ensure!(
+                receipt == Some(&*last_event_id),
+                "{data:?} has the id {last_event_id}, and its receipt {receipt:?}",
+            );
+            let number = number(&last_event_id)?;
+            ensure!(number > last, "the numbers of successive events are {last} and {number}");
+            last = number;
         }
     }
     Ok(())
@@ -77,58 +34,22 @@ pub(crate) async fn many_publish_at_once<W: World>(world: &W) -> Result<(), Prob
 
 /// A client can resume from the id in an event's receipt.
 pub(crate) async fn receipts_are_ids<W: World>(world: &W) -> Result<(), Problem> {
-    const EACH: usize = 25;
     let (a, b, start) = HubProcess::pair(world).await?;
-    let (first, second) =
-        try_join!(a.publish_at_once(events("a", EACH)), b.publish_at_once(events("b", EACH)))?;
-    let results: Vec<_> = first.into_iter().chain(second).collect();
-    let by_data: HashMap<_, _> = results
-        .iter()
-        .filter_map(|(data, result)| Some((data, result.as_ref().ok()?.id())))
-        .collect();
+    let ids = publish_in_both([&a, &b], &vec!["news".to_owned(); 25]).await?;
     let mut client = a.client(["news"], start);
     let mut order = Vec::new();
-    for _ in 0..2 * EACH {
-        let message = client.message("an acknowledged event").await?;
-        let id = by_data.get(&message.data).map(EventId::as_str);
-        is_same(&message, id)?;
-        order.push(message.data);
+    for _ in 0..ids.len() {
+        order.push(client.message("an acknowledged event").await?.data);
     }
     let mut rest = order.as_slice();
     while let Some((data, later)) = rest.split_first() {
         rest = later;
-        let Some(id) = by_data.get(data) else { continue };
+        let Some(id) = ids.get(data) else { continue };
         for process in [&a, &b] {
             process.client(["news"], id.clone()).reads(later).await?;
         }
     }
     Ok(())
-}
-
-/// If ids are valid in one process only, a client gets a gap at each move.
-pub(crate) async fn a_client_moves_between_processes<W: World>(world: &W) -> Result<(), Problem> {
-    const TOPICS: [&str; 4] = ["news", "weather", "sport", "arts"];
-    let (a, b, start) = HubProcess::pair(world).await?;
-    let c = HubProcess::connect(world, "c").await?;
-    let processes = [&a, &b, &c];
-    let mut publishers = processes.iter().cycle().zip(TOPICS.iter().cycle());
-    let mut last = LastEventId::from(start);
-    let mut due: Vec<String> = Vec::new();
-    for (round, process) in processes.iter().cycle().take(40).enumerate() {
-        for (index, (publisher, topic)) in publishers.by_ref().take(round % 4).enumerate() {
-            let data = format!("{round} {index}");
-            publisher.publish(topic, data.clone()).await?;
-            due.push(data);
-        }
-        // In some rounds, the client moves to the next process before it has read all events.
-        let some = if round % 3 == 0 { due.len() / 2 } else { due.len() };
-        let mut client = process.client(TOPICS, last.clone());
-        client.reads(due.drain(..some)).await?;
-        last = client.last_event_id().unwrap_or(last);
-    }
-    a.publish("news", "last").await?;
-    due.push("last".to_owned());
-    b.client(TOPICS, last).reads(due).await
 }
 
 /// A client can have the id of an event that its new process has not received yet.
@@ -188,35 +109,21 @@ pub(crate) async fn worlds_do_not_see_each_other<W: World>(
     d.client(["news"], here).reads_gap().await
 }
 
-/// Returns pairs of a topic and data.
-fn events(name: &'static str, count: usize) -> impl Iterator<Item = (String, String)> {
-    (0..count).map(move |index| ("news".to_owned(), format!("{name} {index}")))
-}
-
-/// Returns the ids of events, keyed by their data. All events must have been acknowledged.
-fn receipts(
-    results: impl Iterator<Item = (String, Published)>,
-) -> Result<HashMap<String, String>, Problem> {
+/// Publishes an event to each topic in both processes, all at the same time. Returns the events'
+/// ids, keyed by their data.
+async fn publish_in_both(
+    [a, b]: [&HubProcess; 2],
+    topics: &[String],
+) -> Result<HashMap<String, EventId>, Problem> {
+    let events = |name| {
+        let event = move |(topic, index): (&String, _)| (topic.clone(), format!("{name} {index}"));
+        topics.iter().zip(0..).map(event)
+    };
+    let (first, second) =
+        try_join!(a.publish_at_once(events("a")), b.publish_at_once(events("b")))?;
     let id = |(data, result): (String, Published)| match result {
-        Ok(receipt) => Ok((data, receipt.id().to_string())),
+        Ok(receipt) => Ok((data, receipt.id())),
         Err(error) => Err(Problem::caused_by(data, &error)),
     };
-    results.map(id).collect()
-}
-
-fn is_same(message: &Message, receipt: Option<&str>) -> Result<(), Problem> {
-    let Message { data, last_event_id, .. } = message;
-    ensure!(
-        receipt == Some(last_event_id),
-        "{data:?} has the id {last_event_id}, and its receipt {receipt:?}",
-    );
-    Ok(())
-}
-
-/// Checks that each id has a higher number than the one before it.
-fn rises<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Problem> {
-    let numbers = ids.map(number).collect::<Result<Vec<_>, _>>()?;
-    let falls = numbers.iter().zip(numbers.iter().skip(1)).find(|(one, next)| one >= next);
-    ensure!(falls.is_none(), "the numbers of successive events are {falls:?}");
-    Ok(())
+    first.into_iter().chain(second).map(id).collect()
 }
