@@ -1,7 +1,7 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
-use std::{convert::Infallible, ptr, sync::atomic::AtomicU64};
-use std::{sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{convert::Infallible, ptr, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -61,8 +61,8 @@ impl MemoryBroker {
     /// for each of its topics. A [paused](Self::pause) hub loses its delayed events too, and its
     /// clients get the gap after [`resume`](Self::resume).
     pub fn lose_history(&self) {
-        let connections = lock(&self.state).lose_history();
-        connections.iter().for_each(|connection| connection.deliver());
+        lock(&self.state).lose_history();
+        self.deliver();
     }
 
     /// Delays events on their way to one hub until you call [`resume`](Self::resume). The hub can
@@ -73,7 +73,7 @@ impl MemoryBroker {
     /// Panics if the hub is not connected to this broker, or is closed.
     #[track_caller]
     pub fn pause(&self, hub: &Hub) {
-        lock(&self.state).connection_of(hub).set_paused(true);
+        lock(&self.state).connection_of(hub).is_paused.store(true, Relaxed);
     }
 
     /// Delivers the delayed events to a [paused](Self::pause) hub and ends the delay.
@@ -83,9 +83,8 @@ impl MemoryBroker {
     /// Panics if the hub is not connected to this broker, or is closed.
     #[track_caller]
     pub fn resume(&self, hub: &Hub) {
-        let connection = lock(&self.state).connection_of(hub);
-        connection.set_paused(false);
-        connection.deliver();
+        lock(&self.state).connection_of(hub).is_paused.store(false, Relaxed);
+        self.deliver();
     }
 
     /// Makes publishing the next `events` events fail with [`PublishError::Refused`].
@@ -97,6 +96,12 @@ impl MemoryBroker {
     /// broker publishes them.
     pub fn lose_acknowledgements(&self, events: usize) {
         lock(&self.state).acknowledgements_to_lose = events;
+    }
+
+    /// Delivers to all hubs what they have not received. The caller must hold no lock.
+    fn deliver(&self) {
+        let connections = lock(&self.state).open_connections();
+        connections.iter().for_each(|connection| connection.deliver(&self.state));
     }
 }
 
@@ -114,10 +119,18 @@ impl Broker for MemoryBroker {
         format!("memory:{}", self.number)
     }
 
-    async fn start(self, feed: Feed) -> Result<MemoryPublisher, Infallible> {
+    async fn start(self, mut feed: Feed) -> Result<MemoryPublisher, Infallible> {
         let retained = feed.max_age();
-        let connection = lock(&self.state).connect(feed);
-        connection.load();
+        let old = lock(&self.state).newest_older_than(retained);
+        if old > 0 {
+            // A client that resumes from before the hub's history receives a gap.
+            _ = feed.report_loss(old);
+        }
+        let connection = Arc::new(Connection::new(feed, old));
+        connection.deliver(&self.state);
+        lock(&self.state).connections.push(Arc::clone(&connection));
+        // Something may have been published before the state had this connection.
+        connection.deliver(&self.state);
         Ok(MemoryPublisher { broker: self, retained })
     }
 }
@@ -136,7 +149,7 @@ pub struct MemoryPublisher {
 
 impl Publisher for MemoryPublisher {
     async fn publish(&self, publication: Publication) -> Result<Acknowledged, PublishError> {
-        let (published, is_acknowledged, connections) = {
+        let (published, is_acknowledged) = {
             let mut state = lock(&self.broker.state);
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
@@ -145,11 +158,10 @@ impl Publisher for MemoryPublisher {
             if ended.is_some_and(|at| at.elapsed() < self.retained) {
                 return Err(PublishError::Ended);
             }
-            let (published, connections) = state.append(publication, self.broker.created);
-            let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
-            (published, is_acknowledged, connections)
+            let published = state.append(publication, self.broker.created);
+            (published, !take_one(&mut state.acknowledgements_to_lose))
         };
-        connections.iter().for_each(|connection| connection.deliver());
+        self.broker.deliver();
         if is_acknowledged {
             Ok(Acknowledged::new(published.sequence, published.at))
         } else {
@@ -158,7 +170,7 @@ impl Publisher for MemoryPublisher {
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {
-        lock(&self.broker.state).newest
+        lock(&self.broker.state).newest()
     }
 }
 
@@ -166,9 +178,9 @@ opaque_debug!(MemoryBroker);
 
 #[derive(Default)]
 struct BrokerState {
-    newest: u64,
     /// Events up to this sequence number are lost.
     lost: u64,
+    /// The events after the lost ones, whose sequence numbers follow each other.
     history: Vec<Arc<Published>>,
     ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
@@ -177,68 +189,49 @@ struct BrokerState {
 }
 
 impl BrokerState {
-    /// Appends an event. Returns the connections to which the caller delivers it once the state is
-    /// unlocked.
-    fn append(
-        &mut self,
-        publication: Publication,
-        created: Instant,
-    ) -> (Arc<Published>, Vec<Arc<Connection>>) {
-        self.newest += 1;
+    const fn newest(&self) -> u64 {
+        self.lost + self.history.len() as u64
+    }
+
+    fn append(&mut self, publication: Publication, created: Instant) -> Arc<Published> {
         let now = Instant::now();
         if publication.ends_topic {
             self.ended.insert(publication.topic.clone(), now);
         }
-        let (sequence, at) = (self.newest, now.duration_since(created));
+        let (sequence, at) = (self.newest() + 1, now.duration_since(created));
         let published = Arc::new(Published { publication, sequence, at, instant: now });
         self.history.push(Arc::clone(&published));
-        let connections = self.open_connections();
-        for connection in &connections {
-            connection.push(Item::Event(Arc::clone(&published)));
-        }
-        (published, connections)
+        published
     }
 
-    /// Loses all events. Returns the connections to which the caller delivers the loss once the
-    /// state is unlocked.
-    fn lose_history(&mut self) -> Vec<Arc<Connection>> {
-        self.newest += 1;
-        self.lost = self.newest;
+    fn lose_history(&mut self) {
+        self.lost = self.newest() + 1;
         self.history.clear();
         self.ended.clear();
-        let connections = self.open_connections();
-        for connection in &connections {
-            connection.clear();
-            connection.push(Item::Loss(self.lost));
+    }
+
+    /// Returns the sequence number of the newest event that is older than this, or 0.
+    fn newest_older_than(&self, age: Duration) -> u64 {
+        let is_old = |published: &Arc<Published>| published.instant.elapsed() > age;
+        match self.history.partition_point(is_old) {
+            0 => 0,
+            old => self.lost + old as u64,
         }
-        connections
     }
 
     fn open_connections(&mut self) -> Vec<Arc<Connection>> {
-        self.connections.retain(|connection| !connection.is_closed());
+        self.connections.retain(|connection| !connection.closed.is_cancelled());
         self.connections.clone()
     }
 
     #[track_caller]
     fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
-        match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
+        let feeds = |it: &Arc<Connection>| ptr::eq(it.hub.as_ptr(), Arc::as_ptr(&hub.shared));
+        match self.open_connections().into_iter().find(feeds) {
             Some(connection) => connection,
             // A mistake in the test, which would otherwise prove nothing.
             None => panic!("hub is not connected to this broker, or is closed"),
         }
-    }
-
-    fn connect(&mut self, feed: Feed) -> Arc<Connection> {
-        let max_age = feed.max_age();
-        let is_old = |published: &Arc<Published>| published.instant.elapsed() > max_age;
-        let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
-        // A client that resumes from before the hub's history receives a gap.
-        let lost = old.last().map_or(self.lost, |published| published.sequence);
-        let loss = (lost > 0).then_some(Item::Loss(lost));
-        let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
-        let connection = Arc::new(Connection::new(feed, items.collect()));
-        self.connections.push(Arc::clone(&connection));
-        connection
     }
 }
 
@@ -259,85 +252,63 @@ enum Item {
 struct Connection {
     hub: Weak<HubState>,
     closed: CancellationToken,
-    queue: Mutex<Queue>,
-    /// Locked while items are fed. The queue isn't: feeding calls wakers, which can run any code.
+    is_paused: AtomicBool,
+    /// The sequence number up to which the hub has been fed.
+    fed: AtomicU64,
+    /// Locked while items are fed. The state isn't: feeding calls wakers, which can run any code.
     feed: Mutex<Feed>,
 }
 
-struct Queue {
-    items: VecDeque<Item>,
-    is_paused: bool,
-}
-
 impl Connection {
-    fn new(feed: Feed, items: VecDeque<Item>) -> Self {
-        let queue = Queue { items, is_paused: false };
+    fn new(feed: Feed, fed: u64) -> Self {
         let (hub, closed) = feed.hub();
         let (hub, closed) = (hub.clone(), closed.clone());
-        Self { hub, closed, queue: Mutex::new(queue), feed: Mutex::new(feed) }
+        let is_paused = AtomicBool::new(false);
+        Self { hub, closed, is_paused, fed: AtomicU64::new(fed), feed: Mutex::new(feed) }
     }
 
-    fn is_closed(&self) -> bool {
-        self.closed.is_cancelled()
-    }
-
-    fn feeds(&self, hub: &Hub) -> bool {
-        ptr::eq(self.hub.as_ptr(), Arc::as_ptr(&hub.shared))
-    }
-
-    fn push(&self, item: Item) {
-        lock(&self.queue).items.push_back(item);
-    }
-
-    fn clear(&self) {
-        lock(&self.queue).items.clear();
-    }
-
-    fn set_paused(&self, is_paused: bool) {
-        lock(&self.queue).is_paused = is_paused;
-    }
-
-    fn load(&self) {
-        self.feed_items(&mut lock(&self.feed));
-        self.deliver();
-    }
-
-    /// Feeds the items, unless another caller does. The caller must hold no lock.
-    fn deliver(&self) {
-        // Checked again, because another caller may have found the queue empty just before this
-        // item was added.
-        while self.has_next() {
+    /// Feeds what the hub has not received, unless another caller does.
+    fn deliver(&self, state: &Mutex<BrokerState>) {
+        // Checked again, because another caller may have found nothing just before this item was
+        // added.
+        while self.next(state).is_some() {
             let mut feed = match self.feed.try_lock() {
                 Ok(feed) => feed,
                 Err(TryLockError::Poisoned(feed)) => feed.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            self.feed_items(&mut feed);
+            while let Some(item) = self.next(state) {
+                self.feed_item(&mut feed, item);
+            }
         }
     }
 
-    fn feed_items(&self, feed: &mut Feed) {
-        while let Some(item) = self.next() {
-            // A closed hub accepts no events. Its connection is removed at the next publish.
-            _ = match item {
-                Item::Event(published) => {
-                    let Published { publication, sequence, at, instant } = &*published;
-                    let Publication { topic, event, ends_topic } = publication;
-                    let arrival = Arrival::new(*sequence, *at, instant.elapsed());
-                    feed.event(arrival.ends_topic(*ends_topic), topic, event)
-                }
-                Item::Loss(sequence) => feed.report_loss(sequence),
-            };
+    fn feed_item(&self, feed: &mut Feed, item: Item) {
+        // A closed hub accepts no events. Its connection is removed at the next publish.
+        _ = match item {
+            Item::Event(published) => {
+                let Published { publication, sequence, at, instant } = &*published;
+                let Publication { topic, event, ends_topic } = publication;
+                let arrival = Arrival::new(*sequence, *at, instant.elapsed());
+                self.fed.store(*sequence, Relaxed);
+                feed.event(arrival.ends_topic(*ends_topic), topic, event)
+            }
+            Item::Loss(sequence) => {
+                self.fed.store(sequence, Relaxed);
+                feed.report_loss(sequence)
+            }
+        };
+    }
+
+    /// Returns what the hub receives next.
+    fn next(&self, state: &Mutex<BrokerState>) -> Option<Item> {
+        let (state, fed) = (lock(state), self.fed.load(Relaxed));
+        if self.is_paused.load(Relaxed) {
+            return None;
         }
-    }
-
-    fn has_next(&self) -> bool {
-        let queue = lock(&self.queue);
-        !queue.is_paused && !queue.items.is_empty()
-    }
-
-    fn next(&self) -> Option<Item> {
-        let mut queue = lock(&self.queue);
-        if queue.is_paused { None } else { queue.items.pop_front() }
+        match fed.checked_sub(state.lost) {
+            None => Some(Item::Loss(state.lost)),
+            Some(index) => state.history.get(index as usize).cloned().map(Item::Event),
+        }
     }
 }
