@@ -111,8 +111,10 @@
 //!
 //! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
 //! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
-//! `Redis::tls`, your program can trust other root certificates, present a client certificate, or
-//! expect another name in the server's certificate.
+//! `Redis::tls`, your program can trust other root certificates or present a client certificate. The
+//! server's certificate must name the host to which the program connects. If Sentinel gives
+//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in its
+//! configuration.
 //!
 //! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
 //! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the

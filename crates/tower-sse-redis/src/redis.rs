@@ -135,9 +135,8 @@ impl Redis {
     /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
     /// let tls = Tls::new()
     ///     .authority(fs::read("ca.pem")?)
-    ///     .identity(fs::read("client.pem")?, fs::read("client.key")?)
-    ///     .server_name("redis.internal");
-    /// let redis = Redis::open("rediss://10.0.0.7/")?.tls(tls)?;
+    ///     .identity(fs::read("client.pem")?, fs::read("client.key")?);
+    /// let redis = Redis::open("rediss://redis.internal/")?.tls(tls)?;
     /// # _ = redis;
     /// # Ok(())
     /// # }
@@ -150,10 +149,9 @@ impl Redis {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
-        let Servers { clients, sentinels, server_name, .. } = &mut self.servers;
+        let Servers { clients, sentinels, .. } = &mut self.servers;
         let sentinels = sentinels.iter_mut().filter(|sentinel| is_tls(sentinel));
-        *server_name = tls.set_up(clients.iter_mut().chain(sentinels))?;
-        Ok(self)
+        tls.set_up(clients.iter_mut().chain(sentinels)).map(|()| self)
     }
 
     /// Sets a closure that fetches the user and the password, for credentials that change at run

@@ -17,7 +17,7 @@ const OTHERS: Duration = Duration::from_millis(250);
 /// The first Sentinel to answer can be one that is cut off from the others. So this waits until
 /// most Sentinels agree or the remaining ones are late.
 pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
-    let Servers { clients, sentinels, timeout: limit, server_name, .. } = servers;
+    let Servers { clients, sentinels, timeout: limit, .. } = servers;
     let client = clients.first().map(|client| (client, client.get_connection_info().addr()));
     let Some((
         client,
@@ -34,10 +34,8 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     for sentinel in sentinels {
         let (sentinel, address) = (sentinel.clone(), address(sentinel));
         let (config, primary) = (timeouts.clone(), primary.clone());
-        let server_name = server_name.clone();
         attempts.spawn(async move {
-            let asked = ask(&sentinel, &primary, &config, server_name.as_deref()).await;
-            asked.map_err(|error| (address, error))
+            ask(&sentinel, &primary, &config).await.map_err(|error| (address, error))
         });
     }
     let mut failures = Failures::default();
@@ -73,9 +71,8 @@ async fn ask(
     sentinel: &Client,
     primary: &str,
     config: &AsyncConnectionConfig,
-    server_name: Option<&str>,
 ) -> Result<(String, String), Error> {
-    let mut connection = dial(sentinel, config, server_name).await?;
+    let mut connection = dial(sentinel, config).await?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(primary);
     let answer = connection.send_packed_command(&command).await;

@@ -28,23 +28,12 @@ pub(crate) struct Servers {
     /// The limit set with [`Redis::timeout`](crate::Redis::timeout): for connecting, for replies,
     /// and for the program's credentials closure.
     pub(crate) timeout: Duration,
-    /// The name in all servers' certificates, if it differs from the URLs' hosts.
-    pub(crate) server_name: Option<String>,
 }
 
 /// Connections to one server.
 pub(crate) struct Connections<const N: usize, C = MultiplexedConnection> {
     pub(crate) connections: [C; N],
     pub(crate) info: ServerInfo,
-}
-
-#[derive(Clone)]
-struct Names {
-    /// The name of the connections in `CLIENT LIST`.
-    connection: String,
-    /// The name in the servers' certificates.
-    #[cfg_attr(not(feature = "tls"), allow(dead_code))]
-    server: Option<String>,
 }
 
 /// A connection to a primary, or to a node of a cluster.
@@ -62,7 +51,7 @@ impl fmt::Debug for Servers {
 
 impl Servers {
     pub(crate) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
-        Self { clients, sentinels: Vec::new(), provider: None, timeout, server_name: None }
+        Self { clients, sentinels: Vec::new(), provider: None, timeout }
     }
 
     /// Returns the database's number, which is the same in all servers' URLs.
@@ -81,9 +70,8 @@ impl Servers {
         configs: &[AsyncConnectionConfig; N],
         name: &str,
     ) -> Result<(String, Connections<N>), Error> {
-        let names = Names { connection: name.to_owned(), server: self.server_name.clone() };
         let Some(provider) = &self.provider else {
-            return open_all(clients.to_vec(), configs, &names).await;
+            return open_all(clients.to_vec(), configs, name).await;
         };
         let mut is_refused = false;
         loop {
@@ -91,7 +79,7 @@ impl Servers {
             let credentials =
                 asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
-            match open_all(clients.collect::<Result<_, _>>()?, configs, &names).await {
+            match open_all(clients.collect::<Result<_, _>>()?, configs, name).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -147,13 +135,13 @@ pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
 async fn open_all<const N: usize>(
     clients: Vec<Client>,
     configs: &[AsyncConnectionConfig; N],
-    names: &Names,
+    name: &str,
 ) -> Result<(String, Connections<N>), Error> {
     let config = configs.first().cloned().unwrap_or_default();
-    let Opened { client, connection, info } = open_primary(clients, &config, names).await?;
+    let Opened { client, connection, info } = open_primary(clients, &config, name).await?;
     let mut connections = configs.each_ref().map(|_| connection.clone());
     for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
-        let other = open(client.clone(), config.clone(), names.clone()).await?;
+        let other = open(client.clone(), config.clone(), name.to_owned()).await?;
         // During a failover, a second connection to the same address can reach a different server.
         if other.info.run_id != info.run_id {
             return Err(failed(ACTION, "the address leads to different servers"));
@@ -168,17 +156,17 @@ async fn open_all<const N: usize>(
 async fn open_primary(
     mut clients: Vec<Client>,
     config: &AsyncConnectionConfig,
-    names: &Names,
+    name: &str,
 ) -> Result<Opened, Error> {
     if clients.len() == 1
         && let Some(client) = clients.pop()
     {
-        return open(client, config.clone(), names.clone()).await;
+        return open(client, config.clone(), name.to_owned()).await;
     }
     let mut attempts = JoinSet::new();
     for client in clients {
         let address = address(&client);
-        let opening = open(client, config.clone(), names.clone());
+        let opening = open(client, config.clone(), name.to_owned());
         attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
     }
     let mut failures = Failures::default();
@@ -217,12 +205,12 @@ impl Failures {
 async fn open(
     client: Client,
     config: AsyncConnectionConfig,
-    names: Names,
+    name: String,
 ) -> Result<Opened, Error> {
-    let mut connection = dial(&client, &config, names.server.as_deref()).await?;
+    let mut connection = dial(&client, &config).await?;
     let mut pipeline = redis::pipe();
     // Ignore an error if the user may not set a name: nothing depends on it.
-    pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
+    pipeline.cmd("CLIENT").arg("SETNAME").arg(name);
     pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
@@ -237,11 +225,9 @@ async fn open(
 }
 
 /// Opens a connection.
-#[cfg_attr(not(feature = "tls"), allow(unused_variables))]
 pub(super) async fn dial(
     client: &Client,
     config: &AsyncConnectionConfig,
-    server_name: Option<&str>,
 ) -> Result<MultiplexedConnection, Error> {
     #[cfg(feature = "tls")]
     tls::check_crypto_provider(client)?;
@@ -250,9 +236,6 @@ pub(super) async fn dial(
         let connection = super::simulation::connect(client, config, dialing).await;
         return connection.map_err(|error| failed(ACTION, error));
     }
-    #[cfg(feature = "tls")]
-    let connection = tls::connect(client, config, server_name).await;
-    #[cfg(not(feature = "tls"))]
     let connection = client.get_multiplexed_async_connection_with_config(config).await;
     #[cfg(any(test, tower_sse_simulation))]
     let connection = connection.map(MultiplexedConnection::from);

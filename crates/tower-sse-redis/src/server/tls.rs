@@ -1,27 +1,24 @@
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
-use redis::{AsyncConnectionConfig, Client, ClientTlsConfig, aio::MultiplexedConnection};
-use redis::{ConnectionAddr, RedisFuture, RedisResult, TlsCertificates, io::AsyncDNSResolver};
+use redis::{Client, ClientTlsConfig, ConnectionAddr, TlsCertificates};
 
 use crate::{Error, server::error::failed};
 
 const ACTION: &str = "set up TLS for Redis";
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The certificates and the server's name that [`Redis::tls`](crate::Redis::tls) sets (feature
-/// `tls`).
+/// The certificates that [`Redis::tls`](crate::Redis::tls) sets (feature `tls`).
 #[derive(Clone, Default)]
 #[must_use = "pass it to `Redis::tls`"]
 pub struct Tls {
     authority: Option<Vec<u8>>,
     identity: Option<ClientTlsConfig>,
-    server_name: Option<String>,
 }
 
 impl Tls {
     /// Creates settings that trust the [root certificates of the machine](crate#tls).
     pub const fn new() -> Self {
-        Self { authority: None, identity: None, server_name: None }
+        Self { authority: None, identity: None }
     }
 
     /// Trusts only servers whose certificate was issued by an authority in `certificates` (PEM).
@@ -45,22 +42,12 @@ impl Tls {
         self
     }
 
-    /// Sets the name that the certificates of all servers and Sentinels must have. The default is
-    /// the host that the program connects to.
-    ///
-    /// Set a name if the certificates weren't issued for this host, for example because the host is
-    /// an IP address or a proxy's name.
-    pub fn server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
-        self
-    }
-
-    /// Makes clients use these certificates. Returns the name in the servers' certificates.
+    /// Makes clients use these certificates.
     pub(crate) fn set_up<'c>(
         self,
         clients: impl Iterator<Item = &'c mut Client>,
-    ) -> Result<Option<String>, Error> {
-        let Self { authority, identity, server_name } = self;
+    ) -> Result<(), Error> {
+        let Self { authority, identity } = self;
         let certificates = authority.iter().chain(identity.as_ref().map(|own| &own.client_cert));
         for pem in certificates {
             if !pem.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE) {
@@ -73,13 +60,13 @@ impl Tls {
             *client = Client::build_with_tls(info, certificates.clone())
                 .map_err(|error| failed(ACTION, error))?;
         }
-        Ok(server_name)
+        Ok(())
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("Tls").finish_non_exhaustive()
     }
 }
 
@@ -94,40 +81,4 @@ pub(crate) fn check_crypto_provider(client: &Client) -> Result<(), Error> {
         return Err(failed("connect to Redis", "no crypto provider is installed for rustls"));
     }
     Ok(())
-}
-
-/// Opens a connection. The server's certificate must have this name, by default the URL's host.
-pub(crate) async fn connect(
-    client: &Client,
-    config: &AsyncConnectionConfig,
-    server_name: Option<&str>,
-) -> RedisResult<MultiplexedConnection> {
-    let info = client.get_connection_info().clone();
-    let (Some(name), ConnectionAddr::TcpTls { host, port, insecure, tls_params }) =
-        (server_name, info.addr().clone())
-    else {
-        return client.get_multiplexed_async_connection_with_config(config).await;
-    };
-    // The Redis client checks that the certificate is for the host that it resolves. So resolve the
-    // certificate's name to the real host's addresses.
-    let config = config.clone().set_dns_resolver(Host(host));
-    let address = ConnectionAddr::TcpTls { host: name.to_owned(), port, insecure, tls_params };
-    let client = Client::open(info.set_addr(address))?;
-    client.get_multiplexed_async_connection_with_config(&config).await
-}
-
-/// A resolver that returns the addresses of this host for every name.
-struct Host(String);
-
-impl AsyncDNSResolver for Host {
-    fn resolve<'a, 'b: 'a>(
-        &'a self,
-        _name: &'b str,
-        port: u16,
-    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
-        Box::pin(async move {
-            let addresses: Vec<_> = tokio::net::lookup_host((&*self.0, port)).await?.collect();
-            Ok(Box::new(addresses.into_iter()) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
-    }
 }
