@@ -4,9 +4,10 @@ use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::__private::{Gate, LogOptions, follow};
 
 use super::publisher::RedisPublisher;
-use super::redis_stream::{Clock, Connector};
+use super::redis_stream::Clock;
 use super::stream_log::{LogState, StreamLog};
-use crate::{BrokerStats, Error, Health, Redis, server::servers::Servers};
+use crate::server::{route::Route, servers::Servers};
+use crate::{BrokerStats, Error, Health, Redis};
 
 /// A [`Broker`] over a Redis stream, created by [`Redis::broker`]. Hubs in several processes can
 /// share the stream.
@@ -87,19 +88,17 @@ impl Broker for RedisBroker {
         let Self { servers, key, mut options, pause, health } = self;
         options.adopt(&feed)?;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::default()));
-        let reply_timeout = servers.timeout.max(options.publish_deadline);
-        let connector =
-            Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
         let publisher = RedisPublisher {
-            key,
+            key: key.clone(),
             max_events: options.max_events,
             deadline: options.publish_deadline,
             gate: Arc::clone(&gate),
             clock: Arc::clone(&clock),
             health: health.clone(),
         };
+        let (route, key) = (Arc::new(Route::new(servers)), Arc::from(key));
         let (state, log_health) = (LogState::default(), health.clone());
-        let log = StreamLog { connector, clock, health: log_health, options, pause, state };
+        let log = StreamLog { route, key, clock, health: log_health, options, pause, state };
         follow(log, feed, gate, health, pending()).await?;
         Ok(publisher)
     }

@@ -1,16 +1,13 @@
 use std::{sync::Arc, time::Duration};
 use std::{sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed};
 
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue};
-use redis::{RedisError, RedisResult, Value, cmd, from_redis_value};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::Instant;
 use tower_sse_broker::__private::Identity;
 
 use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
 use crate::Error;
-use crate::server::route::Route;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
-use crate::server::servers::{Connections, Servers, connection_name};
 use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
 
 /// How long Redis waits for a new entry before it replies that there is none.
@@ -51,13 +48,9 @@ pub(crate) type Survey = (u64, StreamId, Option<u64>);
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
 pub(crate) struct RedisStream {
-    pub(in crate::broker) connection: MultiplexedConnection,
+    pub(crate) connection: MultiplexedConnection,
     pub(crate) key: Arc<str>,
     pub(crate) clock: Arc<Clock>,
-    /// The id of the server's process.
-    pub(crate) server: Arc<str>,
-    /// The server's [`Lineage`] when the connection was opened.
-    pub(crate) lineage: Arc<Lineage>,
 }
 
 impl RedisStream {
@@ -89,45 +82,26 @@ impl RedisStream {
         self.query(cmd("INFO").arg(&LINEAGE_SECTIONS), ACTION).await
     }
 
-    /// Returns the newest entry up to a time in milliseconds.
-    pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
-        let command = cmd("XREVRANGE").arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1).take();
-        let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
-        Ok(entries.first().map(RawEntry::identity))
-    }
-
-    /// Returns whether the stream has an entry with this id or a lower one.
-    pub(crate) async fn has_entries_up_to(&mut self, id: StreamId) -> Result<bool, Error> {
-        Ok(self.first_id(["XRANGE", "-", &id.to_string()]).await?.is_some())
-    }
-
-    /// Returns the id of the first entry whose id is at least `id`, without reading the entry.
-    pub(crate) async fn first_id_from(&mut self, id: StreamId) -> Result<Option<StreamId>, Error> {
-        self.first_id(["XRANGE", &id.to_string(), "+"]).await
-    }
-
-    /// Returns the id of the newest entry up to a time in milliseconds, or up to the end (`+`),
-    /// without reading the entry.
-    pub(crate) async fn newest_id_up_to(&mut self, end: &str) -> Result<Option<StreamId>, Error> {
-        self.first_id(["XREVRANGE", end, "-"]).await
-    }
-
-    async fn first_id(&mut self, range: [&str; 3]) -> Result<Option<StreamId>, Error> {
+    /// Returns the id of the first entry of a range, such as `["XRANGE", from, to]`, without
+    /// reading the entry.
+    pub(crate) async fn first_id(&mut self, range: [&str; 3]) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "find an entry of the Redis stream";
         let command = cmd("EVAL").arg(FIRST_ID).arg(1).arg(&*self.key).arg(&range).take();
         let id: Option<StreamId> = self.query(&command, ACTION).await?;
         id.map_or(Ok(()), |id| self.check_range(id, ACTION)).map(|()| id)
     }
 
-    /// Returns up to `count` entries whose ids are at least `id`.
-    pub(crate) async fn range(
+    /// Returns up to `count` entries of a range, such as `["XRANGE", from, to]`.
+    pub(crate) async fn entries(
         &mut self,
-        id: StreamId,
+        [command, from, to]: [&str; 3],
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
-        let (key, id) = (&*self.key, id.to_string());
-        let command = cmd("XRANGE").arg(key).arg(id).arg("+").arg("COUNT").arg(count).take();
-        self.entries(&command, "read the Redis stream").await
+        const ACTION: &str = "read the Redis stream";
+        let mut command = cmd(command);
+        command.arg(&*self.key).arg(from).arg(to).arg("COUNT").arg(count);
+        let entries = self.query(&command, ACTION).await?;
+        self.in_range(entries, ACTION)
     }
 
     /// Waits up to [`BLOCK_TIMEOUT`] for entries after `last`. Returns up to `count` of them, or
@@ -164,7 +138,8 @@ impl RedisStream {
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
         const ACTION: &str = "mark a loss in the Redis stream";
-        let newest = self.newest_id_up_to("+").await?.map_or(newest, |id| id.max(newest));
+        let newest =
+            self.first_id(["XREVRANGE", "+", "-"]).await?.map_or(newest, |id| id.max(newest));
         let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
@@ -208,15 +183,6 @@ impl RedisStream {
     /// Returns an error if Redis refuses all writes. Writes nothing itself.
     pub(crate) async fn check_writes(&mut self) -> Result<(), Error> {
         self.query(cmd("EVAL").arg(WRITE).arg(1).arg(&*self.key), "write to Redis").await
-    }
-
-    async fn entries(
-        &mut self,
-        command: &Cmd,
-        action: &'static str,
-    ) -> Result<Vec<RawEntry>, Error> {
-        let entries = self.query(command, action).await?;
-        self.in_range(entries, action)
     }
 
     async fn query<T: FromRedisValue>(
@@ -330,50 +296,5 @@ impl Clock {
 
     fn elapsed(&self) -> u64 {
         whole_milliseconds(self.created.elapsed())
-    }
-}
-
-/// Opens connections to the server that has the stream.
-pub(crate) struct Connector {
-    pub(in crate::broker) route: Arc<Route>,
-    /// The time limit for a reply.
-    reply_timeout: Duration,
-    key: Arc<str>,
-    clock: Arc<Clock>,
-    name: String,
-}
-
-impl Connector {
-    pub(crate) fn new(
-        servers: Servers,
-        reply_timeout: Duration,
-        key: Arc<str>,
-        clock: Arc<Clock>,
-    ) -> Self {
-        let name = connection_name(&key);
-        Self { route: Arc::new(Route::new(servers)), reply_timeout, key, clock, name }
-    }
-
-    /// Opens two connections to one server: for the reader, whose reads block, and for publishers.
-    pub(crate) async fn connect(&self) -> Result<Connections<2, RedisStream>, Error> {
-        let timeout = self.route.servers.timeout;
-        // Even if publishers may wait longer, the reader must soon notice a dead connection.
-        let configs = [timeout, self.reply_timeout].map(|reply_timeout| {
-            AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(timeout))
-                .set_response_timeout(Some(reply_timeout))
-        });
-        let Connections { connections, info } = self.route.connect(&configs, &self.name).await?;
-        let server: Arc<str> = Arc::from(&*info.run_id);
-        let lineage = Arc::new(info.lineage.clone());
-        let [mut reading, publishing] = connections.map(|connection| RedisStream {
-            connection,
-            key: Arc::clone(&self.key),
-            clock: Arc::clone(&self.clock),
-            server: Arc::clone(&server),
-            lineage: Arc::clone(&lineage),
-        });
-        reading.set_clock().await?;
-        Ok(Connections { connections: [reading, publishing], info })
     }
 }

@@ -4,7 +4,7 @@
 use std::pin::{Pin, pin};
 use std::{sync::Arc, time::Duration};
 
-use redis::RedisError;
+use redis::{AsyncConnectionConfig, RedisError};
 use tokio::time::{Instant, sleep};
 use tokio::{select, task::JoinSet};
 use tower_sse::hub::broker::Arrival;
@@ -12,14 +12,16 @@ use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, LogOp
 use tower_sse_broker::debug;
 
 use super::entry::{Entry, RawEntry, StreamId};
-use super::redis_stream::{BLOCK_TIMEOUT, Clock, Connector, RedisStream, Survey};
-use crate::server::server_info::{Eviction, Lineage, set_evicting};
-use crate::server::{servers::Connections, whole_milliseconds};
+use super::redis_stream::{BLOCK_TIMEOUT, Clock, RedisStream, Survey};
+use crate::server::server_info::{Eviction, Lineage, ServerInfo, set_evicting};
+use crate::server::servers::{Connections, connection_name};
+use crate::server::{route::Route, whole_milliseconds};
 use crate::{Error, ErrorKind, Health};
 
 /// The log of one hub: its Redis stream.
 pub(crate) struct StreamLog {
-    pub(crate) connector: Connector,
+    pub(crate) route: Arc<Route>,
+    pub(crate) key: Arc<str>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: Health,
     pub(crate) options: LogOptions,
@@ -34,7 +36,7 @@ pub(crate) struct LogState {
     /// The last entry that was read or skipped.
     last: StreamId,
     /// The server's lineage at the beginning of the last session in which this process caught up.
-    lineage: Option<Arc<Lineage>>,
+    lineage: Option<Lineage>,
     /// Whether reading the entry before the history has timed out. If so, later attempts read only
     /// the entry's id.
     is_slow: bool,
@@ -52,6 +54,7 @@ type Surveyed = (Result<Option<Survey>, Error>, Result<(), Error>);
 pub(crate) struct OpenedLog {
     reading: RedisStream,
     publishing: RedisStream,
+    info: ServerInfo,
     checked: Option<Instant>,
     /// The survey in progress. It also checks the publishers' connection, over which it runs. The
     /// reader does not wait for the survey, whose reply comes after those of earlier publications.
@@ -71,11 +74,11 @@ impl Log for StreamLog {
     const SKIPS: bool = true;
 
     async fn open(&mut self, known: Known) -> Result<OpenedLog, Error> {
-        self.connector.route.begin();
+        self.route.begin();
         for _ in 0..2 {
             match self.connect(known, true).await {
                 // Try the node that the error names, or another of the program's servers.
-                Err(error) if self.connector.route.follow(&error) => {}
+                Err(error) if self.route.follow(&error) => {}
                 result => return result,
             }
         }
@@ -91,11 +94,12 @@ impl Log for StreamLog {
         let start = self.clock.now().saturating_sub(whole_milliseconds(age));
         let end = start.saturating_sub(1).to_string();
         if self.state.is_slow {
-            let id = reading.newest_id_up_to(&end).await?;
+            let id = reading.first_id(["XREVRANGE", &end, "-"]).await?;
             return Ok(id.map(|id| Identity::unread(id.sequence())));
         }
-        let newest = reading.newest_up_to(&end).await;
-        newest.inspect_err(|error| self.state.is_slow = Self::is_timeout(error))
+        let newest = reading.entries(["XREVRANGE", &end, "-"], 1).await;
+        let newest = newest.inspect_err(|error| self.state.is_slow = Self::is_timeout(error))?;
+        Ok(newest.first().map(RawEntry::identity))
     }
 
     async fn read(
@@ -107,25 +111,27 @@ impl Log for StreamLog {
         let from = StreamId::of_sequence(from);
         // The previous session may have read up to `from` and ended before `look` recorded this.
         self.state.last = self.state.last.max(from);
-        let entries = session.reading.range(from, count).await?;
+        let entries = session.reading.entries(["XRANGE", &from.to_string(), "+"], count).await?;
         Ok(Page { has_more: entries.len() == count, entries })
     }
 
     async fn has_up_to(&mut self, session: &mut OpenedLog, number: u64) -> Result<bool, Error> {
-        session.reading.has_entries_up_to(StreamId::of_sequence(number)).await
+        let last = StreamId::of_sequence(number).to_string();
+        Ok(session.reading.first_id(["XRANGE", "-", &last]).await?.is_some())
     }
 
     async fn was_trimmed(&mut self, session: &mut OpenedLog) -> Result<bool, Error> {
         let Some(lineage) = &self.state.lineage else { return Ok(true) };
         let OpenedLog { reading, .. } = session;
-        if **lineage != reading.ask_lineage().await? {
+        if *lineage != reading.ask_lineage().await? {
             return Ok(false);
         }
         // If the stream was deleted and began again with lower ids, only a marker shows this to
         // other processes. An entry at or after `last` rules this out, because ids rise. Look for
         // such an entry first: `skip_to` fails while Redis refuses writes.
         let last = self.state.last;
-        Ok(reading.first_id_from(last).await?.is_some() || reading.skip_to(last, "").await?)
+        let following = reading.first_id(["XRANGE", &last.to_string(), "+"]).await?;
+        Ok(following.is_some() || reading.skip_to(last, "").await?)
     }
 
     async fn mark(
@@ -144,23 +150,21 @@ impl Log for StreamLog {
     /// This is needed once after each start of a server.
     async fn publishing(
         &mut self,
-        OpenedLog { reading, publishing, .. }: &mut OpenedLog,
+        OpenedLog { reading, publishing, info, .. }: &mut OpenedLog,
         last: Identity,
     ) -> Result<RedisStream, Error> {
         let last = StreamId::of_sequence(last.number);
-        if self.state.advanced_server != *reading.server && self.clock.is_behind(last.milliseconds)
-        {
+        if self.state.advanced_server != info.run_id && self.clock.is_behind(last.milliseconds) {
             // The estimate lags by the delay of the last reply. Ask again: the server reads the
             // time for this reply after it has assigned the id.
             reading.set_clock().await?;
             if self.clock.is_behind(last.milliseconds) {
-                let server = Arc::clone(&reading.server);
-                reading.skip_to(last.leap(), &server).await?;
-                self.state.advanced_server = server.to_string();
+                reading.skip_to(last.leap(), &info.run_id).await?;
+                self.state.advanced_server.clone_from(&info.run_id);
             }
         }
         self.state.last = last;
-        self.state.lineage = Some(Arc::clone(&publishing.lineage));
+        self.state.lineage = Some(info.lineage.clone());
         Ok(publishing.clone())
     }
 
@@ -223,9 +227,9 @@ impl Log for StreamLog {
         session: &mut OpenedLog,
         from: u64,
     ) -> Result<Option<Identity>, Error> {
-        let Some(id) = session.reading.first_id_from(StreamId::of_sequence(from)).await? else {
-            return Ok(None);
-        };
+        let from = StreamId::of_sequence(from).to_string();
+        let id = session.reading.first_id(["XRANGE", &from, "+"]).await?;
+        let Some(id) = id else { return Ok(None) };
         session.reading.skip_to(id.leap(), "").await?;
         Ok(Some(Identity::unread(id.sequence())))
     }
@@ -269,19 +273,34 @@ impl StreamLog {
     /// stream would look like a new one. With `must_write`, returns an error if this server refuses
     /// writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
-        let Connections { connections, info } = self.connector.connect().await?;
+        let timeout = self.route.servers.timeout;
+        // Even if publishers may wait longer, the reader must soon notice a dead connection.
+        let reply_timeouts = [timeout, timeout.max(self.options.publish_deadline)];
+        let configs = reply_timeouts.map(|reply_timeout| {
+            AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(timeout))
+                .set_response_timeout(Some(reply_timeout))
+        });
+        let name = connection_name(&self.key);
+        let Connections { connections, info } = self.route.connect(&configs, &name).await?;
         set_evicting(&self.health, info.eviction == Eviction::All);
-        let [mut reading, publishing] = connections;
-        if must_write && self.connector.route.has_others() {
+        let (key, clock) = (&self.key, &self.clock);
+        let [mut reading, publishing] = connections.map(|connection| RedisStream {
+            connection,
+            key: Arc::clone(key),
+            clock: Arc::clone(clock),
+        });
+        reading.set_clock().await?;
+        if must_write && self.route.has_others() {
             reading.check_writes().await?;
         }
         if known.last == 0 {
             reading.probe().await?;
         }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        let (checked, surveying, route) = (None, JoinSet::new(), Arc::clone(&self.connector.route));
+        let (checked, surveying, route) = (None, JoinSet::new(), Arc::clone(&self.route));
         let replaced = Box::pin(async move { route.replaced().await });
-        Ok(OpenedLog { reading, publishing, checked, surveying, replaced })
+        Ok(OpenedLog { reading, publishing, info, checked, surveying, replaced })
     }
 
     /// Records the state of the stream after a survey and whether Redis refuses writes.

@@ -31,8 +31,8 @@ pub(crate) struct Servers {
 }
 
 /// Connections to one server.
-pub(crate) struct Connections<const N: usize, C = MultiplexedConnection> {
-    pub(crate) connections: [C; N],
+pub(crate) struct Connections<const N: usize> {
+    pub(crate) connections: [MultiplexedConnection; N],
     pub(crate) info: ServerInfo,
 }
 
