@@ -74,7 +74,7 @@ where
         ends: ends_are_the_same_everywhere ended_names_become_free an_end_is_read_after_a_break;
         losses: a_loss_is_told_although_nobody_publishes a_loss_during_a_break_is_told numbers_are_not_used_again_after_a_loss a_loss_while_a_hub_loads_is_told
             a_rolled_back_log_is_told_to_all an_overtaken_log_is_told_to_all;
-        breaks: a_burst_loses_nothing a_break_loses_nothing a_long_break_loses_nothing a_break_while_a_hub_loads_loses_nothing
+        breaks: a_burst_loses_nothing a_long_break_loses_nothing a_break_while_a_hub_loads_loses_nothing
             a_publish_during_a_break_ends an_outage_ends_each_publish any_order_of_steps_loses_nothing;
         closing: closing_one_hub_leaves_the_others a_hub_is_dropped_while_it_is_fed
             a_dropped_connect_leaves_nothing a_dropped_publish_leaves_the_others;

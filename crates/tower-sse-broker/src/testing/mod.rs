@@ -84,8 +84,7 @@
 //! - `numbers_are_not_used_again_after_a_loss` (`lose`): restarts its numbering
 //! - `a_burst_loses_nothing`: skips events when it's behind, stores only some of many large events,
 //!   or loads part of a long history without reporting a loss
-//! - `a_break_loses_nothing` (`cut`), `a_long_break_loses_nothing` (`cut`): doesn't continue where
-//!   it stopped
+//! - `a_long_break_loses_nothing` (`cut`): doesn't continue where it stopped
 //! - `a_break_while_a_hub_loads_loses_nothing` (`cut`): is ready without the whole history
 //! - `a_publish_during_a_break_ends` (`cut`): publishes without a time limit, publishes an event
 //!   twice, returns a wrong result, or reports a loss although nothing was lost

@@ -77,7 +77,8 @@ finds! {
     rarely_reported_losses_are_found: OneLossPerSecond in a_loss_is_told_although_nobody_publishes;
     old_histories_that_are_reported_too_low_are_found: HistoryLossOneTooLow
         in history_is_as_old_as_asked;
-    publishers_that_close_after_breaks_are_found: ClosedAfterThreeBreaks in a_break_loses_nothing;
+    publishers_that_close_after_breaks_are_found: ClosedAfterThreeBreaks
+        in a_publish_during_a_break_ends;
     shared_connections_are_found: SharedConnection in closing_one_hub_leaves_the_others;
     names_that_shift_in_batches_are_found: NamesShiftInBatch in events_at_once_stay_apart;
     comments_that_stick_in_batches_are_found: StickyCommentInBatch in events_at_once_stay_apart;

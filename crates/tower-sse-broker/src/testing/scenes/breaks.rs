@@ -11,34 +11,6 @@ use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, is_gap, quote
 use crate::testing::hub_process::{Due, HubProcess, are_true};
 use crate::testing::world::ensure;
 
-/// After a break, a reader continues where it stopped.
-pub(crate) async fn a_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
-    let (a, b, start) = HubProcess::pair(world).await?;
-    let mut clients =
-        [&a, &b].map(|process| (process.client(["news"], start.clone()), Due::default()));
-    for round in 0..5 {
-        let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
-        let publishing = async {
-            let mut published = Vec::new();
-            for index in 0..20 {
-                let data = format!("{round} {index}");
-                let publisher = if index % 2 == 0 { &a } else { &b };
-                let acknowledged = publisher.publish_repeatedly("news", &data).await?;
-                published.push((data, acknowledged));
-            }
-            Ok(published)
-        };
-        let (published, ()) = join!(publishing, cut);
-        for (data, acknowledged) in published? {
-            clients.iter_mut().for_each(|(_, due)| due.push(data.clone(), &acknowledged));
-        }
-        for (client, due) in &mut clients {
-            due.read(client, due.len()).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Neither a reader that is far behind nor a process that loads a long history skips events.
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
