@@ -45,7 +45,7 @@ async fn connections_are_named_by_key_host_and_process() {
 }
 
 #[tokio::test]
-async fn end_is_one_entry() {
+async fn end_is_one_entry_by_which_later_processes_know_it() {
     let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let ends = (0..20).map(|job| {
         let hub = hub.clone();
@@ -54,4 +54,6 @@ async fn end_is_one_entry() {
     join_all(ends).await;
     // The marker of the new stream, and the events.
     assert_eq!(server.length().await, 1 + 20);
+    let late = Hub::connect(server.broker()).await.unwrap();
+    assert!(matches!(late.publish("job:0", "more").await, Err(PublishError::Ended)));
 }
