@@ -538,6 +538,21 @@ mod tests {
         assert_eq!(open_streams.subjects(), []);
     }
 
+    /// The close of all streams is in the log before the stream has a ticket, and takes the lists
+    /// before the stream enters them.
+    #[test]
+    fn stream_that_opens_while_all_are_closed_is_closed() {
+        let open_streams = OpenStreams::default();
+        open_streams.closes.log(None);
+        let ticket = open_streams.ticket();
+        let member = open_streams.member(&["a".into()], false);
+        open_streams.open.store(packed(1, 0), super::Relaxed);
+        open_streams.generation.store(1, super::Relaxed);
+        open_streams.open(ticket, &member);
+        assert_eq!(member.revocation(open_streams.generation()), Some(Revocation::All));
+        assert_eq!(open_streams.subjects(), []);
+    }
+
     #[test]
     fn subject_that_is_added_while_its_stream_ends_leaves_nothing_behind() {
         for round in 0..2_000 {

@@ -43,6 +43,18 @@ async fn streams_of_the_kept_subject_stay() {
     assert_eq!(streams.count("user:2"), 0);
 }
 
+/// The stream would be in the lists of the other `Streams` alone.
+#[tokio::test(start_paused = true)]
+async fn request_with_subjects_of_other_streams_gets_its_own() {
+    let (streams, others) = (Streams::new(), Streams::new());
+    let mut request: Request<()> = EventSource.request("/");
+    others.subjects_of(&mut request).add("a");
+    streams.subjects_of(&mut request).add("a");
+    let mut stream = answer(&streams, request);
+    assert_eq!((now(others.close("a")), stream.poll()), (0, Polled::Pending));
+    assert_eq!((now(streams.close("a")), stream.poll()), (1, Polled::End));
+}
+
 #[tokio::test(start_paused = true)]
 async fn counts_are_those_of_open_streams() {
     let streams = Streams::new();
