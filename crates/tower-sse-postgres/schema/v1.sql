@@ -25,22 +25,23 @@ create table tower_sse.log (
     -- numbers, where `data` is the last number before the leap.
     kind smallint not null default 0,
     topic text not null default '',
-    data text not null default '' check (octet_length(data) <= 1048576),
+    data text not null default '',
     event text,
     retry bigint,
     comment text,
     primary key (stream, seq)
 );
 
--- The events that wait for a number. A transaction's rows become visible when it commits.
+-- The events that wait for a number. A transaction's rows become visible when it commits. The trigger
+-- below checks the rows: the server would parse and plan check constraints for each statement.
 create table tower_sse.inbox (
     id bigint generated always as identity,
     stream text not null,
-    topic text not null check (octet_length(topic) <= 1024),
-    data text not null check (octet_length(data) <= 1048576),
-    event text check (octet_length(event) <= 256 and event !~ '[\n\r]'),
-    retry bigint check (retry >= 0),
-    comment text check (octet_length(comment) <= 4096),
+    topic text not null,
+    data text not null,
+    event text,
+    retry bigint,
+    comment text,
     ends boolean not null default false,
     xid xid8 not null default pg_current_xact_id(),
     at timestamptz not null default clock_timestamp(),
@@ -64,12 +65,21 @@ create function tower_sse.channel(stream text) returns text immutable language p
     return 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32);
 end $$;
 
--- A trigger instead of a foreign key. A key's check would lock the stream's row in each transaction
--- that publishes, and each set of transactions that share a lock consumes a multixact.
-create function tower_sse.require_stream() returns trigger language plpgsql as $$
+-- In place of a foreign key. A key's check would lock the stream's row in each transaction that
+-- publishes, and each set of transactions that share a lock consumes a multixact.
+create function tower_sse.check_rows() returns trigger language plpgsql as $$
 declare
-    missing text;
+    missing text; wrong text;
 begin
+    if not exists (
+        select from added a
+        where octet_length(a.topic) > 1024 or octet_length(a.data) > 1048576
+            or octet_length(a.event) > 256 or a.event ~ '[\n\r]' or a.retry < 0
+            or octet_length(a.comment) > 4096
+            or not exists (select from tower_sse.stream s where s.name = a.stream)
+    ) then
+        return null;
+    end if;
     select stream into missing from added a
         where not exists (select from tower_sse.stream s where s.name = a.stream) limit 1;
     if found then
@@ -77,13 +87,21 @@ begin
             message = pg_catalog.format('stream "%s" does not exist', missing),
             hint = 'Add a row to the table "stream", or start a hub of this stream.';
     end if;
-    return null;
+    select case
+        when octet_length(a.topic) > 1024 then 'topic has more than 1024 bytes'
+        when octet_length(a.data) > 1048576 then 'data has more than 1048576 bytes'
+        when octet_length(a.event) > 256 then 'event has more than 256 bytes'
+        when a.event ~ '[\n\r]' then 'event contains a line break'
+        when a.retry < 0 then 'retry is negative'
+        when octet_length(a.comment) > 4096 then 'comment has more than 4096 bytes'
+    end into wrong from added a order by 1 limit 1;
+    raise check_violation using message = wrong;
 end $$;
 
 -- For each statement, not each row, because a statement can insert many rows.
-create trigger require_stream after insert on tower_sse.inbox
+create trigger check_rows after insert on tower_sse.inbox
     referencing new table as added
-    for each statement execute function tower_sse.require_stream();
+    for each statement execute function tower_sse.check_rows();
 
 -- Publishes an event when the transaction commits. With `wake`, notifies the hubs, which otherwise
 -- find the event by polling. Transactions that notify commit one at a time and can't be prepared.
