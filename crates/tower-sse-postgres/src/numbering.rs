@@ -8,7 +8,7 @@ use tower_sse_broker::__private::{Identity, Queued};
 use tower_sse_broker::tasks::lock;
 
 use crate::Error;
-use crate::connection::{Connection, EMPTY_QUEUE, Parameter, identity};
+use crate::connection::{Connection, EMPTY_QUEUE, Parameter};
 use crate::error::exceeds_limit;
 use crate::log_row::{LogRow, number, signed};
 use crate::settings::Settings;
@@ -16,7 +16,10 @@ use crate::settings::Settings;
 /// How long a hub sends no notifications after it has found the server's queue full.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The response of `append`.
+/// The number of columns of `append`.
+const APPEND_COLUMNS: usize = 4;
+
+/// The response of `append` or `number`.
 pub(crate) struct Appended {
     /// A transaction's id: all inbox rows of earlier transactions are numbered.
     pub(crate) covered: i64,
@@ -35,7 +38,8 @@ impl Appended {
     /// queue is full, no process is notified, and other processes find the events by polling.
     ///
     /// `known` is the newest number that this process has read or received. `lost` is the newest
-    /// lost number if no mark follows it yet. `opens` is `true` for a new connection.
+    /// lost number if no mark follows it yet. `opens` is `true` for a new connection. With
+    /// `expects_one`, calls the function that is cheaper if one row is waiting.
     ///
     /// Wakes the reader, unless another hub's notification does. The reader finds a row in
     /// [`Settings::added`] if the response has it.
@@ -45,6 +49,7 @@ impl Appended {
         known: u64,
         lost: Option<u64>,
         opens: bool,
+        expects_one: bool,
         batch: &[Queued],
     ) -> Result<Appended, Error> {
         let fields = || batch.iter().map(|queued| queued.publication.event.fields());
@@ -76,7 +81,17 @@ impl Appended {
                 (&nonces, Type::INT8_ARRAY),
                 (&wake, Type::BOOL),
             ];
-            let appended = connection.call_one(function, &parameters, Appended::decode).await;
+            let appended = if expects_one {
+                let parameters: [Parameter<'_>; 4] = [
+                    connection.stream(),
+                    (&covered, Type::INT8),
+                    (&signed(known), Type::INT8),
+                    (&wake, Type::BOOL),
+                ];
+                connection.call_one("number($1, $2, $3, $4)", &parameters, Self::decode).await
+            } else {
+                connection.call_one(function, &parameters, Self::decode).await
+            };
             match appended {
                 Err(error) if wake && exceeds_limit(&error) => health.set_error(error),
                 mut appended => {
@@ -102,10 +117,16 @@ impl Appended {
     }
 
     fn decode(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let (before, seq): (_, Option<i64>) = (number(row.try_get(1)?), row.try_get(4)?);
-        let previous = identity(seq.map(|seq| seq - 1), row.try_get(3)?);
-        let added = previous.map(|previous| Ok((previous, LogRow::decode(row, 4)?))).transpose()?;
-        let (covered, more, at) = (row.try_get(0)?, row.try_get(2)?, row.try_get(6)?);
-        Ok(Self { covered, before, at, more, added })
+        let (covered, before, more) = (row.try_get(0)?, number(row.try_get(1)?), row.try_get(2)?);
+        if row.len() == APPEND_COLUMNS {
+            return Ok(Self { covered, before, at: row.try_get(3)?, more, added: None });
+        }
+        // The columns of `number`. Without a row, or with a large one, `data` is null.
+        let has_row = row.try_get::<_, Option<&str>>(9)?.is_some();
+        let added = has_row.then(|| {
+            let fingerprint = number(row.try_get(3)?);
+            Ok((Identity { number: before, fingerprint }, LogRow::decode(row, 4)?))
+        });
+        Ok(Self { covered, before, at: row.try_get(6)?, more, added: added.transpose()? })
     }
 }

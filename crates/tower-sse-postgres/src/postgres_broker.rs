@@ -190,7 +190,7 @@ impl Broker for PostgresBroker {
         }
         let (settings, queue) = (Arc::new(settings.with_defaults()), Arc::<Queue>::default());
         let (health, deadline) = (settings.health.clone(), options.publish_deadline);
-        let batcher = Batcher { settings: Arc::clone(&settings), passes: 0 };
+        let batcher = Batcher { settings: Arc::clone(&settings), passes: 0, several: false };
         let log = PostgresLog {
             settings: Arc::clone(&settings),
             queue: Arc::clone(&queue),

@@ -85,7 +85,7 @@ impl Log for PostgresLog {
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
         // This adds a mark if the log is empty or not the same as before.
-        Appended::append(&opened.publishing, 0, known.newest, known.lost, true, &[]).await?;
+        Appended::append(&opened.publishing, 0, known.newest, known.lost, true, false, &[]).await?;
         Ok(opened)
     }
 
@@ -118,7 +118,8 @@ impl Log for PostgresLog {
         session: &mut Opened,
         known: Known,
     ) -> Result<Option<Identity>, Error> {
-        Appended::append(&session.publishing, 0, known.newest, known.lost, false, &[]).await?;
+        Appended::append(&session.publishing, 0, known.newest, known.lost, false, false, &[])
+            .await?;
         Ok(None)
     }
 

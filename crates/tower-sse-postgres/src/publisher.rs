@@ -87,6 +87,8 @@ pub(crate) struct Batcher {
     pub(crate) settings: Arc<Settings>,
     /// The number of batches that were sent.
     pub(crate) passes: u32,
+    /// Whether the last batch numbered several rows of the inbox.
+    pub(crate) several: bool,
 }
 
 impl SendBatch<Arc<Connection>> for Batcher {
@@ -95,21 +97,25 @@ impl SendBatch<Arc<Connection>> for Batcher {
         in_flight: &InFlight<'_, Arc<Connection>>,
         batch: Vec<Queued>,
     ) -> bool {
-        let Self { settings, passes } = self;
+        let Self { settings, passes, several } = self;
         let session = &in_flight.session;
         *passes = passes.wrapping_add(1);
         if passes.is_multiple_of(FULL_PASS) {
             settings.covered.store(0, Relaxed);
         }
         let (covered, known) = (settings.covered.load(Relaxed), in_flight.newest_known());
+        let expects_one = batch.is_empty() && !*several;
         let appended = select! {
             biased;
-            appended = Appended::append(&session.connection, covered, known, None, false, &batch) => appended,
+            appended = Appended::append(&session.connection, covered, known, None, false, expects_one, &batch) => appended,
             // The acknowledgement would no longer count, and the next session must not wait.
             () = session.ended.cancelled() => Err(session.connection.abandon().await),
         };
         match &appended {
-            Ok(appended) => settings.covered.store(appended.covered, Relaxed),
+            Ok(appended) => {
+                settings.covered.store(appended.covered, Relaxed);
+                *several = appended.before > known + 1;
+            }
             Err(error) => {
                 if !session.ended.is_cancelled() {
                     settings.health.set_error(error.clone());
