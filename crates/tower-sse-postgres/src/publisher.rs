@@ -17,6 +17,9 @@ use crate::{connection::Connection, numbering::Appended};
 const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case older rows are unnumbered.
 const FULL_PASS: u32 = 50;
+/// After a batch of more rows, the next one calls `append` at once. Until then, `number` saves more
+/// on batches of one row than it costs on others.
+const FEW: u64 = 16;
 /// The tables' size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
 const MAX_DATA: usize = 1 << 20;
@@ -87,7 +90,7 @@ pub(crate) struct Batcher {
     pub(crate) settings: Arc<Settings>,
     /// The number of batches that were sent.
     pub(crate) passes: u32,
-    /// Whether the last batch numbered several rows of the inbox.
+    /// Whether the last batch numbered more than [`FEW`] rows of the inbox.
     pub(crate) several: bool,
 }
 
@@ -114,7 +117,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
         match &appended {
             Ok(appended) => {
                 settings.covered.store(appended.covered, Relaxed);
-                *several = appended.before > known + 1;
+                *several = appended.before > known + FEW;
             }
             Err(error) => {
                 if !session.ended.is_cancelled() {
