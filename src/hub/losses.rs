@@ -10,7 +10,7 @@ const MAX_LOSSES: usize = 64;
 /// The losses that a broker has reported: numbers up to which every topic may have lost events.
 #[derive(Default)]
 pub(crate) struct Losses {
-    /// The newest loss, 0 if there was none. Readers check it before they take the lock.
+    /// The newest loss, 0 if there was none. `first_after` checks it before it takes the lock.
     newest: AtomicU64,
     /// In ascending order.
     recent: Mutex<VecDeque<u64>>,

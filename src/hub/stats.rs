@@ -73,7 +73,8 @@ named_enum! {
         /// The program [reported](super::Hub::gap) the gap, and the hub still keeps the event
         /// before the gap.
         Reported = "reported",
-        /// The client's id is of another hub, for example from before a restart.
+        /// The client's id is of another hub, for example from before a restart. With
+        /// [`own_ids`](super::Subscribe::own_ids), the reason is `UnknownId` instead.
         OtherHub = "other_hub",
         /// No hub has assigned the client's id, or this hub hasn't yet. With
         /// [`since`](super::Subscribe::since), also if [`ReportAndEnd`](super::GapPolicy) has ended

@@ -357,8 +357,8 @@ impl MergeQueue {
         Some((next, index))
     }
 
-    /// Returns a number below which no cursor has an event to read. It's 0 if a queued gap comes
-    /// before all events.
+    /// Returns a number below which no cursor, except one just popped, has an event to read. It's 0
+    /// if a queued gap comes before all events.
     pub(crate) fn left(&self) -> u64 {
         let end = self.complete_to.map_or(0, |complete_to| complete_to.saturating_add(1));
         self.heap.peek().map_or(end, |Reverse((next, _))| end.min(*next))

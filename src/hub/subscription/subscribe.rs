@@ -101,10 +101,10 @@ impl Subscribe {
         self
     }
 
-    /// After sending an event, holds back further events for `window`. Then sends them together, or
-    /// only the newest event of a topic that [keeps no other](crate::Retention::latest). This saves
-    /// writes if a topic has many small events: start with 20 ms. The default is zero, which holds
-    /// nothing back.
+    /// Once all events so far are sent, holds back new ones for `window`. Then sends them together,
+    /// or only the newest event of a topic that [keeps no other](crate::Retention::latest). This
+    /// saves writes if a topic has many small events: start with 20 ms. The default is zero, which
+    /// holds nothing back.
     ///
     /// The first event after a pause is sent at once and opens a window. If a limit evicts held
     /// events from their topic, the client receives a [gap](GapPolicy).

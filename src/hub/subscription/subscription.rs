@@ -37,7 +37,7 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 ///
 /// Dropping the stream unsubscribes it from its topics. Dropping a future that awaits the stream's
 /// next item, such as `StreamExt::next`, loses no event.
-// `repr(C)`: a poll that finds nothing needs only the fields before `window`.
+// `repr(C)`: a quiet poll needs only the fields before `window`.
 #[repr(C)]
 pub struct Subscription {
     pub(crate) ended: bool,
@@ -204,8 +204,7 @@ impl Subscription {
     /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which tells it not to
     /// reconnect. Other clients receive a stream without events. For a `fetch`, it stays open for
     /// 20 seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter) or
-    /// until the shutdown, because some libraries reconnect at once. On a first visit, the layer
-    /// can add the [`start`](super::Subscribe::start_event) event.
+    /// until the shutdown, because some libraries reconnect at once.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a

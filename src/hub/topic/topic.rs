@@ -26,7 +26,7 @@ pub(crate) struct TopicState {
     pub(crate) log: Log,
     // Not a `usize`, to keep the topic small.
     pub(crate) subscribers: u32,
-    /// Changed by [`Topic::set_end`]. Boxed, because most topics never end.
+    /// Set by [`Topic::set_end`]. Boxed, because most topics never end.
     pub(crate) end: Option<Box<TopicEnd>>,
     /// Whether the topic was removed from its table, so that its name has to be looked up again.
     pub(crate) is_removed: bool,

@@ -37,7 +37,7 @@ struct Names {
 
 #[derive(Clone, Debug)]
 struct ByName {
-    /// The hash of the name. Without it, a table that grows would read the names of all its topics.
+    /// A copy of the topic's hash, so that a table that grows reads no topics.
     hash: u64,
     topic: Arc<Topic>,
 }
