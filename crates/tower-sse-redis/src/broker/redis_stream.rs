@@ -19,9 +19,9 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The marker's id must be above all entries that may have been lost, even entries that this
 /// process does not know. The id is therefore in the next millisecond of the server's clock, with a
 /// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
-/// their lead, rounded up to the next multiple of a step that depends on the lead. Thus, a later
-/// marker has a higher id although its writer may not know the earlier marker. If the stream
-/// already has this id or a higher one, Redis assigns the next id.
+/// their lead, rounded up to the next multiple of a step that depends on the lead. Thus, a marker
+/// soon after another usually has a higher id although its writer may not know the other one. If
+/// the stream already has this id or a higher one, Redis assigns the next id.
 const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest

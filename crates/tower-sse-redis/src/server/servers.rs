@@ -186,7 +186,7 @@ async fn open_primary(
 pub(super) struct Failures(pub(super) Vec<(String, Error)>);
 
 impl Failures {
-    /// Returns one error for all failures, whose text begins with `text`.
+    /// Returns one error for all failures, whose cause begins with `text`.
     pub(super) fn into_error(self, text: &str) -> Error {
         let kinds = || self.0.iter().map(|(_, error)| error.kind());
         let kind = kinds()
