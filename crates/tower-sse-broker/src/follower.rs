@@ -13,8 +13,8 @@ use crate::{Error, Health};
 /// The number of entries that the follower feeds before it yields to other tasks. Loading them
 /// takes 0.3 to 0.5 ms of processor time, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row after which an entry is skipped. After each timeout, the next
-/// page has at most one new entry.
+/// The number of timeouts in a row, while catching up, after which an entry is skipped. After each
+/// timeout, the next page has at most one new entry.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub and spawns a task that follows the log until the hub is
@@ -101,8 +101,8 @@ enum Before {
     Entry(u64),
     /// This entry was trimmed, perhaps with later ones. Other processes may have read them.
     Trimmed(u64),
-    /// Entries before the page are missing, and perhaps no process has read them. The next mark
-    /// reports them to all processes.
+    /// Entries before the page are missing, and perhaps no process has read them. Unless the last
+    /// entry is unread, the next mark reports them to all processes.
     Gone,
     /// The log is in an older state, or the last entry was deleted. Nothing was trimmed before the
     /// page.

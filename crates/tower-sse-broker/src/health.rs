@@ -91,7 +91,7 @@ impl Health {
         self.state.is_ready.store(is_ready, Release);
     }
 
-    /// Counts a reconnection, if `follow` doesn't manage the connection.
+    /// Counts a reconnection. `follow` calls this too.
     #[doc(hidden)]
     pub fn count_reconnection(&self) {
         self.state.reconnections.fetch_add(1, Relaxed);

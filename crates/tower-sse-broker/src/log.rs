@@ -125,8 +125,8 @@ pub struct Page<E> {
 ///
 /// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It can drop a
 /// method's future early, for example when the hub is closed. Give each method a time limit. After
-/// an error, the follower waits and opens another session. While the history loads, it doesn't
-/// wait, or `follow` returns the error.
+/// an error, the follower waits and opens another session. While the history loads, it opens one at
+/// once after a timeout, or `follow` returns the error.
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
     type Session: Send;
@@ -256,10 +256,10 @@ pub trait Log: Send + Sized + 'static {
     }
 
     /// Returns whether a [timeout](Self::is_timeout) can mean that entries are too large for the
-    /// link. After three such timeouts in a row, the follower skips an entry if
-    /// [`SKIPS`](Self::SKIPS) is `true`. After a skip, one more such timeout is enough to skip the
-    /// next entry. By default, every timeout counts. Return `false` if no byte has arrived: that
-    /// means a slow server, not a slow link.
+    /// link. After three such timeouts in a row, not counting those of [`look`](Self::look), the
+    /// follower skips an entry if [`SKIPS`](Self::SKIPS) is `true`. After a skip, one more such
+    /// timeout is enough to skip the next entry. By default, every timeout counts. Return `false`
+    /// if no byte has arrived: that means a slow server, not a slow link.
     #[must_use]
     fn is_too_large(error: &Error) -> bool {
         Self::is_timeout(error)

@@ -2,9 +2,10 @@ use std::{sync::Arc, sync::Mutex, time::Duration};
 
 use crate::tasks::lock;
 
-/// The statistics of a hub's log, from its broker's `stats`. Clones share them.
+/// The statistics of a hub's log or of runs, from the `stats` of the broker or of `RedisRuns`.
+/// Clones share them.
 ///
-/// All stores have this type. What a store doesn't report is 0, `false` or `None`.
+/// What a store doesn't report is 0, `false` or `None`.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats(Arc<Mutex<Facts>>);
 
