@@ -110,7 +110,8 @@ pub(crate) const LINEAGE_SECTIONS: [&str; 3] = ["server", "replication", COUNTS]
 /// have replaced the stream: the server's id (new at each start), the id of its replication
 /// history, or the count of a command that can replace a key's value.
 ///
-/// `CONFIG RESETSTAT` sets the counts to zero, so its own count is one of these lines.
+/// `CONFIG RESETSTAT` sets the counts to zero, so its own line is one of these. Only the duration
+/// in it tells two resets apart, so a change between them can go unnoticed.
 const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rename cmdstat_renamenx \
     cmdstat_restore cmdstat_restore-asking cmdstat_swapdb cmdstat_debug cmdstat_config|resetstat";
 
