@@ -9,8 +9,9 @@ use tower_sse::runs::__private::{
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
+use super::owner::{export, exports::Exports};
 use super::timing::RETRY_DELAY;
-use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
+use super::{cluster::Cluster, elsewhere::mirror::Mirror};
 use crate::runs::seam::spawn;
 use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
@@ -415,7 +416,7 @@ impl Cluster {
     /// once the producer is dropped.
     fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
-        self.exports.add(record, &self.process, &self.store);
+        export::begin(record, &self.exports, &self.process, &self.store);
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
         self.process.enter(reserved, replaced)
     }

@@ -4,7 +4,7 @@
 //! number, and shares a pipeline with others. Any other call is sent at once, over the newest
 //! connection.
 
-use std::io::Write as _;
+use std::{io::Write as _, slice, str};
 
 use bytes::Bytes;
 use redis::{Cmd, Value, cmd};
@@ -80,7 +80,7 @@ impl RedisStore {
             for runs in runs.chunks(MAX_KEEPS) {
                 let mut next = || check(replies.next().unwrap_or(Value::Nil));
                 let keys: u64 = runs.iter().map(|keep| 1 + u64::from(keep.has_stream)).sum();
-                let has_keys = number(next()?) == Some(keys);
+                let has_keys = number(&next()?) == Some(keys);
                 for Keep { run, extends, .. } in runs {
                     let is_own = !extends
                         || match next() {
@@ -142,7 +142,7 @@ impl RedisStore {
             vec![cmd("XTRIM").arg(stream).arg("MINID").arg(format!("{keep_from}-0")).clone()]
         };
         let read = |replies: Vec<Value>| {
-            number(check(replies.into_iter().next().unwrap_or(Value::Nil))?).ok_or(Failure::Run)
+            number(&check(replies.into_iter().next().unwrap_or(Value::Nil))?).ok_or(Failure::Run)
         };
         self.call(Some(over), trim, read).await
     }
@@ -264,7 +264,7 @@ fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bo
     add.arg("f").arg(first).arg("d").arg(&**bytes);
     let mut commands = vec![add];
     if batch.is_large() {
-        let mut mark = it.call(Script::Mark, std::slice::from_ref(&stream));
+        let mut mark = it.call(Script::Mark, slice::from_ref(&stream));
         mark.arg(format!("{last}-1")).arg(entries + 1);
         commands.push(mark);
     }
@@ -349,9 +349,9 @@ fn is_own(claim: Option<Value>, run: &RunId) -> bool {
     ))
 }
 
-fn number(value: Value) -> Option<u64> {
+fn number(value: &Value) -> Option<u64> {
     match value {
-        Value::Int(number) => u64::try_from(number).ok(),
+        Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
 }
@@ -483,10 +483,10 @@ impl Fields {
     }
 
     fn text(&self, at: usize) -> Option<&str> {
-        std::str::from_utf8(self.bytes(at)?).ok()
+        str::from_utf8(self.bytes(at)?).ok()
     }
 
     fn number(&self, at: usize) -> Option<u64> {
-        self.0.get(at).cloned().and_then(number)
+        self.0.get(at).and_then(number)
     }
 }

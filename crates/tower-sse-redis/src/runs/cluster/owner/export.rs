@@ -1,21 +1,20 @@
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::{mem, time::Duration};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::Outcome;
 
-use super::{exports::Exports, stored::StoredBatches};
+use super::{exports::Export, exports::Exports, stored::StoredBatches};
 use crate::runs::cluster::timing::{
     ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
 };
 use crate::runs::seam::{
-    Batch, Connection, End, EndMode, EndReply, Failure, Overhead, RunId, Sync, SyncReply,
+    Batch, Connection, End, EndMode, EndReply, Failure, Overhead, Sync, SyncReply, spawn_on,
 };
 use crate::runs::store::Store;
-use tower_sse_broker::tasks::{caught, lock};
+use tower_sse_broker::tasks::caught;
 
 /// The maximum size of a batch, unless it has a single event.
 const MAX_BATCH: usize = 64 * 1024;
@@ -26,102 +25,32 @@ const BROKEN: &str = "the export of the run panicked";
 const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
 
-/// What other tasks know of a run's export, and ask of it.
-pub(crate) struct Export {
-    pub(crate) record: Arc<Record>,
-    /// The number of the run among those that this process has begun.
-    pub(super) number: u64,
-    state: Mutex<State>,
-    /// Notified when the run has changed, or more is asked of it.
-    pub(super) changed: Notify,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    /// How often the export was asked for a `Sync`, and how many of these it had been asked for when
-    /// the newest `Sync` with a reply was sent.
-    asked: u64,
-    answered: u64,
-    /// The connection over which the store's copy is known, or 0.
-    pub(super) over: u64,
-    /// Whether the store has a stream of the run.
-    pub(super) has_stream: bool,
-    /// When the store got the end of the run, or when the run was given up.
-    pub(super) ended_at: Option<Instant>,
-    /// Whether another run has the key in the store.
-    pub(super) is_replaced: bool,
-    /// Until when a client of another process watches the run.
-    watched_until: Option<Instant>,
-    /// From when on the store lacks what it should have.
-    pub(super) late_at: Option<Instant>,
-    #[cfg(test)]
-    pub(super) panics: usize,
-}
-
-impl State {
-    /// Asks for a `Sync`.
-    pub(super) const fn ask(&mut self) {
-        self.asked += 1;
-    }
-
-    /// Returns whether the store's copy is as the owner knows it, according to a `Sync` that was sent
-    /// after the last [`ask`](Self::ask).
-    pub(super) const fn is_in_step(&self) -> bool {
-        self.answered == self.asked
-    }
-
-    /// Returns whether the store had the end of the run when it was last asked.
-    pub(super) const fn has_confirmed_end(&self) -> bool {
-        self.ended_at.is_some() && self.is_in_step()
-    }
-
-    pub(super) fn is_watched(&self, now: Instant) -> bool {
-        self.watched_until.is_some_and(|until| until > now)
-    }
-}
-
-impl Export {
-    pub(super) fn new(record: Arc<Record>, number: u64) -> Self {
-        Self { record, number, state: Mutex::default(), changed: Notify::new() }
-    }
-
-    pub(crate) fn run(&self) -> RunId {
-        RunId::of(&self.record)
-    }
-
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    /// Asks for a `Sync` for another reason than a reply.
-    pub(crate) fn synchronize(&self) {
-        self.state().ask();
-        self.changed.notify_one();
-    }
-
-    #[cfg(test)]
-    fn panic_if_broken(&self) {
-        let panics = self.state().panics;
-        self.state().panics = panics.saturating_sub(1);
-        assert_eq!(panics, 0, "the export panics");
-    }
-
-    /// Records that a client of another process watches the run. The first one needs a `Sync`, for the
-    /// events that were not pushed, and because the store may have lost the end.
-    pub(super) fn watch(&self, now: Instant, until: Instant) {
-        let mut state = self.state();
-        let needs_sync = state.ended_at.is_some() || !state.is_watched(now);
-        state.watched_until = Some(until);
-        drop(state);
-        self.record.attend_until(until);
-        if needs_sync {
-            self.synchronize();
-        }
-    }
+/// Exports a run whose claim was acknowledged.
+pub(crate) fn begin(
+    record: &Arc<Record>,
+    exports: &Arc<Exports>,
+    process: &Arc<Process>,
+    store: &Arc<Store>,
+) {
+    let exporter = Exporter {
+        export: exports.add(record),
+        exports: Arc::clone(exports),
+        process: Arc::downgrade(process),
+        store: Arc::clone(store),
+        overhead: store.overhead(&record.key),
+        exported: 0,
+        entries: 0,
+        has_head: false,
+        restores: false,
+        batches: StoredBatches::default(),
+        head_len: 0,
+        counted: 0,
+    };
+    spawn_on(&exports.runtime, exporter.run());
 }
 
 /// Exports one run, and knows what the store has of it.
-pub(super) struct Exporter {
+struct Exporter {
     export: Arc<Export>,
     exports: Arc<Exports>,
     /// Weak, so that a process that nothing else uses ends although the store is away.
@@ -145,30 +74,8 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(
-        export: Arc<Export>,
-        exports: Arc<Exports>,
-        process: Weak<Process>,
-        store: Arc<Store>,
-    ) -> Self {
-        Self {
-            overhead: store.overhead(&export.record.key),
-            export,
-            exports,
-            process,
-            store,
-            exported: 0,
-            entries: 0,
-            has_head: false,
-            restores: false,
-            batches: StoredBatches::default(),
-            head_len: 0,
-            counted: 0,
-        }
-    }
-
     /// Exports the run until the store has its end, or will never have it.
-    pub(super) async fn run(mut self) {
+    async fn run(mut self) {
         self.count();
         let mut failures = 0;
         loop {

@@ -5,15 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::{iter, mem};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
-use tower_sse::runs::__private::{Epoch, Process, Record};
+use tower_sse::runs::__private::{Epoch, Record};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
-use super::export::{Export, Exporter};
 use super::stored::StoredRuns;
 use crate::runs::cluster::timing::Timing;
-use crate::runs::seam::{End, ProcessId, RunId, spawn_on};
-use crate::runs::store::Store;
+use crate::runs::seam::{End, ProcessId, RunId};
 use tower_sse_broker::tasks::lock;
 
 /// The runs of this process that the store should have.
@@ -25,7 +23,7 @@ pub(crate) struct Exports {
     /// The moment from which ticks are counted, so that runs share them.
     pub(super) base: Instant,
     /// The runtime of all exports. That of a request may end earlier.
-    runtime: Handle,
+    pub(super) runtime: Handle,
     state: Mutex<State>,
     /// Notified when there is something to look for, to release or to delete.
     pub(super) changed: Notify,
@@ -57,6 +55,100 @@ pub(super) struct LostClaim {
     pub(super) due: Instant,
 }
 
+/// What other tasks know of a run's export, and ask of it.
+pub(crate) struct Export {
+    pub(crate) record: Arc<Record>,
+    /// The number of the run among those that this process has begun.
+    pub(super) number: u64,
+    state: Mutex<ExportState>,
+    /// Notified when the run has changed, or more is asked of it.
+    pub(super) changed: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct ExportState {
+    /// How often the export was asked for a `Sync`, and how many of these it had been asked for when
+    /// the newest `Sync` with a reply was sent.
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+    /// The connection over which the store's copy is known, or 0.
+    pub(super) over: u64,
+    /// Whether the store has a stream of the run.
+    pub(super) has_stream: bool,
+    /// When the store got the end of the run, or when the run was given up.
+    pub(super) ended_at: Option<Instant>,
+    /// Whether another run has the key in the store.
+    pub(super) is_replaced: bool,
+    /// Until when a client of another process watches the run.
+    watched_until: Option<Instant>,
+    /// From when on the store lacks what it should have.
+    pub(super) late_at: Option<Instant>,
+    #[cfg(test)]
+    panics: usize,
+}
+
+impl ExportState {
+    /// Asks for a `Sync`.
+    pub(super) const fn ask(&mut self) {
+        self.asked += 1;
+    }
+
+    /// Returns whether the store's copy is as the owner knows it, according to a `Sync` that was sent
+    /// after the last [`ask`](Self::ask).
+    pub(super) const fn is_in_step(&self) -> bool {
+        self.answered == self.asked
+    }
+
+    /// Returns whether the store had the end of the run when it was last asked.
+    pub(super) const fn has_confirmed_end(&self) -> bool {
+        self.ended_at.is_some() && self.is_in_step()
+    }
+
+    pub(super) fn is_watched(&self, now: Instant) -> bool {
+        self.watched_until.is_some_and(|until| until > now)
+    }
+}
+
+impl Export {
+    fn new(record: Arc<Record>, number: u64) -> Self {
+        Self { record, number, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        RunId::of(&self.record)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, ExportState> {
+        lock(&self.state)
+    }
+
+    /// Asks for a `Sync` for another reason than a reply.
+    pub(crate) fn synchronize(&self) {
+        self.state().ask();
+        self.changed.notify_one();
+    }
+
+    #[cfg(test)]
+    pub(super) fn panic_if_broken(&self) {
+        let panics = self.state().panics;
+        self.state().panics = panics.saturating_sub(1);
+        assert_eq!(panics, 0, "the export panics");
+    }
+
+    /// Records that a client of another process watches the run. The first one needs a `Sync`, for the
+    /// events that were not pushed, and because the store may have lost the end.
+    fn watch(&self, now: Instant, until: Instant) {
+        let mut state = self.state();
+        let needs_sync = state.ended_at.is_some() || !state.is_watched(now);
+        state.watched_until = Some(until);
+        drop(state);
+        self.record.attend_until(until);
+        if needs_sync {
+            self.synchronize();
+        }
+    }
+}
+
 impl Exports {
     pub(crate) fn new(id: ProcessId, timing: Timing, max_memory: usize) -> Self {
         Self {
@@ -75,24 +167,14 @@ impl Exports {
         lock(&self.state)
     }
 
-    /// Exports a run whose claim was acknowledged.
-    pub(crate) fn add(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        process: &Arc<Process>,
-        store: &Arc<Store>,
-    ) {
-        let export = {
-            let mut state = self.lock();
-            let export = Arc::new(Export::new(Arc::clone(record), state.added));
-            state.added += 1;
-            state.runs.insert(record.epoch, Arc::clone(&export));
-            export
-        };
-        let (exports, process) = (Arc::clone(self), Arc::downgrade(process));
-        let exporter = Exporter::new(export, exports, process, Arc::clone(store));
-        spawn_on(&self.runtime, exporter.run());
+    /// Adds a run.
+    pub(super) fn add(&self, record: &Arc<Record>) -> Arc<Export> {
+        let mut state = self.lock();
+        let export = Arc::new(Export::new(Arc::clone(record), state.added));
+        state.added += 1;
+        state.runs.insert(record.epoch, Arc::clone(&export));
         self.changed.notify_one();
+        export
     }
 
     fn get(&self, epoch: Epoch) -> Option<Arc<Export>> {

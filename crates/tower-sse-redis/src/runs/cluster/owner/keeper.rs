@@ -5,8 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::time::{Instant, sleep, timeout_at};
 use tower_sse::runs::__private::Process;
 
-use super::export::Export;
-use super::exports::Exports;
+use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::{LATE_CLAIM, RETRY_DELAY};
 use crate::runs::seam::{Connection, End, EndMode, EndReply, Failure, Keep, RunId};
 use crate::runs::store::Store;
@@ -85,12 +84,12 @@ impl Keeper {
         };
         let replies = self.store.end_all(Some(over), &ends).await;
         for (end, reply) in ends.into_iter().zip(replies) {
-            self.released(end.run, reply);
+            self.released(end.run, &reply);
         }
         self.exports.replied.notify_waiters();
     }
 
-    fn released(&self, run: RunId, reply: Result<EndReply, Failure>) {
+    fn released(&self, run: RunId, reply: &Result<EndReply, Failure>) {
         let now = Instant::now();
         let mut state = self.exports.lock();
         let Some(claim) = state.lost_claims.get_mut(&run) else { return };

@@ -3,11 +3,11 @@
 //! | | |
 //! |---|---|
 //! | `export.rs` | exports one run, on a task of its own |
-//! | `exports.rs` | the runs that are exported, for the tasks that change or ask them |
+//! | `exports.rs` | the runs that are exported, and what other tasks ask of each |
 //! | `keeper.rs` | looks for the keys of all runs, releases claims and deletes ended runs |
 //! | `stored.rs` | the batches and the ended runs that the store has |
 
-mod export;
+pub(crate) mod export;
 pub(crate) mod exports;
 pub(crate) mod keeper;
 mod stored;

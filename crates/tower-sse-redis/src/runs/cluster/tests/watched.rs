@@ -3,6 +3,7 @@
 use std::slice;
 
 use super::*;
+use crate::runs::cluster::owner::export;
 
 /// The owner does not push the batch that it exports just as the client begins to watch.
 #[tokio::test(start_paused = true)]
@@ -161,7 +162,7 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let (record, events) = cluster.process.mirror(key(), Epoch::parse("1").unwrap(), 0);
     let claimed = cluster.store.claim(&RunId::of(&record), None).await;
     assert_eq!(claimed, Ok(LookReply::Claimed));
-    cluster.exports.add(&record, &cluster.process, &cluster.store);
+    export::begin(&record, &cluster.exports, &cluster.process, &cluster.store);
     events.begin(b"-");
     cluster.exports.mark_all(slice::from_ref(&record));
     cluster.exports.watched(RunId::of(&record));
