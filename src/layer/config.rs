@@ -160,14 +160,14 @@ impl Config {
         StreamRecord::open(stats, &self.on_open, options, disconnect, permit, observation)
     }
 
-    /// Returns whether every response is tracked.
+    /// Returns whether every request may need an `InFlight`.
     pub(super) fn tracks_all(&self) -> bool {
         let sets_label_or_kind = self.label.is_some() || self.options.merged.client_kind.is_some();
         self.track_disconnects || self.timings || self.streams.is_some() || sets_label_or_kind
     }
 }
 
-/// Adds options that the request doesn't have yet. Services inside the layer see them too.
+/// Adds options that the request doesn't have yet.
 fn add_options<B>(request: &mut Request<B>, options: &StreamOptions) {
     let own: StreamOptions = request.extensions_mut().remove().unwrap_or_default();
     request.extensions_mut().insert(own.or(options));

@@ -1,7 +1,6 @@
 //! The service, future and bodies of an [`SseLayer`], and what a service inside it may return.
 //!
-//! You usually need these items only to name a type or to write a bound, for example in the struct
-//! of another layer.
+//! You usually need these items only to name a type or to write a bound.
 
 // The files of this module. An open stream continues in `body/sse_body.rs`.
 //

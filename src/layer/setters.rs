@@ -185,8 +185,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Starts streams without a reconnection time. If the source sends no time either, a new client
-    /// uses its built-in time, which is the same for all clients of its kind.
-    /// [`Drain`](crate::Drain) and [`Refusal`](crate::Refusal) still send a reconnection time.
+    /// uses its built-in time, usually a fixed one. [`Drain`](crate::Drain) and
+    /// [`Refusal`](crate::Refusal) still send a reconnection time.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -225,8 +225,9 @@ impl<M> SseLayer<M> {
     /// The closure isn't called for a [cancellation](Self::cancellation_if). If the error comes
     /// mid-event, or if the body has a content coding, the body fails without a call. The body also
     /// fails if the closure panics or returns an event with neither data nor a name. In these two
-    /// cases, and without this option, an `EventSource` that reads a failed [run](crate::runs) gets
-    /// the event [`interrupted`](crate::runs#half-an-answer) instead.
+    /// cases, and without this option, an `EventSource` that reads a failed [run](crate::runs), or
+    /// gets a [late](crate::early_head#late-answers) `204` or `4xx`, gets the event
+    /// [`interrupted`](crate::runs#half-an-answer) instead.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -396,7 +397,8 @@ impl<M> SseLayer<M> {
 /// Options for refusing streams.
 impl<M> SseLayer<M> {
     /// Limits how many streams of this layer and its clones are open at the same time. The layer
-    /// [refuses](Self::refusal) further streams with status 200. By default there is no limit.
+    /// [refuses](Self::refusal) further streams, but opens those whose status isn't 200. By default
+    /// there is no limit.
     ///
     /// If a client [doesn't read](crate::guide::proxies#hostile-http2-clients), its
     /// streams can still count after their maximum age.

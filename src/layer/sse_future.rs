@@ -94,7 +94,7 @@ fn may_concern_layer<B>(response: &Response<B>) -> bool {
         || headers::is_event_stream(response.status(), response.headers())
 }
 
-/// Polls the future of a response that is tracked, or whose request has subjects or options.
+/// Polls the future of a response that has an [`InFlight`].
 // Out of line, so that all other responses pay only for the check.
 #[cold]
 fn poll_in_flight<F, M, R, E>(
@@ -205,7 +205,7 @@ fn insert_disconnect<B>(request: &mut Request<B>) -> Option<DisconnectGuard> {
     (!is_tracked).then(|| DisconnectGuard::insert(request.extensions_mut()))
 }
 
-/// The decision on a response. The answer to a `HEAD` request has only a stream's headers.
+/// The decision on a response. A `HEAD` request gets only a stream's headers.
 impl InFlight {
     /// Completes a response that was [in flight](poll_in_flight) or [may concern the
     /// layer](may_concern_layer).
@@ -306,7 +306,7 @@ impl InFlight {
     /// Completes a response that an inner layer has handled.
     ///
     /// A stream with status 200 is refused if this layer's shutdown bars it. Any other stream
-    /// inherits this layer's shutdown, unless the inner layer has one.
+    /// inherits this layer's shutdown, unless an inner layer has one.
     fn pass_handled<B: Body>(
         &mut self,
         response: Response<B>,
