@@ -68,10 +68,10 @@ impl Heartbeat {
     /// name, the event has no `event` line, for clients that know only `data`.
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
-    /// id with which a hub's or a run's stream starts or resumes. It has none if the source has
-    /// none, ends lines with CRLF, or splits the end of an event over two frames. Between an early
-    /// head and the answer, heartbeats have none. At an event without an id, some clients forget
-    /// their id and miss events when they reconnect.
+    /// id with which a hub's or a run's stream starts or resumes. It has none if the source's last
+    /// frame doesn't end with an id line and an empty line. Between an early head and the answer,
+    /// heartbeats have none. At an event without an id, some clients forget their id and miss
+    /// events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;

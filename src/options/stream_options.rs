@@ -254,8 +254,7 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns these options. An option that isn't set here is taken from `below`. The maximum ages
-    /// of both count.
+    /// Returns what [`or`](Self::or) returns, except that the maximum ages of both count.
     pub(super) fn over(self, below: &Self) -> Self {
         let max_age = [&*self.max_age, &*below.max_age].concat();
         Self { max_age, ..self.or(below) }
@@ -272,7 +271,8 @@ impl StreamOptions {
         Self { max_age: Vec::new(), long_poll: None, on_close: None, ..self.clone() }
     }
 
-    /// Returns these options. An option that is not set here is taken from `defaults`.
+    /// Returns these options. An option that is not set here is taken from `defaults`. The
+    /// `on_close` closures of both are called.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
