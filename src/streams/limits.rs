@@ -29,8 +29,8 @@ impl SubjectLimits {
         Self { classes, taken: Mutex::default() }
     }
 
-    /// Takes a place for each subject, or none if one of them has no place left. In that case,
-    /// returns the class of this subject.
+    /// Takes a place for each subject that has a limit. If one has no place left, takes none and
+    /// returns its class.
     pub(super) fn take(&self, subjects: &[Arc<str>]) -> Result<(), &Class> {
         if self.classes.is_empty() {
             return Ok(());

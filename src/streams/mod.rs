@@ -256,9 +256,9 @@
 //! ```
 //!
 //! The sums are estimates, usually at most one interval old. During its first interval, a new
-//! process returns sums that are too low. After a process has stopped, its streams still count for
-//! up to three intervals. Once a process has been cut off from the broker for three intervals, its
-//! sums are zero.
+//! process can return sums that are too low. After a process has stopped, its streams still count
+//! for up to three intervals. Once a process has been cut off from the broker for three intervals,
+//! its sums are zero.
 
 // | `streams.rs` | `Streams`, its options, and closes that come from other processes |
 // | `subjects.rs` | the subjects of a request, and a stream's membership in them |
