@@ -97,7 +97,7 @@ impl ClientKind {
 }
 
 /// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. A browser's `EventSource`
-/// always sends both. `fetch` sends them only in the cache modes `no-store` and `reload`. Varnish
+/// always sends both. `fetch` adds them only in the cache modes `no-store` and `reload`. Varnish
 /// removes `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     let name = if headers.contains_key(CACHE_CONTROL) { CACHE_CONTROL } else { PRAGMA };

@@ -38,8 +38,8 @@ use crate::callback::without_panic;
 /// # When it fires
 ///
 /// - For an event stream: when the stream closes.
-/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused): when it's
-///   refused.
+/// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused) or replaces by a
+///   `406`: when it does so.
 /// - For any other body: when it's dropped.
 /// - For a response to `HEAD`, and for a status without a body, such as `204` or `101`: when the
 ///   layer returns the response head.
