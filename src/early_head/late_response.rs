@@ -68,8 +68,8 @@ impl Error for LateResponse {
 ///
 /// The data is `{"error": …}`. If the response is JSON with an `error` object, that object is used.
 /// Otherwise, the response's text, or its status if there is no text, becomes the error's
-/// `message`. In both cases, the status code is added as `status`. Returns `None` if the response
-/// is a success.
+/// `message`. In both cases, `status` is set to the status code. Returns `None` if the response is
+/// a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
