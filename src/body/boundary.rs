@@ -123,8 +123,8 @@ impl Boundary {
     }
 
     /// Returns the id line that ends the last event of `frame`, with the end of its block. Returns
-    /// no bytes if `frame` doesn't end with an id line and an empty line, both ended by LF: an
-    /// older id would send the client back.
+    /// no bytes if `frame` doesn't end with an id line and an empty line, both ended by LF or both
+    /// by CRLF: an older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let event = frame.strip_suffix(b"\n\n").or_else(|| frame.strip_suffix(b"\r\n\r\n"));

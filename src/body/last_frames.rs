@@ -225,7 +225,7 @@ impl FlushWait {
     }
 }
 
-/// A body's wait until the server drops the newest frame, usually after writing it.
+/// A body's wait until the server drops a frame, usually after writing it.
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,
