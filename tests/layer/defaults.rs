@@ -120,13 +120,13 @@ mod of_hubs {
     fn topics_keep_what_the_pages_say() {
         let pages = documented();
         let events = pages.count(&[
-            "topic keeps at most {} events, 1",
+            "topic's limits are {} events, 1",
             "For a topic, these are {} events, 1",
             " minutes, up to {} events and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
-            " of events, and {} of events. A",
+            " of events, and {}. A",
             " MiB and {}; for a run, 2",
             "process keeps the close events of the last {}, up to",
         ]);
@@ -145,7 +145,7 @@ mod of_hubs {
     #[test]
     fn hub_keeps_the_memory_of_the_pages() {
         let limit = documented().bytes(&[
-            "topics together use at most {} of memory",
+            "topics together are limited to {} of memory",
             "memory of all events and topics to `bytes`. The default is {}.",
         ]);
         let hub = Hub::new();
