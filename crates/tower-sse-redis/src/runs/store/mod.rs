@@ -1,13 +1,12 @@
 //! The store on one Redis server.
 //!
 //! - `commands` names the keys, the channels and the scripts. `lua/` has the scripts, one file each.
-//! - `calls` has a function for each call of the store, which writes its commands and reads their
-//!   replies. `Batcher` sends the calls of exports together.
 //! - `beats` decides which processes are dead.
-//! - `replies` reads pages and pushes, and classifies errors.
+//! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
 //!   outlive the sessions.
-//! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
+//! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that breaks,
+//!   and `Batcher` sends the calls of exports together.
 //!
 //! # Keys
 //!
@@ -94,8 +93,8 @@
 
 mod batcher;
 mod beats;
-mod calls;
 mod commands;
+mod link;
 mod redis_runs;
 mod redis_store;
 mod replies;

@@ -2,10 +2,165 @@ use std::{str, sync::Arc};
 
 use bytes::Bytes;
 use redis::{Value, from_redis_value};
-use tower_sse::runs::{Outcome, RunsStats};
+use tower_sse::runs::{__private::Epoch, Outcome, RunKey, RunsStats};
 
 use crate::broker::RawEntry;
-use crate::runs::seam::{Batch, Failure, Page, Push, StoredEnd};
+use crate::runs::seam::{
+    Batch, CheckReply, EndReply, Failure, LookReply, Page, ProcessId, Push, RunId, StoredEnd,
+    SyncReply,
+};
+
+/// Returns whether a claim has this run, and no process asks to stop it.
+pub(super) fn is_own(claim: Option<Value>, run: &RunId) -> bool {
+    matches!(claim, Some(Value::Array(fields)) if matches!(
+        &fields[..],
+        [Value::BulkString(epoch), Value::Nil] if *epoch == run.epoch.to_string().into_bytes()
+    ))
+}
+
+pub(super) fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// Reads the reply of a call with one script.
+pub(super) fn script<T>(
+    read: impl Fn(&Fields) -> Option<T>,
+) -> impl Fn(Vec<Value>) -> Result<T, Failure> {
+    move |replies| {
+        let reply = replies.into_iter().next().unwrap_or(Value::Nil);
+        read(&Fields::of(reply)?).ok_or(Failure::Run)
+    }
+}
+
+/// Reads each reply. Fails if the commands have to be sent again, or over another connection.
+pub(super) fn each<T>(
+    replies: Vec<Value>,
+    read: impl Fn(Value) -> Result<T, Failure>,
+) -> Result<Vec<Result<T, Failure>>, Failure> {
+    let read: Vec<_> = replies.into_iter().map(read).collect();
+    let failed = read.iter().find_map(|reply| match reply {
+        Err(failure @ (Failure::NoScript | Failure::WrongServer)) => Some(*failure),
+        _ => None,
+    });
+    failed.map_or(Ok(read), Err)
+}
+
+/// A script's reply: a status and its fields.
+pub(super) struct Fields(pub(super) Vec<Value>);
+
+impl Fields {
+    pub(super) fn of(reply: Value) -> Result<Self, Failure> {
+        match check(reply)? {
+            Value::Array(fields) => {
+                let fields = Self(fields);
+                if fields.status() == "version" { Err(Failure::Version) } else { Ok(fields) }
+            }
+            _ => Err(Failure::Run),
+        }
+    }
+
+    pub(super) fn look(&self, key: &RunKey) -> Option<LookReply> {
+        let run = || {
+            let epoch = Epoch::parse(self.text(1)?)?;
+            Some((RunId::new(key.clone(), epoch), ProcessId::from_claim(self.text(2)?)))
+        };
+        let is_certain = self.text(4) != Some("restoring");
+        Some(match self.status() {
+            "free" => LookReply::Free,
+            "restoring" => LookReply::Restoring,
+            "new" => LookReply::Claimed,
+            "again" => LookReply::Changed,
+            "ended" => {
+                let (run, _) = run()?;
+                LookReply::Ended { run, outcome: outcome(self.text(3)?), is_certain }
+            }
+            "live" => {
+                let (run, process) = run()?;
+                let is_stopped = self.text(5).is_some_and(|stop| !stop.is_empty());
+                LookReply::Live { run, process, is_certain, is_stopped }
+            }
+            _ => return None,
+        })
+    }
+
+    pub(super) fn sync(&self) -> Option<SyncReply> {
+        Some(match self.status() {
+            "ok" => SyncReply::InStep {
+                newest: self.number(1)?,
+                entries: self.number(2)?,
+                stop: self.bytes(3).map(Bytes::copy_from_slice),
+            },
+            "behind" => SyncReply::Behind,
+            "gone" => SyncReply::Gone,
+            status @ ("over" | "replaced") => SyncReply::Over {
+                outcome: outcome(self.text(1)?),
+                newest: self.number(2)?,
+                is_replaced: status == "replaced",
+                is_reported: self.number(3).is_some_and(|reported| reported > 0),
+            },
+            "other" => SyncReply::Other,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn end(&self) -> Option<EndReply> {
+        Some(match self.status() {
+            "ended" if matches!(self.text(1)?, "void" | "forgotten") => EndReply::Freed,
+            "ended" => EndReply::Ended { outcome: outcome(self.text(1)?), newest: self.number(2)? },
+            "buried" => {
+                let owner = ProcessId::from_claim(self.text(1)?);
+                EndReply::Buried { owner, newest: self.number(2)? }
+            }
+            "over" => EndReply::Over(outcome(self.text(1)?)),
+            "running" => EndReply::Running,
+            "behind" => EndReply::Behind,
+            "other" => EndReply::Other { newest: self.number(1)? },
+            "gone" => EndReply::Gone,
+            "live" => EndReply::Live,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn check(&self) -> Option<CheckReply> {
+        let newest = self.number(1)?;
+        let owner = || self.text(2).map(ProcessId::from_claim);
+        Some(match self.status() {
+            "starting" => CheckReply::Starting { owner: owner()? },
+            "running" => CheckReply::Running { newest, owner: owner()?, head: self.head(3) },
+            "void" => CheckReply::Void,
+            "other" => CheckReply::Other { newest, head: self.head(2) },
+            "gone" => CheckReply::Gone,
+            ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
+        })
+    }
+
+    fn status(&self) -> &str {
+        self.text(0).unwrap_or_default()
+    }
+
+    fn head(&self, at: usize) -> Option<Bytes> {
+        self.bytes(at).filter(|head| !head.is_empty()).map(|head| head.to_vec().into())
+    }
+
+    fn bytes(&self, at: usize) -> Option<&[u8]> {
+        match self.0.get(at)? {
+            Value::BulkString(bytes) => Some(bytes),
+            Value::SimpleString(text) => Some(text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, at: usize) -> Option<&str> {
+        str::from_utf8(self.bytes(at)?).ok()
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        self.0.get(at).and_then(number)
+    }
+}
 
 /// Returns the outcome with this name. An outcome of a later version counts as an interruption.
 pub(super) fn outcome(name: &str) -> Outcome {
