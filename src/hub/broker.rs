@@ -184,8 +184,7 @@ impl Feed {
         feed: impl FnOnce(&HubState) -> Result<bool, Closed>,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let is_ignored = sequence == u64::MAX && !hub.is_closed();
-        let result = if is_ignored { Ok(false) } else { feed(&hub) };
+        let result = if sequence == u64::MAX && !hub.is_closed() { Ok(false) } else { feed(&hub) };
         if let Some(hub) = Arc::into_inner(hub) {
             self.drop_elsewhere(hub);
         }

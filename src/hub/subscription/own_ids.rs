@@ -3,8 +3,7 @@
 use super::cursors::TopicCursor;
 use crate::connection::LastEventId;
 use crate::decode::{Decoder, Message, MessageId};
-use crate::event::{EventId, is_one_line};
-use crate::history::Position;
+use crate::{event::EventId, history::Position};
 
 type IdOf = dyn Fn(&Message) -> Option<MessageId> + Send + Sync;
 
@@ -33,7 +32,7 @@ impl OwnIds {
     /// Sets a message's id. A gap or a greeting is of the hub: it gets the id of its position.
     pub(super) fn set_id(&mut self, message: &mut Message, is_of_hub: bool) {
         let position = message.last_event_id.clone();
-        if !is_of_hub && let Some(own) = self.own_id(message) {
+        if !is_of_hub && let Some(own) = (self.id_of)(message) {
             self.newest = Some((position.clone(), own));
         }
         message.last_event_id = self.id_at(position);
@@ -42,11 +41,6 @@ impl OwnIds {
     pub(super) fn start_id(&self, start: Position) -> EventId {
         let id = self.id_at(start.to_string().into());
         EventId::try_from(id.to_string()).unwrap_or_else(|_| start.into())
-    }
-
-    /// Returns the program's id of a message, unless a client could not resume from it.
-    fn own_id(&self, message: &Message) -> Option<MessageId> {
-        (self.id_of)(message).filter(|id| !id.is_empty() && is_one_line(id))
     }
 
     /// Returns the program's id for a position, or else the hub's.
@@ -71,7 +65,7 @@ impl OwnIds {
         // Decoded without a lock, because `id_of` is a closure of the program.
         kept.into_iter().filter_map(|(sequence, mut bytes)| {
             let message = Decoder::new().max_event_size(usize::MAX).decode(&mut bytes).ok()??;
-            Some((sequence, self.own_id(&message)?))
+            Some((sequence, (self.id_of)(&message)?))
         })
     }
 }

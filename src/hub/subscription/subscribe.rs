@@ -7,7 +7,7 @@ use super::preamble::{Preamble, reason_of};
 use super::subscription::StartPolicy;
 use super::{GapPolicy, Subscription, cursors::TopicCursor, flush_window::FlushWindow};
 use crate::decode::{Message, MessageId};
-use crate::event::{Encoded, Event, EventId};
+use crate::event::{Encoded, Event, EventId, is_one_line};
 use crate::history::{Position, ResumeFrom, UnknownId};
 use crate::{body::EventBody, connection::LastEventId, hub::append::HubState, layer::IntoSse};
 
@@ -197,6 +197,8 @@ impl Subscribe {
     where
         F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
     {
+        // A client could not resume from another id.
+        let id_of = move |it: &Message| id_of(it).filter(|id| !id.is_empty() && is_one_line(id));
         self.own_ids = Some(Box::new(OwnIds { id_of: Box::new(id_of), newest: None }));
         self
     }
