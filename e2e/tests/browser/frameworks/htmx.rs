@@ -9,8 +9,8 @@ use tower_sse::{LastEventId, SseLayer, hub::Hub};
 const PAGE: &str = r#"<!doctype html>
 <script src="/assets/htmx.js"></script>
 <script src="/assets/hx-sse.js"></script>
-<ul hx-sse:connect="/events" hx-sse:close="done" hx-vals="js:tab:Math.random()" hx-swap="beforeend"
-    hx-trigger="load, every 5s" hx-sync="drop"
+<ul hx-sse:connect="/events" hx-sse:close="done" hx-on:done="this.over = true" hx-swap="beforeend"
+    hx-trigger="load, every 5s [!this.over]" hx-sync="drop" hx-vals="js:tab:Math.random()"
     hx-status:4xx="swap:none" hx-status:5xx="swap:none"></ul>"#;
 
 pub(crate) fn app(hub: Hub) -> Router {
