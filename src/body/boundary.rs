@@ -129,7 +129,9 @@ impl Boundary {
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let event = frame.strip_suffix(b"\n\n").or_else(|| frame.strip_suffix(b"\r\n\r\n"));
         let (before, line) = split_last_line(event.unwrap_or_default());
-        let has_id = line.starts_with(b"id:") && (!before.is_empty() || self.at_line_start());
+        // Behind a part of a byte order mark, the frame begins within a line.
+        let is_start = self.at_line_start() && self.start.matched == 0;
+        let has_id = line.starts_with(b"id:") && (is_start || !before.is_empty());
         if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }
 

@@ -139,6 +139,13 @@ fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
     }
 }
 
+#[test]
+fn heartbeat_repeats_no_id_behind_part_of_a_byte_order_mark() {
+    for line_and_end in ["id: 7\n\n", "id: 7\r\n\r\n"] {
+        assert_unchanged(&[b"\xef\xbb", line_and_end.as_bytes()], u64::MAX);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -1,9 +1,8 @@
 //! Ids that the program gives its messages, translated to positions and back.
 
 use super::cursors::TopicCursor;
-use crate::connection::LastEventId;
 use crate::decode::{Decoder, Message, MessageId};
-use crate::{event::EventId, history::Position};
+use crate::{connection::LastEventId, event::EventId, history::Position};
 
 type IdOf = dyn Fn(&Message) -> Option<MessageId> + Send + Sync;
 
