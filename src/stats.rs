@@ -231,7 +231,7 @@ pub struct StatsSnapshot {
     /// The number of [refused](crate::Refusal#what-is-refused) streams, including those that a
     /// handler or middleware inside the layer refuses with
     /// [`Refusal::answer`](crate::Refusal::answer): `sse_streams_refused_total`. Refusals by
-    /// [runs](crate::runs) don't count.
+    /// [runs](crate::runs) and refusals after an early head don't count.
     pub refused: u64,
     /// The number of data frames that were passed to the server: `sse_frames_total`.
     pub frames: u64,

@@ -59,7 +59,7 @@ pub(crate) struct Trimmed {
 }
 
 impl Source {
-    /// Sets the pragmas before the connection reads the file or writes to it.
+    /// Sets the pragmas in order, before any other statement reads the file or writes to it.
     fn set_pragmas(&self, connection: &mut Connection) -> Result<()> {
         let memory = Connection::open_in_memory()?;
         for (pragma, value) in &self.pragmas {

@@ -14,7 +14,8 @@ use crate::lock::lock;
 pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom, whose models don't check the queue.
     order: std::sync::Mutex<Order>,
-    /// The earliest time in `by_age`, so that a publish before that time needn't lock `order`.
+    /// The earliest time in `by_age`, so that a publish before that time needn't lock `order` to
+    /// look for old events.
     next_due: AtomicU64,
 }
 

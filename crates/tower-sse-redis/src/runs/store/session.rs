@@ -110,7 +110,7 @@ impl Session {
             if code == Some("CROSSSLOT") {
                 return Err(lacks_tag());
             }
-            // At the same server, runs can go on without it, and the next check sends it again.
+            // At the same server, runs can go on without the beat, and the next check sends it again.
             let is_usable = code.is_some_and(|code| failure_of(code) != Failure::WrongServer);
             if !is_usable || earlier != Some(&info.run_id) {
                 return Err(error);

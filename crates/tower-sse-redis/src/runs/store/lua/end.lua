@@ -41,7 +41,7 @@ if mode == 'forget' or mode == 'discard' then
   if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
-  -- The process that has replaced the run does not know its owner.
+  -- The process that replaced the run could not: its call lacks the key of the owner's list.
   remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end
@@ -51,7 +51,7 @@ local heir = mode == 'bury' and redis.call('HGET', KEYS[4], ARGV[12])
 if heir and heir ~= process then return { 'live' } end
 if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
   -- The claim is lost, or has expired while all processes were away, or another run has taken it.
-  -- Without the end, an owner that returns would restore the run.
+  -- Without the end, an owner that returns could restore the run.
   keep(stream, ttl)
   local newest, ended = read_newest(stream)
   if not ended then
