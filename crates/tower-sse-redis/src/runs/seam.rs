@@ -1,7 +1,7 @@
 //! The interface to the store that processes share.
 //!
-//! - Each call of a store has a reply of its own type. A store also calls a function with each push
-//!   or hint, as [`Incoming`].
+//! - A store's calls have typed replies. The store passes pushes and hints to a function, as
+//!   [`Incoming`].
 //! - [`RunId`] names a run.
 
 #[cfg(not(tower_sse_simulation))]
@@ -63,10 +63,10 @@ impl ProcessId {
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) run: RunId,
-    /// The number of entries in the stream, according to replies over this connection. `None`
-    /// before the first reply to a `Sync`.
+    /// The number of entries in the stream, according to replies over this connection. `None` if
+    /// that is unknown.
     pub(crate) entries: Option<u64>,
-    /// Whether to restore the run: to empty its stream, and to create a missing claim again. A run
+    /// Whether to restore the run: to empty its stream, and to create a lost claim again. A run
     /// whose stream has an end is not restored.
     pub(crate) restores: bool,
     /// Whether a client of another process watches the run. If so, the number of the newest event is
@@ -83,9 +83,9 @@ pub(crate) struct Keep {
     pub(crate) run: RunId,
     /// Whether the run must have a stream.
     pub(crate) has_stream: bool,
-    /// Whether the time for which the store keeps the run begins again. Also looks whether the claim
-    /// still has the run: the claim can have been deleted, and another run can have taken the key,
-    /// between two looks.
+    /// Whether the time for which the store keeps the run begins again. If so, the owner also looks
+    /// whether the claim still has the run: between two looks, the claim can have been deleted, and
+    /// another run can have taken the key.
     pub(crate) extends: bool,
 }
 
@@ -93,8 +93,7 @@ pub(crate) struct Keep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadProcess {
     pub(crate) id: ProcessId,
-    /// What this process last saw of it: its counter, or its heir. If that has changed since, the
-    /// process lives, or has another heir.
+    /// What this process last saw of it: its counter and lease, or its heir.
     pub(crate) seen: String,
 }
 
@@ -134,8 +133,7 @@ pub(crate) enum EndMode {
     /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
     /// the stream has `entries` entries.
     Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
-    /// Its owner no longer has all events to export. The outcome is
-    /// [`Interrupted`](Outcome::Interrupted).
+    /// Its owner cannot export all events. The outcome is [`Interrupted`](Outcome::Interrupted).
     Lost,
     /// A client or the program stops the run through another process. The owner receives a hint,
     /// learns of the request by the reply to its next [`Sync`], and ends the run itself.
@@ -144,14 +142,14 @@ pub(crate) enum EndMode {
         lines: Option<Bytes>,
     },
     /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
-    /// outcome is [`Interrupted`](Outcome::Interrupted). For an heir, also ends a run whose claim is
-    /// gone, or that an earlier heir has buried without reporting it.
+    /// outcome is [`Interrupted`](Outcome::Interrupted). If the end is not reported yet, also
+    /// buries a run whose claim is gone, or, for an heir, that an earlier heir has buried.
     Bury { owner: ProcessId },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
     Void,
-    /// The reply to this process's claim was lost, and the process has no run for it. If it claimed
-    /// the run, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
+    /// The store may have a claim of this process for which the process has no run. If it has that
+    /// claim, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
     /// with the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
     /// The run has ended, and its owner needs the memory. Deletes its keys, unless it is live after
@@ -179,24 +177,24 @@ pub(crate) struct Check {
     pub(crate) wants_head: bool,
 }
 
-/// The reply to a `Look` or `Claim`.
+/// The reply to `RedisStore::look` or `RedisStore::claim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LookReply {
-    /// The key has no run, or a void one. Sent only to `Look`.
+    /// The key has no run, or a void one. Sent only to `look`.
     Free,
-    /// No live or completed run has the key, but the store has lost data, so an owner may restore a
-    /// running run's claim within a lease.
+    /// No live or completed run has the key, but the store has lost data, so an owner may still
+    /// restore a live run's claim.
     Restoring,
-    /// The key now belongs to the run. Sent only to `Claim`.
+    /// The key now belongs to the run. Sent only to `claim`.
     Claimed,
-    /// The key no longer belongs to the run to replace: look again. Sent only to `Claim`.
+    /// The key no longer belongs to the run to replace: look again. Sent only to `claim`.
     Changed,
     /// A run that is starting or running has the key.
     ///
     /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped` is
     /// `true` if a process has asked the owner to stop the run.
     Live { run: RunId, process: ProcessId, is_certain: bool, is_stopped: bool },
-    /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
+    /// A run that has ended has the key. Sent to `claim` only if the run has completed.
     Ended { run: RunId, outcome: Outcome, is_certain: bool },
 }
 
@@ -212,7 +210,8 @@ pub(crate) enum SyncReply {
         /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The stream lacks entries that the owner expects: send a restoring `Sync`, and all events.
+    /// The stream has another number of entries than the owner expects: send a restoring `Sync`,
+    /// and all events.
     Behind,
     /// The store lost the claim: send a restoring `Sync`, and all events.
     Gone,
@@ -223,7 +222,7 @@ pub(crate) enum SyncReply {
         newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
-        /// Whether the run is no longer among those whose end is to be reported.
+        /// Whether the run is known to be no longer among those whose end is to be reported.
         is_reported: bool,
     },
     /// Another run has the key, and this one has not ended: its claim was lost.
@@ -249,10 +248,11 @@ pub(crate) enum EndReply {
     Running,
     /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
-    /// The store lacks events that the owner has exported: send a `Sync`. Sent only to `Own`.
+    /// The store does not have exactly the events that the owner has exported: send a restoring
+    /// `Sync`. Sent only to `Own`.
     Behind,
-    /// The run is live: its owner was asked to `Cancel` it, or lives, or another process is to
-    /// `Bury` it.
+    /// The owner was asked to `Cancel` the run. Or, for `Bury`, the owner lives or has another
+    /// heir.
     Live,
     /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
     /// this run.
@@ -268,11 +268,12 @@ pub(crate) enum CheckReply {
     Starting { owner: ProcessId },
     /// The run is running, and `newest` is the newest event in its stream.
     Running { newest: u64, owner: ProcessId, head: Option<Bytes> },
-    /// The run has ended. Its stream has an end, if it has a stream.
+    /// The run has ended, and its stream has an end.
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
-    /// This run has ended, and no longer has the key. Its stream may still be kept.
+    /// Another run has the key, or this run has ended and its claim is lost. Its stream may still
+    /// be kept.
     Other { newest: u64, head: Option<Bytes> },
     /// The key has no run, or an earlier one: this run was forgotten, or its claim was lost.
     Gone,
@@ -302,12 +303,12 @@ pub(crate) struct StoredEnd {
     pub(crate) head: Option<Bytes>,
 }
 
-/// A change of a run's stream, which the store passes to [`Receive`].
+/// A message about a run, which the store passes to [`Receive`].
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),
     Batch(Batch),
-    /// The stream has events up to this number. Those before it may not have been pushed.
+    /// The stream has events up to this number. They may not have been pushed.
     Newest(u64),
     End(StoredEnd),
     Void,
@@ -327,7 +328,8 @@ pub(crate) enum Failure {
     /// A script may have stopped halfway. This run's keys aren't always the cause: some versions of
     /// Redis send the same code if the user lacks a permission for a command in the script.
     Stopped,
-    /// The command failed for this run alone, for example because a key has another type.
+    /// The command failed, but those for other runs may succeed. For example, a key has another
+    /// type.
     Run,
     /// Another version of the protocol wrote the run's claim.
     Version,
@@ -354,11 +356,10 @@ pub(crate) enum Connection {
     Down,
 }
 
-/// The minimum time that the store keeps a run after its end, and after its owner has looked at it.
+/// The minimum of [`kept_for`].
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The maximum time that the store keeps a run. Redis refuses times that overflow when added to its
-/// clock.
+/// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
@@ -376,8 +377,8 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 pub(crate) enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
     Push(RunId, Push),
-    /// Pushes may be missing, because the connection broke or its buffer was full, so all runs are
-    /// loaded. After a break, the store passes this once all runs are subscribed again.
+    /// Pushes may be missing, because the connection broke, so all mirrors are loaded. The store
+    /// passes this once all runs are subscribed again.
     LostPushes,
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.
@@ -386,13 +387,13 @@ pub(crate) enum Incoming {
     Asked(Epoch),
     /// A client of another process watches a run that this process owns, according to its claim.
     Watched(RunId),
-    /// Another run has taken this run's key, so requests no longer find this run. It can be
-    /// live.
+    /// Another run has taken this run's key, so requests no longer find this run. It may still be
+    /// live here.
     Replaced(Epoch),
-    /// The counter of a process has stood still for a lease.
+    /// A process is dead, and has no living heir other than this process.
     Dead(DeadProcess),
-    /// The store has lost its data, or this process was declared dead. All its runs are
-    /// synchronized.
+    /// The store may have lost data, or this process was declared dead. All runs of this process
+    /// are synchronized.
     HintToAll,
 }
 

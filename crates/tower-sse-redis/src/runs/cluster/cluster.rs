@@ -26,14 +26,14 @@ pub(crate) struct Cluster {
     pub(crate) timing: Timing,
     /// The runs of this process, as the store has them.
     pub(crate) exports: Arc<Exports>,
-    /// Copies of runs of other processes, while a client reads them at this process.
+    /// Copies of runs of other processes, while clients or handles of this process use them.
     pub(crate) mirrors: Arc<Mirrors>,
     /// The keys that requests are claiming.
     pub(crate) keys: KeyLocks,
 }
 
 impl Cluster {
-    /// Opens a store and starts the tasks that export and check runs.
+    /// Opens a store and starts the tasks that look after runs.
     pub(crate) async fn connect<S: Into<Store>, E, F>(
         options: Options,
         open: impl FnOnce(ProcessId, Receive) -> F,
@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
-    /// Only replies of the store to exporters may change the result of `is_true`.
+    /// Calls `is_true` again only when [`Exports::replied`] is notified.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
         let becomes_true = async {
             loop {

@@ -19,8 +19,8 @@ use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The minimum number of looks before a request is refused. After the process was paused, a single
-/// look can take longer than a lease.
+/// The minimum number of looks before a request runs out of time. After the process was paused, a
+/// single look can take longer than a lease.
 const MIN_LOOKS: u32 = 4;
 /// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
@@ -272,7 +272,6 @@ impl Cluster {
         process: &ProcessId,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
-            // The request has left, or the call returned no event stream: release the claim.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
@@ -310,7 +309,8 @@ impl Cluster {
         self.open(run, None).await.map(Some)
     }
 
-    /// Returns the live run of this process whose claim the store has lost, and restores the claim.
+    /// Returns the live run of this process whose claim the store has lost, and lets its exporter
+    /// restore the claim.
     fn lost_by_store(&self, key: &RunKey) -> Option<Arc<Record>> {
         let record = self.live_here(key)?;
         self.exports.synchronize(record.epoch);
@@ -322,7 +322,8 @@ impl Cluster {
         self.process.peek(key).filter(|record| record.phase().is_live())
     }
 
-    /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
+    /// Returns the record of a run: the original if this process has it, otherwise that of a
+    /// mirror.
     pub(super) async fn open(
         &self,
         run: &RunId,
@@ -412,8 +413,8 @@ impl Cluster {
         }
     }
 
-    /// Lets requests find a claimed run, unless a shutdown has begun. The exporter releases its claim
-    /// once the producer is dropped.
+    /// Lets requests find a claimed run, unless a shutdown has begun. Then the exporter releases
+    /// the claim once the producer is dropped.
     fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
         export::begin(record, &self.exports, &self.process, &self.store);
@@ -425,7 +426,7 @@ impl Cluster {
     /// events, so that every later replay has what a client has seen.
     ///
     /// Once this method has returned, a request at any process finds that the run has ended, unless
-    /// the export takes too long.
+    /// the store fails or the export takes too long.
     pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         if let Some(own) = self.exports.record(run) {
             let is_cancelled = self.process.cancel_record(&own, lines.as_deref());

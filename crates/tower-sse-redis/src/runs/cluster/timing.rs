@@ -12,7 +12,7 @@ pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How long an ended run can be exported again if the store loses its end.
 pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);
-/// How long a shutdown waits for exports, and a claim for an end.
+/// How long a shutdown or a request waits for exports.
 pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
 /// How long a claim may still be executed after its reply was lost.
 pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
@@ -25,7 +25,7 @@ pub(crate) struct Timing {
     pub(crate) kept_for: Duration,
     /// The interval at which a process checks the runs of others that it mirrors.
     pub(crate) check: Duration,
-    /// The time without contact after which the bodies of other processes' clients fail.
+    /// The time without contact after which the bodies of mirrored runs fail.
     pub(crate) patience: Duration,
 }
 
@@ -37,7 +37,8 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 }
 
 impl Timing {
-    /// Returns how long a request waits for an event whose id its client already has.
+    /// Returns how long a request waits for an event that its client has, but the store may not
+    /// have.
     pub(crate) fn id_wait(&self) -> Duration {
         self.check + Duration::from_secs(1)
     }

@@ -13,7 +13,7 @@ const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Sends the calls of all exports of a session. Calls that are close to each other share a pipeline.
+/// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
 pub(super) struct Batcher {
     calls: mpsc::UnboundedSender<Call>,
 }

@@ -17,7 +17,7 @@ pub(super) struct Scope {
     pub(super) kept_for: Duration,
 }
 
-/// The maximum size of a page. Larger events are loaded in parts.
+/// The size at which a page is full. Larger events are loaded in parts.
 const PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of entries of a page, which takes Redis up to half a millisecond.
 const PAGE_ENTRIES: usize = 256;
@@ -32,7 +32,8 @@ pub(super) struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// Returns the command that shows that this process lives. The process repeats the command at
-    /// intervals. `server` is the id of this server, and `earlier` that of the previous server.
+    /// intervals. `server` is the id of this server, and `earlier` that of the server that the
+    /// process used last.
     pub(super) fn beat(&self, server: &str, earlier: Option<&str>, beat: &NextBeat) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let mut command =
@@ -45,7 +46,7 @@ impl Encoder<'_> {
     }
 
     /// Returns the command that loads a page of the events above `after`. A part of a large event
-    /// begins after this number of bytes.
+    /// begins after `read` bytes.
     pub(super) fn load(&self, run: &RunId, after: u64, read: usize) -> Cmd {
         let mut command = self.call(Script::Load, &[self.scope.keys.stream(run)]);
         match after {
@@ -136,7 +137,7 @@ impl Keys {
         stream
     }
 
-    /// Returns the key that is missing only if the server has lost its data.
+    /// Returns the key without which the server counts as one that has lost data.
     pub(super) fn data(&self) -> String {
         format!("{}data", self.prefix)
     }
@@ -163,9 +164,9 @@ impl Keys {
 
 /// A script with the functions that most scripts share.
 ///
-/// Scripts with the flag `allow-oom` run even while Redis is out of memory. They add few bytes, or
-/// a run's last event, and end, watch, find and load runs. Redis refuses all other scripts then,
-/// before they run, so that none stops halfway.
+/// Scripts with the flag `allow-oom` run even while Redis is out of memory: they add little, or are
+/// needed to end, watch, find and load runs. Redis refuses all other scripts then, before they run,
+/// so that none stops halfway.
 macro_rules! script {
     ($flags:literal, $file:literal) => {
         concat!(

@@ -29,15 +29,15 @@ const ENTRY: usize = 48;
 const MAX_KEEPS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
-/// The maximum size of a push.
+/// The maximum size of a batch that is pushed.
 const MAX_PUSH: usize = 64 * 1024;
 
 /// The connection to the store of runs on one Redis server.
 ///
-/// - Every command can be sent twice without harm, because it names an epoch or a sequence number.
-///   A command whose reply was lost may be executed at any later time.
-/// - If another version of the protocol wrote a run's claim, commands for the run change nothing,
-///   and fail with [`Failure::Version`].
+/// - Every command can be sent twice without harm. A command whose reply was lost may be executed
+///   later.
+/// - If another version of the protocol wrote a run's claim, the run's `look`, `claim`, `sync`,
+///   `check` and `end` change nothing, and fail with [`Failure::Version`].
 pub(crate) struct RedisStore {
     link: Arc<Link>,
     /// Ends the task that keeps the connection.
@@ -163,8 +163,8 @@ impl RedisStore {
     }
 
     /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on or
-    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). It subscribes again after a
-    /// break.
+    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). The store subscribes again
+    /// after a break.
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
@@ -194,8 +194,8 @@ impl RedisStore {
 
 /// The calls of the store: the commands of each, and what their replies say.
 ///
-/// A call with a number is one of an export. It is only sent over the connection with this number,
-/// and shares a pipeline with others. Any other call is sent at once, over the newest connection.
+/// A call with a number is only sent over the connection with this number, and shares a pipeline
+/// with others. Any other call is sent at once, over the newest connection.
 impl RedisStore {
     /// Returns which run has a key, and claims nothing.
     pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
@@ -207,9 +207,9 @@ impl RedisStore {
     /// that had the key. A repeated claim of the same run is answered by `Claimed` again.
     ///
     /// Replaces the run `earlier`, from a `look`. If it is live, it is cancelled in the same step.
-    /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended with an
-    /// outcome other than [`Completed`](tower_sse::runs::Outcome::Completed). Any other run is
-    /// returned, as by `look`.
+    /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended with
+    /// an outcome other than [`Completed`](tower_sse::runs::Outcome::Completed), unless an owner
+    /// may still restore a claim. Any other run is returned, as by `look`.
     pub(crate) async fn claim(
         &self,
         run: &RunId,
@@ -240,8 +240,9 @@ impl RedisStore {
         self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Looks whether the store has the keys of runs, and nothing asks to stop them, at a lower cost
-    /// than `sync`. A reply is `false` if the answer is no or unknown: then send a `sync`.
+    /// Looks whether the store has the keys of runs, at a lower cost than `sync`. For a run that it
+    /// `extends`, also looks whether the claim has the run, and nothing asks to stop it. A reply is
+    /// `false` if the answer is no or unknown: then send a `sync`.
     pub(crate) async fn keep(&self, over: u64, runs: &[Keep]) -> Result<Vec<bool>, Failure> {
         let keep =
             |it: &Encoder<'_>| runs.chunks(MAX_KEEPS).flat_map(|runs| keep(it, runs)).collect();
@@ -267,13 +268,13 @@ impl RedisStore {
         self.call(Some(over), keep, read).await
     }
 
-    /// Appends a batch to a run's stream, which has this number of entries, and returns the number of
-    /// entries that were added. Returns `None` if the stream is missing, has an end, or has a newer
-    /// event: then send a `sync`. Only sent after a `sync` that was answered by `InStep` over the
-    /// same connection.
+    /// Appends a batch to a run's stream, which has this number of entries, and returns the number
+    /// of entries that were added. Returns `None` if the stream is missing or refuses the batch:
+    /// then send a `sync`. Only sent after a `sync` that was answered by `InStep` over the same
+    /// connection.
     ///
     /// If it `pushes`, because a client of another process watches the run, other processes receive
-    /// the batch.
+    /// the batch or, above [`MAX_PUSH`], only the number of its last event.
     pub(crate) async fn append(
         &self,
         over: u64,
@@ -286,7 +287,8 @@ impl RedisStore {
         let read = |replies: Vec<Value>| {
             let mut replies = replies.into_iter();
             match check(replies.next().unwrap_or(Value::Nil)) {
-                // The id is not the highest, or the key has another type: a `sync` finds out which.
+                // The stream is missing, the id is not the highest, or the key has another type: a
+                // `sync` finds out which.
                 Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => Ok(None),
                 // The mark can have been refused, and the run can have been ended before it.
                 Ok(_) => {
@@ -335,7 +337,7 @@ impl RedisStore {
         replies.unwrap_or_else(|failure| vec![Err(failure); ends.len()])
     }
 
-    /// Returns the states of other processes' runs, and notifies their owners that the runs are
+    /// Returns the states of other processes' runs, and notifies the owners of those that are
     /// watched.
     pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Result<CheckReply, Failure>> {
         let commands = |it: &Encoder<'_>| {
@@ -500,7 +502,8 @@ fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
 
-/// Returns a command with space for this number of arguments, the longest with `len` bytes.
+/// Returns a command with space for this number of arguments, the largest with `len` bytes in
+/// total.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);

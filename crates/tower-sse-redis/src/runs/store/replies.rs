@@ -48,7 +48,7 @@ pub(super) fn each<T>(
     failed.map_or(Ok(read), Err)
 }
 
-/// A script's reply: a status and its fields.
+/// The fields of a script's reply. Most replies begin with a status.
 pub(super) struct Fields(pub(super) Vec<Value>);
 
 impl Fields {

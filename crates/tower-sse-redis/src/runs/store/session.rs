@@ -60,7 +60,7 @@ pub(super) struct Session {
     /// The number that the server gave to the connection for commands.
     client: i64,
     commands: MultiplexedConnection,
-    /// Sends the calls of exports, over the connection for commands.
+    /// Sends the calls that must use this session, over the connection for commands.
     pub(super) batcher: Batcher,
     pushes: Shared,
     /// The connection for loads, which is replaced alone when it breaks.
@@ -425,10 +425,11 @@ impl Subscriptions {
         channels
     }
 
-    /// Passes on a message of the server. Returns `false` if the connection is broken.
+    /// Passes on a message of the server. Returns `false` if the session must end.
     ///
     /// The task that reads from the connection calls this, so nothing is queued here. A stalled
-    /// process does not read, and Redis breaks the connection when its own buffer is full.
+    /// process does not read, and Redis breaks the connection when the connection's output buffer
+    /// is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
         let mut data = data.into_iter();
         let Some(Value::BulkString(channel)) = data.next() else {
@@ -476,7 +477,7 @@ type Arrival = Arc<Mutex<Instant>>;
 ///
 /// A reply has no time limit of its own, because it can wait behind others on a slow link, and
 /// would occupy the link even if it were given up. Instead, the connection counts as broken if
-/// nothing arrives for a time. Nothing that it carries is much larger than 64 KiB.
+/// nothing arrives for a time. Only parts of events above a megabyte are much larger than 64 KiB.
 struct Shared {
     connection: MultiplexedConnection,
     arrival: Arrival,

@@ -14,7 +14,7 @@ use tower_sse_broker::tasks::caught;
 pub(super) struct Checked {
     /// The owner of a live run.
     pub(super) owner: Option<ProcessId>,
-    /// Whether the run has ended.
+    /// Whether the run has ended, and still has the key.
     pub(super) has_ended: bool,
     /// Whether the store may have events, a head or an end that the mirror lacks.
     pub(super) needs_load: bool,
@@ -105,7 +105,7 @@ fn is_buried(result: &Result<EndReply, Failure>) -> bool {
     matches!(result, Ok(Buried { .. } | Ended { .. } | Over(_) | Other { .. }))
 }
 
-/// The maximum number of commands in a pipeline.
+/// The maximum number of runs in one call of the store.
 pub(super) const MAX_COMMANDS: usize = 512;
 
 /// Checks the mirrors at this interval, until the [`Runs`](tower_sse::runs::Runs) is dropped.

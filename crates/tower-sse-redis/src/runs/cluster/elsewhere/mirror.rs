@@ -170,7 +170,7 @@ impl Mirror {
         std::mem::replace(loading, Loading::Again) == Loading::No
     }
 
-    /// Applies a push. Returns whether the run must be loaded, because pushes are missing.
+    /// Applies a push. Returns whether the run must be loaded.
     pub(crate) fn push(&self, push: Push) -> bool {
         let Some(record) = self.record() else { return false };
         self.set_contact();

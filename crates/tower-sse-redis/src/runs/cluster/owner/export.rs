@@ -106,8 +106,8 @@ impl Exporter {
         self.exports.remove(&self.export);
     }
 
-    /// Begins the run's stream, appends events as they are recorded, and ends it. The store can lose
-    /// each of these, and then gets it again. Counts the failures in a row of this run alone.
+    /// Begins the run's stream, appends events, and ends it. The store can lose each of these, and
+    /// then gets it again. Each success resets `failures`.
     async fn export(&mut self, failures: &mut u8) -> Result<(), Failure> {
         while let Some(over) = self.next().await {
             // Boxed, because most runs wait at most times.
@@ -117,8 +117,9 @@ impl Exporter {
         Ok(())
     }
 
-    /// Waits until the store lacks something of the run, and returns the connection over which to send
-    /// it. Returns `None` once the store has the end, and the run cannot be exported again.
+    /// Waits until the store lacks something of the run, and returns the connection over which to
+    /// send it. Returns `None` once the store has the end and the run cannot be exported again, or
+    /// if the store is away and nothing else uses the process.
     async fn next(&self) -> Option<u64> {
         let (mut export_at, connection) = (None, self.store.connection());
         loop {
@@ -245,8 +246,8 @@ impl Exporter {
             }
             SyncReply::InStep { newest, entries, stop } => {
                 (self.exported, self.entries, self.has_head) = (newest, entries, has_head);
-                // The store may have lost the newest batches, or all batches before it restored the
-                // run.
+                // The store may have lost the newest batches, or all batches before the run was
+                // restored.
                 self.batches.truncate(newest);
                 self.export.state().has_stream = entries > 0;
                 if is_done {

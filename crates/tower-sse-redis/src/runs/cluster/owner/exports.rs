@@ -36,7 +36,8 @@ pub(super) struct State {
     /// In the order of their epochs. The keys of neighbours are close to each other in Redis'
     /// memory, where looking for keys from all over it takes a quarter longer.
     pub(super) runs: BTreeMap<Epoch, Arc<Export>>,
-    /// Claims whose reply was lost. The store may still execute them.
+    /// Claims to release: the store may have them or execute them later, but this process has no
+    /// run for them.
     pub(super) lost_claims: HashMap<RunId, LostClaim>,
     /// The runs that this process lacks, although other processes take it for their owner, and when it
     /// first learned that.
@@ -48,7 +49,7 @@ pub(super) struct State {
     pub(super) live_bytes: usize,
 }
 
-/// A claim whose reply was lost.
+/// A claim to release.
 #[derive(Clone, Copy)]
 pub(super) struct LostClaim {
     pub(super) lost_at: Instant,
@@ -93,8 +94,8 @@ impl ExportState {
         self.asked += 1;
     }
 
-    /// Returns whether the store's copy is as the owner knows it, according to a `Sync` that was sent
-    /// after the last [`ask`](Self::ask).
+    /// Returns whether a `Sync` that was sent after the last [`ask`](Self::ask) was answered, or
+    /// none was asked for.
     pub(super) const fn is_in_step(&self) -> bool {
         self.answered == self.asked
     }
@@ -201,7 +202,7 @@ impl Exports {
         self.get(epoch).inspect(|export| export.synchronize());
     }
 
-    /// Does the same, unless the run has ended since the hint that preceded this call.
+    /// Does the same, unless the store is known to have the run's end.
     pub(crate) fn asked(&self, epoch: Epoch) {
         if !self.has_ended(epoch) {
             self.synchronize(epoch);
@@ -248,14 +249,14 @@ impl Exports {
         export.iter().for_each(|export| export.synchronize());
     }
 
-    /// Remembers a claim that the store may have, but no run of this process.
+    /// Remembers a claim that the store may have, but for which this process has no run.
     pub(crate) fn lose_claim(&self, run: RunId) {
         let now = Instant::now();
         self.lock().lost_claims.insert(run, LostClaim { lost_at: now, due: now });
         self.changed.notify_one();
     }
 
-    /// Returns the record of a run of this process whose export has not been given up.
+    /// Returns the record of a run that this process still exports.
     pub(crate) fn record(&self, run: &RunId) -> Option<Arc<Record>> {
         let export = self.get(run.epoch)?;
         (export.record.key == run.key).then(|| Arc::clone(&export.record))
@@ -291,7 +292,7 @@ impl Exports {
         state.runs.values().filter(is_late).count()
     }
 
-    /// Wakes all tasks, which end with the process.
+    /// Wakes all tasks, some of which end with the process.
     pub(crate) fn wake(&self) {
         self.changed.notify_one();
         self.lock().runs.values().for_each(|export| export.changed.notify_one());

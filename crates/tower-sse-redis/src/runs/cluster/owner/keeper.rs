@@ -41,7 +41,7 @@ impl Keeper {
     async fn run(&mut self, process: &Weak<Process>) {
         let connection = self.store.connection();
         loop {
-            // Lost claims keep the process alive, as exports do.
+            // Lost claims keep the `Process` alive, as producers do.
             let Some(process) = process.upgrade() else { return };
             let up = match *connection.borrow() {
                 Connection::Up(number) => Some(number),
@@ -73,7 +73,7 @@ impl Keeper {
         self.exports.base + self.exports.timing.lease / TICKS * ticks
     }
 
-    /// Releases the claims whose reply was lost.
+    /// Releases the lost claims that are due.
     async fn release(&self, over: u64) {
         let now = Instant::now();
         let ends: Vec<_> = {

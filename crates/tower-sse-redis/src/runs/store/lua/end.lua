@@ -6,10 +6,10 @@
 --       `cancel`: lines of an event to add before the end (or nothing), `bury`: owner
 --
 -- own      by its owner, once Redis has exactly all events
--- lost     by its owner, which no longer has all events; the outcome is `interrupted`
+-- lost     by its owner, which cannot export all events; the outcome is `interrupted`
 -- void     by its owner, because the answer was no stream; the key is free again
--- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
---          `void` before the run has begun, otherwise the outcome is `interrupted`
+-- orphan   by the process that sent the claim, but has no run for it; like `void` before the run
+--          has begun, otherwise the outcome is `interrupted`
 -- cancel   by any process; the owner is asked to end the run itself
 -- bury     by the heir of a dead owner, or by any process if the owner is not listed. It reports the
 --          end and then removes the run from the live ones of the owner. A run that is still among
