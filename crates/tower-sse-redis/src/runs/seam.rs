@@ -1,7 +1,6 @@
 //! The interface to the store that processes share.
 //!
-//! - A store's calls have typed replies. The store passes pushes and hints to a function, as
-//!   [`Incoming`].
+//! - The store passes pushes and hints to a function, as [`Incoming`].
 //! - [`RunId`] names a run.
 
 #[cfg(not(tower_sse_simulation))]
@@ -84,8 +83,7 @@ pub(crate) struct Keep {
     /// Whether the run must have a stream.
     pub(crate) has_stream: bool,
     /// Whether the time for which the store keeps the run begins again. If so, the owner also looks
-    /// whether the claim still has the run: between two looks, the claim can have been deleted, and
-    /// another run can have taken the key.
+    /// at the claim: another run can have taken the key between two looks.
     pub(crate) extends: bool,
 }
 
@@ -248,8 +246,8 @@ pub(crate) enum EndReply {
     Running,
     /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
-    /// The store does not have exactly the events that the owner has exported: send a restoring
-    /// `Sync`. Sent only to `Own`.
+    /// The store has other events than the owner has exported: send a restoring `Sync`. Sent only
+    /// to `Own`.
     Behind,
     /// The owner was asked to `Cancel` the run. Or, for `Bury`, the owner lives or has another
     /// heir.

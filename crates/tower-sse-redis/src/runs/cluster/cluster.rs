@@ -17,7 +17,7 @@ use crate::runs::seam::{
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::lock;
 
-/// The connection of this process' runs to those of other processes.
+/// The connection of this process's runs to those of other processes.
 pub(crate) struct Cluster {
     pub(crate) process: Arc<Process>,
     pub(crate) store: Arc<Store>,

@@ -8,7 +8,7 @@ use super::beats::NextBeat;
 use crate::runs::seam::{ProcessId, RunId};
 use crate::server::whole_milliseconds;
 
-/// The values that all commands of a process need.
+/// The values that the commands of a process need.
 pub(super) struct Scope {
     pub(super) keys: Keys,
     pub(super) process: ProcessId,
@@ -32,8 +32,7 @@ pub(super) struct Encoder<'a> {
 
 impl Encoder<'_> {
     /// Returns the command that shows that this process lives. The process repeats the command at
-    /// intervals. `server` is the id of this server, and `earlier` that of the server that the
-    /// process used last.
+    /// intervals. `server` is the id of this server, and `earlier` that of the server used last.
     pub(super) fn beat(&self, server: &str, earlier: Option<&str>, beat: &NextBeat) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let mut command =

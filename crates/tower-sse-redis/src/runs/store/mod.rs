@@ -10,7 +10,7 @@
 //!
 //! # Keys
 //!
-//! `prefix` is the key that the program sets. `tag` is the percent-encoded key of a run.
+//! `prefix` is the one that the program sets. `tag` is the percent-encoded key of a run.
 //!
 //! | name | | |
 //! |---|---|---|

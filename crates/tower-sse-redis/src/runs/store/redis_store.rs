@@ -203,8 +203,8 @@ impl RedisStore {
         self.call(None, look, script(|fields| fields.look(key))).await
     }
 
-    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the run
-    /// that had the key. A repeated claim of the same run is answered by `Claimed` again.
+    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the
+    /// run that had the key. A repeated claim of a live run is answered by `Claimed` again.
     ///
     /// Replaces the run `earlier`, from a `look`. If it is live, it is cancelled in the same step.
     /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended with
@@ -287,8 +287,7 @@ impl RedisStore {
         let read = |replies: Vec<Value>| {
             let mut replies = replies.into_iter();
             match check(replies.next().unwrap_or(Value::Nil)) {
-                // The stream is missing, the id is not the highest, or the key has another type: a
-                // `sync` finds out which.
+                // A `sync` finds out the reason.
                 Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => Ok(None),
                 // The mark can have been refused, and the run can have been ended before it.
                 Ok(_) => {

@@ -171,8 +171,8 @@ pub(super) fn outcome(name: &str) -> Outcome {
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
-/// Reads a page of a run's stream. If the page is a part of an event, also returns the event's size
-/// in bytes, otherwise zero. Returns `None` if the reply is not a page.
+/// Reads a page of a run's stream. If the page ends with a part of an event, also returns the
+/// event's size in bytes, otherwise zero. Returns `None` if the reply is not a page.
 pub(super) fn parse_page(reply: Value) -> Option<(Page, usize)> {
     let (is_last, entries, length): (_, Vec<RawEntry>, _) = from_redis_value(reply).ok()?;
     let mut page = Page { is_last, ..Page::default() };
@@ -273,7 +273,7 @@ pub(super) fn failure_of(code: &str) -> Failure {
     }
 }
 
-/// Returns a reply, or its failure. A reply within an array can be an error too.
+/// Returns a reply, or its failure. Errors within an array remain.
 pub(super) fn check(reply: Value) -> Result<Value, Failure> {
     match reply {
         Value::ServerError(error) => Err(failure_of(error.code())),

@@ -428,8 +428,7 @@ impl Subscriptions {
     /// Passes on a message of the server. Returns `false` if the session must end.
     ///
     /// The task that reads from the connection calls this, so nothing is queued here. A stalled
-    /// process does not read, and Redis breaks the connection when the connection's output buffer
-    /// is full.
+    /// process does not read, and Redis breaks the connection once its output buffer is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
         let mut data = data.into_iter();
         let Some(Value::BulkString(channel)) = data.next() else {

@@ -13,8 +13,8 @@ use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
 use tower_sse_broker::tasks::lock;
 
-/// The maximum number of pages that are loaded at the same time: about a megabyte together, unless
-/// they are parts of larger events. On a slow link, all later replies wait for them.
+/// The maximum number of pages that are loaded at the same time: usually about a megabyte together.
+/// On a slow link, all later replies wait for them.
 const MAX_PAGES: usize = 16;
 
 /// The maximum number of requests for a run that wait for events that the store may not have yet.

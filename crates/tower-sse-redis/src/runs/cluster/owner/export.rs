@@ -67,7 +67,7 @@ struct Exporter {
     batches: StoredBatches,
     /// The memory in the store, apart from the batches, the run's head and its error.
     overhead: Overhead,
-    /// The head's length, which is in the claim, and at both ends of the stream.
+    /// The length of the head, which is in the claim, and at both ends of the stream.
     head_len: usize,
     /// The bytes of this run that the sum of all live runs includes.
     counted: usize,
@@ -106,8 +106,8 @@ impl Exporter {
         self.exports.remove(&self.export);
     }
 
-    /// Begins the run's stream, appends events, and ends it. The store can lose each of these, and
-    /// then gets it again. Each success resets `failures`.
+    /// Begins the run's stream, appends events, ends it, and restores what the store loses. Each
+    /// success resets `failures`.
     async fn export(&mut self, failures: &mut u8) -> Result<(), Failure> {
         while let Some(over) = self.next().await {
             // Boxed, because most runs wait at most times.

@@ -20,9 +20,9 @@ const PERIOD: u64 = 14;
 /// The maximum number of runs or ends in one call.
 const MAX_RUNS: usize = 512;
 
-/// Looks for the keys of runs, releases lost claims and deletes ended runs, until the
-/// [`Runs`](tower_sse::runs::Runs) is dropped. After a panic, starts again, but only after a delay:
-/// repeated panics would occupy a processor.
+/// Looks for the keys of runs, releases lost claims and deletes ended runs, until the [`Process`]
+/// is dropped. After a panic, starts again, but only after a delay: repeated panics would occupy a
+/// processor.
 pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
     let mut keeper = Keeper { exports, store, tick: 0 };
     while caught(keeper.run(&process)).await.is_none() {

@@ -1,7 +1,6 @@
 -- What most scripts share. Times are in milliseconds. No script decides by the server's clock.
 
--- The id of a stream's end: after this entry, Redis refuses all ids of other entries, which are
--- lower.
+-- The id of a stream's end. All other ids are lower, so Redis refuses them afterwards.
 local END_ID = '18446744073709551615-0'
 -- The minimum time that the lists of live runs and of processes outlive the last process, so that
 -- the next one can report the runs.
@@ -102,8 +101,8 @@ local function begin_restoring(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. Such a server has
--- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the
--- history, which takes longer than all else.
+-- lost `data` too, which each process keeps while it is connected, or has another history.
+-- `is_kept` leaves out the history, which takes longer than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 's')
   local now = not is_kept and f[2] and history() or ''
