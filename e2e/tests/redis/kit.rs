@@ -48,7 +48,9 @@ impl World for Stream<'_> {
     type Broker = RedisBroker;
 
     fn broker(&self) -> RedisBroker {
-        Redis::open(&self.server.url()).unwrap().broker(&*self.key)
+        // On a busy machine, a thousand events at once can take longer than the default.
+        let timeout = Duration::from_secs(10);
+        Redis::open(&self.server.url()).unwrap().timeout(timeout).broker(&*self.key)
     }
 
     fn trim(&self, keep: usize) -> Option<Fault<'_>> {
