@@ -237,12 +237,12 @@
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! A first visit begins with the newest value of each topic. A client that was away gets only the
-//! newest values. The same goes for a client that is behind. First, it may still get old values
-//! that are already in the [buffers](Subscription::response) of its connection, which you can
-//! [limit](crate::guide::proxies#sockets). The example
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
-//! program.
+//! A first visit begins with the newest value of each topic. A client that was away or is behind
+//! gets only these, after old ones in its connection's [buffers](crate::guide::proxies#sockets).
+//! Clients don't see topics, so put the symbol into the data, as
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) does.
+//! After a restart, a hub with a [broker](#many-processes) may lack values older than its [default
+//! age](HubBuilder::retention).
 //!
 //! # State in a database
 //!
@@ -450,7 +450,7 @@
 //! | take | for |
 //! |---|---|
 //! | [`Hub::new`] | one process, whose clients reload their state after a restart |
-//! | [SQLite](https://docs.rs/tower-sse-sqlite) | several processes on one machine, without a database server |
+//! | [SQLite](https://docs.rs/tower-sse-sqlite) | restarts, or several processes on one machine |
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis), or [runs](crate::runs#several-processes) |
 //!

@@ -29,8 +29,8 @@
 //!
 //! You need Redis 7 or Valkey. We've tested with Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
 //!
-//! Once connected, a hub reconnects by itself. Before you run a second process, read the page
-//! [operating] and set up Redis by the [checklist](running#checklist).
+//! Once connected, a hub reconnects by itself. Before you run a second process, set up Redis by the
+//! [checklist](running#checklist), and work out your [limits](operating#sizes).
 //!
 //! # What is guaranteed
 //!
