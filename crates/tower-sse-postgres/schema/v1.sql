@@ -65,7 +65,7 @@ create function tower_sse.channel(stream text) returns text immutable language p
     return 'tower_sse_' || left(encode(sha256(convert_to(stream, 'UTF8')), 'hex'), 32);
 end $$;
 
--- In place of a foreign key. A key's check would lock the stream's row in each transaction that
+-- Checks a statement's rows. A foreign key would lock the stream's row in each transaction that
 -- publishes, and each set of transactions that share a lock consumes a multixact.
 create function tower_sse.check_rows() returns trigger language plpgsql as $$
 declare
@@ -152,7 +152,7 @@ begin
         where i.stream = append.stream and i.xid >= append.covered::text::xid8 limit 2) i;
     at := clock_timestamp();
     if not (waiting > 0 or has_events or opens or lost is not null) then
-        -- Nothing is left to do, because another hub was faster. Return without a lock or a write.
+        -- Nothing is left to do, usually because another hub was faster. Don't lock or write.
         before := 0; more := false; covered := horizon;
         return;
     end if;
@@ -163,7 +163,7 @@ begin
     end if;
     select seq into newest from tower_sse.log l where l.stream = append.stream
         order by l.stream desc, l.seq desc limit 1;
-    -- An open connection stays at its server, and this function costs as much as a small statement.
+    -- An open connection stays at its server, and `cluster` costs as much as a small statement.
     here := case when opens or lost is not null or (newest < known) is not false
         then tower_sse.cluster() else owner end;
     at := clock_timestamp();
@@ -199,7 +199,7 @@ begin
             ) s where s.before < most_bytes)];
         end if;
         if seen = most or cardinality(places) < seen then
-            -- Later rows are left. A scan from the first id would pass all rows that are deleted below.
+            -- Later rows may be left. A scan from the first id would pass all rows deleted below.
             select least(horizon, i.xid::text::bigint) into horizon
             from tower_sse.inbox i where i.ctid = places[cardinality(places)];
         end if;
@@ -233,9 +233,9 @@ begin
 end $$;
 
 -- Does what `append` does for a hub that has no events, at half the cost if one row is waiting, as
--- is usual. In this case, returns that row, but no `data` above 16 KiB, and the `nonce` of the row
--- before it as `previous`: the hub does not have to read the row. Each expression of PL/pgSQL costs
--- 2 µs, so there are few.
+-- is usual. Unless it has to call `append`, it then returns that row, but no `data` above 16 KiB,
+-- and the `nonce` of the row before it as `previous`: the hub does not have to read a row with
+-- `data`. Each expression of PL/pgSQL costs 2 µs, so there are few.
 create function tower_sse.number(
     stream text, since bigint, known bigint, wake boolean,
     out covered bigint, out before bigint, out more boolean, out previous bigint, out seq bigint,
@@ -345,7 +345,7 @@ $$;
 
 -- Removes rows whose number is at least `first` if they are older than `age` in seconds or followed
 -- by `rows` newer ones. Removes at most `most` rows or about 64 MiB of data, and never the newest
--- row. Returns the first number that may be left, and whether there is more to remove. The hub
+-- row. Returns the first number that may be left, and whether there may be more to remove. The hub
 -- waits for this function, so a lock on one of the rows stops it for half a second at most.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,

@@ -33,8 +33,8 @@ pub(crate) struct Connection {
     pub(crate) settings: Arc<Settings>,
     /// A token that's cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
-    /// How often the connection's task was polled: once to send a statement, then whenever bytes
-    /// arrived.
+    /// How often the connection's task was polled: once to send a small statement, then whenever
+    /// bytes arrived.
     polls: Arc<AtomicU64>,
     /// The prepared statements, by their text. Set only if no pooler shares the server's session.
     statements: OnceLock<Mutex<HashMap<String, Statement>>>,
@@ -104,7 +104,7 @@ impl Connection {
         match timeout(RESPONSE_LIMIT, querying).await {
             Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
-                // The first poll sent the statement. Any further poll means that bytes arrived.
+                // The first poll sent the statement. A further one may be for a notification.
                 let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 Err(late(&action(), RESPONSE_LIMIT, has_begun))
@@ -310,8 +310,8 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_err() {
             return Ok(false);
         }
-        // While this connection holds the lock, hubs that number rows notify this hub. Rows that
-        // were numbered earlier are read when the session begins.
+        // While this connection holds the lock, hubs that listen notify this one of the rows that
+        // they number. Earlier rows are read when the session begins.
         let lock = "select pg_catalog.pg_backend_pid() from pg_catalog.pg_advisory_lock_shared(
             pg_catalog.hashtextextended('tower_sse ' operator(pg_catalog.||) $1, 0))";
         let locked = publishing.query(lock, &stream).await?;
@@ -350,7 +350,7 @@ pub(crate) struct Trimmed {
     /// The lowest number that can be left in the log.
     pub(crate) first: i64,
     pub(crate) oldest: Option<SystemTime>,
-    /// Whether more rows can be removed right away.
+    /// Whether there may be more rows to remove right away.
     pub(crate) has_more: bool,
 }
 
@@ -367,8 +367,8 @@ impl Connection {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns at most `rows` rows of the log whose number is at least `from`. Stops at the row
-    /// that brings the data to `bytes` bytes.
+    /// Returns at most `rows` rows of the log whose number is at least `from`, without the data of
+    /// `from` itself. Stops at the row that brings the data to `bytes` bytes.
     pub(crate) async fn read(
         &self,
         from: u64,

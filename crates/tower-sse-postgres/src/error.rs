@@ -9,7 +9,7 @@ use crate::{Error, ErrorKind};
 #[derive(Debug)]
 struct Late {
     limit: Duration,
-    /// Whether part of the response has arrived, which means a slow link.
+    /// Whether bytes have arrived, which usually means a slow link.
     has_begun: bool,
 }
 
@@ -33,12 +33,12 @@ pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {
     Error::new(format_args!("{action}{hint}"), kind, cause)
 }
 
-/// Creates the error for a late response. `has_begun` says whether some of its bytes arrived.
+/// Creates the error for a late response. `has_begun` says whether bytes arrived meanwhile.
 pub(crate) fn late(action: &str, limit: Duration, has_begun: bool) -> Error {
     Error::new(action, ErrorKind::Unreachable, Late { limit, has_begun })
 }
 
-/// Returns whether only part of a response arrived in time.
+/// Returns whether bytes arrived in time, but no complete response.
 pub(crate) fn is_too_large(error: &Error) -> bool {
     error.cause().is_some_and(|late: &Late| late.has_begun)
 }
@@ -76,7 +76,7 @@ fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
         return match source.and_then(|source| source.downcast_ref()) {
             Some(io) if reports_a_standby(io) => ErrorKind::ReadOnly,
             Some(_) => ErrorKind::Unreachable,
-            // The client library's error text if the server asks for a password.
+            // The client library's error text if the server asks for a password and none is set.
             None if source.is_some_and(|it| it.to_string() == "password missing") => {
                 ErrorKind::NotPermitted
             }

@@ -1,4 +1,4 @@
-//! The statement that numbers events.
+//! The statements that number events.
 
 use std::time::{Duration, SystemTime};
 
@@ -26,10 +26,9 @@ pub(crate) struct Appended {
     /// The number just before the first event's number.
     pub(crate) before: u64,
     pub(crate) at: SystemTime,
-    /// Whether rows are left in the inbox.
+    /// Whether rows may be left in the inbox.
     pub(crate) more: bool,
-    /// The new row and the identity of the row before it, if only one was added, by SQL, and it is
-    /// small.
+    /// The row that `number` has added and returned, and the identity of the row before it.
     added: Option<(Identity, LogRow)>,
 }
 
@@ -41,8 +40,8 @@ impl Appended {
     /// lost number if no mark follows it yet. `opens` is `true` for a new connection. With
     /// `expects_one`, calls the function that is cheaper if one row is waiting.
     ///
-    /// Wakes the reader, unless another hub's notification does. The reader finds a row in
-    /// [`Settings::added`] if the response has it.
+    /// Wakes the reader, unless nothing was left to number and another hub's notification can wake
+    /// it. The reader finds a row in [`Settings::added`] if the response has it.
     pub(crate) async fn append(
         connection: &Connection,
         covered: i64,
@@ -103,7 +102,7 @@ impl Appended {
                         // an acknowledgement would find the event missing.
                         *lock(added) = appended.added.take();
                     }
-                    // Another hub was faster, and its notification wakes the reader.
+                    // If another hub was faster, its notification wakes the reader.
                     if !(is_late && wake && health.stats().listens()) {
                         wakes.added.notify_one();
                     }

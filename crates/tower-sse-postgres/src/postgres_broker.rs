@@ -172,8 +172,7 @@ impl Broker for PostgresBroker {
     type Error = Error;
 
     fn name(&self) -> String {
-        // Without the server, so that ids stay valid when the data moves. With the schema quoted,
-        // so that two different pairs of schema and stream never have the same name.
+        // Without the server, so that ids stay valid when the data moves.
         format!("postgres:{}.{}", quoted(&self.settings.schema), self.settings.stream)
     }
 

@@ -27,16 +27,16 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The time between two polls otherwise. Each poll takes processor time on the server.
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a hub polls at `POLL_INTERVAL` after a poll has found an event.
+/// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
 const BUSY: Duration = Duration::from_secs(60);
 /// The pause after a slow poll, as a multiple of the poll's duration.
 const POLL_SHARE: u32 = 10;
-/// The maximum pause after a slow poll.
+/// Slow polls lengthen the pause to at most this.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// How often a poll looks at the whole inbox, in case unnumbered rows are older than
 /// `Settings::covered`.
 const FULL_INTERVAL: Duration = Duration::from_secs(5);
-/// The time between two trims, give or take a quarter.
+/// The time between two trims while there are new rows, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
 /// While there are new rows, every fifth trim also surveys the tables.
 const TRIMS_PER_SURVEY: u32 = 5;
@@ -62,7 +62,7 @@ pub(crate) struct LogState {
     found: Option<Instant>,
     /// Whether the next look polls. If `false`, a wake-up says that the log may have new rows.
     is_due: bool,
-    /// Whether only this process may have added rows.
+    /// Whether this process itself caused the last wake-up.
     is_own: bool,
     next_trim: Option<Instant>,
     trims: u32,
@@ -161,7 +161,7 @@ impl Log for PostgresLog {
         }
     }
 
-    /// Polls if a poll is due. Otherwise, takes a row that only this process has added.
+    /// Polls if a poll is due. Otherwise, returns the row in [`Settings::added`] if it is the next.
     async fn look(
         &mut self,
         session: &mut Opened,
@@ -280,7 +280,7 @@ impl PostgresLog {
     async fn trim(&mut self, connection: &Connection) -> Result<Option<SystemTime>, Error> {
         let state = &mut self.state;
         state.trims = state.trims.wrapping_add(1);
-        // Count only after enough new rows: counting takes as long as reading the whole log.
+        // Count only after enough new rows: counting passes nearly all rows of the log.
         let counts =
             state.counted.is_none_or(|rows| state.rows - rows >= self.options.max_events / 10);
         let rows = counts.then(|| signed(self.options.max_events));

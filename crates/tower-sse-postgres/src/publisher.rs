@@ -17,10 +17,10 @@ use crate::{connection::Connection, numbering::Appended};
 const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case older rows are unnumbered.
 const FULL_PASS: u32 = 50;
-/// After a batch of more rows, the next one calls `append` directly, without trying `number`. With up
-/// to this many, `number` saves more on batches of one row than it costs on others.
+/// After a batch with more new rows, the next one calls `append` directly, without trying `number`.
+/// With up to this many, `number` saves more on batches of one row than it costs on others.
 const FEW: u64 = 16;
-/// The tables' size limits in bytes, which also apply to events published by SQL.
+/// The schema's size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
 const MAX_DATA: usize = 1 << 20;
 const MAX_NAME: usize = 256;
@@ -90,7 +90,7 @@ pub(crate) struct Batcher {
     pub(crate) settings: Arc<Settings>,
     /// The number of batches that were sent.
     pub(crate) passes: u32,
-    /// Whether the last batch numbered more than [`FEW`] rows of the inbox.
+    /// Whether the last batch numbered or found more than [`FEW`] rows that the reader hadn't read.
     pub(crate) several: bool,
 }
 

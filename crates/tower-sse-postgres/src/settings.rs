@@ -29,8 +29,8 @@ pub(crate) struct Settings {
     /// A transaction's id: in this session, the inbox rows of all earlier transactions are
     /// numbered.
     pub(crate) covered: AtomicI64,
-    /// The row that this process has just added and the identity of the row before it, until the
-    /// reader takes it. `None` if the reader has to look at the log.
+    /// The row that the last batch has returned and the identity of the row before it, until the
+    /// reader takes them.
     pub(crate) added: Mutex<Option<(Identity, LogRow)>>,
     /// The time until which batches send no notifications, because the server's queue was full.
     pub(crate) quiet_until: Mutex<Option<Instant>>,
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 pub(crate) struct Wakes {
     /// Notified when the inbox may have rows.
     pub(crate) inbox: Arc<Notify>,
-    /// Notified when another process has added rows to the log.
+    /// Notified when another hub has added rows to the log.
     pub(crate) log: Arc<Notify>,
     /// Notified when this process may have added rows.
     pub(crate) added: Arc<Notify>,
@@ -106,7 +106,7 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// An estimate of the server's clock, from its last response.
+/// An estimate of the server's clock, from the last time that it has sent.
 #[derive(Debug)]
 pub(crate) struct Clock(Mutex<(Duration, Instant)>);
 

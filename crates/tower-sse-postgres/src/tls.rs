@@ -36,7 +36,7 @@ impl Tls {
     /// Returns the connector with these settings.
     pub(crate) fn connect(self) -> Result<MakeRustlsConnect, BoxError> {
         if CryptoProvider::get_default().is_none() {
-            // Without a provider, the builder below would panic.
+            // Without a provider, the builder below could panic.
             return Err("no crypto provider is installed for rustls".into());
         }
         let mut roots = RootCertStore::empty();
