@@ -104,8 +104,8 @@ enum Before {
     /// Entries before the page are missing, and perhaps no process has read them. Unless the last
     /// entry is unread, the next mark reports them to all processes.
     Gone,
-    /// The log is in an older state, or the last entry was deleted. Nothing was trimmed before the
-    /// page.
+    /// Nothing was trimmed before the page. The last entry was unread or deleted, or the log is in
+    /// an older state.
     Older,
 }
 
@@ -207,7 +207,7 @@ impl<L: Log> Follower<L> {
         self.health.set_error(error);
     }
 
-    /// Follows the log until one of the connections breaks.
+    /// Follows the log until the session has to end.
     async fn broken(&mut self, (session, publishers): &mut Opened<L>) -> Error {
         match publishers.ended.run_until_cancelled(self.follow(session)).await {
             Some(Err(error)) => error,
@@ -328,8 +328,8 @@ impl<L: Log> Follower<L> {
     /// Finds out why a page does not begin with the last entry that was read.
     ///
     /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
-    /// number, nothing before the page was trimmed: the last entry was deleted, or the log is in an
-    /// older state. Otherwise, entries between the last entry and the page may be missing too.
+    /// number, nothing before the page was trimmed: the last entry was unread or deleted, or the
+    /// log is in an older state. Otherwise, entries between it and the page may be missing too.
     async fn find_place(
         &mut self,
         session: &mut L::Session,
@@ -464,7 +464,7 @@ impl Before {
         matches!(self, Self::Entry(last) | Self::Trimmed(last) if last <= number)
     }
 
-    /// Returns whether entries are missing between this place and an entry with this content.
+    /// Returns whether entries may be missing between this place and an entry with this content.
     /// `previous` is the number of the entry before it in the log, if known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
