@@ -25,7 +25,7 @@ pub(crate) struct Finding {
     pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,
     pub(crate) summary: String,
-    /// Header lines, bytes and times.
+    /// Details, such as header lines, bytes and times.
     pub(crate) evidence: Vec<String>,
     /// The address of the page that explains the finding or its remedy.
     pub(crate) page: Option<String>,

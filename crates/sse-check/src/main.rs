@@ -186,7 +186,7 @@ fn look(options: &Options, url: &Uri) -> Result<ExitCode, String> {
     let is = |verdict| move |finding: &Finding| finding.verdict == verdict;
     Ok(ExitCode::from(match findings.iter().any(is(Verdict::Fail)) {
         true => 1,
-        // The first finding is that of `answer`: without an event, the others say little.
+        // The first finding is that of `answer`. If it was not checked, the others say little.
         false if findings.iter().take(1).any(is(Verdict::NotChecked)) => 2,
         false => 0,
     }))

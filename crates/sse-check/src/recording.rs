@@ -27,7 +27,7 @@ pub(crate) enum End {
     /// The stream has not ended.
     Open,
     Clean,
-    /// The stream was cut, for example by a reset, or no response came.
+    /// The stream was cut, for example by a reset, or the request failed.
     Cut(String),
 }
 

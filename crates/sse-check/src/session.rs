@@ -149,7 +149,7 @@ pub(crate) fn progress(length: Duration) -> ProgressBar {
 type Resuming = (String, Vec<Recorder>);
 
 /// Waits until the streams end, the time is over, or Ctrl-C is pressed. If the plan resumes, opens
-/// the connections that resume after half of the time, or when all streams have ended.
+/// the second connections after half of the time, or when all streams have ended.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;
@@ -193,7 +193,7 @@ fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resumin
     Some((id.clone(), plan.targets.iter().map(open).collect()))
 }
 
-/// Checks that there is a stream to look at.
+/// Checks that the address nearest to the server has answered.
 fn answered(streams: &[Stream]) -> Result<(), String> {
     let recording = streams.last().map(|stream| &stream.recording);
     let Some(Recording { target, head: None, end, .. }) = recording else { return Ok(()) };
