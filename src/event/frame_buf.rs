@@ -22,7 +22,7 @@ impl FrameBuf {
         Self { bytes: BytesMut::new(), uncopied: None }
     }
 
-    /// Reserves room for `additional` bytes. An empty buffer gets no more than that.
+    /// Reserves room for `additional` bytes. A new buffer gets no more than that.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve(additional);
     }
