@@ -12,7 +12,7 @@
 //! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | early heads, runs | layers | a cause of an error |
-//! | [`ItemError`]: this error is the program's | bodies | `on_error`, `cancellation_if`, filters | a cause of an error |
+//! | [`ItemError`]: this error is the program's | bodies | layers, filters, runs, message streams | a cause of an error |
 //! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
 
 use std::pin::{Pin, pin};
@@ -414,7 +414,7 @@ pub(crate) struct FailedInside(pub(crate) BoxError);
 error_text!(FailedInside, |it| "{}", it.0);
 
 /// The name and id of the event that tells an `EventSource` that its answer is incomplete for good.
-/// A client that sends this id has received the event.
+/// An `EventSource` that sends this id gets `204`.
 pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// Returns the event for an `EventSource` whose answer is incomplete for good.
