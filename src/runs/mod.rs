@@ -96,10 +96,10 @@
 //!   `EventSource`, as [this page](crate::guide::assistant#the-page) does.
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
-//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`, unless an evicted
-//! event is the reason. Clients other than an `EventSource` never get `interrupted`. For them, the
-//! body fails or ends with an event from `on_error` or `late_event`, or the answer is `404` or a
-//! refusal.
+//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`, unless the reason
+//! is an evicted event or lost contact with the run's process. Clients other than an `EventSource`
+//! never get `interrupted`. For them, the body fails or ends with an event from `on_error` or
+//! `late_event`, or the answer is `404` or a refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
 //! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this

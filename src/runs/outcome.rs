@@ -56,7 +56,7 @@ pub struct RunEnd {
     /// How the run ended.
     pub outcome: Outcome,
     /// The number of recorded events, including evicted ones. If another process declared the run
-    /// dead, this number includes only the events that the store still had.
+    /// dead, this number includes only the events that the store had received.
     pub events: u64,
     /// The number of bytes that the recorded events take on the wire, including ids and evicted
     /// events. It's 0 if another process declared the run dead.

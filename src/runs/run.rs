@@ -130,9 +130,7 @@ impl Run {
         }
     }
 
-    /// Returns a record that can serve `last`. This handle's record may be a mirror (a copy of
-    /// another process's run) without the event after `last`. If `waits` is set, tries to reach the
-    /// store for up to twice the lease.
+    /// Returns a record of the same run that can serve `last`, as `SharedRuns::serve` does.
     async fn serve(
         &self,
         last: Option<&LastEventId>,

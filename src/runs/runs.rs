@@ -100,11 +100,11 @@ impl Runs {
     /// Attaches the client of a request to the run with this key and returns [the
     /// answer](Self#answers). Never starts a run.
     ///
-    /// Returns `None` if no run has this key. Then answer `404`, or `204` if the client only asks
-    /// whether there is something to resume. For an `EventSource` that has sent an id, it never
-    /// returns `None`: the response is then the event [`interrupted`](super#half-an-answer), or a
-    /// `204` if the client already has that event. [Runs without the
-    /// layer](super#runs-without-the-layer) has an example.
+    /// Returns `None` if no run has this key, or if a starting run loses its key. Then answer
+    /// `404`, or `204` if the client only asks whether there is something to resume. For an
+    /// `EventSource` that has sent an id, it never returns `None`: the response is then the event
+    /// [`interrupted`](super#half-an-answer), or a `204` if the client already has that event.
+    /// [Runs without the layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
     ///
