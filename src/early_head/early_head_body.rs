@@ -167,7 +167,8 @@ impl<F, B> Kind<F, B> {
         let (mut parts, body) = response.into_parts();
         if let Some(stopped) = parts.extensions.remove::<Stopped>() {
             let resumes = head.around().is_some_and(|it| it.client.resumes());
-            // The client reconnects after the clean end. Its request has this id and gets a `204`.
+            // The client reconnects after the clean end. With this id, an `EventSource` gets a
+            // `204`, and a library a `404`.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
             let ending = Self::Ending { error: Some(stopped.into()) };
             return (ending, resumes.then(id).unwrap_or_default());

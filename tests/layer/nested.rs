@@ -134,7 +134,7 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
 
 /// The inner layer has removed the options that set the drain.
 #[tokio::test(start_paused = true)]
-async fn outer_layer_that_begins_to_shut_down_opens_a_stream_with_a_drain() {
+async fn outer_layer_in_shutdown_opens_a_stream_with_a_drain() {
     for (drain, status) in [(Drain::at_once(), 503), (Drain::spread_over(SECOND), 200)] {
         let shutdown = CancellationToken::new();
         let outer: SseLayer =
