@@ -48,7 +48,7 @@ impl World for Stream<'_> {
     type Broker = RedisBroker;
 
     fn broker(&self) -> RedisBroker {
-        // On a busy machine, a thousand events at once can take longer than the default.
+        // On a busy machine, hundreds of events at once can take longer than the default.
         let timeout = Duration::from_secs(10);
         Redis::open(&self.server.url()).unwrap().timeout(timeout).broker(&*self.key)
     }
