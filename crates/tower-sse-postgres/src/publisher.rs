@@ -117,7 +117,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
         match &appended {
             Ok(appended) => {
                 settings.covered.store(appended.covered, Relaxed);
-                *several = appended.before > known + FEW;
+                *several = appended.before.saturating_sub(known) > FEW;
             }
             Err(error) => {
                 if !session.ended.is_cancelled() {
