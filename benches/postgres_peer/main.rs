@@ -4,7 +4,7 @@
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, compares the hub with the mean of both, and the medians of these ratios count. How much
-//! the peer differs from itself is the control: the bounds allow as much.
+//! the peer differs from itself is the control: the bounds of times allow as much, up to a quarter.
 
 #![cfg(target_os = "linux")]
 
@@ -251,7 +251,8 @@ async fn hub_keeps_its_ratios_to_its_peer() {
         let cells = [&*peer, waker, wake, none].map(|it| format!(" {:.3} |", median(it.to_vec())));
         println!("| {row} |{} {ratio:.2} | {control:.2} |", cells.concat());
         let excess = if is_less_better { ratio / bound } else { bound / ratio };
-        if excess > control {
+        let allowed = if is_less_better { control.min(1.25) } else { 1.0 };
+        if excess > allowed {
             missed.push(row);
         }
     }
