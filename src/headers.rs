@@ -93,7 +93,7 @@ fn is_text_event_stream(media_type: &[u8]) -> bool {
 }
 
 /// Returns whether the body has a content coding, which means that its bytes are not plain events.
-/// JavaScript servers send the unregistered coding `none` to keep streams from being compressed.
+/// Some JavaScript servers send the unregistered coding `none`, so that streams aren't compressed.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     let is_none = |coding: &[u8]| {
         [&b""[..], b"identity", b"none"].iter().any(|none| coding.eq_ignore_ascii_case(none))

@@ -10,13 +10,13 @@ use crate::{BoxError, options::IdleInterval};
 
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval. It reads the clock only when
-    /// a poll finds the stream idle, so it costs a busy stream nothing.
+    /// a poll finds the stream idle, so it costs a busy stream little.
     // `repr(C)` keeps the timer behind the fields that each event needs: it is large and rarely
     // polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
-        // `None` before the first idle period.
+        // `None` until the timer is first set.
         alarm: Option<Alarm>,
         // When the current idle period began; `None` if none has begun.
         idle_since: Option<Instant>,
@@ -39,7 +39,8 @@ impl IdleTimer {
     }
 
     /// Waits until the stream has been idle for the interval. An idle period begins at the first
-    /// call after a [`reset`](Self::reset) or after the end of the previous period.
+    /// call of this method or [`is_running`](Self::is_running) after a [`reset`](Self::reset) or
+    /// after the end of the previous period.
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
@@ -53,7 +54,7 @@ impl IdleTimer {
     }
 
     /// Returns whether the timer of an idle stream is set for this task and doesn't fire yet.
-    // The timer itself is not polled, which would load two more cache lines for each event. It
+    // The timer itself is not polled: that would load two more cache lines for each event. It
     // never fires before `fires_at`, because tokio rounds up. A timer that was set in an earlier
     // idle period and fires in this one is set again.
     #[inline]

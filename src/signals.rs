@@ -6,8 +6,8 @@
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals, runs | outer layers, filters, early heads, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`StartAt`]: the position at which a client without an id starts | the hub, runs | layers, early heads | an extension of the response |
-//! | [`OnRefusal`]: call this if the stream is refused | runs | layers | an extension of the response |
-//! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers | an extension of the request and of the response |
+//! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
+//! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
 //! | [`Stopped`]: the source stopped for good | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
@@ -60,7 +60,8 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
     matches!(extensions.get(), Some(Handled::Refused { .. }))
 }
 
-/// Removes the marks on a response whose body is replaced.
+/// Removes the marks that no longer fit a response whose body is replaced: `Handled`, `StartAt` and
+/// `EarlyHead`.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
@@ -182,7 +183,7 @@ pub(crate) struct StartAt {
 /// What a hub's view needs to know about its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Viewer {
-    /// Whether the client stores an id only from an event with data.
+    /// Whether the client may store an id only from an event with data.
     pub(crate) needs_event: bool,
     /// The longest wait of the client's long poll.
     pub(crate) max_wait: Option<Duration>,
@@ -545,8 +546,8 @@ impl ShutdownWait {
         self.shutdown.get().is_some_and(|shutdown| shutdown.has_begun())
     }
 
-    /// Returns whether the shutdown has begun. If not, it wakes `waker` when it begins, unless it
-    /// isn't known yet.
+    /// Returns whether the shutdown has begun. If not, the shutdown wakes `waker` when it begins,
+    /// unless no shutdown is known yet.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
         match &self.place {

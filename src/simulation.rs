@@ -27,7 +27,7 @@ thread_local! {
     static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
 }
 
-/// Lets `host` control all tasks and clocks of this thread.
+/// Lets `host` wrap the tasks that this thread spawns, and tell it the time.
 pub fn set_host(host: impl Host + 'static) {
     HOST.set(Some(Rc::new(host)));
 }

@@ -13,7 +13,7 @@ use crate::{callback::without_panic, lock::lock};
 /// HTTP/2 connection writes the frames of all its woken streams together.
 pub(crate) const BATCH: usize = 125_000;
 
-/// The number of [`Items`] that are taken at a time under their lock.
+/// The number of items that are taken out of [`Items`] at a time, under its lock.
 const CHUNK: usize = 1_000;
 
 /// The runtimes of waiting tasks. In the list, `None` stands for tasks outside of any runtime.
@@ -44,7 +44,7 @@ impl Runtimes {
 }
 
 /// Wakes the tasks of a list [in batches](in_batches). `runtimes` has the
-/// [notes](Runtimes::note_at) on all of them.
+/// [notes](Runtimes::note_at) on those after the first batch.
 pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     let wakers = wakers.into_iter().map(|(_, waker)| waker);
     match runtimes.0 {
