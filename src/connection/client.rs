@@ -16,7 +16,7 @@ use crate::headers::elements;
 #[non_exhaustive]
 pub enum ClientKind {
     /// A browser's `EventSource`, or a client that behaves like one. It reconnects after a clean
-    /// end and after a failure, and gives up after any status but 200.
+    /// end and after a failure, and gives up after any status but 200 or a redirect.
     EventSource,
     /// Page code that requests `text/event-stream` with `fetch`. It usually reconnects after a
     /// failure or a bad status, but not after a clean end.

@@ -96,7 +96,7 @@ impl LastEventId {
 one_line_text!(LastEventId, "id");
 
 impl From<EventId> for LastEventId {
-    /// Returns the value that a client sends after it received an event with this id.
+    /// Returns the last event id of a client that has received an event with this id.
     fn from(id: EventId) -> Self {
         Self(id.as_str().into())
     }

@@ -165,7 +165,7 @@ impl StreamOptions {
     /// streams](crate::streams) doesn't reach it: authenticate each request.
     ///
     /// The layer can't see events in a body with a content coding, so such a body fails after
-    /// `max_wait`. The recorded answer of a [run](crate::runs) ignores this option.
+    /// `max_wait`. A layer inside of a [`RunLayer`](crate::runs::RunLayer) ignores this option.
     ///
     /// ```
     /// use std::time::Duration;
