@@ -233,7 +233,8 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes, so reading a field needs no parsing or copying.
+/// The places of the fields in an event's bytes. Only to read data of several lines, the lines are
+/// parsed again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.

@@ -31,9 +31,9 @@ use crate::{BoxError, decode::EventRef, event::Encoded};
 /// or [`source_end`](Self::source_end) propagates. If the body is polled again, it fails.
 pub trait EventFilter {
     /// Decides what happens to an event. Called once for each event, in order, as soon as its last
-    /// byte has been received. Not called for events that are [too
-    /// large](super::FilterLayer::max_event_size). If the source ends mid-event without an error,
-    /// the filter also gets the incomplete event.
+    /// byte has been received. Not called after a verdict has ended the stream, nor for events that
+    /// are [too large](super::FilterLayer::max_event_size). If the source ends mid-event without an
+    /// error, the filter also gets the incomplete event.
     fn event(&mut self, event: EventRef<'_>) -> Verdict;
 
     /// Decides how the client's stream ends. Called when the source ends, unless a verdict or an
