@@ -49,8 +49,8 @@ pub(crate) struct Log {
     /// events, and the padding that aligns large events with blocks.
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
-    /// The gaps that the program reported, in ascending order, each after a kept event. A gap
-    /// counts as evicted together with its event.
+    /// The gaps that programs reported, in ascending order, each after a kept event. A gap counts
+    /// as evicted together with its event.
     gaps: Option<Box<Gaps>>,
     /// The number of evicted events, without the events that newer events have replaced.
     pub(crate) evicted_events: u64,

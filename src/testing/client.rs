@@ -27,9 +27,10 @@ use crate::{BoxError, headers::is_event_stream, lock::lock, options::StreamOptio
 ///
 /// # Panics
 ///
-/// A method that opens a stream panics if the service fails, or doesn't answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)). All of these but [`try_get`](Self::try_get) and
-/// [`try_resume`](Self::try_resume) also panic if the answer is not `200 OK` with an event stream.
+/// A method that opens a stream panics if the URI isn't valid, or if the service fails or doesn't
+/// answer within 30 seconds ([`time_limit`](Self::time_limit)). All of these but
+/// [`try_get`](Self::try_get) and [`try_resume`](Self::try_resume) also panic if the answer is not
+/// `200 OK` with an event stream.
 #[must_use]
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does.
@@ -141,7 +142,8 @@ where
     ///
     /// # Panics
     ///
-    /// Panics if the body of such a response fails, or does not end within the time limit.
+    /// Panics if the body of such a response fails, or does not end within the time limit and
+    /// 100,000 frames.
     #[track_caller]
     pub fn try_get(
         &mut self,

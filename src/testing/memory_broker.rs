@@ -284,7 +284,7 @@ impl Connection {
     }
 
     fn feed_item(&self, feed: &mut Feed, item: Item) {
-        // A closed hub accepts no events. Its connection is removed at the next publish.
+        // A closed hub accepts no events. Its connection is removed before the next delivery.
         _ = match item {
             Item::Event(published) => {
                 let Published { publication, sequence, at, instant } = &*published;

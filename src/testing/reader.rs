@@ -18,7 +18,8 @@ pub(super) struct StreamReader {
     pub(super) messages: VecDeque<Message>,
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
-    /// The number of empty frames and other pieces since the last message or comment.
+    /// The number of empty frames, and of pieces without messages or comments, since the last
+    /// message or comment.
     empties: usize,
     received: Received,
 }
