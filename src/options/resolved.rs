@@ -102,8 +102,8 @@ impl ResolvedOptions {
         self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(None))
     }
 
-    /// Returns the client's id line and an empty line, for heartbeats that are events. Returns
-    /// `None` if heartbeats aren't events.
+    /// Returns the client's id line and an empty line, for heartbeats that are events. Returns no
+    /// bytes if the client's id isn't known, and `None` if heartbeats aren't events.
     pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
         self.heartbeat()?.event.as_ref()?;
         let line = |id| Encoded::from(Event::new().id(id)).into();
