@@ -92,9 +92,9 @@ impl<S> EventBody<S> {
         }
     }
 
-    /// Lets the body poll its stream only once the server has written the previous frame, or after
-    /// [`MAX_RELEASE_WAIT`]: a stalled client then doesn't receive events that newer events have
-    /// replaced.
+    /// Lets the body poll its stream only once the server has dropped the previous frame, or after
+    /// [`MAX_RELEASE_WAIT`]. Servers usually write a frame before they drop it, so a stalled client
+    /// receives few events that newer events have replaced.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self) -> Self {
         Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }

@@ -23,7 +23,7 @@ pub(super) struct EventStream<'p, B> {
 }
 
 /// Larger frames are split into pieces of this size, because reading a huge frame line by line
-/// would block the thread.
+/// would block the thread. The layer doesn't read frames with a content coding.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
@@ -474,7 +474,7 @@ impl<B> EventStream<'_, B> {
     }
 
     /// Returns the last bytes of a clean end. If the last line is a comment of the layer, they are
-    /// usually a `retry` line, because go-sse stops for good at a comment.
+    /// usually a `retry` line, because go-sse stops for good if a comment comes last.
     fn or_retry(&mut self, last: Bytes) -> Bytes {
         let this = self.state();
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {

@@ -1,4 +1,5 @@
-//! The bodies of event streams.
+//! The bodies of event streams: `event_body.rs` encodes a stream of events, and `sse_body.rs` is
+//! the layer's body around any source.
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. `boundary.rs` says
 //! where lines fit between a source's bytes, `deadline.rs` when the stream must end,

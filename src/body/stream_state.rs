@@ -44,7 +44,7 @@ pin_project! {
 }
 
 pub(super) enum StreamPhase {
-    // Boxed, because most streams have no opening.
+    // Boxed, because it's needed only until the first poll.
     Beginning(Option<Box<Opening>>),
     Open,
     /// The stream is open. A result of the source that was polled early, or the rest of a large
