@@ -192,7 +192,8 @@ impl Feed {
     }
 
     /// Drops a hub on a separate thread, because its last other owner was dropped while it was fed.
-    /// The publisher's `drop` may take locks that the broker holds here, or wait for this thread.
+    /// The publisher's `drop` may take locks that the broker holds here, or wait for the feeding
+    /// thread.
     #[cold]
     fn drop_elsewhere(&self, hub: HubState) {
         let (sender, receiver) = mpsc::channel();

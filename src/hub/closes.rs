@@ -17,8 +17,9 @@ impl Streams {
     /// Each [`close`](Self::close) call, for example when a user logs out, publishes an event to
     /// the topic. You can also publish such an event yourself, for example [in a PostgreSQL
     /// transaction][transaction]. Any other event in the topic closes all streams that have a
-    /// subject. A task follows the topic until all clones of this `Streams` are dropped and the
-    /// last stream with a subject has ended.
+    /// subject. A task follows the topic until all clones of this `Streams` and all of its
+    /// [`Subjects`](crate::streams::Subjects) are dropped, and the last stream with a subject has
+    /// ended.
     ///
     /// If you close the hub, this process no longer receives close events from other processes.
     /// Don't [end](Hub::end) the topic: the processes that follow it would never receive close

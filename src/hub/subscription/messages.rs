@@ -126,7 +126,7 @@ impl Subscription {
     /// replaces the 5 seconds. With `start_event(false)`, no client receives the position. If you
     /// also set [`own_ids`](super::Subscribe::own_ids), each client receives it as an id alone.
     ///
-    /// If `show` panics, the stream [fails](EventBody), like any stream whose source panics.
+    /// If `show` panics, so does the [body](EventBody), as for any stream that panics.
     ///
     /// # Panics
     ///

@@ -191,13 +191,13 @@ impl Subscribe {
     ///
     /// # Panics
     ///
-    /// If `id_of` panics during `resume`, `resume` panics. If it panics later, the stream
-    /// [fails](EventBody).
+    /// If `id_of` panics during `resume`, `resume` panics. If it panics later, the
+    /// [body](EventBody) panics.
     pub fn own_ids<F>(mut self, id_of: F) -> Self
     where
         F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
     {
-        // A client could not resume from another id.
+        // A client can't send back an id that is empty or has a line break or U+0000.
         let id_of = move |it: &Message| id_of(it).filter(|id| !id.is_empty() && is_one_line(id));
         self.own_ids = Some(Box::new(OwnIds { id_of: Box::new(id_of), newest: None }));
         self
