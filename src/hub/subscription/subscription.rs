@@ -627,8 +627,8 @@ pub enum GapPolicy {
     #[default]
     Report,
     /// Reports the gap and ends the stream. Before the end, it can send events of other topics that
-    /// are older than the newest missed event. With [`since`](super::Subscribe::since), gaps at the
-    /// start don't end the stream. If a topic evicts events faster than its clients reconnect,
-    /// those clients receive mostly gaps.
+    /// are older than the newest missed event. With [`since`](super::Subscribe::since), gaps for
+    /// events from before its position don't end the stream. If a topic evicts events faster than
+    /// its clients reconnect, those clients receive mostly gaps.
     ReportAndEnd,
 }
