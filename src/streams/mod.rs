@@ -152,7 +152,7 @@
 //! limit, a stream with status 200 is refused with
 //! [`Refusal::too_many_requests`](crate::Refusal::too_many_requests). By then, the handler has
 //! usually done its work. To refuse a request earlier, look at the result of [`Subjects::add`].
-//! Requests that arrive at once can all find the last place free. An [early
+//! Requests that arrive at the same time can all find the last place free. An [early
 //! head](crate::early_head) after zero seconds takes the places as soon as the handler waits for
 //! something.
 //!

@@ -434,7 +434,7 @@ pub(super) type Ticket = u64;
 pub(super) type Close = Option<Closing<u64>>;
 
 /// The maximum number of `close` calls in the log. If a request arrived before a call that the log
-/// no longer has, the request's stream is closed at once.
+/// no longer has, the request's stream is closed as soon as it opens.
 const MAX_LOGGED: usize = 65_536;
 
 impl CloseLog {

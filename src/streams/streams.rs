@@ -90,7 +90,7 @@ impl Streams {
     ///
     /// A stream counts from its response head until it ends or is closed. For limits, use
     /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit): two requests that read this number
-    /// at once could both find the last place free.
+    /// at the same time could both find the last place free.
     #[must_use]
     pub fn count(&self, subject: &str) -> usize {
         self.open_streams.count(subject)
