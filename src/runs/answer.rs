@@ -94,7 +94,7 @@ pub(crate) fn nothing_left(
     let mut answer = match (outcome, client, &requester.last, reader) {
         // The run may still be going on in its process.
         (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
-        // The client can start a new run on another process.
+        // The client can start a new run, if need be on another process.
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
         // After an empty 200, these clients would reconnect forever. For streams other than runs,
         // the layer decides on a 204.

@@ -34,7 +34,8 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// | [completed][`Completed`] and kept | all events | the events after the id |
 /// | ended in any other way, and kept | starts a run | the events after the id |
 ///
-/// The [layer](Self::layer) and [`start`](Self::start) follow this table. Two methods differ:
+/// The [layer](Self::layer), [`start`](Self::start) and [`start_with`](Self::start_with) follow
+/// this table. Two methods differ:
 ///
 /// - Without an id, [`replace`](Self::replace) starts a run in place of any run that has the key.
 /// - [`answer`](Self::answer) never starts a run. Without an id, it sends all events of a kept run,

@@ -36,9 +36,9 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 impl Runs {
     /// Returns the run with this key if it's starting or running, or has ended and is still kept.
     ///
-    /// Also returns `None` if the run can't be [found or loaded](StartError::Unavailable). While
-    /// the [store](crate::runs#several-processes) can't be reached, returns the run only if it's
-    /// starting or running in this process.
+    /// Returns `None` otherwise, and if the run can't be [found or
+    /// loaded](StartError::Unavailable). While the [store](crate::runs#several-processes) can't be
+    /// reached, returns the run only if it's starting or running in this process.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
         // If another process owns the run, its outcome is known once the last events are loaded.

@@ -184,7 +184,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the memory of ending runs. They aren't evicted unless another run takes their key.
+    /// Returns the memory of the ending runs that requests still find. These aren't evicted.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()

@@ -54,8 +54,8 @@ pub(crate) struct Cutter {
     lines: Vec<u8>,
     /// The value of the last `retry` line since the previous event.
     retry: Option<Box<[u8]>>,
-    /// The length of the [plain lines](plain_lines) at the start of the bytes, or 0 if the next
-    /// event has other lines.
+    /// The length of the [plain lines](plain_lines) at the start of the bytes, or 0 if they
+    /// aren't a complete event.
     plain_len: usize,
     chunk: Chunk,
 }
