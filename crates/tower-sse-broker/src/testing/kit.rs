@@ -15,8 +15,8 @@ type Outcome = (&'static str, Result<(), Problem>);
 /// futures that hold many references.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<(), Problem>> + Send + 'a>>;
 
-/// Runs all [scenes](super#the-scenes), each with its own [`World`], and prints a line for each
-/// scene that passed or was skipped.
+/// Runs all [scenes](super#the-scenes), each with one or two new [`World`]s, and prints a line for
+/// each scene that passed or was skipped.
 ///
 /// Needs a tokio runtime of any flavor, with its timer enabled. Scenes run one at a time.
 ///
