@@ -71,7 +71,8 @@ async fn unknown_pragma_is_refused_without_reading_the_file() {
     assert_eq!(error.kind(), ErrorKind::Other, "{error}");
 }
 
-/// The lock lasts longer than events wait, and longer than the hub takes to look for losses.
+/// The lock lasts longer than events wait, and longer than the hub's pause between its looks for
+/// losses.
 #[tokio::test(flavor = "multi_thread")]
 async fn locked_file_refuses_events_and_loses_nothing() {
     let file = File::new();
