@@ -18,7 +18,7 @@ create table tower_sse.stream (
 create table tower_sse.log (
     stream text not null,
     seq bigint not null,
-    -- Identifies the row with `seq`: after a rollback, another row can have this number.
+    -- Identifies the row with `seq`: in an older copy of the log, another row can get this number.
     nonce bigint not null default (random() * 9007199254740992)::bigint,
     at timestamptz not null,
     -- 0: an event. 1: the last event of its topic. 2: a loss of earlier rows. 3: a leap in the

@@ -1,4 +1,4 @@
-//! Losses: the clients of every process receive one gap for each.
+//! Losses of events, and the gaps that clients receive for them.
 
 use crate::*;
 
@@ -339,7 +339,7 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// In an older copy without the acknowledged event, the reader numbers an event published by SQL.
+/// In an older copy without the acknowledged event, the process numbers an event published by SQL.
 /// The publisher may have given the acknowledged number to its client.
 #[tokio::test]
 async fn number_of_an_acknowledged_event_is_not_given_again() {

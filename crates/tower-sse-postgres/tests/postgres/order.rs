@@ -1,4 +1,5 @@
-//! Events published by SQL come in the order of commits, not of the transactions' ids.
+//! The order of events published by SQL: that of the commits. Rows that wait together are in the
+//! order of their inserts.
 
 use crate::*;
 

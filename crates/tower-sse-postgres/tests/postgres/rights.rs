@@ -241,7 +241,7 @@ async fn processes_that_install_at_once_make_one_schema() {
     assert_eq!(error.kind(), ErrorKind::NotPermitted);
 }
 
-/// The migration of the page on operating.
+/// The query of the page on operating.
 #[tokio::test]
 async fn query_names_transactions_and_which_of_them_blocks() {
     let Some((server, mut process)) = Process::start().await else { return };

@@ -163,7 +163,7 @@ async fn deleted_rows_cost_no_poll() {
     sql(&writing, writes).await;
     let reading = server.connect().await;
     sql(&reading, "begin isolation level repeatable read; select 1").await;
-    // The writer ends, but the reader can still see the rows that are deleted later.
+    // The writer ends. For the reader's snapshot, rows that are deleted later stay on disk.
     sql(&writing, "commit").await;
     let insert = "insert into tower_sse.inbox (stream, topic, data)
         select 'tower_sse', 'b', n::text from generate_series(1, 50000) n";
@@ -185,7 +185,6 @@ async fn deleted_rows_cost_no_poll() {
     assert_eq!(sql(&client, far).await, ["true"]);
 }
 
-/// Returns the shortest of 20 times: other tests disturb this one least.
 /// Returns how many blocks a poll looks at. Its time also depends on what else runs.
 async fn blocks_of_poll(client: &tokio_postgres::Client, covered: &str) -> u64 {
     let poll = format!("select * from tower_sse.poll('tower_sse', {covered})");
@@ -212,7 +211,7 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     process.reads([2]).await;
 }
 
-/// Numbering all of them at once would exceed a statement's time limit. The next part begins at the
+/// Numbering all of them at once could exceed a statement's time limit. The next part begins at the
 /// rows that are left, or before at those of a transaction that was open meanwhile.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {

@@ -61,7 +61,7 @@ async fn page_rendered_before_a_crash_receives_all_later_events() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// A proxy holds the process's connections, as if the process were suspended.
+/// A proxy holds the connection by which the process reads, as if the process were suspended.
 #[tokio::test]
 async fn paused_process_receives_every_event_or_a_gap() {
     let Some((server, mut process)) = Process::start().await else { return };

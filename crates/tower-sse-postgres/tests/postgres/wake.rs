@@ -217,10 +217,9 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
     process.delivers([2]).await;
 }
 
-// The tests below: while the server stands still, the hub is not ready; later events arrive as
-// usual.
+// The tests below: locks stop the hub or its trim for a while. Later events arrive as usual.
 
-/// Far longer than an event by SQL takes, but far shorter than ten times the standstill.
+/// Far longer than an event by SQL takes, but shorter than ten times the lock.
 const USUAL: Duration = Duration::from_secs(5);
 
 /// Returns whether a poll is waiting for a lock.
