@@ -1,4 +1,5 @@
-//! The tables in docs/proxies.md. Run by `.ci/slow hops`. Each hop is a script in `tests/hops`.
+//! The tables in docs/proxies.md. Run by `.ci/slow hops`. Each hop is a script in a file of
+//! `tests/hops`.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, ops::Range, panic::AssertUnwindSafe, process::Stdio, time::Duration};
@@ -144,7 +145,8 @@ impl Hop {
     }
 }
 
-/// Requests a stream over a new connection. Returns the answer's first line and the connection.
+/// Requests a stream over a new connection. Returns the answer's status line up to the
+/// status, and the connection.
 async fn ask(hop: &Proxy, path: &str, script: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(hop.address).await.unwrap();
     let head = format!(
@@ -260,7 +262,7 @@ fn cells(report: &Value, bridges: bool) -> [String; 8] {
     };
     let limit = match limit {
         Some(limit) => format!("{limit} s"),
-        // An error has ended.
+        // The answer was an error, which has ended.
         None if report["idle_limit_s"].is_number() => "–".to_owned(),
         None => "none".to_owned(),
     };

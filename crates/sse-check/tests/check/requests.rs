@@ -90,7 +90,7 @@ async fn hop_that_drops_the_id_is_named_although_the_newest_event_comes() {
     look_through(&[outer], only).await.expect_with("resumption", "warning", "only the newest of 3");
 }
 
-/// The inner stream was requested before a newer event came, the outer one after it.
+/// The inner address answers before a newer event comes, the outer one after it.
 #[tokio::test]
 async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
     let at_first = || events(0, 2, 100).chain(late(events(2, 1, 0), 4_000));

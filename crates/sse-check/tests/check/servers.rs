@@ -1,4 +1,4 @@
-//! Common servers with their defaults, which fail no check.
+//! Servers of common libraries. With usual settings, they fail no check.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 

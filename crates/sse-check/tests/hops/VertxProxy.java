@@ -2,7 +2,7 @@ import io.vertx.core.Vertx;
 import io.vertx.core.http.PoolOptions;
 import io.vertx.httpproxy.HttpProxy;
 
-/** Vertx PORT ORIGIN_PORT [CONNECTIONS] */
+/** Runs Vert.x's proxy: VertxProxy PORT ORIGIN_PORT [CONNECTIONS] */
 
 public class VertxProxy {
     public static void main(String[] arguments) {

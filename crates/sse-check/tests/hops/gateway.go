@@ -47,7 +47,7 @@ func main() {
 			proxy.ServeHTTP(w, r)
 		})
 	case "http3":
-		// The default sends PINGs, which not every client does.
+		// Without a configuration, the transport sends PINGs. Many clients send none.
 		proxy.Transport = &http3.Transport{QUICConfig: &quic.Config{}}
 	case "chi-timeout":
 		router := chi.NewRouter()

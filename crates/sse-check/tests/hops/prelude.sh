@@ -31,7 +31,7 @@ code_of() {
     awk -v start="\`\`\`$2" '$0 == start { is_code = 1; next } $0 == "```" { if (is_code) exit } is_code' "$GUIDE/$1"
 }
 
-# with_tls: what the pages write for a certificate, an address and a server becomes those of this run.
+# here: what the pages write for a certificate, an address and a server becomes those of this run.
 here() {
     sed "s|/etc/ssl/site.crt|$CERTIFICATE|; s|/etc/ssl/site.key|$KEY|; s|/etc/ssl/site.pem|$BOTH|; s|127.0.0.1:3000|$ORIGIN|"
 }
@@ -82,7 +82,7 @@ caddy_in() {
     exec "$1" run --adapter caddyfile --config Caddyfile
 }
 
-# traefik_in MIDDLEWARES [SERVICE-LINES]: HTTP/1.1 in front.
+# traefik_in MIDDLEWARES [SERVICE-LINES [OPTION]]: HTTP/1.1 in front.
 traefik_in() {
     traefik_files "$1" "${2-}"
     exec "$TOOLS/hops/bin/traefik" --entrypoints.web.address="$ADDRESS" --providers.file.filename=routes.yml ${3-}
