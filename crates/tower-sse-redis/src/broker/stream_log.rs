@@ -43,7 +43,8 @@ pub(crate) struct LogState {
     /// The last millisecond from which this process has tried to advance the ids, because of a high
     /// counter.
     skipped_millisecond: u64,
-    /// The last server for which a process advanced the ids, because its clock was behind them.
+    /// The run id of the last server for which a process advanced the ids, because the server's clock
+    /// was behind them.
     advanced_server: String,
 }
 
