@@ -48,7 +48,7 @@ async fn main() -> io::Result<()> {
     tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
-/// Forwards a request to the first upstream that does not fail before its first event.
+/// Forwards a request to the first upstream whose answer does not begin with an error.
 async fn forward(request: Request) -> Result<Response, StatusCode> {
     let filters = FilterLayer::new(|request: &Request| Some(Answer::of(request))).hold_head(HOLD);
     let (parts, body) = request.into_parts();

@@ -92,8 +92,8 @@ async fn main() -> io::Result<()> {
 /// passed. No layer can end the stream of a client that doesn't read, because hyper doesn't poll
 /// its body.
 ///
-/// Returns how many connections were cut at the deadline. By then, all tasks of the server have
-/// ended, and every stream has its close report.
+/// Returns how many connections were cut at the deadline. When it returns, all tasks of the server
+/// have ended, and every stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -211,7 +211,7 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     stream.set_nodelay(true)?;
     // How long a peer may leave written data unacknowledged, or a full socket unread. Linux's
     // defaults are a quarter of an hour for the first, and no limit for the second.

@@ -59,7 +59,7 @@ pub(crate) async fn serve(listener: TcpListener, layer: SseLayer) -> io::Result<
     // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
-        // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+        // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
         let accepted = listener.accept().await.and_then(|(stream, _)| {
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -88,8 +88,8 @@ pub(crate) async fn serve(listener: TcpListener, layer: SseLayer) -> io::Result<
     }
 }
 
-/// Returns whether the client disconnected or the body of its stream failed. Neither is the
-/// server's fault.
+/// Returns whether the client disconnected or the body of its stream failed. Neither is an error of
+/// the server's connections.
 fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let first: &(dyn Error + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {

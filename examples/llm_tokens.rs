@@ -59,7 +59,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -117,7 +117,7 @@ async fn complete(
     }
     let role = stream::iter([Ok(json!({ "role": "assistant", "content": "" }))]);
     let contents = tokens.map_ok(|token| json!({ "content": token }));
-    // Streamed, not collected: a token is generated when the client has room for it.
+    // Streamed, not collected: each token is sent when it is generated.
     let chunks = role
         .chain(contents)
         .map_ok(|delta| (delta, Value::Null))
@@ -141,13 +141,13 @@ struct Model {
 }
 
 impl Model {
-    /// Returns the tokens of an answer, each generated when it is polled. When the client
-    /// disconnects, the stream is dropped: generation stops, and the slot is free for the next
-    /// request in the queue.
+    /// Returns the tokens of an answer, each generated when it is polled. When the stream is
+    /// dropped, generation stops, and the slot is free for the next request in the queue. Unless
+    /// the answer is a run, that's when the client disconnects.
     fn generate(self, prompt: &str) -> impl Stream<Item = Result<String, BoxError>> + use<> {
         let words: Vec<_> = prompt.split_inclusive(' ').map(str::to_owned).collect();
         try_stream! {
-            // The response has begun: heartbeats keep the connection open in the queue.
+            // A streamed response has begun: heartbeats keep its connection open in the queue.
             let _slot = self.slots.acquire_owned().await?;
             for word in words {
                 sleep(self.pace).await;

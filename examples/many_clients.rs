@@ -4,8 +4,8 @@
 //! curl http://127.0.0.1:3000/ --data 'hello'
 //!
 //! Tens of thousands of clients in one process, each with as little memory and processor time as
-//! hyper allows. All share a hub. On each core, a runtime with one thread accepts connections and
-//! serves them itself, so a stream never moves to another core. There's only HTTP/1: a proxy can
+//! hyper allows. All share a hub. For each core, a runtime with one thread accepts connections and
+//! serves them itself, so a stream never moves to another thread. There's only HTTP/1: a proxy can
 //! speak HTTP/2 with the clients, and hyper keeps 4 KiB for a connection whose protocol it has to
 //! detect.
 //!
@@ -180,10 +180,10 @@ pub(crate) async fn serve<S, B, A, F, I>(
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     stream.set_nodelay(true)?;
-    // A client that vanishes holds its descriptor for no longer than this. Linux's default is a
-    // quarter of an hour.
+    // How long a client that has vanished still holds its descriptor after the next write. Linux's
+    // default is a quarter of an hour.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
     Ok(())

@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         process::exit(1);
     });
     println!("listening on http://{}, proxy for http://{upstream}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");

@@ -79,7 +79,7 @@ pub(crate) async fn serve(
     app: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");

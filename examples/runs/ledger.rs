@@ -85,7 +85,7 @@ impl Ledger {
         }
     }
 
-    /// Applies it here, and tells the other processes.
+    /// Counts or cuts in this process, and tells the other processes.
     async fn tell(&self, key: &RunKey, what: &'static str) {
         self.change(key, |entry| entry.apply(what));
         let told = json!([self.process, key.owner(), key.name()]).to_string();
@@ -112,7 +112,7 @@ impl Ledger {
         cut
     }
 
-    /// Cuts all connections that are open.
+    /// Cuts all open connections of the answer's pages.
     pub(crate) async fn cut(&self, key: &RunKey) {
         self.tell(key, "cut").await;
     }

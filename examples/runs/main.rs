@@ -8,7 +8,8 @@
 //!
 //! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and
 //! `DELETE` stops it. Runs are in memory: after a restart, a page that reconnects gets `404`, and
-//! the handler is not called again. The example `runs_cluster` runs it in several processes.
+//! the handler is not called again. The example `runs_cluster` is this one on several
+//! processes.
 
 mod ledger;
 pub(crate) mod model;
@@ -82,7 +83,7 @@ pub(crate) async fn serve(
     demo: Demo,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -178,7 +179,7 @@ async fn page(headers: HeaderMap) -> Response {
     ([(SET_COOKIE, cookie)], page).into_response()
 }
 
-/// Asks the model. This handler knows nothing of runs. Its options apply to every page that attaches.
+/// Asks the model. The layer makes the answer a run, whose options apply to every page that attaches.
 async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
     println!("the handler is called");
     demo.ledger.count_call(&key).await;

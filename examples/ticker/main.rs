@@ -65,7 +65,7 @@ pub(crate) fn app(hub: Hub, window: Duration, layer: SseLayer) -> Router {
 }
 
 pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     stream.set_nodelay(true)?;
     // While a client does not read, the kernel would take megabytes of prices for it. With this
     // limit of what it has not sent, hyper and the hub wait, and send the newest prices later.

@@ -64,7 +64,7 @@ async fn live(
     server: watch::Receiver<SocketAddr>,
     opened: mpsc::Sender<()>,
 ) {
-    // The default of browsers when the server sends no reconnection time.
+    // Chromium's default when the server sends no reconnection time.
     let mut reconnection_time = Duration::from_secs(3);
     loop {
         let server = *server.borrow();

@@ -1,4 +1,4 @@
-//! The functions of the guide's page `serving`.
+//! The function `serve` of the guide's page `serving`.
 
 use std::{io, time::Duration};
 

@@ -10,7 +10,7 @@ use tower_sse::early_head::EarlyHeadLayer;
 
 use crate::*;
 
-/// What a tool takes, of which nginx waits for a third.
+/// The seconds that a tool takes. nginx waits for a third of this time.
 const SLOW: u64 = 6;
 /// Older versions of nginx speak HTTP/1.0 by default, by which a client cannot see that a body fails.
 const SETTINGS: [&str; 2] = ["", "proxy_http_version 1.1;"];

@@ -104,7 +104,7 @@ pub(crate) async fn serve(
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     stream.set_nodelay(true)?;
     // How long a peer may leave written data unacknowledged, or a full socket unread. Linux's
     // defaults are a quarter of an hour for the first, and no limit for the second.

@@ -61,7 +61,7 @@ async fn serve(
     reporter: HealthReporter,
     shutdown: CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .accept_http1(true)
