@@ -70,7 +70,7 @@ fn variable(name: &str) -> Option<u64> {
 ///
 /// # Panics
 ///
-/// Panics if two logs of a seed differ, or if a log has fewer lines.
+/// Panics if two logs of a seed differ, or if a log has only `lines` lines or fewer.
 pub fn check_repeatable(lines: usize, simulate: impl AsyncFn(u64, Log) -> Verdict) {
     for seed in 0..50 {
         let [one, other] = [(); 2].map(|()| {

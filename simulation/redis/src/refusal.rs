@@ -35,8 +35,8 @@ impl Refusal {
         is_refused.then(|| self.error())
     }
 
-    /// Returns the error if a server in this state refuses a whole script. If the script has no
-    /// `#!` line, each of its commands is checked instead.
+    /// Returns the error if a server in this state refuses a whole script. Otherwise, each of the
+    /// script's commands is checked.
     pub(super) fn of_script(self, text: &[u8]) -> Option<Reply> {
         let is_refused = match self {
             Self::Loading => true,

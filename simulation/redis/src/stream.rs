@@ -165,7 +165,7 @@ impl Server {
         if !creates {
             rest = &rest[1..];
         }
-        // Redis trims whole nodes of its tree approximately. Hubs keep at least 10,000 entries,
+        // With `~`, Redis removes only whole nodes of its tree. Hubs keep at least 10,000 entries,
         // which no simulation has.
         if rest[0] == b"MAXLEN" {
             assert_eq!(rest[1], b"~");

@@ -11,7 +11,7 @@ pub(crate) struct Explored {
     pub(crate) violation: Option<String>,
 }
 
-/// The states that were found, in the order in which they were.
+/// The states, in the order in which they were found.
 struct Graph {
     states: Vec<State>,
     /// The step that first led to each state, and from which.

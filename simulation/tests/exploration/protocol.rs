@@ -72,7 +72,7 @@ pub(crate) struct Claim {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Lease {
     Held,
-    /// The run has ended, and a process has seen the end.
+    /// The owner has not renewed the lease in time.
     Late,
     /// The owner was late over the whole grace period.
     Dead,

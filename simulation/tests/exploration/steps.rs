@@ -164,7 +164,7 @@ fn others(steps: &mut Steps<'_>) {
         Lease::Held if is_dead => steps.add("is late", claim.epoch, set(Lease::Late)),
         Lease::Held => steps.fault("is late", claim.epoch, set(Lease::Late)),
         Lease::Late if is_dead => steps.add("is dead", claim.epoch, set(Lease::Dead)),
-        // An owner that was stopped at one fault is stopped for long.
+        // The fault that made the owner late also keeps it late.
         Lease::Late => steps.add("counts as dead", claim.epoch, set(Lease::Dead)),
         Lease::Dead => steps.add("is buried", claim.epoch, |next| {
             next.end_any(claim.epoch, Outcome::Interrupted);

@@ -54,7 +54,8 @@ impl Client {
         Self { world: world.clone(), rng, key, kind, habit, answer, stop: None }
     }
 
-    /// Asks for answers until one ends, and for another one if it was not whole.
+    /// Receives an answer. A client that starts runs asks again, up to twice, if the answer failed
+    /// without an outcome.
     pub(crate) async fn run(mut self) {
         for further in (0..3).rev() {
             let end = self.receive().await;

@@ -6,8 +6,7 @@ use crate::*;
 /// What happened in one simulation.
 pub(crate) struct History {
     pub(crate) severity: Severity,
-    /// Whether Redis loses data in no other way than that owners can restore their claims before
-    /// another process takes them.
+    /// Whether owners can restore every claim that Redis loses before another process takes it.
     pub(crate) restores_claims: bool,
     /// Whether Redis keeps the lists of live runs.
     pub(crate) keeps_lists: bool,
@@ -28,7 +27,7 @@ impl History {
         faults: impl IntoIterator<Item = String>,
     ) -> Self {
         let network = &world.network;
-        // A key without a time belongs to those whose absence means a loss.
+        // Only a key `…:data`, whose absence shows a loss, may lack a time to live.
         let eternal = network.eternal_keys().into_iter().find(|key| !key.ends_with(":data"));
         let mut records = world.records().clone();
         records.faults.splice(..0, network.exhaustion());
@@ -123,7 +122,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let events = answer.events.len();
     let mut stops = history.records.stops.iter();
     let is_stopped = stops.any(|stop| stop.key == answer.key && stop.began <= answer.ended);
-    // A client that starts no run counts one if the run begins between its two looks.
+    // A client that starts no run counts one refusal if the run begins between its two looks.
     if history.is_quiet && history.settings.keep_all() && answer.refused > 1 {
         return Some(format!("{} requests are refused", answer.refused));
     }

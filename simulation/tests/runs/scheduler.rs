@@ -139,7 +139,7 @@ impl Cluster {
     async fn recover(&mut self) {
         self.wait_for_clients().await;
         self.resume_whole().await;
-        // Nobody else has this key.
+        // No other client asks for these keys.
         for key in self.keys..self.keys + PROCESSES {
             self.spawn_client(0, key, Kind::Starts);
         }

@@ -43,7 +43,7 @@ pub(crate) struct Stop {
     pub(crate) replaces: bool,
     /// The call that takes the place of the earlier one.
     pub(crate) call: Option<usize>,
-    /// The epoch of the run, and whether the request was granted.
+    /// The epoch of the run, if the request named it and was granted.
     pub(crate) stopped: Option<String>,
 }
 

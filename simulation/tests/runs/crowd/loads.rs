@@ -93,7 +93,7 @@ impl Crowd {
             self.world.fault(format!("{most} bytes of memory, and the limit is {limit}"));
         }
         self.check_whole("an own", &own, false);
-        // Who reads on loads again.
+        // A client that reads on loads the run again.
         let idle = self.wait(&idle, 120, |_| {}).await;
         self.check_whole("a large", &idle, true);
     }
