@@ -1,7 +1,7 @@
 #!/bin/sh
 # What a reconnection storm costs: `benches/storm.sh [CLIENTS [DATE]]` opens event streams over HTTP/1 in twelve processes
 # behind `SO_REUSEPORT`, with a hub over Redis, then cuts all of them at once, kills a process, and deploys all processes anew,
-# one after another. It checks by content that each client has each event once, prints a table, and writes
+# one after another. It checks by content that each client has each event once, prints a table, and with a DATE writes
 # benches/record/storm-DATE.md. 200,000 clients, the default, take about five minutes, 5 GiB of memory, 20,000 open files for each
 # process, and redis-server; 2,000 take half a minute. All connections are on the loopback.
 set -eu

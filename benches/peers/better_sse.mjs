@@ -41,7 +41,7 @@ const server = createServer(async (request, response) => {
     if (request.method === "POST") {
         let text = "";
         for await (const piece of request.setEncoding("utf8")) text += piece;
-        // A string in JSON would be in quotes, as broadcast sends it.
+        // `broadcast` sends a string as JSON, in quotes.
         channel.broadcast(text);
         response.writeHead(204).end();
     } else if (url.pathname === "/events" || url.pathname === "/") {

@@ -1,6 +1,7 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both use their defaults except for the peer's schema, because
-//! PostgreSQL reserves the default's prefix. Each side runs in a new database of one server.
+//! `.ci/slow postgres-peer`. Both use their defaults, except for the peer's schema, because
+//! PostgreSQL reserves the default's prefix, and for the hub's limits, which hold the events of the
+//! last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, compares the hub with the mean of both, and the medians of these ratios count. How much

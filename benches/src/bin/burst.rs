@@ -49,7 +49,7 @@ async fn read(address: SocketAddr) -> Received {
     }
 }
 
-/// Publishes a burst to so many clients and returns what each has got and the publisher's time.
+/// Publishes a burst to `clients` clients and returns what each has got and the publisher's time.
 fn burst(server: &Runtime, clients: usize, bytes: usize) -> (Vec<Received>, Duration) {
     let hub = Hub::new();
     let subscribed = hub.clone();

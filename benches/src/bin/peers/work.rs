@@ -376,7 +376,7 @@ impl Run {
             streams.open == clients && (!resumes || streams.all_at(last))
         })?;
         let (took, processor) = (begun.elapsed(), self.processor_us() - processor);
-        // Who cannot resume sees at the next event what is missing.
+        // A client that cannot resume sees at the next event what is missing.
         self.published += 1;
         publisher.publish(&data(self.published, SIZE))?;
         let last = self.published;

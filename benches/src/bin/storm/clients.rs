@@ -3,9 +3,10 @@ use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
 use tower_sse_benches::sockets::streams::{Reconnect, Streams};
 
-/// Has the clients of one part, which have an address of their own, and obeys the lines of standard input until it ends: `open N` lets the clients
-/// connect, N at a time, `cut` cuts them all, and `report NUMBER` asks how many are open, how many
-/// have all events up to this number, and what all have seen since.
+/// Has the clients of one part, which have an address of their own, and obeys the lines of standard
+/// input until it ends: `open N` lets the clients connect, N at a time, `cut` cuts them all, and
+/// `report NUMBER` asks how many are open, how many have all events up to this number, and what all
+/// have seen since.
 pub(crate) fn run(clients: usize, part: u8, ports: impl Iterator<Item = u16>) {
     let addresses = ports.map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
     let mut streams = Streams::new(addresses, "/", clients).expect("a poll");
