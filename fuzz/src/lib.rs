@@ -19,11 +19,11 @@ mod answer;
 #[allow(dead_code)]
 #[path = "../../tests/support/naive.rs"]
 mod naive;
-// The oracle of filters, which builds on it.
+// The oracle of filters, which builds on `naive`.
 #[allow(dead_code)]
 #[path = "../../tests/support/naive_filter.rs"]
 mod naive_filter;
-// Filters that it says what to expect of.
+// Filters whose verdicts follow a plan, as `naive_filter` expects.
 #[path = "../../tests/support/planned.rs"]
 mod planned;
 

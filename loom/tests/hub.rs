@@ -1,4 +1,5 @@
-//! Models of publishers and a subscriber, checked in every interleaving.
+//! Models of publishers and a subscriber, checked in all interleavings, or in those with few
+//! involuntary thread switches.
 #![cfg(tower_sse_loom)]
 
 use std::task::{Context, Poll};

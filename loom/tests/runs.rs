@@ -1,4 +1,5 @@
-//! Models of starters, clients and the end of a run, checked in every interleaving.
+//! Models of starters, clients and the end of a run, checked in all interleavings with at most two
+//! involuntary thread switches.
 #![cfg(tower_sse_loom)]
 
 use std::sync::atomic::Ordering::Relaxed;

@@ -44,8 +44,8 @@ enum Sight {
     Hanging(usize),
 }
 
-/// Writes commands. `C` is the claim, `S` the stream, `@S` its channel, `N` the number of the newest
-/// event, `N+1` the next one, `E` the epoch, and `P` the process.
+/// Writes commands. `C` is the claim, `S` the stream, `@S` its channel, `E` the epoch, `P` the process,
+/// `<N>` the number of the newest event, and `<N+1>` the next one.
 fn commands(target: &Target, text: &str) -> Vec<Vec<String>> {
     let word = |word: &str| match word {
         "C" => target.claim.clone(),

@@ -69,7 +69,7 @@ async fn used(redis: &Server) -> Used {
     Used { commands, process, events, reads }
 }
 
-/// Returns the number of events in Redis: the runs that are not watched are up to a second behind.
+/// Returns the number of events in Redis: the runs that are not watched are about a second behind.
 async fn events(redis: &Server) -> u64 {
     let mut connection = redis.try_connect().await.unwrap();
     let streams: Vec<String> =

@@ -1,6 +1,6 @@
-//! How much hubs over PostgreSQL and SQLite do in a second, compared with controls in the same run.
-//! Run by `.ci/slow postgres-figures` and `.ci/slow sqlite-figures`. The bounds are for an idle
-//! machine and a release build.
+//! How much hubs over PostgreSQL and SQLite do in a second, and what a long poll costs, compared with
+//! controls in the same run. Run by `.ci/slow postgres-figures`, `.ci/slow sqlite-figures` and
+//! `.ci/slow poll-figures`. The bounds are for an idle machine and a release build.
 
 #![cfg(target_os = "linux")]
 
