@@ -11,7 +11,7 @@ use tower_sse::early_head::{EarlyHeadLayer, anthropic_error, openai_error};
 use crate::support::Proxy;
 use crate::*;
 
-/// What the handlers take, of which nginx waits for a third.
+/// The time that the handlers take. nginx waits for a third of it.
 const SLOW: Duration = Duration::from_secs(6);
 const NGINX: &str = "proxy_read_timeout 2s; proxy_http_version 1.1;";
 
@@ -160,7 +160,7 @@ async fn finish(mut client: Client) -> Ended {
 }
 
 /// Lets a client ask for answers without the layer, with it, and for a late error, which has this class
-/// and this status. The timeout without the layer is told by a text.
+/// and this status. Without the layer, the client reports the timeout by a text.
 async fn asks(
     layer: &str,
     start_client: impl Fn(&str) -> Option<Client>,

@@ -107,7 +107,7 @@ impl Rig {
         self.add_process(SOON).await;
     }
 
-    /// Asks a question and waits until its answer has this many words.
+    /// Asks a question and waits until its answer has come to this moment.
     pub(crate) async fn ask(&self, moment: Moment) {
         let (calls, heads) = (self.api.calls(), self.front.heads());
         self.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
