@@ -1,5 +1,5 @@
-//! The bodies of event streams, polled by hand. The program `event` has the tests of bodies that no
-//! layer wraps: `boundary.rs`, `event_body.rs` and `message_stream.rs`.
+//! The bodies of event streams, polled by hand. The tests of `boundary.rs`, `event_body.rs` and
+//! `message_stream.rs` are in the program `event`.
 
 mod bounds;
 mod ends;

@@ -1,5 +1,5 @@
-//! The last event id of a request, and reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
-//! exit path and for every kind of service.
+//! The last event id of a request, and reports on a stream: `on_open`, `on_close`, `Stats` and
+//! `Disconnect`, on every exit path and for every kind of service.
 
 mod close;
 mod disconnect;

@@ -176,7 +176,7 @@ fn memory_limit_holds_for_many_topics_during_publishing() {
             });
         }
     });
-    // Of each topic 900 bytes with its one event; what others publish while one makes room comes on
-    // top.
+    // A topic with its one event takes about 750 bytes. What others publish while one makes room
+    // comes on top.
     assert!(hub.topics().len() < 2 * ROOM / 900, "{}", hub.topics().len());
 }

@@ -192,7 +192,7 @@ async fn recorded_bytes(frames: Vec<&[u8]>) -> Vec<u8> {
     answer.into_body().collect().await.unwrap().to_bytes().to_vec()
 }
 
-/// Asserts that a client decodes from the recorded_bytes what the oracle decodes from the `source`.
+/// Asserts that a client decodes from the recorded bytes what the oracle decodes from `source`.
 async fn check(source: &[u8], cuts: &[Index]) {
     let recorded = recorded_bytes(cut(source, cuts)).await;
     let ids: Vec<_> = naive::read(&recorded).events.into_iter().map(|(.., id)| id).collect();

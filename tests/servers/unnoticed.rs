@@ -1,5 +1,6 @@
 //! The cases in which hyper on HTTP/1 does not notice that a client has left while its stream is
-//! idle, as it does not read from the connection then. The front page of the crate documents them.
+//! idle, as it does not read from the connection then. The page `guide::clients` says how to avoid
+//! most of them.
 
 use crate::*;
 

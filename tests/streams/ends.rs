@@ -1,5 +1,5 @@
-//! How a closed stream ends, combined with other ends. Those of each client, wherever in an event its
-//! source is, are in `lifetime/causes.rs`.
+//! How a closed stream ends, combined with other ends. `body/lifetime/causes.rs` closes the streams of
+//! each client, wherever in an event its source is.
 
 use tower_sse::{CloseReason::*, streams::Streams};
 

@@ -31,7 +31,7 @@ pub struct Plan {
     pub fails: bool,
 }
 
-/// What is sent by a verdict on the event of this number.
+/// The event that a filter adds by a verdict.
 pub const ADDED: &str = "event: added\ndata: by the filter\n\n";
 
 /// What is expected of a filter.

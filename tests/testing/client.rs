@@ -142,7 +142,7 @@ async fn layer_takes_the_client_for_an_event_source() {
     let layer: SseLayer = SseLayer::new().max_age(MaxAge::new(age).jitter(0.0));
     let service = ServiceBuilder::new().layer(layer).service(source);
     let mut client = TestClient::new(service).time_limit(2 * age);
-    // The bodies of other clients fail, because they do not reconnect after a clean end.
+    // The bodies of `fetch` clients fail, because these do not reconnect after a clean end.
     assert_eq!(client.get("/").await.collect().await, []);
     let mut client = client.header("cache-control", "max-age=0").header("sec-fetch-mode", "cors");
     client.get("/").await.error().await;

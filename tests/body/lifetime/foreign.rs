@@ -10,7 +10,7 @@ use super::{causes::cases, *};
 use crate::cuts::{ranges, special_bytes};
 use crate::{rig::*, *};
 
-/// Reads a stream whose source never waits to its end. It must end after `polls` frames.
+/// Reads to its end a stream whose source never waits. It must end after `polls` frames.
 async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {
     let mut reader = Reader::new(why, client);
     for chunk in chunks {

@@ -1,5 +1,5 @@
-//! How the layer ends streams whose source goes on: at the shutdown and at their maximum age, poll
-//! by poll, under a paused clock.
+//! How the layer ends streams whose source goes on: at the shutdown, at their maximum age, when the
+//! program closes them, and after a long poll. Poll by poll, under a paused clock.
 
 mod busy;
 mod causes;

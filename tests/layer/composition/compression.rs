@@ -206,7 +206,8 @@ async fn drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
     }
 }
 
-/// The codings that browsers accept, without zstd: its library is in C, so `e2e/` tests it.
+/// The codings that servers choose for browsers, without zstd: its library is in C, so `e2e/` tests
+/// it.
 pub(super) const CODINGS: [&str; 2] = ["gzip", "br"];
 
 /// Returns the body of `response`, decoded.

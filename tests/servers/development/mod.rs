@@ -16,7 +16,7 @@ use tower_sse::{LastEventId, SseLayer, hub::Hub};
 
 use crate::support::{Process, Program, Proxy, find, free_port, target};
 
-/// Where the test servers are as the documentation shows them.
+/// The pages that show the files of the development servers.
 const PAGES: [&str; 2] = ["docs/guide/proxies.md", "docs/development.md"];
 
 /// Returns the file of this name as the documentation shows it, with other addresses.
@@ -80,8 +80,7 @@ async fn reach(page: &mut Program, program: &Process) -> bool {
     }
 }
 
-/// Starts a development server in a folder of its own with these files, and a
-/// page behind it.
+/// Starts a development server in a folder of its own with these files, and a page behind it.
 async fn open(
     name: &str,
     files: impl FnOnce(u16) -> Vec<(&'static str, String)>,
