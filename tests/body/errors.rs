@@ -209,7 +209,8 @@ async fn error_that_becomes_no_event_fails_the_body() {
     }
 }
 
-// The errors that closures of the layer receive: those of the program, in every host.
+// The errors that closures of the layer receive: those of the program, as far as the host shows where
+// they begin.
 
 /// A host of the layer, and the kind of body in which the program's error is.
 #[derive(Clone, Copy, Debug)]

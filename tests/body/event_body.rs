@@ -1,4 +1,5 @@
-//! Ready events leave together, in frames of bounded size, and no event waits for another.
+//! Ready events leave together, in frames of at most 16 KiB unless one event is larger, and no event
+//! waits for another.
 
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 

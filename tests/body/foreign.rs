@@ -1,6 +1,6 @@
 use crate::*;
 
-/// A layer with every option that writes into a stream.
+/// A layer that writes into its streams.
 fn writing_layer() -> SseLayer {
     SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
 }

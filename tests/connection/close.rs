@@ -213,7 +213,7 @@ fn source_that_panics_when_it_is_dropped_is_reported() {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // A body that does not drop its stream by itself.
+        // Polled, the body drops its source at the end, and otherwise with itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {

@@ -234,7 +234,7 @@ async fn closure_that_panics_leaves_the_stream_without_a_label() {
 const THREADS: u64 = 4;
 const STREAMS: u64 = 3_000;
 
-/// Every stream closes on another thread than the one that opened it.
+/// Half of the streams close on the thread that opened them, and the others on another one.
 #[test]
 fn no_more_streams_are_ever_closed_than_opened() {
     let (stats, reports) = (Stats::new(), Reports::default());

@@ -165,7 +165,7 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
         &[": comment"],
         &["id: 8"],
     ]);
-    // All blocks of most streams have the same line ends.
+    // Most blocks of a stream have the line ends of the stream.
     (line_end(), vec((lines, line_end(), prop::bool::weighted(0.2)), 1..6)).prop_map(
         |(of_stream, blocks)| {
             let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {

@@ -123,7 +123,8 @@ fn clients_with_an_additional_topic_each_share_frames() {
     }
 }
 
-/// Only publishers evict, so readers must not fill the memory of a hub that is quiet.
+/// Only publishing evicts by the memory limit, so readers must not fill the memory of a hub that is
+/// quiet.
 #[test]
 fn readers_fill_no_memory_beyond_the_limit() {
     const LIMIT: u64 = 4 << 20;

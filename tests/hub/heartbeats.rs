@@ -1,5 +1,5 @@
-//! Heartbeats that are events. Each repeats the id that the client has, because some clients forget
-//! theirs at an event without one. They would ask for nothing when they reconnect.
+//! Heartbeats that are events. They repeat the id that the client has, if the layer knows it: some
+//! clients forget theirs at an event without one, and would ask for nothing when they reconnect.
 
 use tower_sse::Heartbeat;
 

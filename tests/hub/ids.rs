@@ -67,8 +67,8 @@ fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     Client::new(hub.subscribe([""; 0]).resume(foreign())).assert_ends_with(&[""; 0]);
 }
 
-/// More topics went than are remembered one by one, so what those have lost that are new here is at
-/// one place.
+/// The hub has removed more topics than it remembers one by one. So each new topic may have lost
+/// events, up to a number that is the same for all.
 #[test]
 fn interrupted_gaps_are_all_repeated() {
     let hub = Hub::builder().max_memory(4096).build();

@@ -19,7 +19,7 @@ fn event_takes_112_bytes_besides_its_size_on_the_wire() {
 
 #[test]
 fn topic_takes_560_bytes_besides_its_name_and_events() {
-    // What all of them have in common is as large as a power of two asks for: between two.
+    // The tables that all topics share grow in powers of two. This number is between two of them.
     const TOPICS: usize = 3 << 13;
     let names: Vec<_> = (0..TOPICS).map(|n| format!("client:{n:08}")).collect();
     let hub = Hub::new();

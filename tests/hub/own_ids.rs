@@ -8,8 +8,8 @@ use crate::*;
 
 type Show = fn(Result<Message, Gap>) -> Option<Event>;
 
-/// The data of a message is its own id, a space, and `shown` or `hidden`. It looks like an id of
-/// another hub.
+/// The data of a message is its own id, a space, and `shown` or `hidden`. The own id looks like one
+/// of another hub.
 fn own_id(message: &Message) -> Option<MessageId> {
     Some(message.data.split_once(' ')?.0.into())
 }

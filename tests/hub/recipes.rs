@@ -154,7 +154,7 @@ fn latest_value_that_is_gone_is_a_gap() {
     assert_eq!(read(&hub, &["a"], last), [format!("c@{again}")], "it replaces what is gone");
 }
 
-/// Gaps of a loss come first, because the hub cannot know which topics it affects.
+/// Each topic has a gap before the new value, because the hub cannot know which topics a loss affects.
 #[test]
 fn latest_values_of_many_processes_survive_a_loss() {
     let broker = MemoryBroker::new();

@@ -152,7 +152,7 @@ struct PanicsOnDrop;
 
 impl Wake for PanicsOnDrop {
     fn wake(self: Arc<Self>) {
-        // To drop it is what it does wrong.
+        // Only the drop of the last waker is to panic.
         std::mem::forget(self);
     }
 }

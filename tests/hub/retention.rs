@@ -1,4 +1,4 @@
-//! What is kept, and what of that which is not is remembered.
+//! What is kept, and what is remembered of the rest.
 
 use crate::*;
 
@@ -8,7 +8,7 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// What an event with this data takes.
+/// What an event with this data takes on the wire.
 fn size_of(hub: &Hub, data: &str) -> usize {
     format!("data: {data}\nid: {}\n\n", id(hub, 1)).len()
 }

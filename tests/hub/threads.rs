@@ -156,7 +156,7 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
     });
 }
 
-/// What is sorted there changes meanwhile.
+/// Meanwhile, the order changes in which topics lose their events.
 #[test]
 fn memory_limit_holds_for_many_topics_during_publishing() {
     const ROOM: usize = 1 << 20;

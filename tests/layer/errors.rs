@@ -14,8 +14,7 @@ fn cause() -> BoxError {
 
 const CAUSES: &str = ": caused: root";
 
-/// Returns each public error that a program can bring about, with the end of its text if it has a
-/// cause.
+/// Returns public errors, each with the end of its text if it has a cause.
 async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
     let mut errors: Vec<(Box<dyn Error>, &str)> = Vec::new();
     for publish in [

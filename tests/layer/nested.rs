@@ -111,7 +111,7 @@ fn outer_layer_passes_the_refusal_of_an_inner_one() {
     }
 }
 
-/// A server that shuts down opens no more streams, whichever layer has the token.
+/// A server that shuts down refuses streams, whichever layer has the token.
 #[test]
 fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
     let (outer, _kept) =

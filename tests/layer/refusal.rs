@@ -213,7 +213,7 @@ fn other_responses_and_other_statuses_pass() {
             let answer = Responses::answer(Source::new().1).with_status(status);
             assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
-        // Statuses that stop a client for good.
+        // A status that stops a client for good.
         let answer = event_stream(Full::<Bytes>::default()).with_status(204);
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }

@@ -7,7 +7,7 @@ pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
 /// The bytes that it gets at the start of a line within an event that is not completed.
 pub(crate) const RETRY: &str = "retry: 3000\n";
 
-/// Returns a layer that writes something at every kind of end.
+/// Returns a layer that writes an event at the end of the source, at its error and at a shutdown.
 pub(crate) fn layer(drain: Drain) -> SseLayer {
     SseLayer::new()
         .without_heartbeat()

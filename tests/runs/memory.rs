@@ -12,7 +12,7 @@ pub(crate) fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::In
     move || stream::iter(vec![Event::from("x".repeat(100)); count])
 }
 
-/// Starts runs and lets them end. The runtime has grown before.
+/// Starts runs, and lets their tasks run.
 fn start_all<S>(runtime: &Runtime, runs: &Runs, range: std::ops::Range<usize>, make: impl Fn() -> S)
 where
     S: Stream<Item = Event> + Send + 'static,

@@ -135,7 +135,7 @@ async fn handlers_are_one_line_each() {
     assert_eq!(ended_as(&runs.stats(), Outcome::Cancelled), 1);
 }
 
-/// The recipe of [`Runs::drain`]: every client gets the whole answer.
+/// The recipe of [`Runs::drain`]: every client gets the whole answer, or is told that it is cut.
 #[tokio::test]
 async fn graceful_shutdown_completes_the_answers_of_all_clients() {
     for grace in [PATIENCE, Duration::from_millis(50)] {

@@ -219,7 +219,7 @@ async fn shutdown_in_the_silence_lets_each_client_have_its_answer() {
     }
 }
 
-/// Of its drain, whether the shutdown or the answer begins first.
+/// At the end of its drain, whether the shutdown or the answer begins first.
 #[tokio::test(start_paused = true)]
 async fn answer_that_outlasts_its_drain_is_cut() {
     for head_after in [None, Some(Duration::ZERO)] {

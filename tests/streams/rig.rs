@@ -2,7 +2,7 @@ use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 
-/// Returns a layer that writes something at every kind of end but that of a closed stream.
+/// Returns a layer that writes an event at other ends, but not when a stream is closed.
 pub(crate) fn layer(streams: &Streams) -> SseLayer {
     rig::layer(Drain::per_client()).streams(streams)
 }

@@ -77,8 +77,8 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 }
 
 /// A deadline for the whole body does not depend on the stream's activity: it cuts the stream
-/// mid-event, and its clients see a failure. To limit the age of streams end the source between
-/// events and cleanly, as `take_until` does.
+/// mid-event, and its clients see a failure. `max_age` limits the age of streams, and ends them
+/// between events.
 #[tokio::test(start_paused = true)]
 async fn body_deadline_cuts_a_stream_mid_event() {
     // The layer observes an inner failure: it sends a last line and delays the failure.

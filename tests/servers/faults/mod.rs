@@ -1,5 +1,5 @@
 //! Streams that are opened and cut in every way, at random: in the end everything has been
-//! released, and every stream has had exactly one close report.
+//! released, and every stream that was opened has had exactly one close report.
 //!
 //! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a
 //! seed drew.
