@@ -54,7 +54,7 @@ impl Cluster {
         self.world.connect().await;
         let steps = self.rng.usize(10..50);
         self.play(steps, !self.kinds.is_empty()).await;
-        // What still ends must not hit what has begun again.
+        // The faults of the network end before processes go on or start again.
         self.network.heal();
         let healed_at = self.network.elapsed();
         for number in 0..PROCESSES {

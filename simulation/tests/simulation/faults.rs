@@ -86,7 +86,7 @@ const HARMLESS: [Kind; 7] = [
     Kind::new("cut off", Harm::None, |it, hub| it.network.cut_off(hub, it.rng.u64(..6_000))),
 ];
 
-/// The first five can be seen late.
+/// [`Kind::some`] adds one of the first five to a hold, so that a hub may see the loss late.
 const LOSSES: [Kind; 9] = [
     Kind::new("roll back", Harm::Lost, |it, _| match it.rng.u8(..6) {
         0..3 => {
