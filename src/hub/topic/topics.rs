@@ -113,14 +113,12 @@ impl Topics {
     pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {
         let hash = self.hash(name);
         let names = self.names_of(hash).read().unwrap_or_else(PoisonError::into_inner);
-        match names.get(hash, name).cloned() {
-            None => (lock(&self.tombstones).end_of(hash), 0),
-            Some(topic) => {
-                drop(names);
-                let state = topic.lock();
-                (state.end.as_deref().copied(), state.subscribers as usize)
-            }
-        }
+        let Some(topic) = names.get(hash, name) else {
+            return (lock(&self.tombstones).end_of(hash), 0);
+        };
+        // Under the names' lock, because a topic that is removed has passed on its end.
+        let state = topic.lock();
+        (state.end.as_deref().copied(), state.subscribers as usize)
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
