@@ -183,7 +183,7 @@ pub(crate) struct StartAt {
 /// What a hub's view needs to know about its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Viewer {
-    /// Whether the client may store an id only from an event with data.
+    /// Whether clients of this kind include some that ignore the id of an event without data.
     pub(crate) needs_event: bool,
     /// The longest wait of the client's long poll.
     pub(crate) max_wait: Option<Duration>,

@@ -132,7 +132,7 @@ where
                         }
                     }
                 },
-                // Checked now, because middleware can read the event before the layer has the head.
+                // Checked only now: middleware can read the event before a layer adopts the head.
                 KindProj::Stopping { head } => {
                     Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }
