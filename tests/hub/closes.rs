@@ -72,7 +72,7 @@ async fn no_process_obeys_its_own_close() {
     let mut after = one.open(&["a"]);
     let mut elsewhere = one.open(&["b"]);
     broker.resume(&one.hub);
-    // A later close of another process has been read, and so the echo before it.
+    // Once the process has read this later close, it has also read the echo of its own.
     other.streams.close("b").await.unwrap();
     until(|| one.streams.count("b") == 0).await;
     assert_eq!(poll_frame(&mut elsewhere), Polled::End);

@@ -135,7 +135,7 @@ async fn client_that_has_received_the_end_is_told_while_it_is_remembered() {
     }
 }
 
-/// It has an id from its first visit, or from a process that knows the next topic already.
+/// The client's id is newer than the end, so the client waits for the next topic of this name.
 #[tokio::test(start_paused = true)]
 async fn client_that_came_after_the_end_waits_when_it_reconnects() {
     for is_removed in [false, true] {

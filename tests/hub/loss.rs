@@ -1,4 +1,4 @@
-//! Losses of a broker: events that no hub can know, which its clients are told as gaps.
+//! Losses that a broker reports: clients receive gaps for events that the hubs may have missed.
 
 use crate::*;
 

@@ -38,8 +38,7 @@ fn default_hub_holds_90_000_topics_with_a_small_event() {
     assert!((85_000..95_000).contains(&topics), "{topics} topics");
 }
 
-/// Not counted by the hub, since it goes with its last subscriber. It is little more than the
-/// subscription.
+/// The hub does not count this memory, because an empty topic goes with its last subscriber.
 #[test]
 fn empty_topic_takes_no_more_memory_than_one_with_an_event() {
     const TOPICS: usize = 3 << 13;

@@ -67,7 +67,7 @@ async fn run_that_ends_twice_is_reported_once() {
 #[tokio::test(start_paused = true)]
 async fn failure_panic_and_cancellation_are_reported() {
     let ends = Ends::default();
-    // What the error is concerns the run: to a client it is text.
+    // A cancelled task's error is a failure like any other: clients see only the error's text.
     for error in [BoxError::from("no"), cancelled_task().await.into()] {
         let (_, feed, mut client) = running(&ends).await;
         feed.fail(error);

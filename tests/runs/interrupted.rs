@@ -161,7 +161,7 @@ async fn page_whose_next_event_was_evicted_learns_that_its_answer_is_incomplete(
     }
 }
 
-/// The run's process has died before the first event, and nobody starts the run again.
+/// The run is interrupted before its first event, and no request starts it again.
 #[tokio::test(start_paused = true)]
 async fn page_that_only_attaches_learns_that_its_run_was_interrupted() {
     for is_early in [true, false] {

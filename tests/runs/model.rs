@@ -17,7 +17,7 @@ struct Modelled {
     outcome: Option<Outcome>,
     ended_at: Option<Instant>,
     unattended_since: Instant,
-    /// The key leads to it.
+    /// Whether requests with the key find this run.
     is_known: bool,
     source: Option<Source>,
     /// The ids of the events, as a client has seen them.

@@ -147,7 +147,7 @@ async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
     }
 }
 
-// The decoded events of a run.
+// What `Run::messages` returns.
 
 async fn recorded(runs: &Runs, events: Vec<Event>) -> Run {
     let run = runs.start(&turn(), None, || stream::iter(events)).await.unwrap();
