@@ -113,8 +113,8 @@ async fn heads_that_do_not_come_fail_by_page_of_proxy() {
     report.expect("start", "fail");
 }
 
-/// Looks at heads that come after these times in milliseconds, from the clients to the server.
-/// Returns the report and the addresses.
+/// Looks at three addresses, the outermost first. Each sends its head after one of these times in
+/// milliseconds. Returns the report and the addresses.
 async fn look_at_heads(times: [u64; 3]) -> (Report, [String; 3]) {
     let mut hops = Vec::new();
     for head_at in times {
