@@ -6,7 +6,8 @@ use super::*;
 const WITHOUT_KEYS: [&str; 9] =
     ["CLIENT", "HELLO", "INFO", "PING", "PUBLISH", "SCRIPT", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
 
-/// The time within which a redirect reaches its process, unless the process is cut off.
+/// Redirects of one connection within this time count as one: the process may not have received the
+/// first of them yet.
 const REDIRECTED_FOR: Duration = Duration::from_millis(100);
 /// The time after a failover in which no slot moves: longer than the time between two checks of a
 /// process. Until the nodes agree on the failover, they do not agree on a move either.
@@ -138,7 +139,7 @@ impl State {
         }
     }
 
-    /// Lets a node of a cluster that has died come back without the slot.
+    /// Lets a node that has died come back without the slot. Does nothing outside of a cluster.
     pub(super) fn rejoin(&mut self, machine: usize) {
         if self.machines[machine].server.is_cluster {
             let run_id = self.next_run_id();

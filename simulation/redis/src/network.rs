@@ -69,7 +69,7 @@ impl Network {
         Ok(stream)
     }
 
-    /// Waits for the latency of a process' link, and while it is cut off.
+    /// Waits for a random latency, and then while the process's link is cut off.
     pub(super) async fn travel(&self, process: usize) {
         let latency = self.lock().next_latency();
         if latency > 0 {

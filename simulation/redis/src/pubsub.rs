@@ -57,7 +57,8 @@ pub(super) fn end_sharded(state: &mut State, machine: usize) {
     }
 }
 
-/// Sends what was published to the subscribers at the same machine, or at all nodes of its cluster.
+/// Sends what was published to the subscribers at the same machine. In a cluster, messages of
+/// channels without a slot reach the subscribers at all nodes.
 pub(super) fn deliver(state: &mut State, machine: usize) {
     let is_cluster = state.machines[machine].server.is_cluster;
     for (channel, text) in std::mem::take(&mut state.machines[machine].server.published) {

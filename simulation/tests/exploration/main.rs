@@ -5,7 +5,8 @@
 //!   channels and versions: a process can count as dead at any time, and every message can be
 //!   lost.
 //! - `owner` models the exporter in `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, and
-//!   `mirror` a client at another process.
+//!   a client at another process.
+//! - `protocol` has the state of the model, and `steps` collects the steps that lead from it.
 //! - `explore` visits the states breadth first and reports the shortest trace to a violation.
 //!
 //! The model needs no other crate and no cfg. Run it with `cargo test --release --package

@@ -88,7 +88,7 @@ impl Run {
         let was_in_step = std::mem::replace(&mut self.is_in_step, true);
         match reply {
             Synced::Ok { newest, entries } => {
-                // Nothing tells whether the ones before them are there.
+                // The reply does not tell whether the events before the newest one are there.
                 let is_doubtful =
                     newest > self.exported || newest == self.exported && entries != self.entries;
                 let has_sent = !was_in_step && !self.restores && self.entries > 0;

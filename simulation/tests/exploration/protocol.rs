@@ -1,6 +1,7 @@
 //! The state of the whole model, and the parts of the protocol that a test can leave out.
 
-/// The rules of the protocol that close its holes. Without one, the exploration must find a trace.
+/// The rules of the protocol that close its holes. Without the first two, or without any other one,
+/// the exploration must find a trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
     /// A void claim stays in Redis.

@@ -5,7 +5,7 @@ const TERMINATOR: &str = "[DONE]";
 /// The reconnection time with which each connection begins.
 const RETRY: Duration = Duration::from_millis(4_321);
 
-/// The status for a client of a run that was interrupted before its first event.
+/// The status for a client of an interrupted run that has no event left for it.
 const INTERRUPTED: StatusCode = StatusCode::GONE;
 
 /// A request to a process.

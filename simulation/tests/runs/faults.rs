@@ -5,7 +5,7 @@ use crate::*;
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Begins a fault. Most faults of one process are those of the process that is passed.
+    /// Begins a fault. Most faults that hit one process hit the one with this number.
     pub(crate) inject: fn(&mut Cluster, usize),
 }
 
@@ -126,7 +126,7 @@ const DISTURBING: [Kind; 8] = [
     }),
     Kind::new("kill", |it, number| {
         let process = it.world.process(number);
-        // A process that ends needs its time.
+        // A process that was killed or is starting is left alone.
         if process.get().is_some() {
             it.network.log(|| format!("*** process {number} is killed"));
             it.world.disturb(number);
@@ -183,7 +183,7 @@ const LOSING: [Kind; 8] = [
     Kind::new("flush", |it, _| it.network.delete(|_| true)),
     Kind::new("delete claims", |it, _| it.network.delete(|name| name.ends_with('}'))),
     Kind::new("delete streams", |it, _| it.network.delete(|name| !name.ends_with('}'))),
-    // The time that keys are kept: a minute, or what is set.
+    // The clock passes the time for which keys are kept: a minute, or what the settings say.
     Kind::new("expire", |it, _| {
         it.network.set_clock(if it.rng.bool() { 120_000 } else { 700_000 });
         // Before the owners notice that their claims have expired.
@@ -229,7 +229,7 @@ fn restart(it: &mut Cluster, data: Data) {
     it.network.restart(data, choose_time(&mut it.rng, &[20, 6_000]), 0);
 }
 
-/// Starts a process again after a while, on a machine whose clock differs.
+/// Starts a process again after a while, on a machine whose clock may differ.
 fn start_again(world: &World, rng: &mut Rng, number: usize) {
     let down = choose_time(rng, &[20, 6_000]);
     let clock = if rng.bool() { 0 } else { rng.i64(-5_000..5_000) };

@@ -20,7 +20,8 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Returns what has happened so far, and what is wrong then: `faults`, and what never may be.
+    /// Returns what has happened so far. Its faults are those recorded, `faults`, and those that
+    /// the state shows now.
     pub(crate) fn of(
         world: &World,
         severity: Severity,

@@ -90,7 +90,8 @@ impl Cluster {
         self.spawn_client(0, key, kind);
     }
 
-    /// Requests a key at once and again around a time, because a replica lacks its claim.
+    /// Requests a key at once, and twice soon after a time in milliseconds, when a replica without
+    /// the key's claim may have taken over.
     pub(crate) fn race_for_a_key(&mut self, time: u64) {
         let key = OWN_KEYS + self.clients.len();
         let delays = [0, time + self.rng.u64(..50), time + self.rng.u64(..1_000)];

@@ -28,7 +28,7 @@ pub(crate) struct Records {
     pub(crate) refusals: Vec<Range<u64>>,
     /// Whether each life of a process was kept from reaching Redis in time, or was ended.
     pub(crate) disturbed: Vec<bool>,
-    /// What was wrong already when it happened.
+    /// What was already wrong when it was recorded.
     pub(crate) faults: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub(crate) struct Stop {
 }
 
 impl World {
-    /// Lets this thread be the machines of the processes, of which there are none yet.
+    /// Creates a world without processes. This thread serves their connections, tasks and clocks.
     pub(crate) fn new(network: Network, settings: Settings) -> Self {
         serve_this_thread(&network);
         Machines::serve_this_thread();
@@ -124,8 +124,8 @@ impl World {
         self.records().disturbed.fill(true);
     }
 
-    /// Records that Redis refuses commands for a time. Processes may have no check between two
-    /// refusals with less than that between them, so these count as one.
+    /// Records that Redis refuses commands for a time. Two refusals count as one if they are less
+    /// than the interval of checks apart: a process may have no check between them.
     pub(crate) fn refuse(&self, milliseconds: u64) {
         let (began, check) = (self.network.elapsed(), self.settings.check());
         let over = began + milliseconds;

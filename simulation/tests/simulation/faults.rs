@@ -5,7 +5,7 @@ use crate::*;
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) harm: Harm,
-    /// Begins a fault. Most faults of one hub are those of the hub that is passed.
+    /// Begins a fault. A fault that hits one hub hits the one with this number.
     pub(crate) inject: fn(&mut Hubs, usize),
 }
 
@@ -45,7 +45,7 @@ impl Kind {
     }
 }
 
-/// Acknowledgements arrive, and entries do not.
+/// Holds the reads of all hubs: acknowledgements arrive, and entries do not.
 pub(crate) fn hold_all_reads(hubs: &mut Hubs) {
     let milliseconds = hubs.rng.u64(500..3_500);
     (0..hubs.world.processes.len()).for_each(|hub| hubs.network.hold_reads(hub, milliseconds));
@@ -90,7 +90,7 @@ const HARMLESS: [Kind; 7] = [
 const LOSSES: [Kind; 9] = [
     Kind::new("roll back", Harm::Lost, |it, _| match it.rng.u8(..6) {
         0..3 => {
-            // With the state that it has now.
+            // The server restarts with the state that it has now.
             let (after, down) = (it.rng.u64(..400), choose_time(&mut it.rng, &[20, 3_000]));
             it.network.take_snapshot();
             it.network.after(after, move |network| network.restart(Data::Snapshot, down, 0));
@@ -114,7 +114,7 @@ const LOSSES: [Kind; 9] = [
             if returns { network.take_back(old) } else { network.retire(old) }
         });
     }),
-    // The key is renamed, and takes the place of the new one later.
+    // The key is renamed, and may take the place of the new one later.
     Kind::new("rename", Harm::Lost, |it, _| {
         it.network.command(&["RENAME", "tower-sse", "other"]);
         if it.rng.bool() {
@@ -123,8 +123,8 @@ const LOSSES: [Kind; 9] = [
             });
         }
     }),
-    // An operator copies the key, and puts the copy back later. Then all entries but the newest are
-    // trimmed.
+    // An operator copies the key, and puts the copy back later. After that, all entries but the
+    // newest may be trimmed.
     Kind::new("restore", Harm::Lost, |it, _| {
         let trimmed_after = it.rng.bool().then(|| it.rng.u64(..2_000));
         it.network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);

@@ -33,15 +33,22 @@ pub(crate) struct History {
     pub(crate) markers: Vec<Added>,
 }
 
-/// The counts of a verdict:
+/// Returns the guarantees that were broken, and these counts:
 ///
-/// - `acknowledged` events, and those that clients `delivered`.
-/// - `gaps`, and those `ahead`: the client was too far ahead of the process to which it moved. The
-///   clock was set forward, and the process did not know that yet.
-/// - Acknowledged events that a client did not receive. A gap `reported` them, or they are `excused`,
-///   because no process that knew of them is left, or of an event or gap after them that the client
-///   has received. They were `overtaken` if two copies of the stream
-///   accepted events, and the ids of the other one were ahead of the clock.
+/// - `acknowledged`: acknowledged events. `ends`: those that ended a topic, unless a fault could
+///   remove entries.
+/// - `delivered`: events that clients received.
+/// - `gaps`: gaps that clients received. `ahead`: those for a client whose id was too far ahead of
+///   the process to which it moved, because the process did not know yet that the clock was set
+///   forward.
+///
+/// Three counts are of acknowledged events that a client did not receive:
+///
+/// - `reported`: a gap reported the event.
+/// - `overtaken`: another copy of the stream had an id that was not below the event's, and the
+///   client had such an id.
+/// - `excused`: neither the stream nor a process that is left knows the event, or a later event or
+///   gap that the client has received.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let kept = kept_numbers(history, &mut verdict);
@@ -110,7 +117,7 @@ fn covers(messages: &[Received], index: usize) -> Option<u64> {
 /// Returns whether every process that sent the gap that a client has received at a time has stopped,
 /// and the stream has no marker of it.
 fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
-    // Of a client that was cut off between the gaps of evicted events, it is the id before them.
+    // A client that was cut off between the gaps of evicted events has the id before theirs.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
     // A copy of the stream that has lost the marker can have another one with its id.
     let later = history.markers.iter().filter(|marker| marker.at > received_at);
@@ -159,7 +166,7 @@ fn check_messages(
         if sequence < last && received.is_first && received.kind == Kind::Gap {
             seen.clear();
         }
-        // An item has a gap for each topic.
+        // The first item has a gap for each topic, and only its first gap is the first message.
         is_ahead = received.kind == Kind::Gap
             && if received.is_first { last > sequence + MAX_LEAD } else { is_ahead };
         last = sequence;
@@ -239,7 +246,7 @@ fn check_complete(
                     .is_some_and(|gap| is_forgotten_gap(history, gap, message.at)),
             })
         };
-        // It had an id of the other copy, which is not below the event's.
+        // The client had an id of the other copy, which is not below the event's.
         let was_ahead = |at: u64| {
             let mut before = journal.messages.iter().take_while(|message| message.at <= at);
             before.any(|message| message.sequence >= Some(sequence))
@@ -260,8 +267,8 @@ fn check_complete(
     }
 }
 
-/// Checks that a process that has received the end of a topic accepts no event for it. An end that
-/// is lost is none.
+/// Checks that a process that has received the end of a topic accepts no event for it. Checks
+/// nothing if the end could be lost.
 fn check_ends(history: &History, verdict: &mut Verdict) {
     let ends = history.publications.iter().filter(|event| event.is_last && !history.has_lost);
     for (topic, end) in ends.filter_map(|event| Some((event.topic, event.acknowledged()?))) {

@@ -193,8 +193,8 @@ fn disconnect(network: &Network, hub: usize) {
     (0..2).for_each(|_| network.cut(hub, Cut::Now));
 }
 
-/// Lets hub 0 publish an event that it reads late, or only acknowledges, while the others are
-/// disconnected. They go on after the operator's command, and the stream is trimmed past hub 0.
+/// Lets hub 0 publish an event that it reads late or never, while the others are disconnected. They
+/// go on after the operator's command, and the stream is trimmed past hub 0.
 async fn trim_past_the_publisher(scene: &mut World, variation: usize, command: Option<&[&str]>) {
     scene.has_lost = true;
     disconnect(&scene.network, 1);

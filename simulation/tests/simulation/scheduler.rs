@@ -21,7 +21,7 @@ pub(crate) struct Hubs {
 
 impl Hubs {
     pub(crate) fn new(mut rng: Rng, network: Network, hubs: usize) -> Self {
-        // An end that is lost is none, so its topic goes on.
+        // Simulations with ends have no losses: the topic of a lost end would go on.
         let ends_topics = rng.u8(..5) == 0;
         let kinds = Kind::some(&mut rng, !ends_topics);
         let topics = rng.usize(1..4);
@@ -145,7 +145,8 @@ impl Scheduler for Hubs {
         let kind = self.kinds[self.rng.usize(..self.kinds.len())];
         self.world.has_lost |= kind.loses();
         if kind.loses() && self.rng.bool() {
-            // The hubs see this event, and neither those after it nor the loss at once.
+            // The publisher receives acknowledgements, but no hub reads these events or sees the
+            // loss at once.
             hold_all_reads(self);
             self.publish();
             let milliseconds = self.rng.u64(..60);

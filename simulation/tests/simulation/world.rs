@@ -10,7 +10,7 @@ pub(crate) struct World {
     stopped: BTreeSet<usize>,
     pub(crate) clients: Vec<Client>,
     pub(crate) publications: Arc<Mutex<Vec<Publication>>>,
-    /// The age after which entries are removed, and which hubs keep, if there is one.
+    /// The age after which Redis and the hubs drop events, if there is one.
     pub(crate) max_age: Option<Duration>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,

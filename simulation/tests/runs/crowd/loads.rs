@@ -3,7 +3,8 @@ use crate::*;
 
 /// The process with little memory.
 pub(super) const SMALL: usize = 1;
-/// How much more than the limit a process may have for a moment, in bytes: a batch and its events.
+/// How much more than the limit a process may have for over a second, in bytes: a batch and its
+/// events.
 const EXCESS: usize = 128 << 10;
 /// The process whose link is slow.
 const SLOW: usize = 1;
@@ -163,7 +164,7 @@ impl Crowd {
         self.wait(&clients, 60, |_| {}).await;
     }
 
-    /// Many clients at one process ask for events of a run that there are not yet.
+    /// Many clients at one process ask for events that a run does not have yet.
     pub(super) async fn forge_ids(&mut self) {
         let plan = Plan { events: 30, fails: false, delay: 1_000, size: 10 };
         self.start(0, 0, plan).await.expect("nothing refuses it");

@@ -1,4 +1,4 @@
-//! Many or large runs at a time, and clients that do not read or request runs that don't exist.
+//! Many or large runs at a time, clients that do not read, and clients that request future events.
 //! Their cost must be bounded.
 
 mod loads;
@@ -84,7 +84,7 @@ impl Crowd {
         answer
     }
 
-    /// Returns which of these answers have not ended.
+    /// Returns how many of these answers have not ended.
     fn waiting(&self, answers: &[usize]) -> usize {
         let records = self.world.records();
         answers.iter().filter(|answer| records.answers[**answer].end.is_none()).count()
