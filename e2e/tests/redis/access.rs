@@ -73,7 +73,7 @@ async fn documented_permissions_are_enough() {
     assert!(stats.log().unwrap().bytes.is_some());
     let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
     assert_eq!(denied, [], "an operator would see these");
-    // Another key is none of its own.
+    // The user may not use another key.
     let error = Hub::connect(Redis::open(&url).unwrap().broker("other")).await.unwrap_err();
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }

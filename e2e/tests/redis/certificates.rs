@@ -5,7 +5,7 @@ use std::path::Path;
 use super::support::openssl;
 use crate::*;
 
-/// A server that requires certificates of its own authority, and the files of both sides.
+/// A server with TLS, whose directory has the certificates and keys of both sides.
 pub(crate) struct Secure {
     pub(crate) server: Server,
     pub(crate) certificate: &'static str,

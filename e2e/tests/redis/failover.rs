@@ -24,7 +24,7 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
 #[tokio::test]
 async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
     let Some(mut cluster) = Nodes::start(KEY).await else { return };
-    // Each process knows only one of the servers, and one of them has the stream at times.
+    // Each process knows only one of the servers, which has the stream only at times.
     let owner = cluster.owner;
     let brokers = [1, 2].map(|other| cluster.nodes[(owner + other) % 3].broker());
     let moves = async {
@@ -39,7 +39,7 @@ async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
     assert_eq!(verdict.gaps, 0, "{verdict:?}");
 }
 
-/// A list of URLs leads to the server that was the primary until Sentinel demotes it.
+/// A list of URLs would lead to the earlier primary until Sentinel demotes it.
 #[tokio::test]
 async fn primary_that_comes_back_gets_no_event_of_a_new_process() {
     let Some(mut server) = Server::start().await else { return };
@@ -127,7 +127,7 @@ async fn without_a_primary(outage: Duration) {
     start_run(&runs, "after").await;
 }
 
-/// A server that dies, or that takes events until the name is of the other one.
+/// The server dies, or it takes events until Sentinel names the other one.
 #[tokio::test]
 async fn successor_of_a_server_is_found_without_a_silent_loss() {
     for found in [Found::ByName, Found::InList, Found::BySentinel] {

@@ -1,5 +1,5 @@
-//! The stream, the connections and the processes under load: publishers in two processes, one of
-//! which reads late, and clients that move between them.
+//! The stream, the connections and the processes under load: publishers in several processes, one
+//! of which can read late, and clients that move between them.
 
 use crate::*;
 

@@ -19,7 +19,7 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
     let start = LastEventId::from(hubs[0].0.position());
     let addresses = Arc::new(Mutex::new(hubs.each_ref().map(|(_, address)| *address)));
 
-    // As an `EventSource`, so that many clients leave time for the publisher.
+    // Clients pause between polls, as an `EventSource` does, so many leave time for the publisher.
     let max_pause = Duration::from_millis(10) * clients as u32;
     let clients: Vec<_> = (0..clients)
         .map(|_| {
@@ -70,7 +70,8 @@ struct Poller {
 }
 
 impl Poller {
-    /// Reads as many events, each poll at another process. Returns the number of polls.
+    /// Reads this number of events, with each poll at a random process. Returns the number of
+    /// polls.
     async fn read(mut self, events: usize) -> usize {
         let (mut next, mut polls) = (0, 0);
         while next < events {

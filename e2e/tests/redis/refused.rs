@@ -4,7 +4,7 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../../crates/tower-sse-redis/docs/running.md");
 
-/// What the tests below try, besides what lets connecting fail.
+/// What the tests below try, besides what makes connecting fail.
 const OTHERS: [&str; 12] = [
     "XADD",
     "XTRIM",
@@ -32,7 +32,7 @@ fn rows(table: usize) -> Vec<(Vec<&'static str>, &'static str)> {
     rows.collect()
 }
 
-/// Returns the commands whose lack lets connecting fail, for hubs (0) or runs (1).
+/// Returns the commands whose lack makes connecting fail, for hubs (0) or runs (1).
 fn needed(table: usize) -> Vec<&'static str> {
     let rows = rows(table).into_iter().filter(|(_, effect)| effect.starts_with("fails"));
     let names = rows.flat_map(|(names, _)| names);
@@ -188,7 +188,7 @@ async fn runs_without_other_commands_do_less() {
     drop(answer.expect("the run"));
     let refused = async || server.command::<Vec<redis::Value>>("ACL LOG").await;
     until_async(async || format!("{:?}", refused().await).contains("unsubscribe")).await;
-    // The connection would be replaced within two seconds.
+    // A connection that the refusal had broken would be replaced within two seconds.
     start_run(&owner, "next").await;
     let answer = reader.answer(&RunKey::new("ann", "next").unwrap(), &parts).await;
     assert_eq!(answer.expect("the run").status(), StatusCode::OK);
@@ -231,7 +231,7 @@ async fn replica_that_does_not_say_so_refuses_events_and_runs() {
     assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error}");
 }
 
-/// A node redirects hubs without its mode, which only replicas need.
+/// A primary redirects a hub even if it hides its mode: a hub needs the mode only of a replica.
 #[tokio::test]
 async fn cluster_that_hides_its_mode_redirects_hubs_and_refuses_runs() {
     let Some(nodes) = Nodes::start(KEY).await else { return };

@@ -64,7 +64,7 @@ async fn reader_notices_a_dead_connection_however_long_publishers_wait() {
     until(|| process.health.is_ready()).await;
 }
 
-/// The uplink is slow for an event, which takes longer than the default time limit of replies.
+/// The reply to an event takes longer than the default time limit, as over a slow uplink.
 #[tokio::test]
 async fn slow_publishing_connection_delays_only_its_publishers() {
     let Some(server) = Server::start().await else { return };

@@ -39,7 +39,8 @@ fn long_name(number: usize) -> String {
     format!("{number:/>512}")
 }
 
-/// A time that Redis could not add to its clock counts as ten years.
+/// Redis could not add these times to its clock: a lease counts as ten years, and a run is kept for
+/// a hundred years.
 #[tokio::test]
 async fn runs_start_whatever_the_times_are() {
     let Some(server) = Server::start().await else { return };

@@ -4,8 +4,8 @@ use crate::*;
 
 /// The size of an event. Each is a batch.
 const EVENT: usize = 64_000;
-/// How long half of the starts of runs may take meanwhile, which wait for two round trips. Behind the
-/// pages that are under way, each takes twice as long.
+/// The time in which half of the runs must start meanwhile. A start waits for two round trips:
+/// behind the pages that are under way, these would take twice as long.
 const START: Duration = Duration::from_millis(200);
 
 /// Two processes that share their runs. Each reaches Redis over a wire.
@@ -166,7 +166,7 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
             () = until(|| pair.wire.passed() - passed > EVENT as u64 / 2) => {}
         }
     }
-    // What the others asked for comes first.
+    // What the clients that left asked for comes first.
     _ = pair.read("stored").await;
     let passed = pair.wire.passed() - before;
     let event = EVENT as u64;

@@ -37,8 +37,9 @@ impl Slots {
     }
 }
 
-/// Every event arrives once, each answer is called once, and no client outside of the owner's
-/// process waits for longer than [`STALL`], besides the time that `fault` returns.
+/// Asserts that every event arrives once, that the service is called once for each run, and that no
+/// client outside of the owner's process waits for longer than [`STALL`], besides the time that
+/// `fault` returns.
 async fn nothing_is_lost_while(
     nodes: Option<Nodes>,
     fault: impl AsyncFnOnce(&mut Slots) -> Duration,

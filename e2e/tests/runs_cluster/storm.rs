@@ -25,7 +25,7 @@ async fn storm(runs: usize) {
     for run in 0..runs {
         assert_eq!(cluster.calls(&format!("storm-{run}")), 1, "{run}");
     }
-    // Each process has a channel, and all have one.
+    // Each process has a channel of its own, and all share another.
     let channels = async || cluster.redis.command::<Vec<String>>("PUBSUB CHANNELS").await.len();
     until_async(async || channels().await == PROCESSES + 1).await;
     println!("{runs} runs, {connections} connections, {:?}", started.elapsed());

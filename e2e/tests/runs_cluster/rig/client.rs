@@ -51,7 +51,7 @@ pub(crate) enum Closed {
     Failed,
     /// By the client, after the bytes that it wanted.
     Cut,
-    /// The answer was none.
+    /// The response has a status other than `200`.
     Status(StatusCode),
     /// There was no answer.
     Unreachable,
@@ -140,7 +140,7 @@ impl Client {
                 if message.data == DONE {
                     is_complete = true;
                 } else {
-                    // An event that is forged, or named, may have none.
+                    // An event that is forged or named may have no number.
                     self.numbers.push(message.data.parse().unwrap_or(0));
                     self.times.push(Instant::now());
                     self.progress.advance();
@@ -153,8 +153,8 @@ impl Client {
         }
     }
 
-    /// Reads the whole answer from any of these processes, over connections that are cut after at
-    /// most `bytes` bytes each.
+    /// Reads the whole answer from any of these processes. The first `cuts` connections are cut
+    /// after at most `bytes` bytes each.
     pub(crate) async fn read_all(&mut self, from: &[SocketAddr], bytes: usize, cuts: usize) {
         let deadline = Instant::now() + 3 * PATIENCE;
         loop {
