@@ -52,7 +52,7 @@ impl Drain {
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
-    /// // With 30 seconds to stop, as on Kubernetes by default, the process takes up to 16.
+    /// // Streams end within 16 seconds. By default, Kubernetes kills a process after 30.
     /// let drain = Drain::per_client().grace(Duration::from_secs(10));
     /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```
@@ -67,6 +67,7 @@ impl Drain {
     }
 
     /// Ends each stream at a random time within `window`, so clients don't all reconnect at once.
+    /// This also cuts answers to calls: set [`after`](Self::after) in their responses.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
