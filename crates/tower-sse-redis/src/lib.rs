@@ -23,8 +23,9 @@
 //! # }
 //! ```
 //!
-//! All processes read the same Redis stream and give each event the same id, so a client can
-//! reconnect to any of them. When a user logs out, you can [close the user's event streams in all
+//! The Redis stream `news` has the events of all topics. All processes read it and give each event
+//! the same id, so a client can reconnect to any of them, even one that is behind, and misses
+//! nothing. You don't need sticky sessions. When a user logs out, you can [close the user's event streams in all
 //! processes](tower_sse::streams#many-processes).
 //!
 //! You need Redis 7 or Valkey. We've tested with Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
