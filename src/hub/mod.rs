@@ -238,11 +238,16 @@
 //! ```
 //!
 //! A first visit begins with the newest value of each topic. A client that was away or is behind
-//! gets only these, after old ones in its connection's [buffers](crate::guide::proxies#sockets).
-//! Clients don't see topics, so put the symbol into the data, as
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) does.
-//! After a restart, a hub with a [broker](#many-processes) may lack values older than its [default
-//! age](HubBuilder::retention).
+//! gets the newest values of the topics that have changed, after old ones in its connection's
+//! [buffers](crate::guide::proxies#sockets). So a page must keep what it shows when it reconnects.
+//! Put the symbol into the data, as
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) does, because
+//! events don't name their topics.
+//!
+//! Values have no age limit by default. After a restart, a hub without a [broker](#many-processes)
+//! has no values, and a hub with one may lack values older than its [default
+//! age](HubBuilder::retention). A client that returns gets a `gap` for each topic without a value:
+//! show that the value is unknown, as [in a page](#in-a-page).
 //!
 //! # State in a database
 //!
