@@ -386,8 +386,8 @@ impl<L: Log> Follower<L> {
             // The next entry may be too large as well: one more timeout shows this.
             self.timeouts = MAX_TIMEOUTS - 1;
         } else if is_proof_late {
-            self.log.skip(session, last.number).await?;
-            self.last = Identity::unread(last.number);
+            let met = self.log.skip(session, last.number).await?;
+            self.last = met.filter(|met| met.number == last.number).unwrap_or(last);
         }
         Ok(())
     }
@@ -477,3 +477,6 @@ impl Before {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
