@@ -34,7 +34,7 @@ pub(crate) struct Connection {
     /// A token that's cancelled when the connection has ended.
     pub(crate) ended: CancellationToken,
     /// How often the connection's task was polled: once to send a small statement, then whenever
-    /// bytes arrived.
+    /// bytes arrived that weren't a notification.
     polls: Arc<AtomicU64>,
     /// The prepared statements, by their text. Set only if no pooler shares the server's session.
     statements: OnceLock<Mutex<HashMap<String, Statement>>>,
@@ -68,9 +68,16 @@ impl Connection {
         let counted = Arc::clone(&polls);
         driver.spawn(async move {
             let _guard = guard;
+            let mut is_message = false;
             let mut poll = |cx: &mut Context<'_>| {
-                counted.fetch_add(1, Relaxed);
-                connection.poll_message(cx)
+                // A poll that returns a message is followed by one that finds nothing.
+                let count = u64::from(!is_message);
+                // Before the poll: it can complete a statement, and the next one can begin meanwhile.
+                counted.fetch_add(count, Relaxed);
+                let polled = connection.poll_message(cx);
+                is_message = polled.is_ready();
+                counted.fetch_sub(count * u64::from(is_message), Relaxed);
+                polled
             };
             while let Some(Ok(message)) = poll_fn(&mut poll).await {
                 if let AsyncMessage::Notification(notification) = message
@@ -104,7 +111,7 @@ impl Connection {
         match timeout(RESPONSE_LIMIT, querying).await {
             Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
-                // The first poll sent the statement. A further one may be for a notification.
+                // The first poll sent the statement. Those for notifications are not counted.
                 let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 Err(late(&action(), RESPONSE_LIMIT, has_begun))

@@ -10,6 +10,7 @@ pub(crate) struct Proxy {
 
 struct State {
     is_held: watch::Sender<bool>,
+    holds_requests: watch::Sender<bool>,
     /// The number of readers that are waiting for the server's answer.
     asking: watch::Sender<usize>,
     /// Publishers' connections whose number is below this are held.
@@ -28,6 +29,7 @@ impl Proxy {
     pub(crate) async fn start(server: u16) -> Self {
         let state = Arc::new(State {
             is_held: watch::Sender::new(false),
+            holds_requests: watch::Sender::new(false),
             asking: watch::Sender::new(0),
             held_publishers: watch::Sender::new(0),
             accepted: AtomicUsize::new(0),
@@ -76,6 +78,11 @@ impl Proxy {
 
     pub(crate) fn release(&self) {
         self.state.is_held.send_replace(false);
+    }
+
+    /// Holds the readers' requests, or releases them. Notifications still pass.
+    pub(crate) fn hold_requests(&self, are_held: bool) {
+        self.state.holds_requests.send_replace(are_held);
     }
 
     /// Holds the publishers' current connections, but not later ones.
@@ -131,6 +138,9 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
                 reads.store(true, SeqCst);
             }
             state.passes(number, reads.load(SeqCst)).await;
+            if reads.load(SeqCst) {
+                state.holds_requests.subscribe().wait_for(|are_held| !are_held).await.unwrap();
+            }
             set_asks(reads.load(SeqCst));
             if to_server.write_all(&chunk[..length]).await.is_err() {
                 return;

@@ -152,6 +152,26 @@ async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     assert!(matches!(losses, (Some(1..), Some(0)) | (None, None)), "{losses:?}");
 }
 
+/// Otherwise, the hub would skip an event while the server is slow.
+#[tokio::test]
+async fn notifications_are_no_part_of_a_late_response() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    process.delivers([1]).await;
+    let client = server.connect().await;
+    proxy.hold_requests(true);
+    let error = || process.health.last_error().map_or_else(String::new, |it| it.to_string());
+    until_async(async || {
+        sql(&client, "select pg_notify(tower_sse.channel('tower_sse'), 'log')").await;
+        error().contains("response within")
+    })
+    .await;
+    assert!(error().contains("no response within"), "{}", error());
+    proxy.hold_requests(false);
+    process.delivers([2]).await;
+}
+
 /// A long transaction keeps the inbox's deleted rows on disk.
 #[tokio::test]
 async fn deleted_rows_cost_no_poll() {
