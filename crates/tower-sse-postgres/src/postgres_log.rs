@@ -29,6 +29,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
 const BUSY: Duration = Duration::from_secs(60);
+/// The shortest time between two batches that wakes cause, unless exactly one row was read since the
+/// last wake. A batch takes about 0.5 ms of the server's processor time, however few rows it numbers.
+const WAKE_INTERVAL: Duration = Duration::from_millis(5);
 /// The pause after a slow poll, as a multiple of the poll's duration.
 const POLL_SHARE: u32 = 10;
 /// Slow polls lengthen the pause to at most this.
@@ -55,6 +58,9 @@ pub(crate) struct LogState {
     /// The number of rows that were read.
     rows: u64,
     next_poll: Option<Instant>,
+    next_wake: Option<Instant>,
+    /// How many rows had been read at the last wake.
+    woken: u64,
     /// How long the last poll took.
     last_took: Duration,
     next_full: Option<Instant>,
@@ -138,6 +144,7 @@ impl Log for PostgresLog {
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
         loop {
             let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
+            let next_wake = self.state.next_wake;
             self.state.is_own = select! {
                 biased;
                 () = session.reading.ended.cancelled() => {
@@ -146,10 +153,18 @@ impl Log for PostgresLog {
                 () = session.publishing.ended.cancelled() => {
                     return Err(Self::broken("the publishers' connection has ended"));
                 }
-                () = self.settings.wakes.inbox.notified() => {
+                () = async {
+                    if let Some(next_wake) = next_wake {
+                        sleep_until(next_wake).await;
+                    }
+                    self.settings.wakes.inbox.notified().await;
+                } => {
                     // The next batch numbers these rows, which wakes this task again.
                     self.queue.wake();
-                    self.state.next_poll = Some(next_poll.max(Instant::now() + self.interval()));
+                    let (now, rows) = (Instant::now(), self.state.rows);
+                    let read = rows - mem::replace(&mut self.state.woken, rows);
+                    self.state.next_wake = (read != 1).then(|| now + WAKE_INTERVAL);
+                    self.state.next_poll = Some(next_poll.max(now + self.interval()));
                     continue;
                 }
                 () = self.settings.wakes.log.notified() => false,

@@ -197,6 +197,29 @@ async fn process_that_numbers_an_event_reads_it_at_once() {
     assert!(read < 50, "{read} reads for 100 events");
 }
 
+/// Each batch takes the server's time, however few rows it has.
+#[tokio::test]
+async fn batches_of_several_woken_events_keep_apart() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    let began = Instant::now();
+    for number in (0..200).step_by(2) {
+        let insert = format!(
+            "insert into tower_sse.inbox (stream, topic, data)
+            values ('tower_sse', 'a', '{number}'), ('tower_sse', 'a', '{}')",
+            number + 1
+        );
+        sql(&client, &insert).await;
+        waker();
+        process.reads([number, number + 1]).await;
+    }
+    println!("100 batches in {:?}", began.elapsed());
+    assert!(began.elapsed() > Duration::from_millis(450), "{:?}", began.elapsed());
+}
+
 /// The server can't prepare a transaction that notifies.
 #[tokio::test]
 async fn transaction_that_wakes_hubs_cannot_be_prepared() {
