@@ -97,3 +97,22 @@ pub(super) fn shrink_if_sparse<V>(table: &mut HashMap<Arc<str>, V>) {
         table.shrink_to(2 * table.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_table_shrinks_once_an_eighth_is_used() {
+        let shrunk = |grown, left: fn(usize) -> usize| {
+            let mut table: HashMap<Arc<str>, ()> = HashMap::with_capacity(grown);
+            let capacity = table.capacity();
+            table.extend((0..left(capacity)).map(|n| (n.to_string().into(), ())));
+            shrink_if_sparse(&mut table);
+            (table.capacity() < capacity, table.capacity() >= 2 * table.len())
+        };
+        assert_eq!(shrunk(100, |capacity| capacity / 8), (false, true));
+        assert_eq!(shrunk(100, |capacity| capacity / 8 - 4), (true, true));
+        assert_eq!(shrunk(50, |_| 0), (false, true), "a small one does not grow and shrink");
+    }
+}

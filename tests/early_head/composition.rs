@@ -248,6 +248,29 @@ async fn late_place_counts_once_for_any_layers() {
     }
 }
 
+/// The first early head was answered by the second one, and the handler has not answered yet.
+#[tokio::test(start_paused = true)]
+async fn log_out_after_a_second_early_head_ends_the_stream() {
+    let streams = Streams::new();
+    let layer = || SseLayer::new().without_heartbeat().streams(&streams);
+    let handler = async |subjects: Subjects| {
+        let call = async move {
+            sleep(LATE).await;
+            subjects.add("user:7");
+            pending::<AxumResponse>().await
+        };
+        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
+    };
+    let app = Router::new().fallback(any(handler)).layer(layer()).layer(early()).layer(layer());
+    let mut body = ask(&app, Requester::Get).await.into_body();
+    assert_eq!(poll_frame(&mut body), data(": \n"));
+    idle(&mut body, 3 * AFTER).await;
+    _ = (poll_frame(&mut body), poll_frame(&mut body));
+    _ = streams.close("user:7").await;
+    idle(&mut body, LATE).await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
 /// The outer layer adds nothing to the end of the inner layer's stream.
 #[tokio::test(start_paused = true)]
 async fn late_stream_of_an_inner_layer_ends_as_that_layer_ends_it() {

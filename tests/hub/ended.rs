@@ -209,6 +209,15 @@ async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     later.assert_waits_after(&["b2@2"]);
 }
 
+/// Not all its topics have ended before its id, so it does not wait for the next topic of the name.
+#[tokio::test(start_paused = true)]
+async fn forgotten_end_counts_beside_a_topic_that_has_not_ended() {
+    let hub = hub_with_a_freed_name(true).await;
+    let mut client = resumed(&hub, &["a", "c"], 2);
+    end(&hub, "c", "c3");
+    client.assert_ends_with(&["c3@3"]);
+}
+
 /// Loses the end of the topic `a`, which all these processes know. A process that starts afterwards
 /// begins the topic anew. Returns it, and the number of its event.
 fn begun_anew_after_a_loss(broker: &MemoryBroker, processes: &[Hub]) -> (Hub, u64) {
