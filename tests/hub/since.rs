@@ -94,6 +94,36 @@ async fn client_that_falls_behind_gets_the_backlog_when_it_reconnects() {
 }
 
 #[test]
+fn loss_since_the_clients_id_brings_the_backlog() {
+    let (broker, [hub]) = connected();
+    publish_all(&hub, ["a1"]);
+    broker.lose_history();
+    let subscribe = hub.subscribe(["a"]).since(hub.position()).greeting(backlog());
+    let mut client = Client::new(subscribe.resume(id(&hub, 1)));
+    assert_eq!(client.read(), ["gap a@1", "backlog@2"]);
+}
+
+#[test]
+fn gaps_before_the_backlog_say_why_and_count_once() {
+    let (hub, subscribe) = queried();
+    // Evicts `a1`.
+    publish_all(&hub, ["a4", "a5"]);
+    for (last, reason) in [
+        (id(&hub, 0), GapReason::Evicted),
+        (foreign(), GapReason::OtherHub),
+        (last_id("garbage"), GapReason::UnknownId),
+    ] {
+        let counted = || hub.stats().gaps_by_reason.iter().find(|it| it.0 == reason).unwrap().1;
+        let before = counted();
+        let messages = subscribe().resume(last).messages().take(3).collect::<Vec<_>>();
+        let read = messages.now_or_never().unwrap();
+        let gaps: Vec<_> = read.iter().filter_map(|it| it.as_ref().err()).collect();
+        assert_eq!(gaps.iter().map(|gap| gap.reason()).collect::<Vec<_>>(), [reason; 2]);
+        assert_eq!((read.len(), counted()), (3, before + 2));
+    }
+}
+
+#[test]
 fn what_is_evicted_between_the_query_and_the_subscription_is_a_gap() {
     let (hub, subscribe) = queried();
     publish_all(&hub, ["a4", "a5", "a6", "a7"]);
