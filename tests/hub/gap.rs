@@ -179,6 +179,17 @@ fn gap_says_why_to_the_client_the_program_and_the_operator() {
     assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
+/// Where the client was to read on, it learned before the second topic evicted events.
+#[test]
+fn gap_that_became_due_meanwhile_comes_with_the_first() {
+    let hub = Hub::builder().retention(Retention::new().events(2)).build();
+    let mut client = subscribed(&hub, &["a", "b", "c", "d", "e"]);
+    publish_all(&hub, ["a1", "b2", "b3", "c4"]);
+    assert_eq!(client.read_one(), ["a1@1"]);
+    publish_all(&hub, ["b5", "c6", "c7"]);
+    assert_eq!(client.read(), ["gap b@1", "gap c@2", "b3@3", "b5@5", "c6@6", "c7@7"]);
+}
+
 /// Users can choose an event's name, and a forged gap would make all pages reload.
 #[test]
 fn event_that_is_named_gap_is_invalid_to_publish() {
