@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::*;
 
-/// The grace of a shutdown.
-const GRACE: Duration = Duration::from_secs(2);
+/// The grace of a shutdown. On a busy machine, an answer that takes a second takes several.
+const GRACE: Duration = PATIENCE;
 
 /// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease, and the
 /// directory of the calls.
