@@ -13,7 +13,7 @@ pub(crate) enum Command {
 }
 
 impl Run {
-    /// Returns the next command, as `Export::plan` does.
+    /// Returns the next command, as `Exporter::advance` does.
     pub(crate) fn command(&self, protocol: Protocol) -> Option<Command> {
         if self.is_done && self.is_in_step && !self.restores {
             return None;

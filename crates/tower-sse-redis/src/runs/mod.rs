@@ -1,8 +1,9 @@
 //! [Runs](tower_sse::runs) that several processes share.
 //!
-//! - `cluster` finds, exports and mirrors runs. Only its implementation of `RunStore` names Redis.
+//! - `cluster` finds, exports and mirrors runs. In its code, only the implementation of `RunStore`
+//!   names Redis.
 //! - `store` keeps the runs in Redis, and documents their keys.
-//! - `seam` defines the commands and replies that `cluster` and `store` exchange.
+//! - `seam` defines what `cluster` and `store` exchange.
 
 mod cluster;
 mod seam;

@@ -1,7 +1,6 @@
 //! The interface to the store that processes share.
 //!
-//! - A store executes each [`Command`] and returns its [`Reply`]. It also calls a function with
-//!   each push or hint, as [`Incoming`].
+//! - The store passes pushes and hints to a function, as [`Incoming`].
 //! - [`RunId`] names a run.
 
 #[cfg(not(tower_sse_simulation))]
@@ -10,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use std::{marker, process, sync::Arc};
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tower_sse::runs::__private::{Epoch, Record};
 use tower_sse::runs::{Outcome, RunKey};
 
@@ -58,55 +58,14 @@ impl ProcessId {
     }
 }
 
-/// One operation on the store. Each variant names the variant of
-/// [`Reply`] that answers it.
-#[derive(Clone, Debug)]
-pub(crate) enum Command {
-    /// Returns which run has a key, and claims nothing. Answered by [`Reply::Look`].
-    Look(RunKey),
-    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the run
-    /// that had the key. A repeated claim of the same run is answered by
-    /// `Claimed` again. Answered by [`Reply::Look`].
-    Claim {
-        run: RunId,
-        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step.
-        ///
-        /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended
-        /// with an outcome other than [`Completed`](Outcome::Completed). Any other run is returned,
-        /// as by `Look`.
-        earlier: Option<RunId>,
-    },
-    /// Begins the stream of a run of this process, and returns what the store has of the run.
-    /// Answered by [`Reply::Sync`].
-    Sync(Sync),
-    /// Looks whether the store has a run's keys, and nothing asks to stop it, at a lower cost than
-    /// `Sync`. Answered by [`Reply::Kept`].
-    Keep(Keep),
-    /// Appends a batch to a run's stream. Only sent after a `Sync` that was answered by `InStep`
-    /// over the same connection. Answered by [`Reply::Append`].
-    Append(Append),
-    /// Removes the batches of a run that end below a number. Answered by [`Reply::Trim`].
-    Trim(Trim),
-    /// Ends a run. Nothing can be appended afterwards. Answered by [`Reply::End`].
-    End(End),
-    /// Returns the state of another process's run and notifies its owner that the run is watched.
-    /// Answered by [`Reply::Check`].
-    Check(Check),
-    /// Makes this process the heir of a dead one, and returns the runs of that one that are live, or
-    /// whose end is not reported yet. Answered by [`Reply::LiveRuns`].
-    Inherit(DeadProcess),
-    /// Records that the end of a process's run is reported. Answered by [`Reply::Reported`].
-    Reported(ProcessId, RunId),
-}
-
-/// The input of [`Command::Sync`].
+/// What the owner of a run tells the store, and asks of it. See `RedisStore::sync`.
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) run: RunId,
-    /// The number of entries in the stream, according to replies over this connection. `None`
-    /// before the first reply to a `Sync`.
+    /// The number of entries in the stream, according to replies over this connection. `None` if
+    /// that is unknown.
     pub(crate) entries: Option<u64>,
-    /// Whether to restore the run: to empty its stream, and to create a missing claim again. A run
+    /// Whether to restore the run: to empty its stream, and to create a lost claim again. A run
     /// whose stream has an end is not restored.
     pub(crate) restores: bool,
     /// Whether a client of another process watches the run. If so, the number of the newest event is
@@ -117,15 +76,14 @@ pub(crate) struct Sync {
     pub(crate) head: Option<Bytes>,
 }
 
-/// The input of [`Command::Keep`].
+/// A run for whose keys its owner looks. See `RedisStore::keep`.
 #[derive(Clone, Debug)]
 pub(crate) struct Keep {
     pub(crate) run: RunId,
     /// Whether the run must have a stream.
     pub(crate) has_stream: bool,
-    /// Whether the time for which the store keeps the run begins again. Also looks whether the claim
-    /// still has the run: the claim can have been deleted, and another run can have taken the key,
-    /// between two looks.
+    /// Whether the time for which the store keeps the run begins again. If so, the owner also looks
+    /// at the claim: another run can have taken the key between two looks.
     pub(crate) extends: bool,
 }
 
@@ -133,22 +91,8 @@ pub(crate) struct Keep {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadProcess {
     pub(crate) id: ProcessId,
-    /// What this process last saw of it: its counter, or its heir. If that has changed since, the
-    /// process lives, or has another heir.
+    /// What this process last saw of it: its counter and lease, or its heir.
     pub(crate) seen: String,
-}
-
-/// The input of [`Command::Append`].
-#[derive(Clone, Debug)]
-pub(crate) struct Append {
-    pub(crate) run: RunId,
-    pub(crate) batch: Batch,
-    /// Whether another batch of the run precedes this one in the same pipeline.
-    pub(crate) follows: bool,
-    /// The number of entries before the batch, including the empty entry after each large batch.
-    pub(crate) entries: u64,
-    /// Whether to push the batch, because a client of another process watches the run.
-    pub(crate) pushes: bool,
 }
 
 /// The size above which an empty entry follows a batch. Scripts read the last entry, which takes
@@ -181,29 +125,13 @@ impl Batch {
     }
 }
 
-/// The input of [`Command::Trim`].
-#[derive(Clone, Debug)]
-pub(crate) struct Trim {
-    pub(crate) run: RunId,
-    /// The sequence number of the oldest event to keep.
-    pub(crate) keep_from: u64,
-}
-
-/// The input of [`Command::End`].
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) run: RunId,
-    pub(crate) mode: EndMode,
-}
-
 /// The reason to end a run, which decides whether it is ended.
 #[derive(Clone, Debug)]
 pub(crate) enum EndMode {
     /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
     /// the stream has `entries` entries.
     Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
-    /// Its owner no longer has all events to export. The outcome is
-    /// [`Interrupted`](Outcome::Interrupted).
+    /// Its owner cannot export all events. The outcome is [`Interrupted`](Outcome::Interrupted).
     Lost,
     /// A client or the program stops the run through another process. The owner receives a hint,
     /// learns of the request by the reply to its next [`Sync`], and ends the run itself.
@@ -211,16 +139,15 @@ pub(crate) enum EndMode {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
     },
-    /// Its owner is dead, and this process is the [heir](Command::Inherit), or the store does not
-    /// list the owner. The outcome is [`Interrupted`](Outcome::Interrupted). For an heir, also ends
-    /// a run whose claim is gone, or that an earlier heir has buried without
-    /// [reporting](Command::Reported) it.
+    /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
+    /// outcome is [`Interrupted`](Outcome::Interrupted). If the end is not reported yet, also
+    /// buries a run whose claim is gone, or, for an heir, that an earlier heir has buried.
     Bury { owner: ProcessId },
     /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
     /// stays, but the key is free.
     Void,
-    /// The reply to this process's claim was lost, and the process has no run for it. If it claimed
-    /// the run, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
+    /// The store may have a claim of this process for which the process has no run. If it has that
+    /// claim, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
     /// with the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
     Release,
     /// The run has ended, and its owner needs the memory. Deletes its keys, unless it is live after
@@ -230,7 +157,14 @@ pub(crate) enum EndMode {
     Discard,
 }
 
-/// The input of [`Command::Check`].
+/// A run and how it is ended. See `RedisStore::end`.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) run: RunId,
+    pub(crate) mode: EndMode,
+}
+
+/// A question about another process's run. See `RedisStore::check`.
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) run: RunId,
@@ -241,44 +175,24 @@ pub(crate) struct Check {
     pub(crate) wants_head: bool,
 }
 
-/// The reply to one [`Command`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Reply {
-    Look(LookReply),
-    Sync(SyncReply),
-    /// Whether the store has the run's keys, and nothing asks to stop the run. If not, or if that is
-    /// unknown, send a `Sync`.
-    Kept(bool),
-    Append(AppendReply),
-    Trim {
-        /// The number of entries that were removed.
-        entries: u64,
-    },
-    End(EndReply),
-    Check(CheckReply),
-    /// Empty if the process lives or has another heir.
-    LiveRuns(Vec<RunId>),
-    Reported,
-}
-
-/// The reply to a `Look` or `Claim`.
+/// The reply to `RedisStore::look` or `RedisStore::claim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LookReply {
-    /// The key has no run, or a void one. Sent only to `Look`.
+    /// The key has no run, or a void one. Sent only to `look`.
     Free,
-    /// No live or completed run has the key, but the store has lost data, so an owner may restore a
-    /// running run's claim within a lease.
+    /// No live or completed run has the key, but the store has lost data, so an owner may still
+    /// restore a live run's claim.
     Restoring,
-    /// The key now belongs to the run. Sent only to `Claim`.
+    /// The key now belongs to the run. Sent only to `claim`.
     Claimed,
-    /// The key no longer belongs to the run to replace: look again. Sent only to `Claim`.
+    /// The key no longer belongs to the run to replace: look again. Sent only to `claim`.
     Changed,
     /// A run that is starting or running has the key.
     ///
     /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped` is
     /// `true` if a process has asked the owner to stop the run.
     Live { run: RunId, process: ProcessId, is_certain: bool, is_stopped: bool },
-    /// A run that has ended has the key. Sent to `Claim` only if the run has completed.
+    /// A run that has ended has the key. Sent to `claim` only if the run has completed.
     Ended { run: RunId, outcome: Outcome, is_certain: bool },
 }
 
@@ -294,7 +208,8 @@ pub(crate) enum SyncReply {
         /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The stream lacks entries that the owner expects: send a restoring `Sync`, and all events.
+    /// The stream has another number of entries than the owner expects: send a restoring `Sync`,
+    /// and all events.
     Behind,
     /// The store lost the claim: send a restoring `Sync`, and all events.
     Gone,
@@ -305,20 +220,11 @@ pub(crate) enum SyncReply {
         newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
-        /// Whether the run is no longer among those whose end is to be reported.
+        /// Whether the run is known to be no longer among those whose end is to be reported.
         is_reported: bool,
     },
     /// Another run has the key, and this one has not ended: its claim was lost.
     Other,
-}
-
-/// The reply to an `Append`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AppendReply {
-    /// Appended as this number of entries.
-    Appended { entries: u64 },
-    /// The stream is missing, has an end, or has a newer event: send a `Sync`.
-    Refused,
 }
 
 /// The reply to an `End`.
@@ -331,7 +237,7 @@ pub(crate) enum EndReply {
         newest: u64,
     },
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
-    /// not yet, and then sends [`Reported`](Command::Reported). Sent only to `Bury`.
+    /// not yet, and then records that in the store. Sent only to `Bury`.
     Buried { owner: ProcessId, newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
@@ -340,10 +246,11 @@ pub(crate) enum EndReply {
     Running,
     /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
     Freed,
-    /// The store lacks events that the owner has exported: send a `Sync`. Sent only to `Own`.
+    /// The store has other events than the owner has exported: send a restoring `Sync`. Sent only
+    /// to `Own`.
     Behind,
-    /// The run is live: its owner was asked to `Cancel` it, or lives, or another process is to
-    /// `Bury` it.
+    /// The owner was asked to `Cancel` the run. Or, for `Bury`, the owner lives or has another
+    /// heir.
     Live,
     /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
     /// this run.
@@ -359,11 +266,12 @@ pub(crate) enum CheckReply {
     Starting { owner: ProcessId },
     /// The run is running, and `newest` is the newest event in its stream.
     Running { newest: u64, owner: ProcessId, head: Option<Bytes> },
-    /// The run has ended. Its stream has an end, if it has a stream.
+    /// The run has ended, and its stream has an end.
     Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
     /// The call did not return an event stream.
     Void,
-    /// This run has ended, and no longer has the key. Its stream may still be kept.
+    /// Another run has the key, or this run has ended and its claim is lost. Its stream may still
+    /// be kept.
     Other { newest: u64, head: Option<Bytes> },
     /// The key has no run, or an earlier one: this run was forgotten, or its claim was lost.
     Gone,
@@ -393,12 +301,12 @@ pub(crate) struct StoredEnd {
     pub(crate) head: Option<Bytes>,
 }
 
-/// A change of a run's stream, which the store passes to [`Receive`].
+/// A message about a run, which the store passes to [`Receive`].
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),
     Batch(Batch),
-    /// The stream has events up to this number. Those before it may not have been pushed.
+    /// The stream has events up to this number. They may not have been pushed.
     Newest(u64),
     End(StoredEnd),
     Void,
@@ -418,7 +326,8 @@ pub(crate) enum Failure {
     /// A script may have stopped halfway. This run's keys aren't always the cause: some versions of
     /// Redis send the same code if the user lacks a permission for a command in the script.
     Stopped,
-    /// The command failed for this run alone, for example because a key has another type.
+    /// The command failed, but those for other runs may succeed. For example, a key has another
+    /// type.
     Run,
     /// Another version of the protocol wrote the run's claim.
     Version,
@@ -445,11 +354,10 @@ pub(crate) enum Connection {
     Down,
 }
 
-/// The minimum time that the store keeps a run after its end, and after its owner has looked at it.
+/// The minimum of [`kept_for`].
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// The maximum time that the store keeps a run. Redis refuses times that overflow when added to its
-/// clock.
+/// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
@@ -467,8 +375,8 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 pub(crate) enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
     Push(RunId, Push),
-    /// Pushes may be missing, because the connection broke or its buffer was full, so all runs are
-    /// loaded. After a break, the store passes this once all runs are subscribed again.
+    /// Pushes may be missing, because the connection broke, so all mirrors are loaded. The store
+    /// passes this once all runs are subscribed again.
     LostPushes,
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.
@@ -477,19 +385,24 @@ pub(crate) enum Incoming {
     Asked(Epoch),
     /// A client of another process watches a run that this process owns, according to its claim.
     Watched(RunId),
-    /// Another run has taken this run's key, so requests no longer find this run. It can be
-    /// live.
+    /// Another run has taken this run's key, so requests no longer find this run. It may still be
+    /// live here.
     Replaced(Epoch),
-    /// The counter of a process has stood still for a lease.
+    /// A process is dead, and has no living heir other than this process.
     Dead(DeadProcess),
-    /// The store has lost its data, or this process was declared dead. All its runs are
-    /// synchronized.
+    /// The store may have lost data, or this process was declared dead. All runs of this process
+    /// are synchronized.
     HintToAll,
 }
 
 /// Runs a task. In a simulation, the task belongs to the process that starts it.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    spawn_on(&Handle::current(), task);
+}
+
+/// Runs a task on this runtime.
+pub(crate) fn spawn_on(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
     #[cfg(tower_sse_simulation)]
     let task = tower_sse::simulation::adopt(task);
-    tokio::spawn(task);
+    runtime.spawn(task);
 }

@@ -8,17 +8,16 @@ use tower_sse::runs::RunKey;
 
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
 use super::elsewhere::{check, dead};
-use super::owner::exports::{self, Exports};
+use super::owner::{exports::Exports, keeper};
 use super::timing::{EXPORT_WAIT, Timing};
 use crate::runs::seam::spawn;
 use crate::runs::seam::{
-    Command, Connection, End, EndMode, EndReply, Failure, Incoming, LookReply, ProcessId, Receive,
-    Reply, RunId, kept_for,
+    Connection, End, EndMode, EndReply, Failure, Incoming, ProcessId, Receive, RunId, kept_for,
 };
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::lock;
 
-/// The connection of this process' runs to those of other processes.
+/// The connection of this process's runs to those of other processes.
 pub(crate) struct Cluster {
     pub(crate) process: Arc<Process>,
     pub(crate) store: Arc<Store>,
@@ -27,14 +26,14 @@ pub(crate) struct Cluster {
     pub(crate) timing: Timing,
     /// The runs of this process, as the store has them.
     pub(crate) exports: Arc<Exports>,
-    /// Copies of runs of other processes, while a client reads them at this process.
+    /// Copies of runs of other processes, while clients or handles of this process use them.
     pub(crate) mirrors: Arc<Mirrors>,
     /// The keys that requests are claiming.
     pub(crate) keys: KeyLocks,
 }
 
 impl Cluster {
-    /// Opens a store and starts the tasks that export and check runs.
+    /// Opens a store and starts the tasks that look after runs.
     pub(crate) async fn connect<S: Into<Store>, E, F>(
         options: Options,
         open: impl FnOnce(ProcessId, Receive) -> F,
@@ -55,7 +54,7 @@ impl Cluster {
         let lease = store.lease();
         let kept_for = kept_for(options.retain_for, lease);
         let timing = Timing { lease, kept_for, check: lease / 4, patience: lease * 2 };
-        let exports = Arc::new(Exports::new(id.clone(), timing));
+        let exports = Arc::new(Exports::new(id.clone(), timing, options.max_memory));
         let map: Arc<MirrorMap> = Arc::default();
         let hooks = ClusterHooks { exports: Arc::clone(&exports), mirrors: Arc::clone(&map) };
         let process = Arc::new(Process::new(options, Some(Box::new(hooks))));
@@ -64,7 +63,7 @@ impl Cluster {
         spawn(check::supervise(Arc::downgrade(&mirrors), timing.check));
         spawn(forward(store.connection(), Arc::clone(&exports)));
         let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
-        spawn(exports::supervise(weak, of_task, Arc::clone(&store)));
+        spawn(keeper::supervise(weak, of_task, Arc::clone(&store)));
         let receiver =
             Receiver { exports: Arc::clone(&exports), mirrors: Arc::downgrade(&mirrors) };
         _ = target.set(receiver);
@@ -78,7 +77,7 @@ impl Cluster {
     }
 
     /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
-    /// Only replies of the store to the exporter may change the result of `is_true`.
+    /// Calls `is_true` again only when [`Exports::replied`] is notified.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
         let becomes_true = async {
             loop {
@@ -93,29 +92,11 @@ impl Cluster {
         timeout(EXPORT_WAIT, becomes_true).await.is_ok()
     }
 
-    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
-        self.look_up(Command::Look(key.clone())).await
-    }
-
-    /// Executes a `Look` or a `Claim`.
-    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, Failure> {
-        match only(self.store.execute(None, vec![command]).await)? {
-            Reply::Look(reply) => Ok(reply),
-            _ => Err(Failure::Run),
-        }
-    }
-
     /// Ends a run. If this process has buried it, reports its end.
     pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, Failure> {
-        match only(self.mirrors.end_all(vec![End { run: run.clone(), mode }]).await)? {
-            Reply::End(reply) => Ok(reply),
-            _ => Err(Failure::Run),
-        }
+        let end = End { run: run.clone(), mode };
+        self.mirrors.end_all(&[end]).await.pop().unwrap_or(Err(Failure::Lost))
     }
-}
-
-fn only(results: Vec<Result<Reply, Failure>>) -> Result<Reply, Failure> {
-    results.into_iter().next().unwrap_or(Err(Failure::Lost))
 }
 
 /// The receiver of pushes and hints. It keeps the exports alive, because running runs need their
@@ -142,7 +123,7 @@ impl Receiver {
     }
 }
 
-/// The hooks that report changes of this process's runs to the exporter, and evict mirrors.
+/// The hooks that report changes of this process's runs to their exporters, and evict mirrors.
 struct ClusterHooks {
     exports: Arc<Exports>,
     mirrors: Arc<MirrorMap>,
@@ -150,7 +131,7 @@ struct ClusterHooks {
 
 impl Hooks for ClusterHooks {
     fn has_events(&self, epoch: Epoch) {
-        self.exports.make_due(epoch);
+        self.exports.mark(epoch);
     }
 
     fn have_changed(&self, runs: &[Arc<Record>]) {
@@ -164,15 +145,16 @@ impl Hooks for ClusterHooks {
 
 impl Drop for ClusterHooks {
     fn drop(&mut self) {
-        // Wakes the exporter, which waits for runs, so that it ends with the process.
         self.exports.wake();
     }
 }
 
-/// Wakes the exporter at each change of the connection.
+/// Synchronizes all runs over each new connection.
 async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
     while connection.changed().await.is_ok() {
-        exports.wake();
+        if matches!(*connection.borrow_and_update(), Connection::Up(_)) {
+            exports.synchronize_all();
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
 //! - [`Runs`](tower_sse::runs::Runs) calls `requests.rs`, which finds, claims and cancels the runs
-//!   of all processes. Its `open` serves a run of this process from the original, and asks
+//!   of all processes. Its `open` serves a run from the original if this process has it, and asks
 //!   [`elsewhere`] for a mirror of any other.
 
 pub(super) mod cluster;

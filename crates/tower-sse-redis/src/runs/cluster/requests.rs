@@ -9,17 +9,18 @@ use tower_sse::runs::__private::{
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
+use super::owner::{export, exports::Exports};
 use super::timing::RETRY_DELAY;
-use super::{cluster::Cluster, elsewhere::mirror::Mirror, owner::exports::Exports};
+use super::{cluster::Cluster, elsewhere::mirror::Mirror};
 use crate::runs::seam::spawn;
-use crate::runs::seam::{Command, EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
+use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 
-/// The minimum number of looks before a request is refused. After the process was paused, a single
-/// look can take longer than a lease.
+/// The minimum number of looks before a request runs out of time. After the process was paused, a
+/// single look can take longer than a lease.
 const MIN_LOOKS: u32 = 4;
 /// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
@@ -101,7 +102,7 @@ impl SharedRuns for Cluster {
             // Another process may have replaced the run of this one. Only the store knows whether
             // an id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
-            let (run, is_certain) = match self.look(key).await {
+            let (run, is_certain) = match self.store.look(key).await {
                 Ok(
                     LookReply::Live { run, is_certain, .. }
                     | LookReply::Ended { run, is_certain, .. },
@@ -133,7 +134,7 @@ impl SharedRuns for Cluster {
         lines: Option<Bytes>,
     ) -> Pending<'a, bool> {
         Box::pin(async move {
-            match self.look(key).await {
+            match self.store.look(key).await {
                 Ok(LookReply::Live { run, .. }) => {
                     let seen = seen(last, run.epoch, MAX_SEQUENCE);
                     seen.is_some() && self.cancel_run(&run, lines).await
@@ -207,7 +208,7 @@ impl Cluster {
         purpose: Purpose,
         is_locked: bool,
     ) -> Result<Found, StartError> {
-        let look = match self.look(key).await {
+        let look = match self.store.look(key).await {
             Ok(look) => look,
             Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
             Err(_) => {
@@ -271,7 +272,6 @@ impl Cluster {
         process: &ProcessId,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == self.id {
-            // The request has left, or the call returned no event stream: release the claim.
             let own = self.exports.record(run).filter(|own| own.phase() != Phase::Void);
             match own {
                 Some(record) if record.phase().is_live() => {
@@ -309,7 +309,8 @@ impl Cluster {
         self.open(run, None).await.map(Some)
     }
 
-    /// Returns the live run of this process whose claim the store has lost, and restores the claim.
+    /// Returns the live run of this process whose claim the store has lost, and lets its exporter
+    /// restore the claim.
     fn lost_by_store(&self, key: &RunKey) -> Option<Arc<Record>> {
         let record = self.live_here(key)?;
         self.exports.synchronize(record.epoch);
@@ -321,7 +322,8 @@ impl Cluster {
         self.process.peek(key).filter(|record| record.phase().is_live())
     }
 
-    /// Returns the record of a run: the original if this process owns the run, otherwise a mirror.
+    /// Returns the record of a run: the original if this process has it, otherwise that of a
+    /// mirror.
     pub(super) async fn open(
         &self,
         run: &RunId,
@@ -391,7 +393,7 @@ impl Cluster {
         let replaced = earlier.as_ref().map(|run| run.epoch);
         let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
         let began = Instant::now();
-        let reply = self.look_up(Command::Claim { run, earlier }).await;
+        let reply = self.store.claim(&run, earlier.as_ref()).await;
         let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
         match &reply {
             Err(Failure::Lost | Failure::Stopped) => {}
@@ -411,11 +413,11 @@ impl Cluster {
         }
     }
 
-    /// Lets requests find a claimed run, unless a shutdown has begun. The exporter releases its claim
-    /// once the producer is dropped.
+    /// Lets requests find a claimed run, unless a shutdown has begun. Then the exporter releases
+    /// the claim once the producer is dropped.
     fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
-        self.exports.add(Arc::clone(record), self.store.overhead(&record.key));
+        export::begin(record, &self.exports, &self.process, &self.store);
         replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
         self.process.enter(reserved, replaced)
     }
@@ -424,7 +426,7 @@ impl Cluster {
     /// events, so that every later replay has what a client has seen.
     ///
     /// Once this method has returned, a request at any process finds that the run has ended, unless
-    /// the export takes too long.
+    /// the store fails or the export takes too long.
     pub(super) async fn cancel_run(&self, run: &RunId, lines: Option<Bytes>) -> bool {
         if let Some(own) = self.exports.record(run) {
             let is_cancelled = self.process.cancel_record(&own, lines.as_deref());

@@ -47,9 +47,9 @@ pub(super) struct NextBeat {
 /// What a beat has found.
 #[derive(Debug, Default)]
 pub(super) struct HeardBeat {
-    /// The processes that are dead and have no living heir.
+    /// The processes that are dead and have no other living heir.
     pub(super) dead: Vec<DeadProcess>,
-    /// Whether another process has declared this one dead.
+    /// Whether another process has declared this one dead, or the store has lost its counter.
     pub(super) is_gone: bool,
     /// The runs of this process that others have asked to stop or have replaced.
     pub(super) asked: Vec<Epoch>,
@@ -111,7 +111,7 @@ impl Heartbeat {
     }
 
     /// Returns whether a process is dead. If the store does not list it, the answer is `true` only
-    /// after a lease of further calls.
+    /// after a lease of beats.
     pub(super) fn is_dead(&mut self, id: &ProcessId) -> bool {
         let other = self.others.entry(id.clone()).or_default();
         other.is_still(self.lease) || other.seen.is_some() && other.lease().is_none()

@@ -1,26 +1,26 @@
 //! The store on one Redis server.
 //!
-//! - `commands` names the keys and channels, and writes the store's commands as scripts or Redis
-//!   commands. `lua/` has the scripts, one file each.
+//! - `commands` names the keys, the channels and the scripts. `lua/` has the scripts.
 //! - `beats` decides which processes are dead.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
 //!   outlive the sessions.
-//! - `RedisStore` implements the store. Its `Link` replaces a session that breaks.
+//! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that breaks,
+//!   and `Batcher` sends the calls of exports together.
 //!
 //! # Keys
 //!
-//! `prefix` is the key that the program sets. `tag` is the percent-encoded key of a run.
+//! `prefix` is the one that the program sets. `tag` is the percent-encoded key of a run.
 //!
 //! | name | | |
 //! |---|---|---|
 //! | `prefix:run:{tag}` | hash | the claim: which run has the key, and its owner |
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
-//! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
+//! | `prefix:run:{tag}:epoch@database` | channel | the pushes of the run |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced, or `+` and the name of the stream if the run is watched |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
-//! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for a day |
-//! | `prefix:run:processes` | hash | the counter and the lease of each process, or the name of its heir if it is dead. Kept for a day |
+//! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for at least a day |
+//! | `prefix:run:processes` | hash | the counter and the lease of each process, or the name of its heir if it is dead, and the runs that owners are asked to synchronize. Kept for at least a day |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
@@ -30,8 +30,9 @@
 //! Each session calls `beat` before any other script: a node that no longer has the keys redirects
 //! this command, and a replica refuses it. A session ends soon after a node redirects commands.
 //!
-//! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so other nodes do not receive
-//! the messages. A node that gives the keys away ends the subscriptions, which ends the session too.
+//! The channels of a cluster are sharded (`SPUBLISH`, `SSUBSCRIBE`), so nodes of other shards do
+//! not receive the messages. A node that gives the keys away ends the subscriptions, which ends the
+//! session too.
 //!
 //! # Claims
 //!
@@ -68,16 +69,17 @@
 //! that was acknowledged to the process: a replica that lags can still lack the claim of another
 //! process.
 //!
-//! Each process keeps `data` with its beats. It expires after a lease, or after 20 seconds if that is
-//! longer. Claims are kept for longer, so a jump of the server's clock that lets them expire lets `data`
-//! expire too. `data` also expires on a server that no process reaches.
+//! Each process keeps `data` with its beats. It expires after a lease, or after 20 seconds if that
+//! is longer. All claims but void ones are kept for longer, so a jump of the server's clock that
+//! lets them expire lets `data` expire too. `data` also expires on a server that no process
+//! reaches.
 //!
 //! | field | |
 //! |---|---|
 //! | `v` | the version of the protocol, without which a process does not connect |
 //! | `u` | a text that is unique to the time in which claims are restored, until it ends |
-//! | `r` | the id of the server whose restart has begun that time |
-//! | `s` | what `history` in `lua/common.lua` returned when it began |
+//! | `r` | the id of the server at which a beat last began such a time |
+//! | `s` | what `history` in `lua/common.lua` returned when this was written |
 //!
 //! # Streams
 //!
@@ -86,13 +88,15 @@
 //! | `0-1` | `v`, `h` | the call has answered |
 //! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
 //! | `last-1` | one empty | follows a large batch; scripts read it instead of the batch |
-//! | the highest id | `o` outcome, `m` error, `n` newest, `h` | the end |
+//! | `END_ID` | `o` outcome, `m` error, `n` newest, `h` | the end |
 //!
 //! Redis refuses ids that are not higher than the last one. So it refuses a batch that is sent
 //! twice, and everything after the end: an owner that was declared dead cannot add events.
 
+mod batcher;
 mod beats;
 mod commands;
+mod link;
 mod redis_runs;
 mod redis_store;
 mod replies;

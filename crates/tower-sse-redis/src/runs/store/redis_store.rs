@@ -1,25 +1,21 @@
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::{io::Write as _, slice, sync::Arc, time::Duration};
 
-use redis::Pipeline;
-use tokio::{select, sync::watch, time::Instant, time::sleep};
+use redis::{Cmd, Value, cmd};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower_sse::runs::RunKey;
-use tower_sse_broker::{__private::Backoff, debug, warn};
+use tower_sse_broker::__private::Backoff;
 
-use super::beats::{BEATS, Heartbeat};
-use super::commands::{Keys, Scope, parts};
+use super::commands::{Encoder, Script, publish_name, run_of_stream};
+use super::link::Link;
 use super::redis_runs::RedisRuns;
-use super::replies::{check, decode, parse_page};
-use super::session::{Endpoint, Session, Subscriptions, with_pushes};
-use crate::runs::seam::spawn;
+use super::replies::{Fields, check, each, is_own, number, parse_page, script};
+use super::session::Endpoint;
 use crate::runs::seam::{
-    Command, Connection, Failure, Incoming, Overhead, Page, ProcessId, Receive, Reply, RunId,
-    kept_for,
+    Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, Failure, Keep,
+    LookReply, Overhead, Page, ProcessId, Receive, RunId, Sync, SyncReply, spawn,
 };
-use crate::server::server_info::{Eviction, set_evicting};
-use crate::server::{failed, route::Route, servers::connection_name};
-use crate::{Error, Health};
+use crate::{Error, server::whole_milliseconds};
 use tower_sse_broker::tasks::{caught, lock};
 
 /// The memory of a claim besides its name, as measured with Redis 7.
@@ -29,13 +25,19 @@ const STREAM: usize = 4_864;
 /// The memory of an entry besides its events.
 const ENTRY: usize = 48;
 
+/// The maximum number of runs whose keys one command looks for.
+const MAX_KEEPS: usize = 64;
+/// The maximum number of runs that one command checks.
+const MAX_CHECKS: usize = 32;
+/// The maximum size of a batch that is pushed.
+const MAX_PUSH: usize = 64 * 1024;
+
 /// The connection to the store of runs on one Redis server.
 ///
-/// - Every command can be sent twice without harm, because it names an epoch or a sequence number.
-///   A command whose reply was lost may be executed at any later time.
-/// - Commands of one call are executed in order, but not as a transaction.
-/// - If another version of the protocol wrote a run's claim, commands for the run change nothing,
-///   and fail with [`Failure::Version`].
+/// - Every command can be sent twice without harm. A command whose reply was lost may be executed
+///   later.
+/// - If another version of the protocol wrote a run's claim, the run's `look`, `claim`, `sync`,
+///   `check` and `end` change nothing, and fail with [`Failure::Version`].
 pub(crate) struct RedisStore {
     link: Arc<Link>,
     /// Ends the task that keeps the connection.
@@ -93,19 +95,38 @@ impl RedisStore {
         self.link.state.subscribe()
     }
 
-    /// Executes commands in one round trip, and returns one result for each, in their order.
+    /// Sends the commands that `build` returns, which are executed in order, but not as a transaction,
+    /// and returns what `read` finds in their replies.
     ///
-    /// With a `connection`, the commands are sent only over this one. If the store now uses another
-    /// one, every result is [`Failure::Unavailable`].
-    ///
-    /// A command without a reply fails with [`Failure::Lost`] after the store's reply timeout, and
-    /// the store replaces the connection. Dropping the future does not recall what was sent.
-    pub(crate) async fn execute(
+    /// Without a reply, fails with [`Failure::Lost`] after the store's reply timeout, and the store
+    /// replaces the connection. Dropping the future does not recall what was sent.
+    pub(super) async fn call<T>(
         &self,
-        connection: Option<u64>,
-        commands: Vec<Command>,
-    ) -> Vec<Result<Reply, Failure>> {
-        self.link.execute(connection, &commands).await
+        over: Option<u64>,
+        build: impl Fn(&Encoder<'_>) -> Vec<Cmd>,
+        read: impl Fn(Vec<Value>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let session = self.link.session()?;
+        if over.is_some_and(|number| number != session.number) {
+            return Err(Failure::Unavailable);
+        }
+        let ask = async || {
+            let commands = build(&session.encoder(&self.link.endpoint));
+            read(match over {
+                // For the Redis client, an empty pipeline is an error.
+                _ if commands.is_empty() => Vec::new(),
+                Some(_) => session.batcher.call(commands).await?,
+                None => session.send(commands).await?,
+            })
+        };
+        let mut result = ask().await;
+        if matches!(result, Err(Failure::NoScript)) && session.load_scripts().await.is_ok() {
+            result = ask().await;
+        }
+        if matches!(result, Err(Failure::WrongServer)) {
+            session.ended.cancel();
+        }
+        result
     }
 
     /// Loads a part of a run's events above `after`. There is no time limit, but the future fails
@@ -142,8 +163,8 @@ impl RedisStore {
     }
 
     /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on or
-    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). It subscribes again after a
-    /// break.
+    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). The store subscribes again
+    /// after a break.
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
@@ -171,198 +192,323 @@ impl RedisStore {
     }
 }
 
-/// The link of one process to Redis. Its session is replaced when it breaks.
-struct Link {
-    endpoint: Endpoint,
-    health: Health,
-    /// The newest session, which may be broken.
-    session: Mutex<Option<Arc<Session>>>,
-    state: watch::Sender<Connection>,
-}
+/// The calls of the store: the commands of each, and what their replies say.
+///
+/// A call with a number is only sent over the connection with this number, and shares a pipeline
+/// with others. Any other call is sent at once, over the newest connection.
+impl RedisStore {
+    /// Returns which run has a key, and claims nothing.
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
+        let look = |it: &Encoder<'_>| vec![claim(it, Script::Look, key, "")];
+        self.call(None, look, script(|fields| fields.look(key))).await
+    }
 
-impl Link {
-    /// Opens the first session.
-    async fn open(
-        runs: RedisRuns,
-        process: ProcessId,
-        retain_for: Duration,
-        receive: Receive,
-    ) -> Result<Self, Error> {
-        let RedisRuns { mut servers, prefix, lease, health } = runs;
-        for client in &mut servers.clients {
-            *client = with_pushes(client)?;
-        }
-        let keys = Keys::new(&prefix, servers.database());
-        let subscriptions = Arc::new(Subscriptions::new(&keys, &process, receive));
-        let scope = Scope { keys, process, lease, kept_for: kept_for(retain_for, lease) };
-        let name = connection_name(&prefix);
-        let link = Self {
-            endpoint: Endpoint {
-                route: Route::new(servers),
-                name,
-                scope,
-                subscriptions,
-                heartbeat: Mutex::new(Heartbeat::new(lease)),
-            },
-            health,
-            session: Mutex::new(None),
-            state: watch::Sender::new(Connection::Down),
+    /// Claims a key for a run of this process, in the phase `starting`. Notifies the owner of the
+    /// run that had the key. A repeated claim of a live run is answered by `Claimed` again.
+    ///
+    /// Replaces the run `earlier`, from a `look`. If it is live, it is cancelled in the same step.
+    /// With `None`, the key is claimed if it has no run, a void run, or a run that has ended with
+    /// an outcome other than [`Completed`](tower_sse::runs::Outcome::Completed), unless an owner
+    /// may still restore a claim. Any other run is returned, as by `look`.
+    pub(crate) async fn claim(
+        &self,
+        run: &RunId,
+        earlier: Option<&RunId>,
+    ) -> Result<LookReply, Failure> {
+        let claim = |it: &Encoder<'_>| {
+            vec![match earlier {
+                Some(earlier) => replace(it, run, earlier),
+                None => claim(it, Script::Claim, &run.key, &run.epoch.to_string()),
+            }]
         };
-        link.connect(1, None).await.inspect_err(|error| link.health.set_error(error.clone()))?;
-        Ok(link)
+        self.call(None, claim, script(|fields| fields.look(&run.key))).await
     }
 
-    /// Returns the session, if there is one that is not broken.
-    fn session(&self) -> Result<Arc<Session>, Failure> {
-        let session = lock(&self.session).clone();
-        session.filter(|session| !session.ended.is_cancelled()).ok_or(Failure::Unavailable)
+    /// Begins the stream of a run of this process, and returns what the store has of the run.
+    pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Result<SyncReply, Failure> {
+        let Sync { run, entries, restores, is_watched, head } = sync;
+        let sync = |it: &Encoder<'_>| {
+            let keys = &it.scope.keys;
+            let [claim, stream] = it.keys_of(run);
+            let control = keys.control(&it.scope.process);
+            let mut command = it.call(Script::Sync, &[claim, stream, control]);
+            command.arg(run.epoch.to_string()).arg(it.owner()).arg(optional(*entries));
+            command.arg(*restores).arg(head.as_deref().unwrap_or_default());
+            command.arg(keys.channel(run)).arg(*is_watched);
+            vec![command]
+        };
+        self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Keeps a session until this future is dropped.
-    async fn keep(&self, backoff: &mut Backoff) {
-        let Some(mut session) = lock(&self.session).clone() else { return };
-        let mut number = session.number;
-        loop {
-            let opened = Instant::now();
-            let error = self.watch(&session).await;
-            session.ended.cancel();
-            self.set(&session, Connection::Down);
-            warn!(%error, "connection to Redis lost");
-            self.health.set_error(error);
-            backoff.end_session(opened.elapsed());
-            session = loop {
-                sleep(backoff.next_delay()).await;
-                number += 1;
-                match self.connect(number, Some(&session)).await {
-                    Ok(session) => break session,
-                    Err(error) => {
-                        debug!(%error, "failed to reconnect to Redis");
-                        self.health.set_error(error);
-                    }
+    /// Looks whether the store has the keys of runs, at a lower cost than `sync`. For a run that it
+    /// `extends`, also looks whether the claim has the run, and nothing asks to stop it. A reply is
+    /// `false` if the answer is no or unknown: then send a `sync`.
+    pub(crate) async fn keep(&self, over: u64, runs: &[Keep]) -> Result<Vec<bool>, Failure> {
+        let keep =
+            |it: &Encoder<'_>| runs.chunks(MAX_KEEPS).flat_map(|runs| keep(it, runs)).collect();
+        let read = |replies: Vec<Value>| {
+            let (mut replies, mut kept) = (replies.into_iter(), Vec::with_capacity(runs.len()));
+            for runs in runs.chunks(MAX_KEEPS) {
+                let mut next = || check(replies.next().unwrap_or(Value::Nil));
+                let keys: u64 = runs.iter().map(|keep| 1 + u64::from(keep.has_stream)).sum();
+                let has_keys = number(&next()?) == Some(keys);
+                for Keep { run, extends, .. } in runs {
+                    let is_own = !extends
+                        || match next() {
+                            Err(failure) if failure != Failure::Run => return Err(failure),
+                            claim => is_own(claim.ok(), run),
+                        };
+                    // A key that is missing is found above.
+                    _ = extends.then(|| (next(), next()));
+                    kept.push(has_keys && is_own);
                 }
-            };
-            // Messages that were published while there was no session are lost.
-            (self.endpoint.subscriptions.receive)(Incoming::LostPushes);
-            self.health.count_reconnection();
-        }
+            }
+            Ok(kept)
+        };
+        self.call(Some(over), keep, read).await
     }
 
-    /// Opens a session, subscribes to all channels, and makes it the current one.
-    async fn connect(
+    /// Appends a batch to a run's stream, which has this number of entries, and returns the number
+    /// of entries that were added. Returns `None` if the stream is missing or refuses the batch:
+    /// then send a `sync`. Only sent after a `sync` that was answered by `InStep` over the same
+    /// connection.
+    ///
+    /// If it `pushes`, because a client of another process watches the run, other processes receive
+    /// the batch or, above [`MAX_PUSH`], only the number of its last event.
+    pub(crate) async fn append(
         &self,
-        number: u64,
-        previous: Option<&Session>,
-    ) -> Result<Arc<Session>, Error> {
-        self.endpoint.route.begin();
-        let open = || Session::open(&self.endpoint, number, previous);
-        let mut opened = open().await;
-        for _ in 0..2 {
-            // The error of a cluster names the node that has the keys.
-            if opened.as_ref().is_err_and(|error| self.endpoint.route.follow(error)) {
-                opened = open().await;
+        over: u64,
+        run: &RunId,
+        batch: &Batch,
+        entries: u64,
+        pushes: bool,
+    ) -> Result<Option<u64>, Failure> {
+        let append = |it: &Encoder<'_>| append(it, run, batch, entries, pushes);
+        let read = |replies: Vec<Value>| {
+            let mut replies = replies.into_iter();
+            match check(replies.next().unwrap_or(Value::Nil)) {
+                // A `sync` finds out the reason.
+                Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => Ok(None),
+                // The mark can have been refused, and the run can have been ended before it.
+                Ok(_) => {
+                    let is_marked = batch.is_large() && replies.next() == Some(Value::Int(1));
+                    Ok(Some(1 + u64::from(is_marked)))
+                }
+                Err(failure) => Err(failure),
             }
-        }
-        let session = opened?;
-        let changing = self.endpoint.subscriptions.changing.lock().await;
-        let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
-        subscribed.map_err(|error| failed("subscribe to channels of Redis", error))?;
-        set_evicting(&self.health, session.info.eviction != Eviction::None);
-        let session = Arc::new(session);
-        self.set(&session, Connection::Up(number));
-        drop(changing);
-        Ok(session)
+        };
+        self.call(Some(over), append, read).await
     }
 
-    fn set(&self, session: &Arc<Session>, state: Connection) {
-        self.health.set_ready(state != Connection::Down);
-        *lock(&self.session) = Some(Arc::clone(session));
-        self.state.send_replace(state);
+    /// Removes the batches of a run that end below the event `keep_from`, and returns the number of
+    /// entries that were removed.
+    pub(crate) async fn trim(
+        &self,
+        over: u64,
+        run: &RunId,
+        keep_from: u64,
+    ) -> Result<u64, Failure> {
+        let trim = |it: &Encoder<'_>| {
+            let stream = it.scope.keys.stream(run);
+            vec![cmd("XTRIM").arg(stream).arg("MINID").arg(format!("{keep_from}-0")).clone()]
+        };
+        let read = |replies: Vec<Value>| {
+            number(&check(replies.into_iter().next().unwrap_or(Value::Nil))?).ok_or(Failure::Run)
+        };
+        self.call(Some(over), trim, read).await
     }
 
-    /// Returns the time between checks of the connections.
-    fn interval(&self) -> Duration {
-        self.endpoint.scope.lease / BEATS
+    /// Ends a run. Nothing can be appended afterwards.
+    pub(crate) async fn end(&self, over: Option<u64>, end: End) -> Result<EndReply, Failure> {
+        self.end_all(over, &[end]).await.pop().unwrap_or(Err(Failure::Lost))
     }
 
-    /// Checks the connections of a session at intervals, independently: a check can wait behind
-    /// what its connection carries. Returns the error when the session breaks.
-    async fn watch(&self, session: &Session) -> Error {
-        let interval = self.interval();
-        select! {
-            biased;
-            () = session.ended.cancelled() => {
-                failed("keep the connection to Redis", "connection lost")
+    pub(crate) async fn end_all(
+        &self,
+        over: Option<u64>,
+        ends: &[End],
+    ) -> Vec<Result<EndReply, Failure>> {
+        let commands = |it: &Encoder<'_>| ends.iter().map(|one| end(it, one)).collect();
+        let read = |replies: Vec<Value>| {
+            each(replies, |reply| Fields::of(reply)?.end().ok_or(Failure::Run))
+        };
+        let replies = self.call(over, commands, read).await;
+        replies.unwrap_or_else(|failure| vec![Err(failure); ends.len()])
+    }
+
+    /// Returns the states of other processes' runs, and notifies the owners of those that are
+    /// watched.
+    pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Result<CheckReply, Failure>> {
+        let commands = |it: &Encoder<'_>| {
+            checks.chunks(MAX_CHECKS).map(|checks| check_together(it, checks)).collect()
+        };
+        let read = |replies: Vec<Value>| {
+            let mut read = Vec::with_capacity(checks.len());
+            for (checks, reply) in checks.chunks(MAX_CHECKS).zip(replies) {
+                match check(reply)? {
+                    Value::Array(replies) if replies.len() == checks.len() => read.extend(
+                        replies
+                            .into_iter()
+                            .map(|reply| Fields::of(reply)?.check().ok_or(Failure::Run)),
+                    ),
+                    _ => return Err(Failure::Run),
+                }
             }
-            error = repeat(interval, || async move {
-                let (info, refused) = session.check(&self.endpoint).await?;
-                set_evicting(&self.health, info.eviction != Eviction::None);
-                self.health.set_ready(refused.is_none());
-                refused.into_iter().for_each(|error| self.health.set_error(error));
-                Ok(())
-            }) => error,
-            error = self.endpoint.route.replaced() => error,
-            error = repeat(interval, || session.check_pushes()) => error,
-            error = repeat(interval, || session.check_loads(&self.endpoint)) => error,
-        }
+            Ok(read)
+        };
+        let replies = self.call(None, commands, read).await;
+        replies.unwrap_or_else(|failure| vec![Err(failure); checks.len()])
+    }
+
+    /// Makes this process the heir of a dead one, and returns the runs of that one that are live, or
+    /// whose end is not reported yet. There are none if the process lives or has another heir.
+    pub(crate) async fn inherit(&self, dead: &DeadProcess) -> Result<Vec<RunId>, Failure> {
+        let inherit = |it: &Encoder<'_>| {
+            let keys = &it.scope.keys;
+            let mut command = it.call(Script::Inherit, &[keys.control(&dead.id), keys.processes()]);
+            command.arg(dead.id.as_str()).arg(it.scope.process.as_str()).arg(&dead.seen);
+            vec![command]
+        };
+        let read = script(|streams| {
+            let count = streams.0.len();
+            Some((0..count).filter_map(|at| run_of_stream(streams.text(at)?)).collect())
+        });
+        self.call(None, inherit, read).await
+    }
+
+    /// Records that the ends of runs of this owner are reported: no other process needs to report
+    /// them if this process dies.
+    pub(crate) async fn reported(&self, owner: &ProcessId, runs: &[RunId]) -> Result<(), Failure> {
+        let reported = |it: &Encoder<'_>| {
+            let keys = &it.scope.keys;
+            let streams =
+                runs.chunks(MAX_KEEPS).map(|runs| runs.iter().map(|run| keys.stream(run)));
+            let command = |streams| cmd("HDEL").arg(keys.control(owner)).arg(streams).clone();
+            streams.map(|streams| command(streams.collect::<Vec<_>>())).collect()
+        };
+        let read =
+            |replies: Vec<Value>| replies.into_iter().try_for_each(|reply| check(reply).map(drop));
+        self.call(None, reported, read).await
     }
 }
 
-/// Repeats a check at intervals. Returns its error.
-async fn repeat<F>(interval: Duration, check: impl Fn() -> F) -> Error
-where
-    F: Future<Output = Result<(), Error>>,
-{
-    loop {
-        sleep(interval).await;
-        if let Err(error) = check().await {
-            return error;
-        }
-    }
+fn claim(it: &Encoder<'_>, script: Script, key: &RunKey, epoch: &str) -> Cmd {
+    let keys = &it.scope.keys;
+    let mut names = vec![keys.claim(key), keys.data()];
+    names.extend((script == Script::Claim).then(|| keys.control(&it.scope.process)));
+    let mut command = it.call(script, &names);
+    let (process, ttl) = it.owner();
+    command.arg(epoch).arg(process).arg(whole_milliseconds(it.scope.lease)).arg(ttl);
+    command.arg(keys.everyone()).arg(keys.control_prefix());
+    command
 }
 
-/// Sending commands in pipelines.
-impl Link {
-    /// Executes commands. Loads the scripts again if the server has lost them.
-    async fn execute(
-        &self,
-        connection: Option<u64>,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, Failure>> {
-        // For the Redis client, an empty pipeline is an error, which would end the session.
-        if commands.is_empty() {
-            return Vec::new();
-        }
-        let session = match self.session() {
-            Ok(session) if connection.is_none_or(|number| number == session.number) => session,
-            _ => return vec![Err(Failure::Unavailable); commands.len()],
-        };
-        let mut results = self.send(&session, commands).await;
-        let is_missing = |result: &Result<_, Failure>| matches!(result, Err(Failure::NoScript));
-        if results.iter().any(is_missing) && session.load_scripts().await.is_ok() {
-            let missing = || results.iter().map(is_missing);
-            let again = commands.iter().zip(missing()).filter(|(_, is_missing)| *is_missing);
-            let again: Vec<_> = again.map(|(command, _)| command.clone()).collect();
-            let again = self.send(&session, &again).await;
-            let slots = results.iter_mut().filter(|result| is_missing(result));
-            slots.zip(again).for_each(|(slot, result)| *slot = result);
-        }
-        results
-    }
+fn replace(it: &Encoder<'_>, run: &RunId, earlier: &RunId) -> Cmd {
+    let keys = &it.scope.keys;
+    let [claim, stream] = [keys.claim(&run.key), keys.stream(earlier)];
+    let names = [claim, stream, keys.control(&it.scope.process), keys.processes()];
+    let mut command = it.call(Script::Replace, &names);
+    command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(it.owner());
+    command.arg(keys.channel(earlier)).arg(keys.control_prefix());
+    command
+}
 
-    /// Sends commands in one pipeline.
-    async fn send(&self, session: &Session, commands: &[Command]) -> Vec<Result<Reply, Failure>> {
-        let encoder = session.encoder(&self.endpoint);
-        let mut pipeline = Pipeline::with_capacity(commands.len());
-        parts(commands).for_each(|part| encoder.encode(part, &mut pipeline));
-        let mut replies = match session.send_all(&pipeline).await {
-            Ok(replies) => replies.into_iter(),
-            Err(_) => return vec![Err(Failure::Lost); commands.len()],
-        };
-        let mut results = Vec::with_capacity(commands.len());
-        parts(commands).for_each(|part| decode(part, &mut replies, &mut results));
-        if results.contains(&Err(Failure::WrongServer)) {
-            session.ended.cancel();
-        }
-        results
+fn keep(it: &Encoder<'_>, runs: &[Keep]) -> Vec<Cmd> {
+    let keys = runs
+        .iter()
+        .flat_map(|keep| it.keys_of(&keep.run).into_iter().take(1 + usize::from(keep.has_stream)));
+    let mut commands = vec![cmd("EXISTS").arg(keys.collect::<Vec<_>>()).clone()];
+    let ttl = whole_milliseconds(it.scope.kept_for);
+    for Keep { run, .. } in runs.iter().filter(|keep| keep.extends) {
+        let keys = it.keys_of(run);
+        commands.push(cmd("HMGET").arg(&keys[0]).arg("e").arg("c").clone());
+        commands.extend(keys.map(|key| cmd("PEXPIRE").arg(key).arg(ttl).clone()));
     }
+    commands
+}
+
+fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bool) -> Vec<Cmd> {
+    let Batch { first, last, bytes } = batch;
+    let stream = it.scope.keys.stream(run);
+    let mut add = sized("XADD", 8, stream.len() + bytes.len());
+    add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
+    add.arg("f").arg(first).arg("d").arg(&**bytes);
+    let mut commands = vec![add];
+    if batch.is_large() {
+        let mut mark = it.call(Script::Mark, slice::from_ref(&stream));
+        mark.arg(format!("{last}-1")).arg(entries + 1);
+        commands.push(mark);
+    }
+    if pushes {
+        let mut push = Vec::with_capacity(bytes.len() + SPARE);
+        if bytes.len() > MAX_PUSH {
+            // Other processes load it, and later pushes do not wait for it.
+            _ = write!(push, "n{last}");
+        } else {
+            _ = write!(push, "d{first} {last} ");
+            push.extend_from_slice(bytes);
+        }
+        let mut publish = sized(publish_name(it.is_cluster), 3, stream.len() + push.len());
+        publish.arg(it.scope.keys.channel_of(stream)).arg(push);
+        commands.push(publish);
+    }
+    commands
+}
+
+fn end(it: &Encoder<'_>, End { run, mode }: &End) -> Cmd {
+    let (name, outcome) = match mode {
+        EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
+        EndMode::Lost => ("lost", "interrupted"),
+        EndMode::Cancel { .. } => ("cancel", "cancelled"),
+        EndMode::Bury { .. } => ("bury", "interrupted"),
+        EndMode::Void => ("void", "void"),
+        EndMode::Release => ("orphan", "interrupted"),
+        EndMode::Forget => ("forget", ""),
+        EndMode::Discard => ("discard", ""),
+    };
+    let (error, newest, entries) = match mode {
+        EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
+        _ => (None, 0, None),
+    };
+    let (keys, process) = (&it.scope.keys, &it.scope.process);
+    let [claim, stream] = it.keys_of(run);
+    let owner = if let EndMode::Bury { owner } = mode { owner } else { process };
+    let names = [claim, stream, keys.control(owner), keys.processes()];
+    let mut command = it.call(Script::End, &names);
+    command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
+    command.arg(newest).arg(optional(entries)).arg(it.owner());
+    command.arg(whole_milliseconds(it.scope.lease * 2));
+    command.arg(keys.channel(run)).arg(keys.control_prefix());
+    match mode {
+        EndMode::Cancel { lines: Some(lines) } => _ = command.arg(&**lines),
+        EndMode::Bury { owner } => _ = command.arg(owner.as_str()),
+        _ => {}
+    }
+    command
+}
+
+fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
+    let keys: Vec<_> = checks.iter().flat_map(|check| it.keys_of(&check.run)).collect();
+    let mut command = it.call(Script::Check, &keys);
+    command.arg(whole_milliseconds(it.scope.kept_for)).arg(it.scope.keys.control_prefix());
+    for Check { run, is_watched, wants_head } in checks {
+        command.arg(run.epoch.to_string()).arg(*is_watched);
+        command.arg(*wants_head).arg(it.scope.keys.channel(run));
+    }
+    command
+}
+
+/// An upper bound on the size of a command without its keys and events.
+const SPARE: usize = 64;
+
+/// Returns a command with space for this number of arguments, the largest with `len` bytes in
+/// total.
+fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
+    let mut command = Cmd::with_capacity(arguments, len + SPARE);
+    command.arg(name);
+    command
+}
+
+fn optional(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
 }

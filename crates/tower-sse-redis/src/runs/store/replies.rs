@@ -4,128 +4,70 @@ use bytes::Bytes;
 use redis::{Value, from_redis_value};
 use tower_sse::runs::{__private::Epoch, Outcome, RunKey, RunsStats};
 
-use super::commands::{keeps, run_of_stream};
 use crate::broker::RawEntry;
 use crate::runs::seam::{
-    Append, AppendReply, Batch, CheckReply, Command, EndReply, Failure, LookReply, Page, ProcessId,
-    Push, Reply, RunId, StoredEnd, SyncReply,
+    Batch, CheckReply, EndReply, Failure, LookReply, Page, ProcessId, Push, RunId, StoredEnd,
+    SyncReply,
 };
 
-/// Decodes the replies to commands that were encoded together, and takes only these from `replies`.
-pub(super) fn decode(
-    part: &[Command],
-    replies: &mut impl Iterator<Item = Value>,
-    results: &mut Vec<Result<Reply, Failure>>,
-) {
-    match part {
-        [Command::Keep(_), ..] => {
-            let keys: u64 = keeps(part).map(|keep| 1 + u64::from(keep.has_stream)).sum();
-            let found = check(replies.next().unwrap_or(Value::Nil));
-            let has_keys = found.map(|found| number(&found) == Some(keys));
-            results.extend(keeps(part).map(|keep| {
-                if !keep.extends {
-                    return has_keys.map(Reply::Kept);
-                }
-                let claim = check(replies.next().unwrap_or(Value::Nil));
-                // A key that is missing is found above.
-                _ = replies.nth(1);
-                match claim {
-                    Err(failure) if failure != Failure::Run => Err(failure),
-                    claim => Ok(Reply::Kept(has_keys? && is_own(claim.ok(), &keep.run))),
-                }
-            }));
-        }
-        [Command::Check(_), ..] => match split(replies.next().unwrap_or(Value::Nil), part.len()) {
-            Ok(replies) => {
-                let replies = part.iter().zip(replies);
-                results.extend(replies.map(|(command, reply)| decode_one(command, reply)));
-            }
-            Err(error) => results.extend(part.iter().map(|_| Err(error))),
-        },
-        [Command::Append(Append { batch, pushes, .. })] => {
-            let mut next = || replies.next().unwrap_or(Value::Nil);
-            let (batch, mark) = (next(), batch.is_large().then(&mut next));
-            if *pushes {
-                // The reply to `PUBLISH` or `SPUBLISH`: the number of subscribers.
-                _ = next();
-            }
-            results.push(decode_append(batch, mark.as_ref()));
-        }
-        [command] => results.push(decode_one(command, replies.next().unwrap_or(Value::Nil))),
-        _ => results.extend(part.iter().map(|_| Err(Failure::Run))),
-    }
-}
-
 /// Returns whether a claim has this run, and no process asks to stop it.
-fn is_own(claim: Option<Value>, run: &RunId) -> bool {
+pub(super) fn is_own(claim: Option<Value>, run: &RunId) -> bool {
     matches!(claim, Some(Value::Array(fields)) if matches!(
         &fields[..],
         [Value::BulkString(epoch), Value::Nil] if *epoch == run.epoch.to_string().into_bytes()
     ))
 }
 
-/// Returns the parts of a reply to `count` commands.
-fn split(reply: Value, count: usize) -> Result<Vec<Value>, Failure> {
-    match check(reply)? {
-        Value::Array(replies) if replies.len() == count => Ok(replies),
-        _ => Err(Failure::Run),
-    }
-}
-
-fn decode_one(command: &Command, reply: Value) -> Result<Reply, Failure> {
-    let reply = match (command, &check(reply)?) {
-        (Command::Reported(..), reply) => number(reply).map(|_| Reply::Reported),
-        (Command::Inherit(_), Value::Array(streams)) => {
-            let streams = Fields(streams);
-            let runs = (0..streams.0.len()).filter_map(|at| run_of_stream(streams.text(at)?));
-            Some(Reply::LiveRuns(runs.collect()))
-        }
-        (Command::Trim(_), reply) => number(reply).map(|entries| Reply::Trim { entries }),
-        (command, Value::Array(fields)) => {
-            let fields = Fields(fields);
-            match command {
-                _ if fields.status() == "version" => return Err(Failure::Version),
-                Command::Look(key) | Command::Claim { run: RunId { key, .. }, .. } => {
-                    fields.look(key).map(Reply::Look)
-                }
-                Command::Sync(_) => fields.sync().map(Reply::Sync),
-                Command::End(_) => fields.end().map(Reply::End),
-                Command::Check(_) => fields.check().map(Reply::Check),
-                _ => None,
-            }
-        }
+pub(super) fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
         _ => None,
-    };
-    reply.ok_or(Failure::Run)
+    }
 }
 
-/// Reads the replies to a batch and to the empty entry after it, if it is large.
-fn decode_append(batch: Value, mark: Option<&Value>) -> Result<Reply, Failure> {
-    Ok(Reply::Append(match check(batch) {
-        // The id is not the highest, or the key has another type: a `Sync` finds out which.
-        Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => AppendReply::Refused,
-        // The script can have been refused, and the run can have been ended before it.
-        Ok(_) => {
-            let is_marked = mark == Some(&Value::Int(1));
-            AppendReply::Appended { entries: 1 + u64::from(is_marked) }
+/// Reads the reply of a call with one script.
+pub(super) fn script<T>(
+    read: impl Fn(&Fields) -> Option<T>,
+) -> impl Fn(Vec<Value>) -> Result<T, Failure> {
+    move |replies| {
+        let reply = replies.into_iter().next().unwrap_or(Value::Nil);
+        read(&Fields::of(reply)?).ok_or(Failure::Run)
+    }
+}
+
+/// Reads each reply. Fails if the commands have to be sent again, or over another connection.
+pub(super) fn each<T>(
+    replies: Vec<Value>,
+    read: impl Fn(Value) -> Result<T, Failure>,
+) -> Result<Vec<Result<T, Failure>>, Failure> {
+    let read: Vec<_> = replies.into_iter().map(read).collect();
+    let failed = read.iter().find_map(|reply| match reply {
+        Err(failure @ (Failure::NoScript | Failure::WrongServer)) => Some(*failure),
+        _ => None,
+    });
+    failed.map_or(Ok(read), Err)
+}
+
+/// The fields of a script's reply. Most replies begin with a status.
+pub(super) struct Fields(pub(super) Vec<Value>);
+
+impl Fields {
+    pub(super) fn of(reply: Value) -> Result<Self, Failure> {
+        match check(reply)? {
+            Value::Array(fields) => {
+                let fields = Self(fields);
+                if fields.status() == "version" { Err(Failure::Version) } else { Ok(fields) }
+            }
+            _ => Err(Failure::Run),
         }
-        Err(failure) => return Err(failure),
-    }))
-}
-
-/// A script's reply: a status and its fields.
-struct Fields<'a>(&'a [Value]);
-
-impl Fields<'_> {
-    fn status(&self) -> &str {
-        self.text(0).unwrap_or_default()
     }
 
-    fn look(&self, key: &RunKey) -> Option<LookReply> {
+    pub(super) fn look(&self, key: &RunKey) -> Option<LookReply> {
         let run = || {
             let epoch = Epoch::parse(self.text(1)?)?;
             Some((RunId::new(key.clone(), epoch), ProcessId::from_claim(self.text(2)?)))
         };
+        let is_certain = self.text(4) != Some("restoring");
         Some(match self.status() {
             "free" => LookReply::Free,
             "restoring" => LookReply::Restoring,
@@ -133,11 +75,10 @@ impl Fields<'_> {
             "again" => LookReply::Changed,
             "ended" => {
                 let (run, _) = run()?;
-                let outcome = outcome(self.text(3)?);
-                LookReply::Ended { run, outcome, is_certain: self.is_certain() }
+                LookReply::Ended { run, outcome: outcome(self.text(3)?), is_certain }
             }
             "live" => {
-                let ((run, process), is_certain) = (run()?, self.is_certain());
+                let (run, process) = run()?;
                 let is_stopped = self.text(5).is_some_and(|stop| !stop.is_empty());
                 LookReply::Live { run, process, is_certain, is_stopped }
             }
@@ -145,11 +86,7 @@ impl Fields<'_> {
         })
     }
 
-    fn is_certain(&self) -> bool {
-        self.text(4) != Some("restoring")
-    }
-
-    fn sync(&self) -> Option<SyncReply> {
+    pub(super) fn sync(&self) -> Option<SyncReply> {
         Some(match self.status() {
             "ok" => SyncReply::InStep {
                 newest: self.number(1)?,
@@ -169,7 +106,7 @@ impl Fields<'_> {
         })
     }
 
-    fn end(&self) -> Option<EndReply> {
+    pub(super) fn end(&self) -> Option<EndReply> {
         Some(match self.status() {
             "ended" if matches!(self.text(1)?, "void" | "forgotten") => EndReply::Freed,
             "ended" => EndReply::Ended { outcome: outcome(self.text(1)?), newest: self.number(2)? },
@@ -187,7 +124,7 @@ impl Fields<'_> {
         })
     }
 
-    fn check(&self) -> Option<CheckReply> {
+    pub(super) fn check(&self) -> Option<CheckReply> {
         let newest = self.number(1)?;
         let owner = || self.text(2).map(ProcessId::from_claim);
         Some(match self.status() {
@@ -198,6 +135,10 @@ impl Fields<'_> {
             "gone" => CheckReply::Gone,
             ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
         })
+    }
+
+    fn status(&self) -> &str {
+        self.text(0).unwrap_or_default()
     }
 
     fn head(&self, at: usize) -> Option<Bytes> {
@@ -212,19 +153,12 @@ impl Fields<'_> {
         }
     }
 
-    fn text(&self, at: usize) -> Option<&str> {
-        std::str::from_utf8(self.bytes(at)?).ok()
+    pub(super) fn text(&self, at: usize) -> Option<&str> {
+        str::from_utf8(self.bytes(at)?).ok()
     }
 
     fn number(&self, at: usize) -> Option<u64> {
-        number(self.0.get(at)?)
-    }
-}
-
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
+        self.0.get(at).and_then(number)
     }
 }
 
@@ -237,8 +171,8 @@ pub(super) fn outcome(name: &str) -> Outcome {
 /// The id of the entry that ends a stream.
 const END: (u64, u64) = (u64::MAX, 0);
 
-/// Reads a page of a run's stream. If the page is a part of an event, also returns the event's size
-/// in bytes, otherwise zero. Returns `None` if the reply is not a page.
+/// Reads a page of a run's stream. If the page ends with a part of an event, also returns the
+/// event's size in bytes, otherwise zero. Returns `None` if the reply is not a page.
 pub(super) fn parse_page(reply: Value) -> Option<(Page, usize)> {
     let (is_last, entries, length): (_, Vec<RawEntry>, _) = from_redis_value(reply).ok()?;
     let mut page = Page { is_last, ..Page::default() };
@@ -339,7 +273,7 @@ pub(super) fn failure_of(code: &str) -> Failure {
     }
 }
 
-/// Returns a reply, or its failure. A reply within an array can be an error too.
+/// Returns a reply, or its failure. Errors within an array remain.
 pub(super) fn check(reply: Value) -> Result<Value, Failure> {
     match reply {
         Value::ServerError(error) => Err(failure_of(error.code())),

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::__private::Epoch;
 
+use super::batcher::Batcher;
 use super::beats::{HeardBeat, Heartbeat};
 use super::commands::{Encoder, Hashes, Keys, Scope, TEXTS, publish_name, run_of_stream, text_for};
 use super::replies::{check, failure_of, parse_push};
@@ -59,6 +60,8 @@ pub(super) struct Session {
     /// The number that the server gave to the connection for commands.
     client: i64,
     commands: MultiplexedConnection,
+    /// Sends the calls that must use this session, over the connection for commands.
+    pub(super) batcher: Batcher,
     pushes: Shared,
     /// The connection for loads, which is replaced alone when it breaks.
     loads: tokio::sync::Mutex<Arc<Shared>>,
@@ -107,7 +110,7 @@ impl Session {
             if code == Some("CROSSSLOT") {
                 return Err(lacks_tag());
             }
-            // At the same server, runs can go on without it, and the next check sends it again.
+            // At the same server, runs can go on without the beat, and the next check sends it again.
             let is_usable = code.is_some_and(|code| failure_of(code) != Failure::WrongServer);
             if !is_usable || earlier != Some(&info.run_id) {
                 return Err(error);
@@ -118,6 +121,7 @@ impl Session {
             hashes,
             info,
             client,
+            batcher: Batcher::start(commands.clone(), ended.clone()),
             commands,
             pushes: Shared::new(pushes, pushed, reply_timeout(endpoint)),
             loads: tokio::sync::Mutex::new(Arc::new(Shared::for_loads(loads))),
@@ -131,16 +135,14 @@ impl Session {
         Encoder { scope, hashes: &self.hashes, is_cluster }
     }
 
-    /// Sends commands and returns their replies. Each reply can be an error.
-    pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
+    /// Sends commands at once, and returns their replies. Each reply can be an error.
+    pub(super) async fn send(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, Failure> {
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
         let mut connection = self.commands.clone();
-        let replies = connection.send_packed_commands(commands, 0, commands.len()).await;
-        if replies.is_err() {
-            // The server may still execute the commands. Before anything else, the next session
-            // makes it close this connection, so that they do not follow later ones.
-            self.ended.cancel();
-        }
-        replies
+        let replies = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await;
+        // As in `Batcher`, the next session closes this connection.
+        replies.inspect_err(|_| self.ended.cancel()).map_err(|_| Failure::Lost)
     }
 
     /// Sends a command over the connection for loads, until the session ends. If that connection
@@ -423,10 +425,10 @@ impl Subscriptions {
         channels
     }
 
-    /// Passes on a message of the server. Returns `false` if the connection is broken.
+    /// Passes on a message of the server. Returns `false` if the session must end.
     ///
     /// The task that reads from the connection calls this, so nothing is queued here. A stalled
-    /// process does not read, and Redis breaks the connection when its own buffer is full.
+    /// process does not read, and Redis breaks the connection once its output buffer is full.
     pub(super) fn receive(&self, PushInfo { kind, data }: PushInfo) -> bool {
         let mut data = data.into_iter();
         let Some(Value::BulkString(channel)) = data.next() else {
@@ -474,7 +476,7 @@ type Arrival = Arc<Mutex<Instant>>;
 ///
 /// A reply has no time limit of its own, because it can wait behind others on a slow link, and
 /// would occupy the link even if it were given up. Instead, the connection counts as broken if
-/// nothing arrives for a time. Nothing that it carries is much larger than 64 KiB.
+/// nothing arrives for a time. Only parts of events above a megabyte are much larger than 64 KiB.
 struct Shared {
     connection: MultiplexedConnection,
     arrival: Arrival,

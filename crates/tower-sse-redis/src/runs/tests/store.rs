@@ -1,13 +1,12 @@
 use std::sync::{Arc, Mutex};
-use std::{collections::BTreeMap, mem, ops::Deref, time::Duration};
+use std::{collections::BTreeMap, mem, ops::Deref, slice, time::Duration};
 
+use tokio::time::Instant;
 use tokio::time::sleep;
-use tower_sse::runs::__private::Epoch;
+use tower_sse::runs::{__private::Epoch, RunKey};
 use tower_sse_broker::tasks::lock;
 
-use crate::runs::seam::{
-    Command, End, EndMode, Failure, Incoming, LookReply, Page, Receive, Reply, RunId,
-};
+use crate::runs::seam::*;
 use crate::runs::store::RedisStore;
 
 /// The store of a process, whose calls a test can count, delay and break.
@@ -20,13 +19,13 @@ pub(crate) struct Store {
 /// What goes wrong between a process and its store.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// The number of calls whose commands are executed, but whose replies are lost.
+    /// The number of calls that are executed, but whose replies are lost.
     pub(crate) lost_replies: usize,
     /// Whether pushes and hints to this process are lost.
     pub(crate) loses_pushes: bool,
     /// Whether another process is faster at every claim.
     pub(crate) is_overtaken: bool,
-    /// The number of calls that panic instead of executing their commands.
+    /// The number of calls that panic instead of being made.
     pub(crate) panics: usize,
     /// Whether the next load panics.
     pub(crate) load_panics: bool,
@@ -34,15 +33,17 @@ pub(crate) struct Faults {
     pub(crate) reconnection_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,
-    /// The delay of replies to commands, which are executed at once.
+    /// The delay of replies to calls, which are made at once.
     pub(crate) reply_delay: Duration,
 }
 
 /// What processes have asked of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// The number of calls and commands of each kind.
+    /// The number of calls of each kind.
     pub(crate) of: BTreeMap<&'static str, usize>,
+    /// All calls in their order, and when they were made.
+    pub(crate) calls: Vec<(Instant, &'static str)>,
     /// The runs of all `Sync`s, in their order.
     pub(crate) synced: Vec<Epoch>,
 }
@@ -70,27 +71,114 @@ impl Store {
         Self { redis, faults: Arc::clone(faults), counts: Arc::clone(counts) }
     }
 
-    pub(crate) async fn execute(
+    /// Makes a call, unless it panics, and returns its reply, unless it is lost.
+    async fn call<T>(
         &self,
-        connection: Option<u64>,
-        commands: Vec<Command>,
-    ) -> Vec<Result<Reply, Failure>> {
+        kind: &'static str,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         self.delay(|faults| faults.delay).await;
-        let (panics, is_lost, is_overtaken) = {
+        let (panics, is_lost) = {
             let mut faults = lock(&self.faults);
             let (panics, is_lost) = (faults.panics > 0, faults.lost_replies > 0);
             faults.panics -= usize::from(panics);
             faults.lost_replies -= usize::from(is_lost);
-            (panics, is_lost, faults.is_overtaken)
+            (panics, is_lost)
         };
         assert!(!panics, "the store panics");
-        lock(&self.counts).add(&commands);
-        if is_overtaken && matches!(commands[..], [Command::Claim { .. }]) {
-            return vec![Ok(Reply::Look(LookReply::Changed))];
-        }
-        let replies = self.redis.execute(connection, commands).await;
+        lock(&self.counts).add_call(kind);
+        let reply = call.await;
         self.delay(|faults| faults.reply_delay).await;
-        if is_lost { vec![Err(Failure::Lost); replies.len()] } else { replies }
+        if is_lost { Err(Failure::Lost) } else { reply }
+    }
+
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
+        self.call("look", self.redis.look(key)).await
+    }
+
+    pub(crate) async fn claim(
+        &self,
+        run: &RunId,
+        earlier: Option<&RunId>,
+    ) -> Result<LookReply, Failure> {
+        let kind = if earlier.is_some() { "replace" } else { "claim" };
+        let claim = async {
+            let is_overtaken = lock(&self.faults).is_overtaken;
+            if is_overtaken { Ok(LookReply::Changed) } else { self.redis.claim(run, earlier).await }
+        };
+        self.call(kind, claim).await
+    }
+
+    pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Result<SyncReply, Failure> {
+        let call = async {
+            lock(&self.counts).synced.push(sync.run.epoch);
+            self.redis.sync(over, sync).await
+        };
+        self.call("sync", call).await
+    }
+
+    pub(crate) async fn keep(&self, over: u64, runs: &[Keep]) -> Result<Vec<bool>, Failure> {
+        lock(&self.counts).add_calls("kept run", runs.len());
+        self.call("keep", self.redis.keep(over, runs)).await
+    }
+
+    pub(crate) async fn append(
+        &self,
+        over: u64,
+        run: &RunId,
+        batch: &Batch,
+        entries: u64,
+        pushes: bool,
+    ) -> Result<Option<u64>, Failure> {
+        let kind = if pushes { "append and push" } else { "append" };
+        self.call(kind, self.redis.append(over, run, batch, entries, pushes)).await
+    }
+
+    pub(crate) async fn trim(
+        &self,
+        over: u64,
+        run: &RunId,
+        keep_from: u64,
+    ) -> Result<u64, Failure> {
+        self.call("trim", self.redis.trim(over, run, keep_from)).await
+    }
+
+    pub(crate) async fn end(&self, over: Option<u64>, end: End) -> Result<EndReply, Failure> {
+        self.end_all(over, slice::from_ref(&end)).await.pop().unwrap()
+    }
+
+    pub(crate) async fn end_all(
+        &self,
+        over: Option<u64>,
+        ends: &[End],
+    ) -> Vec<Result<EndReply, Failure>> {
+        if ends.is_empty() {
+            return Vec::new();
+        }
+        let forgotten = ends.iter().filter(|end| matches!(end.mode, EndMode::Forget)).count();
+        lock(&self.counts).add_calls("forget", forgotten);
+        let ended = self.call("end", async { Ok(self.redis.end_all(over, ends).await) }).await;
+        ended.unwrap_or_else(|failure| vec![Err(failure); ends.len()])
+    }
+
+    pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Result<CheckReply, Failure>> {
+        if checks.is_empty() {
+            return Vec::new();
+        }
+        let checked = self.call("check", async { Ok(self.redis.check(checks).await) }).await;
+        checked.unwrap_or_else(|failure| vec![Err(failure); checks.len()])
+    }
+
+    pub(crate) async fn inherit(&self, dead: &DeadProcess) -> Result<Vec<RunId>, Failure> {
+        self.call("inherit", self.redis.inherit(dead)).await
+    }
+
+    pub(crate) async fn reported(&self, owner: &ProcessId, runs: &[RunId]) -> Result<(), Failure> {
+        if runs.is_empty() {
+            return Ok(());
+        }
+        lock(&self.counts).add_calls("reported", runs.len() - 1);
+        self.call("reported", self.redis.reported(owner, runs)).await
     }
 
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
@@ -139,30 +227,11 @@ impl Faults {
 
 impl Counts {
     fn add_call(&mut self, kind: &'static str) {
-        *self.of.entry(kind).or_default() += 1;
+        self.add_calls(kind, 1);
+        self.calls.push((Instant::now(), kind));
     }
 
-    fn add(&mut self, commands: &[Command]) {
-        self.add_call("pipeline");
-        for command in commands {
-            self.add_call(match command {
-                Command::Look(_) => "look",
-                Command::Claim { earlier: None, .. } => "claim",
-                Command::Claim { .. } => "replace",
-                Command::Sync(_) => "sync",
-                Command::Keep(_) => "keep",
-                Command::Append(append) if append.pushes => "append and push",
-                Command::Append(_) => "append",
-                Command::Trim(_) => "trim",
-                Command::End(End { mode: EndMode::Forget, .. }) => "forget",
-                Command::End(_) => "end",
-                Command::Check(_) => "check",
-                Command::Inherit(_) => "inherit",
-                Command::Reported(..) => "reported",
-            });
-            if let Command::Sync(sync) = command {
-                self.synced.push(sync.run.epoch);
-            }
-        }
+    fn add_calls(&mut self, kind: &'static str, count: usize) {
+        *self.of.entry(kind).or_default() += count;
     }
 }

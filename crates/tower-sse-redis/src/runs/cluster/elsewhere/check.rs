@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tower_sse::runs::__private::Phase;
 
 use super::{check, mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, ProcessId, Reply};
+use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, ProcessId};
 use tower_sse_broker::tasks::caught;
 
 /// The result of a check of one mirror.
@@ -14,16 +14,16 @@ use tower_sse_broker::tasks::caught;
 pub(super) struct Checked {
     /// The owner of a live run.
     pub(super) owner: Option<ProcessId>,
-    /// Whether the run has ended.
+    /// Whether the run has ended, and still has the key.
     pub(super) has_ended: bool,
     /// Whether the store may have events, a head or an end that the mirror lacks.
     pub(super) needs_load: bool,
 }
 
 /// Applies the reply to a check.
-pub(super) fn apply(mirror: &Mirror, result: Result<Reply, Failure>) -> Checked {
+pub(super) fn apply(mirror: &Mirror, result: Result<CheckReply, Failure>) -> Checked {
     let mut checked = Checked::default();
-    let (Ok(Reply::Check(reply)), Some(record)) = (result, mirror.record()) else {
+    let (Ok(reply), Some(record)) = (result, mirror.record()) else {
         return checked;
     };
     if !matches!(reply, CheckReply::Gone) {
@@ -71,7 +71,7 @@ impl Mirrors {
     pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> Checked {
         let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
         let mut checked = Checked::default();
-        for result in self.store.execute(None, vec![mirror.check(true, is_starting)]).await {
+        for result in self.store.check(&[mirror.check(true, is_starting)]).await {
             checked = apply(mirror, result);
             if let Some(dead) = self.dead(mirror, &checked) {
                 checked.needs_load |= !self.bury_all(&[dead]).await.is_empty();
@@ -93,19 +93,19 @@ impl Mirrors {
             let mode = EndMode::Bury { owner: owner.clone() };
             End { run: mirror.run.clone(), mode }
         };
-        let results = self.end_all(dead.iter().map(bury).collect()).await;
+        let results = self.end_all(&dead.iter().map(bury).collect::<Vec<_>>()).await;
         let buried = dead.iter().zip(results).filter(|(_, result)| is_buried(result));
         buried.map(|((mirror, _), _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
     }
 }
 
 /// Returns whether a run has ended.
-fn is_buried(result: &Result<Reply, Failure>) -> bool {
+fn is_buried(result: &Result<EndReply, Failure>) -> bool {
     use EndReply::{Buried, Ended, Other, Over};
-    matches!(result, Ok(Reply::End(Buried { .. } | Ended { .. } | Over(_) | Other { .. })))
+    matches!(result, Ok(Buried { .. } | Ended { .. } | Over(_) | Other { .. }))
 }
 
-/// The maximum number of commands in a pipeline.
+/// The maximum number of runs in one call of the store.
 pub(super) const MAX_COMMANDS: usize = 512;
 
 /// Checks the mirrors at this interval, until the [`Runs`](tower_sse::runs::Runs) is dropped.
@@ -132,7 +132,7 @@ async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) {
             Some((Arc::clone(mirror), check))
         };
         let (due, checks): (Vec<_>, Vec<_>) = due.iter().filter_map(check).unzip();
-        let results = mirrors.store.execute(None, checks).await;
+        let results = mirrors.store.check(&checks).await;
         for (mirror, result) in due.into_iter().zip(results) {
             let checked = check::apply(&mirror, result);
             if checked.needs_load {

@@ -1,21 +1,17 @@
 //! The runs of dead processes, even those that no client asks for.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::time::Instant;
 
 use super::{check::MAX_COMMANDS, mirrors::Mirrors};
-use crate::runs::seam::{
-    Command, DeadProcess, End, EndMode, EndReply, Failure, ProcessId, Reply, RunId,
-};
+use crate::runs::seam::{DeadProcess, End, EndMode, EndReply, Failure, ProcessId, RunId};
 use tower_sse_broker::tasks::lock;
 
 /// Ends the runs of a dead process and reports each of them, unless another process does. Called
 /// again after each beat while the store lists any of the runs.
 pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
-    let inherit = Command::Inherit(dead.clone());
-    let inherited = mirrors.store.execute(None, vec![inherit]).await;
-    let Some(Ok(Reply::LiveRuns(runs))) = inherited.into_iter().next() else { return };
+    let Ok(runs) = mirrors.store.inherit(&dead).await else { return };
     for runs in runs.chunks(MAX_COMMANDS) {
         mirrors.end_dead(&dead.id, runs).await;
     }
@@ -25,32 +21,34 @@ impl Mirrors {
     async fn end_dead(&self, owner: &ProcessId, runs: &[RunId]) {
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
-        let results = self.end_all(runs.iter().map(bury).collect()).await;
+        let results = self.end_all(&runs.iter().map(bury).collect::<Vec<_>>()).await;
         // The owner has reported these.
-        let over = runs.iter().zip(results).filter(|(_, result)| {
-            matches!(result, Ok(Reply::End(EndReply::Over(_) | EndReply::Other { .. })))
-        });
-        let reported = over.map(|(run, _)| Command::Reported(owner.clone(), run.clone()));
-        self.store.execute(None, reported.collect()).await;
+        let over = runs
+            .iter()
+            .zip(results)
+            .filter(|(_, result)| matches!(result, Ok(EndReply::Over(_) | EndReply::Other { .. })));
+        let reported: Vec<_> = over.map(|(run, _)| run.clone()).collect();
+        _ = self.store.reported(owner, &reported).await;
     }
 
     /// Ends runs, reports those that this process has buried, and then records that in the store.
     /// If this process dies in between, another process reports them again.
-    pub(crate) async fn end_all(&self, ends: Vec<End>) -> Vec<Result<Reply, Failure>> {
-        let commands = ends.iter().cloned().map(Command::End).collect();
-        let results = self.store.execute(None, commands).await;
-        let mut reported = Vec::new();
+    pub(crate) async fn end_all(&self, ends: &[End]) -> Vec<Result<EndReply, Failure>> {
+        let results = self.store.end_all(None, ends).await;
+        let mut reported = BTreeMap::<_, Vec<_>>::new();
         for (End { run, .. }, result) in ends.iter().zip(&results) {
-            let Ok(Reply::End(EndReply::Buried { owner, newest })) = result else { continue };
+            let Ok(EndReply::Buried { owner, newest }) = result else { continue };
             self.report(run, *newest);
-            reported.push(Command::Reported(owner.clone(), run.clone()));
+            reported.entry(owner).or_default().push(run.clone());
         }
-        self.store.execute(None, reported).await;
+        for (owner, runs) in reported {
+            _ = self.store.reported(owner, &runs).await;
+        }
         results
     }
 
     /// Reports the end of a dead process's run, unless this process has just reported it: the
-    /// store's reply to [`Reported`](Command::Reported) can be lost.
+    /// store's reply that this is recorded can be lost.
     fn report(&self, run: &RunId, newest: u64) {
         let is_new = {
             let mut recent = lock(&self.reported);

@@ -103,8 +103,8 @@ impl Load {
 }
 
 impl Drop for Load {
-    /// Ends a load that does not find the run, panics before it begins, or loses its runtime. The
-    /// next client starts another load.
+    /// Ends a load that does not find the run, panics before it begins, or loses its runtime.
+    /// Another load can be requested then.
     fn drop(&mut self) {
         if !self.is_over {
             self.mirror.abort_load();

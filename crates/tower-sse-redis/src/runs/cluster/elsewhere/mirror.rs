@@ -6,7 +6,7 @@ use tower_sse::runs::__private::{MirrorWriter, Mirrored, Phase, Record};
 use tower_sse::runs::Outcome;
 
 use crate::runs::cluster::timing::Timing;
-use crate::runs::seam::{Batch, Check, Command, Page, Push, RunId, StoredEnd};
+use crate::runs::seam::{Batch, Check, Page, Push, RunId, StoredEnd};
 use tower_sse_broker::tasks::lock;
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
@@ -116,9 +116,9 @@ impl Mirror {
         is_gone || contact.elapsed() >= timing.patience
     }
 
-    /// Returns the command that checks the run.
-    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Command {
-        Command::Check(Check { run: self.run.clone(), is_watched, wants_head })
+    /// Returns the question to the store about the run.
+    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Check {
+        Check { run: self.run.clone(), is_watched, wants_head }
     }
 
     pub(crate) fn set_contact(&self) {
@@ -170,7 +170,7 @@ impl Mirror {
         std::mem::replace(loading, Loading::Again) == Loading::No
     }
 
-    /// Applies a push. Returns whether the run must be loaded, because pushes are missing.
+    /// Applies a push. Returns whether the run must be loaded.
     pub(crate) fn push(&self, push: Push) -> bool {
         let Some(record) = self.record() else { return false };
         self.set_contact();

@@ -13,14 +13,14 @@ use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
 use tower_sse_broker::tasks::lock;
 
-/// The maximum number of pages that are loaded at the same time: about a megabyte together. On a
-/// slow link, all later replies wait for them.
+/// The maximum number of pages that are loaded at the same time: usually about a megabyte together.
+/// On a slow link, all later replies wait for them.
 const MAX_PAGES: usize = 16;
 
-/// The maximum number of requests for a run that wait for events that are not here yet.
+/// The maximum number of requests for a run that wait for events that the store may not have yet.
 const MAX_WAITERS: usize = 16;
 
-/// Copies of runs of other processes, while a client reads them at this process.
+/// Copies of runs of other processes, while clients or handles of this process use them.
 ///
 /// A run's first mirror begins at its client's id, but not above the newest event in the store, and
 /// serves all clients with higher ids. A client that needs earlier events gets another mirror, from
@@ -48,8 +48,8 @@ impl Mirrors {
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record
-    /// has this event and the first page of later events. If the event was not exported, returns a
-    /// record of the run's end.
+    /// has this event and the first page of later events. If the run was cancelled or interrupted
+    /// before the event was exported, returns a record of its end.
     pub(crate) async fn open(
         self: &Arc<Self>,
         run: &RunId,

@@ -1,553 +1,414 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::{Arc, Weak};
+use std::{mem, time::Duration};
 
 use bytes::Bytes;
-use tokio::time::Instant;
-use tower_sse::runs::__private::{Epoch, Phase, Record};
+use tokio::time::{Instant, timeout, timeout_at};
+use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::Outcome;
 
-use super::plan::{Plan, Target};
-use super::stored::StoredBatches;
-use crate::runs::{
-    cluster::timing::{
-        ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
-    },
-    seam::{
-        Append, AppendReply, Batch, EndMode, EndReply, Failure, Keep, Overhead, Reply, RunId, Sync,
-        SyncReply, Trim,
-    },
+use super::{exports::Export, exports::Exports, stored::StoredBatches};
+use crate::runs::cluster::timing::{
+    ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
 };
-use tower_sse_broker::tasks::without_panic;
+use crate::runs::seam::{
+    Batch, Connection, End, EndMode, EndReply, Failure, Overhead, Sync, SyncReply, spawn_on,
+};
+use crate::runs::store::Store;
+use tower_sse_broker::tasks::caught;
 
 /// The maximum size of a batch, unless it has a single event.
 const MAX_BATCH: usize = 64 * 1024;
-/// The maximum number of batches of one run in a pipeline.
-const MAX_BATCHES: usize = 4;
-
-/// The error of a run that made the exporter panic.
-pub(super) const BROKEN: &str = "the export of the run panicked";
-
-/// The state of one run's export: what the store has, and when the next command is due.
-pub(crate) struct Export {
-    pub(crate) record: Arc<Record>,
-    /// The time of the run's next command.
-    pub(super) due: Instant,
-    /// When the owner next looks for the run's keys in the store.
-    look_at: Instant,
-    /// When the store's time for the run begins again, at the next look.
-    extend_at: Instant,
-    timing: Timing,
-    /// The connection over which the state below was acknowledged, or 0.
-    pub(super) connection: u64,
-    /// The newest event in the store.
-    pub(super) exported: u64,
-    /// The number of entries in the store.
-    pub(super) entries: u64,
-    pub(super) head: Head,
-    pub(crate) sync: SyncState,
-    /// Whether the last plan left events for the next one.
-    pub(super) has_more: bool,
-    /// Until when a client of another process watches the run.
-    pub(super) watched_until: Instant,
-    /// The moment from which ticks count.
-    pub(super) base: Instant,
-    /// The number of the group of runs that look for their keys together.
-    group: u64,
-    pub(super) stored: StoredBatches,
-    /// The memory in the store, apart from the batches, the run's head and its error.
-    overhead: Overhead,
-    /// The head's length, which is in the claim, and at both ends of the stream.
-    head_len: usize,
-    /// The bytes of this run that the queue's `live_bytes` includes.
-    pub(super) counted: usize,
-    /// The number of failures in a row.
-    pub(super) failures: u8,
-    /// Whether a reply to the last plan has failed.
-    pub(crate) has_failed: bool,
-    /// Whether the last reply was an error.
-    is_failing: bool,
-    /// The reason the run was given up, if it was. Its next command ends it in the store.
-    pub(super) given_up: Option<&'static str>,
-    /// Whether another run has the key in the store.
-    pub(super) is_replaced: bool,
-    /// When the store got the end of the run, or when the run was given up.
-    pub(super) ended_at: Option<Instant>,
-    #[cfg(test)]
-    pub(super) panics: usize,
-}
-
-/// Whether the store has the head of the run's answer.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Head {
-    Missing,
-    /// The last `Sync` had it.
-    Sent,
-    Stored,
-}
-
-/// What a reply makes the exporter do to a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// The store has the end of the run.
-    Ended,
-    /// The run was ended elsewhere.
-    Over(Outcome),
-    /// Another process asks to stop the run, after an event with these lines unless they are empty.
-    Stop(Bytes),
-    /// The reason why the store cannot keep the run.
-    Lost(&'static str),
-}
-
-impl Export {
-    pub(crate) fn new(
-        record: Arc<Record>,
-        overhead: Overhead,
-        timing: Timing,
-        base: Instant,
-        group: u64,
-    ) -> Self {
-        let now = Instant::now();
-        let look_at = timing.first_look(now, base, group);
-        Self {
-            base,
-            group,
-            record,
-            due: look_at,
-            look_at,
-            extend_at: now + timing.kept_for / 4,
-            timing,
-            connection: 0,
-            exported: 0,
-            entries: 0,
-            head: Head::Missing,
-            sync: SyncState::default(),
-            has_more: false,
-            watched_until: now,
-            stored: StoredBatches::default(),
-            overhead,
-            head_len: 0,
-            counted: 0,
-            failures: 0,
-            has_failed: false,
-            is_failing: false,
-            given_up: None,
-            is_replaced: false,
-            ended_at: None,
-            #[cfg(test)]
-            panics: 0,
-        }
-    }
-
-    /// Changes the time of the next command, here and in the queue of all runs.
-    pub(super) fn set_due(&mut self, queue: &mut BTreeSet<(Instant, Epoch)>, due: Instant) {
-        queue.remove(&(self.due, self.record.epoch));
-        self.due = due;
-        queue.insert((due, self.record.epoch));
-    }
-
-    pub(crate) fn run(&self) -> RunId {
-        RunId::of(&self.record)
-    }
-
-    /// Returns whether a client of another process watches the run.
-    pub(super) fn is_watched(&self, now: Instant) -> bool {
-        self.watched_until > now
-    }
-
-    /// Records that a client of another process watches the run. Returns whether this needs a `Sync`:
-    /// the first one needs the events that were not pushed, and the store may have lost the end.
-    pub(super) fn watch(&mut self, now: Instant, until: Instant) -> bool {
-        let needs_sync = self.is_done() || !self.is_watched(now);
-        if needs_sync {
-            self.synchronize();
-        }
-        self.watched_until = until;
-        self.record.attend_until(until);
-        needs_sync
-    }
-
-    /// Returns the time at which to export events that are recorded at `now`.
-    pub(crate) fn export_at(&self, now: Instant) -> Instant {
-        if self.is_watched(now) {
-            now
-        } else {
-            next_tick(now + UNWATCHED_INTERVAL, self.base, UNWATCHED_TICK)
-        }
-    }
-
-    /// Returns whether the store has the end of the run.
-    pub(super) const fn is_done(&self) -> bool {
-        self.ended_at.is_some()
-    }
-
-    /// Returns until when the run can be exported again if the store loses its end.
-    pub(super) fn kept_until(&self) -> Option<Instant> {
-        let is_unreachable = self.is_replaced || self.record.phase() == Phase::Void;
-        self.ended_at.map(|at| if is_unreachable { at } else { at + ENDED_EXPORT })
-    }
-
-    /// Returns the memory that the run needs in the store.
-    pub(super) fn memory(&self) -> usize {
-        let Overhead { claim, stream, batch } = self.overhead;
-        let (phase, _, error) = self.record.progress();
-        if phase == Phase::Void {
-            return claim;
-        }
-        let texts = 3 * self.head_len + error.map_or(0, |error| error.len());
-        claim + stream + texts + self.stored.memory(batch)
-    }
-
-    /// Returns whether the store had the end of the run when it was last asked.
-    pub(crate) const fn has_confirmed_end(&self) -> bool {
-        self.is_done() && self.sync.is_in_step()
-    }
-
-    /// Returns whether the run is live in the store, according to the replies so far.
-    pub(crate) const fn is_in_step(&self) -> bool {
-        !self.is_done() && self.sync.is_in_step()
-    }
-
-    /// Makes the next command a `Sync`.
-    pub(crate) const fn synchronize(&mut self) {
-        self.sync.ask();
-    }
-
-    /// Adds the next commands of the run. After a panic, gives the run up, so that the exporter
-    /// continues with the others.
-    pub(super) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        if self.given_up.is_none()
-            && without_panic(|| self.plan_next(plan, connection, now)).is_none()
-        {
-            self.given_up = Some(BROKEN);
-        }
-        if self.given_up.is_some() {
-            (self.has_failed, self.sync) = (false, SyncState::default());
-            if !self.is_done() {
-                plan.end(self.run(), EndMode::Lost);
-            }
-        }
-    }
-
-    fn plan_next(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
-        self.record.clear_mark();
-        self.sync.planned();
-        self.has_failed = false;
-        #[cfg(test)]
-        if self.panics > 0 {
-            self.panics -= 1;
-            panic!("the plan panics");
-        }
-        let (phase, newest, error) = self.record.progress();
-        if phase == Phase::Void {
-            plan.end(self.run(), EndMode::Void);
-            return;
-        }
-        let is_new = self.connection != connection;
-        if self.has_confirmed_end() && !is_new {
-            return;
-        }
-        let has_ended = matches!(phase, Phase::Ended(outcome) if outcome != Outcome::Completed);
-        let is_failed_call = has_ended && newest == 0;
-        let is_stored = self.head == Head::Stored;
-        let has_head = phase != Phase::Starting && (is_stored || !is_failed_call);
-        if is_new || !self.sync.is_in_step() || has_head && !is_stored {
-            if !is_stored {
-                self.head = if has_head { Head::Sent } else { Head::Missing };
-            }
-            let head = has_head.then(|| self.record.head());
-            self.head_len = head.as_ref().map_or(self.head_len, Bytes::len);
-            plan.sync(Sync {
-                run: self.run(),
-                entries: (!is_new).then_some(self.entries),
-                restores: self.sync.restores,
-                is_watched: self.is_watched(now),
-                head,
-            });
-            return;
-        }
-        if now >= self.look_at {
-            let (has_stream, extends) = (self.entries > 0, now >= self.extend_at);
-            plan.look(Keep { run: self.run(), has_stream, extends });
-            if extends {
-                self.extend_at = now + self.timing.kept_for / 4;
-            }
-        }
-        self.plan_batches(plan, newest, now);
-        if let Phase::Ended(outcome) = phase {
-            if self.exported == newest {
-                let entries = Some(self.entries);
-                plan.end(self.run(), EndMode::Own { outcome, error, newest, entries });
-            } else if self.record.next_batch(self.exported, 1).is_none() {
-                // The process forgot the run before it had exported all events.
-                plan.end(self.run(), EndMode::Lost);
-            }
-        }
-        // This follows the end, which compares the number of entries.
-        if let Some(keep_from) = self.stored.trim_from(self.record.retain_bytes()) {
-            plan.trim(Trim { run: self.run(), keep_from });
-        }
-    }
-
-    /// Adds the next batches.
-    fn plan_batches(&mut self, plan: &mut Plan, newest: u64, now: Instant) {
-        let pushes = self.is_watched(now);
-        let (mut from, mut entries) = (self.exported, self.entries);
-        for number in 0..MAX_BATCHES {
-            if from >= newest || plan.is_full() {
-                break;
-            }
-            let Some((first, last, bytes)) = self.record.next_batch(from, MAX_BATCH) else {
-                break;
-            };
-            from = last;
-            let batch = Batch { first, last, bytes };
-            let added = 1 + u64::from(batch.is_large());
-            plan.append(Append { run: self.run(), batch, follows: number > 0, entries, pushes });
-            entries += added;
-        }
-        self.has_more = from < newest;
-    }
-}
-
 /// The number of failures in a row after which a run, or its end, is given up.
 const MAX_FAILURES: u8 = 3;
 
+const BROKEN: &str = "the export of the run panicked";
 const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
 
-/// How the replies to a run's commands change its export.
-impl Export {
-    /// Applies one reply. After a failed reply, ignores later replies, which are not reliable. But
-    /// a reply to a trim still counts: entries are gone.
-    pub(crate) fn apply(
-        &mut self,
-        target: &Target,
-        result: Result<Reply, Failure>,
-        connection: u64,
-    ) -> Option<Effect> {
-        if self.has_failed && !matches!(result, Ok(Reply::Trim { .. })) {
-            return None;
-        }
-        self.is_failing = self.has_failed || result.is_err();
-        match (target, result) {
-            (_, Ok(Reply::Sync(reply))) => return self.synced(&reply, connection),
-            (_, Ok(Reply::End(reply))) => return self.ended(&reply),
-            (_, Ok(Reply::Kept(is_kept))) => {
-                self.look_at = self.timing.next_look(Instant::now(), self.base);
-                if !is_kept {
-                    self.sync.need();
+/// Exports a run whose claim was acknowledged.
+pub(crate) fn begin(
+    record: &Arc<Record>,
+    exports: &Arc<Exports>,
+    process: &Arc<Process>,
+    store: &Arc<Store>,
+) {
+    let exporter = Exporter {
+        export: exports.add(record),
+        exports: Arc::clone(exports),
+        process: Arc::downgrade(process),
+        store: Arc::clone(store),
+        overhead: store.overhead(&record.key),
+        exported: 0,
+        entries: 0,
+        has_head: false,
+        restores: false,
+        batches: StoredBatches::default(),
+        head_len: 0,
+        counted: 0,
+    };
+    spawn_on(&exports.runtime, exporter.run());
+}
+
+/// Exports one run, and knows what the store has of it.
+struct Exporter {
+    export: Arc<Export>,
+    exports: Arc<Exports>,
+    /// Weak, so that a process that nothing else uses ends although the store is away.
+    process: Weak<Process>,
+    store: Arc<Store>,
+    /// The newest event in the store.
+    exported: u64,
+    /// The number of entries in the store.
+    entries: u64,
+    /// Whether the store has the head of the run's answer.
+    has_head: bool,
+    /// Whether the next `Sync` creates lost keys again. Otherwise, it reports the loss.
+    restores: bool,
+    batches: StoredBatches,
+    /// The memory in the store, apart from the batches, the run's head and its error.
+    overhead: Overhead,
+    /// The length of the head, which is in the claim, and at both ends of the stream.
+    head_len: usize,
+    /// The bytes of this run that the sum of all live runs includes.
+    counted: usize,
+}
+
+impl Exporter {
+    /// Exports the run until the store has its end, or will never have it.
+    async fn run(mut self) {
+        self.count();
+        let mut failures = 0;
+        loop {
+            let reason = match caught(self.export(&mut failures)).await {
+                Some(Ok(())) => break,
+                // Nothing was changed.
+                Some(Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript)) => {
+                    self.pause().await;
+                    continue;
                 }
-            }
-            (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
-                self.appended(reply, *last, *len);
-            }
-            (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
-                self.entries = self.entries.saturating_sub(entries);
-                self.stored.trim(*keep_from);
-            }
-            (_, Err(Failure::Unavailable | Failure::WrongServer | Failure::NoScript)) => {
-                self.has_failed = true;
-            }
-            (_, Err(Failure::Lost | Failure::Stopped)) => {
-                self.has_failed = true;
+                Some(Err(Failure::Lost | Failure::Stopped)) => None,
+                Some(Err(Failure::Run | Failure::Version)) => Some(REFUSED),
+                None => Some(BROKEN),
+            };
+            {
                 // It is unknown what the store has.
-                self.connection = 0;
+                let mut state = self.export.state();
+                state.over = 0;
+                state.ask();
             }
-            (_, Ok(_) | Err(Failure::Run | Failure::Version)) => return self.refuse(),
+            failures += u8::from(reason.is_some());
+            if let Some(reason) = reason.filter(|_| failures >= MAX_FAILURES) {
+                self.give_up(reason).await;
+                break;
+            }
+            self.pause().await;
         }
-        None
+        self.exports.remove(&self.export);
     }
 
-    pub(crate) fn synced(&mut self, reply: &SyncReply, connection: u64) -> Option<Effect> {
-        self.failures = 0;
-        let is_new = self.connection != connection;
-        if let SyncReply::Over { is_replaced, .. } = reply {
-            // The message that it was can precede the reply to the claim.
-            self.is_replaced |= is_replaced;
+    /// Begins the run's stream, appends events, ends it, and restores what the store loses. Each
+    /// success resets `failures`.
+    async fn export(&mut self, failures: &mut u8) -> Result<(), Failure> {
+        while let Some(over) = self.next().await {
+            // Boxed, because most runs wait at most times.
+            Box::pin(self.advance(over)).await?;
+            *failures = 0;
         }
-        match reply {
-            SyncReply::Over { outcome, newest, is_reported, .. } if !self.is_done() => {
-                return Some(match self.over(*outcome, Some(*newest)) {
-                    // Another process has taken this one for dead.
-                    Effect::Over(_) if *is_reported => Effect::Over(Outcome::Interrupted),
-                    effect => effect,
-                });
+        Ok(())
+    }
+
+    /// Waits until the store lacks something of the run, and returns the connection over which to
+    /// send it. Returns `None` once the store has the end and the run cannot be exported again, or
+    /// if the store is away and nothing else uses the process.
+    async fn next(&self) -> Option<u64> {
+        let (mut export_at, connection) = (None, self.store.connection());
+        loop {
+            if export_at.is_none() {
+                // The run's task can set the mark for an event that has already been exported. The
+                // next event would then go unnoticed.
+                self.export.record.clear_mark();
             }
-            SyncReply::Other if !self.is_done() => {
-                self.is_replaced = true;
-                return Some(Effect::Lost(DISPLACED));
-            }
-            _ => self.connection = connection,
-        }
-        match reply {
-            &SyncReply::InStep { newest, entries, .. }
-                if is_new && self.doubts(newest, entries) =>
+            let now = Instant::now();
+            let due = self.due(now, &mut export_at)?;
+            let is_due = due.is_some_and(|due| due <= now);
             {
-                self.sync.need_to_restore();
+                let mut state = self.export.state();
+                state.late_at = is_due.then(|| state.late_at.unwrap_or(now + RETRY_DELAY));
             }
-            &SyncReply::InStep { newest, entries, ref stop } => {
-                // The call may have answered since the `Sync` was sent.
-                if self.head == Head::Sent {
-                    self.head = Head::Stored;
+            match *connection.borrow() {
+                Connection::Up(number) if is_due => return Some(number),
+                Connection::Down if is_due && self.process.strong_count() == 0 => return None,
+                _ => {}
+            }
+            match due.filter(|_| !is_due) {
+                Some(due) => _ = timeout_at(due, self.export.changed.notified()).await,
+                None => self.export.changed.notified().await,
+            }
+        }
+    }
+
+    /// Returns when the store needs something of the run, or `Some(None)` if that depends on what
+    /// becomes of the run. New events can wait until `export_at`, which is set with the first one.
+    /// Returns `None` once the run can no longer be exported.
+    fn due(&self, now: Instant, export_at: &mut Option<Instant>) -> Option<Option<Instant>> {
+        let (phase, newest, _) = self.export.record.progress();
+        let state = self.export.state();
+        if let Some(at) = state.ended_at {
+            let is_unreachable = state.is_replaced || phase == Phase::Void;
+            let kept_until = if is_unreachable { at } else { at + ENDED_EXPORT };
+            let due = if state.is_in_step() { kept_until } else { now };
+            return (kept_until > now).then_some(Some(due));
+        }
+        Some(match phase {
+            _ if !state.is_in_step() => Some(now),
+            Phase::Starting => None,
+            Phase::Running if self.has_head && newest <= self.exported => None,
+            Phase::Running if self.has_head && !state.is_watched(now) => {
+                let tick =
+                    || next_tick(now + UNWATCHED_INTERVAL, self.exports.base, UNWATCHED_TICK);
+                Some(*export_at.get_or_insert_with(tick))
+            }
+            _ => Some(now),
+        })
+    }
+
+    /// Waits before the next attempt, unless something changes.
+    async fn pause(&self) {
+        self.export.state().late_at = Some(Instant::now());
+        _ = timeout(RETRY_DELAY, self.export.changed.notified()).await;
+    }
+
+    /// Gives the store what it lacks.
+    async fn advance(&mut self, over: u64) -> Result<(), Failure> {
+        #[cfg(test)]
+        self.export.panic_if_broken();
+        let (phase, newest, error) = self.export.record.progress();
+        if phase == Phase::Void {
+            return self.end(over, EndMode::Void).await;
+        }
+        let has_failed = matches!(phase, Phase::Ended(outcome) if outcome != Outcome::Completed);
+        // A call that has failed without an event leaves no stream.
+        let begins = phase != Phase::Starting && !(has_failed && newest == 0);
+        if !self.is_in_step(over) || begins && !self.has_head {
+            return self.sync(over, begins || self.has_head).await;
+        }
+        self.append(over, newest).await?;
+        if let Some(keep_from) = self.batches.trim_from(self.export.record.retain_bytes()) {
+            let trimmed = self.store.trim(over, &self.export.run(), keep_from).await?;
+            self.entries = self.entries.saturating_sub(trimmed);
+            self.batches.trim(keep_from);
+            self.count();
+        }
+        match phase {
+            Phase::Ended(outcome) if self.exported == newest => {
+                let entries = Some(self.entries);
+                self.end(over, EndMode::Own { outcome, error, newest, entries }).await
+            }
+            // The process forgot the run before it had exported all events.
+            Phase::Ended(_) if self.is_in_step(over) => self.end(over, EndMode::Lost).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn is_in_step(&self, over: u64) -> bool {
+        let state = self.export.state();
+        state.over == over && state.is_in_step()
+    }
+
+    /// Begins the stream, or learns what the store has of it.
+    async fn sync(&mut self, over: u64, has_head: bool) -> Result<(), Failure> {
+        let now = Instant::now();
+        let (is_new, asked, is_watched) = {
+            let state = self.export.state();
+            (state.over != over, state.asked, state.is_watched(now))
+        };
+        let head = has_head.then(|| self.export.record.head());
+        self.head_len = head.as_ref().map_or(self.head_len, Bytes::len);
+        let entries = (!is_new).then_some(self.entries);
+        let (run, restores) = (self.export.run(), self.restores);
+        let sync = Sync { run, entries, restores, is_watched, head };
+        let reply = self.store.sync(over, &sync).await?;
+        let is_done = self.export.state().ended_at.is_some();
+        match reply {
+            SyncReply::Over { outcome, newest, is_replaced, is_reported } if !is_done => {
+                // The message that it was replaced can precede the reply to the claim.
+                self.export.state().is_replaced |= is_replaced;
+                self.answered(over, asked);
+                self.end_as(outcome, Some(newest), is_reported).await;
+            }
+            SyncReply::Other if !is_done => {
+                self.export.state().is_replaced = true;
+                self.answered(over, asked);
+                self.lose(DISPLACED).await;
+            }
+            SyncReply::InStep { newest, entries, .. } if is_new && self.doubts(newest, entries) => {
+                self.restore(over);
+            }
+            SyncReply::InStep { newest, entries, stop } => {
+                (self.exported, self.entries, self.has_head) = (newest, entries, has_head);
+                // The store may have lost the newest batches, or all batches before the run was
+                // restored.
+                self.batches.truncate(newest);
+                self.export.state().has_stream = entries > 0;
+                if is_done {
+                    // It has lost the end of the run.
+                    self.exports.revive(&self.export);
                 }
-                self.exported = newest;
-                self.entries = entries;
-                self.sync.answered();
-                // The store may have lost the newest batches, or all batches before it restored the
-                // run.
-                self.stored.truncate(newest);
-                let now = Instant::now();
-                self.look_at = self.timing.first_look(now, self.base, self.group);
-                self.extend_at = now + self.timing.kept_for / 4;
-                // If the store had the end of the run, it has lost it.
-                self.ended_at = None;
-                return stop.clone().map(Effect::Stop);
+                self.answered(over, asked);
+                self.count();
+                if let (Some(lines), Some(process)) = (stop, self.process.upgrade()) {
+                    let lines = Some(&lines[..]).filter(|lines| !lines.is_empty());
+                    process.cancel_record(&self.export.record, lines);
+                }
             }
             SyncReply::Behind | SyncReply::Gone
-                if !self.is_done() || !self.record.is_forgotten() =>
+                if !is_done || !self.export.record.is_forgotten() =>
             {
-                self.sync.need_to_restore();
+                self.restore(over);
             }
             // The run has ended, and the store has its end or can no longer get it.
-            _ => self.sync.answered(),
+            SyncReply::Over { is_replaced, .. } => {
+                self.export.state().is_replaced |= is_replaced;
+                self.answered(over, asked);
+            }
+            _ => self.answered(over, asked),
         }
-        None
+        self.exports.replied.notify_waiters();
+        Ok(())
+    }
+
+    /// Records that the store's copy is known, as it was when this many `Sync`s had been asked for.
+    fn answered(&mut self, over: u64, asked: u64) {
+        self.restores = false;
+        let mut state = self.export.state();
+        (state.over, state.answered) = (over, asked);
+    }
+
+    /// Lets the next `Sync` restore the run.
+    fn restore(&mut self, over: u64) {
+        self.restores = true;
+        let mut state = self.export.state();
+        state.over = over;
+        state.ask();
     }
 
     /// Returns whether the store may lack events before its newest one: a server with an older
     /// state may have executed a command whose reply is missing.
     const fn doubts(&self, newest: u64, entries: u64) -> bool {
         let is_as_acknowledged = newest == self.exported && entries == self.entries;
-        self.entries > 0 && !self.sync.restores && newest >= self.exported && !is_as_acknowledged
+        self.entries > 0 && !self.restores && newest >= self.exported && !is_as_acknowledged
     }
 
-    fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {
-        self.failures = 0;
-        match reply {
-            AppendReply::Appended { entries } => {
-                self.exported = last;
-                self.entries += entries;
-                self.stored.push(last, len);
+    /// Appends the events up to `newest`, unless the store refuses one or a `Sync` is due.
+    async fn append(&mut self, over: u64, newest: u64) -> Result<(), Failure> {
+        let run = self.export.run();
+        while self.exported < newest && self.is_in_step(over) {
+            let next = self.export.record.next_batch(self.exported, MAX_BATCH);
+            let Some((first, last, bytes)) = next else { break };
+            let batch = Batch { first, last, bytes };
+            let pushes = self.export.state().is_watched(Instant::now());
+            match self.store.append(over, &run, &batch, self.entries, pushes).await? {
+                Some(entries) => {
+                    self.exported = last;
+                    self.entries += entries;
+                    self.batches.push(last, batch.bytes.len());
+                    self.count();
+                }
+                None => self.export.state().ask(),
             }
-            AppendReply::Refused => self.sync.need(),
         }
+        Ok(())
     }
 
-    /// Returns the effect of an end in the store, after the event `newest` if that is known.
-    fn over(&self, outcome: Outcome, newest: Option<u64>) -> Effect {
-        let (phase, own, _) = self.record.progress();
-        let is_own = phase == Phase::Ended(outcome) && newest.is_none_or(|newest| newest == own);
-        if is_own { Effect::Ended } else { Effect::Over(outcome) }
-    }
-
-    fn ended(&mut self, reply: &EndReply) -> Option<Effect> {
-        self.failures = 0;
-        if let Some(reason) = self.given_up {
-            return Some(Effect::Lost(reason));
-        }
-        let is_void = self.record.phase() == Phase::Void;
-        self.is_replaced |= is_void && matches!(reply, EndReply::Other { .. });
-        let is_lost = match reply {
-            EndReply::Over(outcome) => return Some(self.over(*outcome, None)),
+    async fn end(&mut self, over: u64, mode: EndMode) -> Result<(), Failure> {
+        let is_void = matches!(mode, EndMode::Void);
+        let end = End { run: self.export.run(), mode };
+        match self.store.end(Some(over), end).await? {
+            EndReply::Over(outcome) => self.end_as(outcome, None, false).await,
             // The run that has the key can be an earlier one. A `Sync` finds out.
-            EndReply::Other { .. } if !is_void => {
-                self.sync.need();
-                return None;
+            EndReply::Other { .. } if !is_void => self.export.state().ask(),
+            EndReply::Behind => self.restore(over),
+            EndReply::Gone if !is_void => self.restore(over),
+            reply => {
+                self.export.state().is_replaced |= matches!(reply, EndReply::Other { .. });
+                // The store keeps the run for the time that `lua/end.lua` sets.
+                let Timing { lease, kept_for, .. } = self.exports.timing;
+                self.settle(if reply == EndReply::Freed { lease * 2 } else { kept_for }).await;
             }
-            EndReply::Behind => true,
-            EndReply::Gone => !is_void,
-            _ => false,
-        };
-        if is_lost {
-            self.sync.need_to_restore();
         }
-        (!is_lost).then_some(Effect::Ended)
+        Ok(())
     }
 
-    /// Records that a command failed for this run alone. After several failures, gives the run up
-    /// and ends it in the store, unless the store refuses that too.
-    fn refuse(&mut self) -> Option<Effect> {
-        self.has_failed = true;
-        self.failures = self.failures.saturating_add(1);
-        self.sync.need();
-        if self.failures < MAX_FAILURES {
-            return None;
-        }
-        self.failures = 0;
-        self.given_up.replace(REFUSED).map(Effect::Lost)
-    }
-
-    /// Stops the export of the run, because the store has the run's end or will never have it.
-    pub(super) fn settle(&mut self, now: Instant) {
-        self.ended_at = Some(now);
-        self.sync.answered();
-    }
-
-    /// Returns whether the store lacks what it should have by now. A run with a new event is due at
-    /// once, but waits for the reply to the previous commands.
-    pub(super) fn is_overdue(&self, now: Instant) -> bool {
-        self.due + RETRY_DELAY <= now || self.is_failing && !self.has_confirmed_end()
-    }
-
-    /// Returns when the run needs its next command, once all replies have arrived.
-    pub(super) fn next_due(&self, connection: u64, now: Instant) -> Instant {
-        if self.has_failed && !self.has_confirmed_end() {
-            return now + RETRY_DELAY;
-        }
-        if let Some(until) = self.kept_until() {
-            return if self.has_confirmed_end() { until } else { now };
-        }
-        let (phase, newest, _) = self.record.progress();
-        let is_in_step = self.connection == connection && self.is_in_step();
-        match phase {
-            Phase::Starting if is_in_step => self.look_at,
-            Phase::Running if is_in_step && self.head == Head::Stored && !self.has_more => {
-                let is_behind = newest > self.exported;
-                let export_at = if is_behind { self.export_at(now) } else { self.look_at };
-                export_at.min(self.look_at)
+    /// Ends the run as the store says that it has ended, after the event `newest` if that is known.
+    async fn end_as(&mut self, outcome: Outcome, newest: Option<u64>, is_reported: bool) {
+        let record = &self.export.record;
+        let (phase, own, _) = record.progress();
+        let is_own = phase == Phase::Ended(outcome) && newest.is_none_or(|newest| newest == own);
+        match (outcome, self.process.upgrade()) {
+            (Outcome::Cancelled, Some(process)) if !is_own && !is_reported => {
+                // Another run has the key.
+                process.cancel_record(record, None);
             }
-            _ => now,
+            // Only the owner completes a run, and reports its end. Otherwise, another process has
+            // taken this one for dead.
+            (_, Some(process)) if !is_own => process.fence(record),
+            _ => {}
+        }
+        self.settle(self.exports.timing.kept_for).await;
+    }
+
+    /// Ends the run in the store, unless the store refuses that too, and here.
+    async fn give_up(&mut self, reason: &'static str) {
+        let (connection, mut failures) = (self.store.connection(), 0);
+        while failures < MAX_FAILURES && self.process.strong_count() > 0 {
+            let up = match *connection.borrow() {
+                Connection::Up(number) => Some(number),
+                Connection::Down => None,
+            };
+            let end = End { run: self.export.run(), mode: EndMode::Lost };
+            match caught(self.store.end(up.or(Some(0)), end)).await {
+                Some(Ok(_)) => break,
+                Some(Err(Failure::Run | Failure::Version)) | None => failures += 1,
+                Some(Err(_)) => {}
+            }
+            self.pause().await;
+        }
+        self.lose(reason).await;
+    }
+
+    /// Ends the run here, because the store cannot keep it.
+    async fn lose(&mut self, reason: &'static str) {
+        self.process.upgrade().inspect(|process| process.lose(&self.export.record, reason));
+        self.settle(self.exports.timing.kept_for).await;
+    }
+
+    /// Records that the store has the end of the run, or will never have it.
+    async fn settle(&mut self, kept_for: Duration) {
+        let now = Instant::now();
+        self.export.state().ended_at = Some(now);
+        let counted = mem::take(&mut self.counted);
+        let is_replaced = self.exports.ended(&self.export, self.memory(), counted, now + kept_for);
+        self.process.upgrade().inspect(|it| it.acknowledge_end(&self.export.record));
+        self.exports.replied.notify_waiters();
+        if is_replaced {
+            _ = self.store.reported(&self.exports.id, &[self.export.run()]).await;
         }
     }
-}
 
-/// Whether the store's copy of a run is as its owner knows it, or needs a `Sync`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SyncState {
-    /// Whether the next plan has a `Sync`, or the last plan had one. The reply settles the state.
-    is_due: bool,
-    /// Whether a `Sync` was requested since the last plan, so that an earlier reply is out of date.
-    is_asked: bool,
-    /// Whether the `Sync` creates lost keys again. Otherwise, it reports the loss.
-    pub(crate) restores: bool,
-}
-
-impl SyncState {
-    /// Requests a `Sync` for another reason than a reply to the last plan.
-    pub(super) const fn ask(&mut self) {
-        (self.is_due, self.is_asked) = (true, true);
+    /// Updates this run's part of the memory in the store.
+    fn count(&mut self) {
+        let memory = self.memory();
+        self.exports.count(&mut self.counted, memory);
     }
 
-    /// Makes a `Sync` due, because of a reply.
-    pub(super) const fn need(&mut self) {
-        self.is_due = true;
-    }
-
-    /// Makes a restoring `Sync` due, because of a reply.
-    pub(super) const fn need_to_restore(&mut self) {
-        (self.is_due, self.restores) = (true, true);
-    }
-
-    /// Records that the run's next commands are planned.
-    pub(super) const fn planned(&mut self) {
-        self.is_asked = false;
-    }
-
-    /// Records a reply that says what the store has.
-    pub(super) const fn answered(&mut self) {
-        (self.is_due, self.restores) = (self.is_asked, false);
-    }
-
-    pub(crate) const fn is_in_step(self) -> bool {
-        !self.is_due
+    /// Returns the memory that the run needs in the store.
+    fn memory(&self) -> usize {
+        let Overhead { claim, stream, batch } = self.overhead;
+        let (phase, _, error) = self.export.record.progress();
+        if phase == Phase::Void {
+            return claim;
+        }
+        let texts = 3 * self.head_len + error.map_or(0, |error| error.len());
+        claim + stream + texts + self.batches.memory(batch)
     }
 }

@@ -1,336 +1,357 @@
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::{mem, time::Duration};
+use std::collections::BTreeMap;
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::{iter, mem};
 
-use tokio::{sync::Notify, time::Instant, time::sleep, time::sleep_until, time::timeout_at};
-use tower_sse::runs::__private::{Epoch, Options, Process, Record};
-use tower_sse::runs::Outcome;
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tower_sse::runs::__private::{Epoch, Record};
+#[cfg(tower_sse_simulation)]
+use tower_sse::simulation::HashMap;
 
-use super::export::{Effect, Export};
-use super::plan::{Plan, Target};
-use super::queue::{LostClaim, Queue};
-use crate::runs::cluster::timing::{RETRY_DELAY, Timing};
-use crate::runs::seam::{Connection, Failure, Overhead, ProcessId, Reply, RunId};
-use crate::runs::store::Store;
-use tower_sse_broker::tasks::{caught, lock};
+use super::stored::StoredRuns;
+use crate::runs::cluster::timing::Timing;
+use crate::runs::seam::{End, ProcessId, RunId};
+use tower_sse_broker::tasks::lock;
 
-/// Exports the runs of this process until its [`Runs`](tower_sse::runs::Runs) is dropped. After a
-/// panic, starts again, but only after a delay: repeated panics would occupy a processor.
-pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
-    while caught(run(&process, &exports, &store)).await.is_none() {
-        sleep(RETRY_DELAY).await;
-    }
-}
-
-async fn run(process: &Weak<Process>, exports: &Exports, store: &Store) {
-    let connection = store.connection();
-    let mut latest = 0;
-    let mut pace = Pace::new();
-    loop {
-        // The loop keeps the process alive while there are runs to export.
-        let Some(process) = process.upgrade() else { return };
-        let up = match *connection.borrow() {
-            Connection::Up(number) => Some(number),
-            Connection::Down => None,
-        };
-        if let Some(number) = up.filter(|number| *number != latest) {
-            latest = number;
-            exports.reconnect();
-        }
-        if up.is_some() && exports.next_due().is_some_and(|due| due <= Instant::now()) {
-            // Commands that become due during this wait join the pipeline.
-            pace.wait().await;
-        }
-        if up.is_some() && export(&process, exports, store, latest, &mut pace).await {
-            continue;
-        }
-        let due = exports.next_due().filter(|_| up.is_some());
-        let process = Some(process).filter(|_| !exports.is_empty());
-        match due {
-            Some(due) => _ = timeout_at(due, exports.changed.notified()).await,
-            None => exports.changed.notified().await,
-        }
-        drop(process);
-    }
-}
-
-/// Sends the commands that are due. Returns `false` if there are none.
-async fn export(
-    process: &Arc<Process>,
-    exports: &Exports,
-    store: &Store,
-    connection: u64,
-    pace: &mut Pace,
-) -> bool {
-    let mut plan = exports.plan(connection, &process.options);
-    // Dropped last, because the program's code can take long.
-    let _forgotten = mem::take(&mut plan.forgotten);
-    if plan.len() == 0 {
-        return false;
-    }
-    pace.record(Instant::now(), plan.work());
-    let (targets, commands) = plan.into_commands();
-    let results = store.execute(Some(connection), commands).await;
-    for (record, effect) in exports.apply(targets, results, connection) {
-        match effect {
-            Effect::Ended => {}
-            Effect::Stop(lines) => {
-                let lines = Some(&lines[..]).filter(|lines| !lines.is_empty());
-                process.cancel_record(&record, lines);
-                continue;
-            }
-            // Another run has the key.
-            Effect::Over(Outcome::Cancelled) => _ = process.cancel_record(&record, None),
-            // Only the owner completes a run. Otherwise, another process has interrupted it.
-            Effect::Over(_) => process.fence(&record),
-            Effect::Lost(reason) => process.lose(&record, reason),
-        }
-        process.acknowledge_end(&record);
-    }
-    exports.replied.notify_waiters();
-    true
-}
-
-/// The runs of this process that the store should have, and when each is due.
+/// The runs of this process that the store should have.
 pub(crate) struct Exports {
-    queue: Mutex<Queue>,
-    /// Notified when a run becomes due earlier.
-    changed: Notify,
+    pub(super) id: ProcessId,
+    pub(super) timing: Timing,
+    /// The memory that all runs may take in the store.
+    max_memory: usize,
+    /// The moment from which ticks are counted, so that runs share them.
+    pub(super) base: Instant,
+    /// The runtime of all exports. That of a request may end earlier.
+    pub(super) runtime: Handle,
+    state: Mutex<State>,
+    /// Notified when there is something to look for, to release or to delete.
+    pub(super) changed: Notify,
     /// Notified when replies were applied.
     pub(crate) replied: Notify,
 }
 
-impl Exports {
-    pub(crate) fn new(id: ProcessId, timing: Timing) -> Self {
-        let queue = Mutex::new(Queue::new(id, timing));
-        Self { queue, changed: Notify::new(), replied: Notify::new() }
+#[derive(Default)]
+pub(super) struct State {
+    /// In the order of their epochs. The keys of neighbours are close to each other in Redis'
+    /// memory, where looking for keys from all over it takes a quarter longer.
+    pub(super) runs: BTreeMap<Epoch, Arc<Export>>,
+    /// Claims to release: the store may have them or execute them later, but this process has no
+    /// run for them.
+    pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    /// The runs that this process lacks, although other processes take it for their owner, and when it
+    /// first learned that.
+    unknown: HashMap<RunId, Instant>,
+    pub(super) ended: StoredRuns,
+    /// The number of runs that this process has begun.
+    added: u64,
+    /// The memory in the store of runs that have not ended there.
+    pub(super) live_bytes: usize,
+}
+
+/// A claim to release.
+#[derive(Clone, Copy)]
+pub(super) struct LostClaim {
+    pub(super) lost_at: Instant,
+    pub(super) due: Instant,
+}
+
+/// What other tasks know of a run's export, and ask of it.
+pub(crate) struct Export {
+    pub(crate) record: Arc<Record>,
+    /// The number of the run among those that this process has begun.
+    pub(super) number: u64,
+    state: Mutex<ExportState>,
+    /// Notified when the run has changed, or more is asked of it.
+    pub(super) changed: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct ExportState {
+    /// How often the export was asked for a `Sync`, and how many of these it had been asked for when
+    /// the newest `Sync` with a reply was sent.
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+    /// The connection over which the store's copy is known, or 0.
+    pub(super) over: u64,
+    /// Whether the store has a stream of the run.
+    pub(super) has_stream: bool,
+    /// When the store got the end of the run, or when the run was given up.
+    pub(super) ended_at: Option<Instant>,
+    /// Whether another run has the key in the store.
+    pub(super) is_replaced: bool,
+    /// Until when a client of another process watches the run.
+    watched_until: Option<Instant>,
+    /// From when on the store lacks what it should have.
+    pub(super) late_at: Option<Instant>,
+    #[cfg(test)]
+    panics: usize,
+}
+
+impl ExportState {
+    /// Asks for a `Sync`.
+    pub(super) const fn ask(&mut self) {
+        self.asked += 1;
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
+    /// Returns whether a `Sync` that was sent after the last [`ask`](Self::ask) was answered, or
+    /// none was asked for.
+    pub(super) const fn is_in_step(&self) -> bool {
+        self.answered == self.asked
     }
 
-    /// Adds a run whose claim was acknowledged, with the memory that the store needs for it.
-    pub(crate) fn add(&self, record: Arc<Record>, overhead: Overhead) {
-        self.lock().add(record, overhead);
+    /// Returns whether the store had the end of the run when it was last asked.
+    pub(super) const fn has_confirmed_end(&self) -> bool {
+        self.ended_at.is_some() && self.is_in_step()
+    }
+
+    pub(super) fn is_watched(&self, now: Instant) -> bool {
+        self.watched_until.is_some_and(|until| until > now)
+    }
+}
+
+impl Export {
+    fn new(record: Arc<Record>, number: u64) -> Self {
+        Self { record, number, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        RunId::of(&self.record)
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, ExportState> {
+        lock(&self.state)
+    }
+
+    /// Asks for a `Sync` for another reason than a reply.
+    pub(crate) fn synchronize(&self) {
+        self.state().ask();
         self.changed.notify_one();
     }
 
-    /// Makes the next thousand plans of a run panic, for tests.
     #[cfg(test)]
-    pub(crate) fn break_plans(&self, epoch: Epoch) {
-        if let Some(export) = self.lock().exports.get_mut(&epoch) {
-            export.panics = 1_000;
+    pub(super) fn panic_if_broken(&self) {
+        let panics = self.state().panics;
+        self.state().panics = panics.saturating_sub(1);
+        assert_eq!(panics, 0, "the export panics");
+    }
+
+    /// Records that a client of another process watches the run. The first one needs a `Sync`, for the
+    /// events that were not pushed, and because the store may have lost the end.
+    fn watch(&self, now: Instant, until: Instant) {
+        let mut state = self.state();
+        let needs_sync = state.ended_at.is_some() || !state.is_watched(now);
+        state.watched_until = Some(until);
+        drop(state);
+        self.record.attend_until(until);
+        if needs_sync {
+            self.synchronize();
+        }
+    }
+}
+
+impl Exports {
+    pub(crate) fn new(id: ProcessId, timing: Timing, max_memory: usize) -> Self {
+        Self {
+            id,
+            timing,
+            max_memory,
+            base: Instant::now(),
+            runtime: Handle::current(),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            replied: Notify::new(),
         }
     }
 
-    /// Makes a run due, because it has events that are not exported yet.
-    pub(crate) fn make_due(&self, epoch: Epoch) {
-        let now = Instant::now();
-        if self.lock().hasten(epoch, |export| export.export_at(now)) {
-            self.changed.notify_one();
-        }
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
-    /// Makes runs due, because their phases have changed.
+    /// Adds a run.
+    pub(super) fn add(&self, record: &Arc<Record>) -> Arc<Export> {
+        let mut state = self.lock();
+        let export = Arc::new(Export::new(Arc::clone(record), state.added));
+        state.added += 1;
+        state.runs.insert(record.epoch, Arc::clone(&export));
+        self.changed.notify_one();
+        export
+    }
+
+    fn get(&self, epoch: Epoch) -> Option<Arc<Export>> {
+        self.lock().runs.get(&epoch).cloned()
+    }
+
+    /// Makes the next exports of a run panic, for tests.
+    #[cfg(test)]
+    pub(crate) fn break_export(&self, epoch: Epoch) {
+        self.get(epoch).expect("the run").state().panics = 1_000;
+    }
+
+    /// Tells exports that their runs have changed.
     pub(crate) fn mark_all(&self, records: &[Arc<Record>]) {
-        if !records.is_empty() {
-            self.hasten_all(records.iter().map(|record| record.epoch), |_| {});
-        }
+        records.iter().for_each(|record| self.mark(record.epoch));
     }
 
-    /// Makes a run due for a `Sync`.
+    pub(crate) fn mark(&self, epoch: Epoch) {
+        self.get(epoch).inspect(|export| export.changed.notify_one());
+    }
+
+    /// Asks for a `Sync` of a run.
     pub(crate) fn synchronize(&self, epoch: Epoch) {
-        self.hasten_all([epoch], Export::synchronize);
+        self.get(epoch).inspect(|export| export.synchronize());
     }
 
-    /// Makes a run due for a `Sync`, unless it has ended since the hint that preceded this call.
+    /// Does the same, unless the store is known to have the run's end.
     pub(crate) fn asked(&self, epoch: Epoch) {
         if !self.has_ended(epoch) {
             self.synchronize(epoch);
         }
     }
 
+    /// Asks for a `Sync` of each run, first of those that are watched.
+    pub(crate) fn synchronize_all(&self) {
+        let now = Instant::now();
+        let exports: Vec<_> = self.lock().runs.values().cloned().collect();
+        let (first, rest): (Vec<_>, _) =
+            exports.into_iter().partition(|export| export.state().is_watched(now));
+        first.iter().chain(&rest).for_each(|export| export.synchronize());
+        self.changed.notify_one();
+    }
+
     /// Records that a client of another process watches a run.
+    ///
+    /// If the store has returned to an earlier state, its claim can name a run that is over. This
+    /// process releases such a claim, once it has lacked the run for a lease: the reply to a claim
+    /// that it sent can take as long.
     pub(crate) fn watched(&self, run: RunId) {
-        if self.lock().watched(run) {
-            self.changed.notify_one();
+        let (now, lease) = (Instant::now(), self.timing.lease);
+        if let Some(export) = self.get(run.epoch).filter(|export| export.run() == run) {
+            return export.watch(now, now + self.timing.watch());
+        }
+        let is_over = {
+            let unknown = &mut self.lock().unknown;
+            unknown.retain(|_, since| now - *since < lease * 2);
+            let is_over = now - *unknown.entry(run.clone()).or_insert(now) >= lease;
+            is_over && unknown.remove(&run).is_some()
+        };
+        if is_over {
+            self.lose_claim(run);
         }
     }
 
     /// Records that, in the store, another run has taken the key of this process's run.
     pub(crate) fn replaced(&self, epoch: Epoch) {
-        self.lock().replaced(epoch);
-        self.synchronize(epoch);
-    }
-
-    /// Makes all runs due for a `Sync`.
-    pub(crate) fn synchronize_all(&self) {
-        let epochs: Vec<_> = self.lock().exports.keys().copied().collect();
-        self.hasten_all(epochs, Export::synchronize);
-    }
-
-    /// Changes runs and makes them due.
-    fn hasten_all(&self, epochs: impl IntoIterator<Item = Epoch>, change: impl Fn(&mut Export)) {
-        let now = Instant::now();
-        let mut queue = self.lock();
-        for epoch in epochs {
-            queue.hasten(epoch, |export| {
-                change(export);
-                now
-            });
-        }
-        drop(queue);
+        let export = self.get(epoch);
+        export.iter().for_each(|export| export.state().is_replaced = true);
+        self.lock().ended.replace(epoch, Instant::now() + self.timing.lease * 2);
         self.changed.notify_one();
+        export.iter().for_each(|export| export.synchronize());
     }
 
-    /// Remembers a claim that the store may have, but no run of this process.
+    /// Remembers a claim that the store may have, but for which this process has no run.
     pub(crate) fn lose_claim(&self, run: RunId) {
         let now = Instant::now();
         self.lock().lost_claims.insert(run, LostClaim { lost_at: now, due: now });
         self.changed.notify_one();
     }
 
-    /// Returns the record of a run of this process whose export has not been given up.
+    /// Returns the record of a run that this process still exports.
     pub(crate) fn record(&self, run: &RunId) -> Option<Arc<Record>> {
-        let queue = self.lock();
-        let export = queue.exports.get(&run.epoch)?;
+        let export = self.get(run.epoch)?;
         (export.record.key == run.key).then(|| Arc::clone(&export.record))
     }
 
     /// Returns whether the store has the end of a run, or will never have it.
     pub(crate) fn has_ended(&self, epoch: Epoch) -> bool {
-        self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
+        self.get(epoch).is_none_or(|export| export.state().has_confirmed_end())
     }
 
     /// Returns whether the store has the ends of all runs, or will never have them, and has no
     /// claim to release.
     pub(crate) fn have_ended(&self) -> bool {
-        let queue = self.lock();
-        queue.lost_claims.is_empty() && queue.exports.values().all(Export::is_done)
+        let state = self.lock();
+        let mut runs = state.runs.values();
+        state.lost_claims.is_empty() && runs.all(|export| export.state().ended_at.is_some())
     }
 
     /// Returns whether a run is live in the store, according to a `Sync` sent after the last
     /// [`synchronize`](Self::synchronize) call.
     pub(crate) fn is_in_step(&self, epoch: Epoch) -> bool {
-        self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
+        self.get(epoch).is_some_and(|export| {
+            let state = export.state();
+            state.ended_at.is_none() && state.is_in_step()
+        })
     }
 
+    /// Returns the number of runs of which the store lacks what it should have by now.
     pub(crate) fn waiting(&self) -> usize {
         let now = Instant::now();
-        self.lock().exports.values().filter(|export| export.is_overdue(now)).count()
+        let state = self.lock();
+        let is_late = |export: &&Arc<Export>| export.state().late_at.is_some_and(|at| at <= now);
+        state.runs.values().filter(is_late).count()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        let queue = self.lock();
-        queue.exports.is_empty() && queue.lost_claims.is_empty()
-    }
-
+    /// Wakes all tasks, some of which end with the process.
     pub(crate) fn wake(&self) {
         self.changed.notify_one();
+        self.lock().runs.values().for_each(|export| export.changed.notify_one());
     }
+}
 
-    /// Makes all runs due, because the connection is new. Runs that are watched become due first.
-    pub(crate) fn reconnect(&self) {
-        let now = Instant::now();
-        let earlier = now.checked_sub(RETRY_DELAY).unwrap_or(now);
-        let Queue { exports, due, .. } = &mut *self.lock();
-        for export in exports.values_mut() {
-            export.set_due(due, if export.is_watched(now) { earlier } else { now });
+/// What exporters report.
+impl Exports {
+    /// Updates a run's part of the memory of live runs in the store.
+    pub(super) fn count(&self, counted: &mut usize, memory: usize) {
+        let mut state = self.lock();
+        state.live_bytes = state.live_bytes - mem::replace(counted, memory) + memory;
+        if state.ended.is_over(state.live_bytes, self.max_memory) {
+            self.changed.notify_one();
         }
     }
 
-    /// Returns when the next command is due.
-    pub(crate) fn next_due(&self) -> Option<Instant> {
-        let queue = self.lock();
-        let claims = queue.lost_claims.values().map(|claim| claim.due);
-        let run = queue.due.first().map(|(due, _)| *due);
-        let reports = queue.reports.first().map(|_| Instant::now());
-        claims.chain(run).chain(queue.ended.next_due()).chain(reports).min()
-    }
-
-    /// Takes the commands that are due.
-    pub(crate) fn plan(&self, connection: u64, options: &Options) -> Plan {
-        self.lock().plan(connection, options)
-    }
-
-    /// Applies the replies to a plan. Returns each run that the exporter must change, and how.
-    pub(crate) fn apply(
+    /// Records that the store has the end of a run with this memory, of which live runs had `counted`,
+    /// and deletes it by itself at a time. Returns whether another run has the key.
+    pub(super) fn ended(
         &self,
-        targets: Vec<Target>,
-        results: Vec<Result<Reply, Failure>>,
-        connection: u64,
-    ) -> Vec<(Arc<Record>, Effect)> {
-        self.lock().apply(targets, results, connection)
-    }
-}
-
-/// How long each command, except looks, delays the next pipeline.
-const COMMAND_TIME: Duration = Duration::from_micros(250);
-/// The maximum delay after one pipeline.
-const MAX_TIME: Duration = Duration::from_millis(4);
-/// The maximum idle time that is deducted from later delays, so that a few commands are not
-/// delayed. This also makes up for timers, which fire up to a millisecond late.
-const MAX_SAVED: Duration = Duration::from_millis(1);
-
-/// Decides when pipelines begin. A few events go out at once, and thousands a second share
-/// pipelines, each of which costs the store four system calls.
-pub(super) struct Pace {
-    next: Instant,
-}
-
-impl Pace {
-    pub(super) fn new() -> Self {
-        Self { next: Instant::now() }
-    }
-
-    /// Waits until a pipeline may begin.
-    pub(super) async fn wait(&self) {
-        // A timer in the past fires up to a millisecond late.
-        if self.next > Instant::now() {
-            sleep_until(self.next).await;
+        export: &Export,
+        memory: usize,
+        counted: usize,
+        deleted_at: Instant,
+    ) -> bool {
+        let (run, is_replaced) = (export.run(), export.state().is_replaced);
+        let epoch = run.epoch;
+        let mut state = self.lock();
+        state.live_bytes -= counted;
+        state.ended.add(run, memory, deleted_at);
+        if is_replaced {
+            state.ended.replace(epoch, Instant::now() + self.timing.lease * 2);
         }
+        self.changed.notify_one();
+        is_replaced
     }
 
-    /// Records a pipeline with this number of commands.
-    pub(super) fn record(&mut self, began: Instant, commands: usize) {
-        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
-        let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
-        let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);
-        self.next = self.next.max(saved) + time;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::{Instant, advance};
-
-    use super::Pace;
-
-    /// Returns the mean time between pipelines if this number of commands becomes due in each
-    /// millisecond. A pipeline has the commands that became due since the previous one.
-    async fn interval(commands: u32) -> Duration {
-        const PIPELINES: u32 = 100;
-        let mut pace = Pace::new();
-        let start = Instant::now();
-        let mut before = start;
-        for _ in 0..PIPELINES {
-            // Commands become due at the ticks of the timer.
-            advance(Duration::from_millis(1)).await;
-            pace.wait().await;
-            let passed = (Instant::now() - before).as_millis() as u32;
-            before = Instant::now();
-            pace.record(before, (commands * passed) as usize);
-        }
-        start.elapsed() / PIPELINES
+    /// Records that the store has lost the end of a run.
+    pub(super) fn revive(&self, export: &Export) {
+        export.state().ended_at = None;
+        self.lock().ended.remove(export.record.epoch);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn few_events_go_out_at_once_and_many_share_pipelines() {
-        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 4.0), (1_000, 4.0)] {
-            let interval = interval(commands).await.as_secs_f64() * 1e3;
-            assert!((interval - milliseconds).abs() < 0.1, "{commands}: {interval} ms");
-        }
+    /// Takes at most this number of runs that must be deleted, and how.
+    pub(super) fn evict(&self, max: usize) -> Vec<End> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.ended.expire(now);
+        let live = state.live_bytes;
+        let evicted = iter::from_fn(|| state.ended.evict(now, live, self.max_memory));
+        evicted.map(|(run, mode)| End { run, mode }).take(max).collect()
+    }
+
+    /// Removes a run that is no longer exported.
+    pub(super) fn remove(&self, export: &Export) {
+        // Dropped unlocked: its options contain closures, so that runs code of the program.
+        let removed = self.lock().runs.remove(&export.record.epoch);
+        drop(removed);
+        self.replied.notify_waiters();
     }
 }

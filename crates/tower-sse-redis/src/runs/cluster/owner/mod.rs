@@ -2,14 +2,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | `exports.rs` | the task that sends pipelines, and the runs that it exports |
-//! | `queue.rs` | when each run's next commands are due |
-//! | `export.rs` | one run: its commands, their replies, and what the owner knows about the store's copy |
-//! | `plan.rs` | the commands of one pipeline |
+//! | `export.rs` | exports one run, on a task of its own |
+//! | `exports.rs` | the runs that are exported, and what other tasks ask of each |
+//! | `keeper.rs` | looks for the keys of all runs, releases claims and deletes ended runs |
 //! | `stored.rs` | the batches and the ended runs that the store has |
 
 pub(crate) mod export;
 pub(crate) mod exports;
-pub(crate) mod plan;
-mod queue;
+pub(crate) mod keeper;
 mod stored;

@@ -55,16 +55,22 @@ impl StoredRuns {
         self.replaced.front().map(|(delete_at, ..)| *delete_at)
     }
 
+    /// Returns whether all runs in the store, including `live` bytes of running runs, exceed `limit`
+    /// bytes, and one of these could be deleted.
+    pub(super) fn is_over(&self, live: usize, limit: usize) -> bool {
+        self.bytes + live > limit && !(self.order.is_empty() && self.replaced.is_empty())
+    }
+
     /// Removes a run that must be deleted, and returns how: a run that was replaced long enough
-    /// ago. If all runs in the store, including `live` bytes of running runs, exceed `limit` bytes,
-    /// removes a replaced run, or the run that the store would delete first.
+    /// ago. If there [are too many](Self::is_over), removes a replaced run, or the run that the store
+    /// would delete first.
     pub(super) fn evict(
         &mut self,
         now: Instant,
         live: usize,
         limit: usize,
     ) -> Option<(RunId, EndMode)> {
-        let is_over = self.bytes + live > limit;
+        let is_over = self.is_over(live, limit);
         let is_due = self.next_due().is_some_and(|at| is_over || at <= now);
         if is_due && let Some((_, run, bytes)) = self.replaced.pop_front() {
             self.bytes -= bytes;

@@ -219,8 +219,8 @@ async fn call_that_was_never_made_is_never_interrupted() {
     one.store.faults().delay = Duration::ZERO;
     one.store.faults().reply_delay = Duration::from_millis(100);
     send(&busy, &["a"]);
-    let pipelines = one.store.count("pipeline");
-    while one.store.count("pipeline") == pipelines {
+    let appends = one.store.count("append");
+    while one.store.count("append") == appends {
         sleep(Duration::from_millis(1)).await;
     }
     one.store.faults().reply_delay = Duration::ZERO;

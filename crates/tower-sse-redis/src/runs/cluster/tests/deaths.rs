@@ -55,8 +55,9 @@ async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     sleep(LEASE * 5 / 4).await;
     let owner = dead.store.cluster().id.clone();
     let death = deaths.lock().unwrap().iter().find(|dead| dead.id == owner).cloned();
+    assert_eq!(ghost.inherit(&death.unwrap()).await.unwrap().len(), 1);
     let end = End { run: run.clone(), mode: EndMode::Bury { owner } };
-    ghost.execute(None, vec![Command::Inherit(death.unwrap()), Command::End(end)]).await;
+    ghost.end(None, end).await.unwrap();
     assert!(!dead.store.is_live(&run.key));
     drop(ghost);
     assert_eq!(other.outcomes(), []);

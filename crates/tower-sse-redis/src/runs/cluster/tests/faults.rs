@@ -1,5 +1,4 @@
 use super::*;
-use crate::{runs::cluster::owner::export::Export, runs::cluster::owner::plan::Target};
 
 /// Every command for the run fails, and its key would never expire. Other runs go on.
 #[tokio::test(start_paused = true)]
@@ -74,29 +73,30 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     assert!(connection.has_changed().is_err(), "the store has been dropped");
 }
 
+/// The server loses the first event, and then executes the second one's command without a reply.
+/// What it has of the run then looks complete, so the owner must look before it writes, and doubt
+/// what it finds.
 #[tokio::test(start_paused = true)]
-async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection() {
-    let (one, _) = two().await;
-    let reserved = one.cluster().process.reserve(&key(), None).unwrap();
-    let (record, epoch) = (Arc::clone(&reserved.record), reserved.record.epoch);
-    let timing = one.cluster().timing;
-    let mut export = Export::new(record, Overhead::default(), timing, Instant::now(), 0);
-    let in_step = |newest, entries| SyncReply::InStep { newest, entries, stop: None };
-    export.synced(&in_step(0, 1), 1);
-    let appended = Reply::Append(AppendReply::Appended { entries: 1 });
-    export.apply(&Target::Batch(epoch, 1, 10), Ok(appended), 1);
-
-    // The store has the acknowledged events, or an earlier state of them.
-    export.apply(&Target::Run(epoch), Err(Failure::Lost), 1);
-    export.has_failed = false;
-    export.synced(&in_step(1, 2), 2);
-    assert!(!export.sync.restores);
-
-    // The server lost the first event, and then executed the second one's command without a reply.
-    export.apply(&Target::Run(epoch), Err(Failure::Lost), 1);
-    export.has_failed = false;
-    export.synced(&in_step(2, 2), 3);
-    assert!(export.sync.restores);
+async fn events_are_sent_again_if_a_lost_reply_leaves_doubts() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    sleep(Duration::from_millis(10)).await;
+    one.store.copy();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(2)).await;
+    one.store.put_back();
+    one.store.counts().calls.clear();
+    one.store.faults().lost_replies = 1;
+    send(&source, &["b"]);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(one.store.faults().lost_replies, 0);
+    send(&source, &["c"]);
+    sleep(Duration::from_secs(2)).await;
+    let mut calls: Vec<_> = one.store.counts().calls.iter().map(|(_, kind)| *kind).collect();
+    calls.retain(|kind| *kind != "keep");
+    assert_eq!(calls[..4], ["append", "sync", "sync", "append"]);
+    drop(source);
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
 
 /// The store returns to a state before the end of the run while the connection stays open, so the

@@ -8,10 +8,11 @@
 --
 -- joined  token gone asked name value ...  `token`: not empty while owners restore their claims;
 --                                          `gone`: whether another process has declared this one
---                                          dead (0, 1); `asked`: the epochs of the runs that others
---                                          have asked to stop or have replaced since the last beat;
---                                          then all processes: the counter and the lease of each,
---                                          or the name of its heir if it is dead
+--                                          dead, or its counter was lost (0, 1); `asked`: the
+--                                          epochs of the runs that others have asked to stop or
+--                                          have replaced since the last beat; then all processes:
+--                                          the counter and the lease of each, or the name of its
+--                                          heir if it is dead
 -- version theirs                           processes of another version use the server
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local processes, process, counter = KEYS[2], ARGV[5], ARGV[6]

@@ -5,7 +5,8 @@
 --       channels of processes
 --
 -- free                                  no run has the key (only look)
--- restoring                             no run has the key, but an owner may restore a lost claim
+-- restoring                             no live or completed run has the key, but an owner may
+--                                       restore a lost claim
 -- new                                   the run now has the key
 -- live  epoch process state doubt stop  a run that is starting or running; `doubt` is `restoring` if
 --                                       an owner may restore the claim of a later run, and `stop` not

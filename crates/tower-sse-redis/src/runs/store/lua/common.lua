@@ -1,12 +1,12 @@
 -- What most scripts share. Times are in milliseconds. No script decides by the server's clock.
 
--- The highest id of a stream: after an entry with this id, Redis refuses every other entry.
+-- The id of a stream's end. All other ids are lower, so Redis refuses them afterwards.
 local END_ID = '18446744073709551615-0'
--- The time that the lists of live runs and of processes outlive the last process, so that the next
--- one can report the runs.
+-- The minimum time that the lists of live runs and of processes outlive the last process, so that
+-- the next one can report the runs.
 local LIST_TTL = 86400000
--- The minimum time that `data` is kept without processes. Claims are kept for longer: if the clock jumps
--- so far that claims expire, `data` expires too.
+-- The minimum time that `data` is kept without processes. All claims but void ones are kept for
+-- longer: if the clock jumps so far that claims expire, `data` expires too.
 local DATA_TTL = 20000
 
 -- Reads a claim, or returns nil if there is none.
@@ -24,8 +24,8 @@ local function refuse_version(claim)
   if claim and claim.version ~= VERSION then return { 'version', claim.version } end
 end
 
--- Makes a key expire after `ttl`. Scripts also call this before they create a key: a user without
--- the permission then changes nothing, and leaves no key that never expires.
+-- Makes a key expire after `ttl`. Most scripts also call this before they create a key: a user
+-- without the permission then changes nothing, and leaves no key that never expires.
 local function keep(key, ttl)
   redis.call('PEXPIRE', key, ttl)
 end
@@ -56,7 +56,7 @@ local function create_claim(key, epoch, process, ttl, live)
 end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,
--- that process can report the run again once another one has its key or its claim has expired.
+-- that process can report the run again once another run has the key or the claim has expired.
 local function remove_live(live, stream)
   redis.pcall('HDEL', live, stream)
 end
@@ -101,8 +101,8 @@ local function begin_restoring(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. Such a server has
--- lost `data` too, which each process keeps while it is connected. `is_kept` leaves out the
--- history, which takes longer than all else.
+-- lost `data` too, which each process keeps while it is connected, or has another history.
+-- `is_kept` leaves out the history, which takes longer than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 's')
   local now = not is_kept and f[2] and history() or ''

@@ -6,10 +6,10 @@
 --       `cancel`: lines of an event to add before the end (or nothing), `bury`: owner
 --
 -- own      by its owner, once Redis has exactly all events
--- lost     by its owner, which no longer has all events; the outcome is `interrupted`
+-- lost     by its owner, which cannot export all events; the outcome is `interrupted`
 -- void     by its owner, because the answer was no stream; the key is free again
--- orphan   by the process that sent the claim, which does not know whether Redis executed it; like
---          `void` before the run has begun, otherwise the outcome is `interrupted`
+-- orphan   by the process that sent the claim, but has no run for it; like `void` before the run
+--          has begun, otherwise the outcome is `interrupted`
 -- cancel   by any process; the owner is asked to end the run itself
 -- bury     by the heir of a dead owner, or by any process if the owner is not listed. It reports the
 --          end and then removes the run from the live ones of the owner. A run that is still among
@@ -41,7 +41,7 @@ if mode == 'forget' or mode == 'discard' then
   if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
-  -- The process that has replaced the run does not know its owner.
+  -- The process that replaced the run could not: its call lacks the key of the owner's list.
   remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end
@@ -51,7 +51,7 @@ local heir = mode == 'bury' and redis.call('HGET', KEYS[4], ARGV[12])
 if heir and heir ~= process then return { 'live' } end
 if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
   -- The claim is lost, or has expired while all processes were away, or another run has taken it.
-  -- Without the end, an owner that returns would restore the run.
+  -- Without the end, an owner that returns could restore the run.
   keep(stream, ttl)
   local newest, ended = read_newest(stream)
   if not ended then

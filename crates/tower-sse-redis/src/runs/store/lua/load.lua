@@ -1,6 +1,5 @@
--- Returns a page of a run's stream. A page that begins with the stream's first entry has at least
--- one more entry, if there is one: the first entry has no events, so it does not show where the
--- next page begins.
+-- Returns a page of a run's stream. A page that begins with the head has at least one more entry,
+-- if there is one: the head has no events, so it does not show where the next page begins.
 --
 -- An event that is larger than a page is the last entry of its page, which has a part of it. There are at
 -- most 16 parts, because each costs a copy of the event.
@@ -29,6 +28,6 @@ while true do
     from = '(' .. entry[1]
   end
   if #found < count then return { 1, entries, 0 } end
-  -- Each read asks for twice as many entries: an entry has between a hundred and 64 thousand bytes.
+  -- Each read asks for twice as many entries: most entries have between a hundred bytes and 64 KiB.
   count = count * 2
 end

@@ -6,7 +6,7 @@
 --       processes
 --
 -- new                 the new run has the key
--- again               the key has another run than the earlier one: look again
+-- again               the key no longer has the earlier run: look again
 -- version theirs      another version of the protocol wrote the claim
 local key, stream, earlier, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local ttl, channel, control = tonumber(ARGV[4]), ARGV[5], ARGV[6]

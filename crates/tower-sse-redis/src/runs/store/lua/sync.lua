@@ -8,10 +8,10 @@
 --
 -- ok     newest entries lines       `newest`: the newest event in Redis; `lines`: those of the last
 --                                   event (may be empty), if the owner is asked to stop the run
--- behind newest entries             Redis lost entries: restore
+-- behind newest entries             Redis has another number of entries: restore
 -- gone                              Redis lost the claim: restore
--- over   outcome newest reported    the run was ended. `reported`: whether it is no longer among those
---                                   whose end is to be reported
+-- over   outcome newest reported    the run was ended. `reported`: whether it is known to be no
+--                                   longer among those whose end is to be reported
 -- replaced …                        the same, and another run has taken the key
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim

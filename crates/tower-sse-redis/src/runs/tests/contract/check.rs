@@ -1,5 +1,6 @@
 //! What another process learns about a run.
 
+use super::reply::{check_text, kept_text};
 use super::*;
 
 scenes!(
@@ -44,16 +45,13 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
 
 // Commands that share a script.
 
-/// Sends the commands with another one between them, in this number of script calls.
-async fn execute(scene: &Scene, mut commands: Vec<Command>, calls: &str) -> Vec<String> {
-    let middle = commands.len() / 2;
-    commands.insert(middle, look());
+/// Makes a call, which takes this number of commands.
+async fn counted<T>(scene: &Scene, call: impl Future<Output = T>, commands: &str) -> T {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
-    let mut replies = scene.p.send_all(None, commands).await;
+    let reply = call.await;
     let stats: String = scene.world.server.command("INFO commandstats").await;
-    assert!(stats.contains(calls), "{stats}");
-    assert_eq!(replies.remove(middle), "free");
-    replies
+    assert!(stats.contains(commands), "{stats}");
+    reply
 }
 
 /// A run that has ended or cannot be read does not concern the others, and each run gets its own
@@ -70,8 +68,10 @@ async fn runs_are_looked_for_and_checked_together() {
     let _: String = scene.world.server.command("SET app:run:{owner:n40} text").await;
     let _: u32 = scene.world.server.command("HSET app:run:{owner:n50} v 3").await;
     let looks = async |extends| {
-        let looks = runs.iter().map(|run| keep(run, extends)).collect();
-        execute(&scene, looks, "cmdstat_exists:calls=4,").await
+        let keeps: Vec<_> = runs.iter().map(|run| keep(run, extends)).collect();
+        let keep = scene.p.store.keep(1, &keeps);
+        let kept = counted(&scene, keep, "cmdstat_exists:calls=3,").await.unwrap();
+        kept.into_iter().map(kept_text).collect::<Vec<_>>()
     };
     for extends in [false, true] {
         for (number, reply) in looks(extends).await.into_iter().enumerate() {
@@ -81,10 +81,11 @@ async fn runs_are_looked_for_and_checked_together() {
             assert_eq!(reply, expected, "{number}");
         }
     }
-    // Twice 32 and 6 checks, the look, and the same again.
-    let checks = runs.iter().map(|run| check(run, true)).collect();
-    let checked = execute(&scene, checks, "cmdstat_evalsha:calls=7,").await;
-    for (number, reply) in checked.into_iter().enumerate() {
+    // Four times 32, and 12.
+    let checks: Vec<_> = runs.iter().map(|run| check(run, true)).collect();
+    let checked = counted(&scene, scene.p.store.check(&checks), "cmdstat_evalsha:calls=5,").await;
+    let checked = checked.into_iter().map(|reply| text(reply, check_text));
+    for (number, reply) in checked.enumerate() {
         let expected = match number {
             5 => "running 9 head",
             40 => "run",
@@ -96,8 +97,8 @@ async fn runs_are_looked_for_and_checked_together() {
     // Those that share the command with a run whose stream is missing are synchronized too.
     scene.world.lose("app:run:{owner:n139}:a1").await;
     let looked = looks(true).await;
-    assert_eq!((&looked[69][..], &looked[133][..]), ("kept", "kept"));
-    assert_eq!(looked[134..], ["unsure"; 6]);
+    assert_eq!((looked[0], looked[127]), ("kept", "kept"));
+    assert_eq!(looked[128..], ["unsure"; 12]);
 }
 
 // The time that Redis spends in scripts.
@@ -133,7 +134,7 @@ async fn sync_costs_the_same_behind_a_batch_of_any_size() {
 /// Sends the calls in one pipeline, as the exporter does.
 async fn microseconds_of_a_sync(scene: &Scene, newest: u64) -> f64 {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
-    for reply in scene.p.send_all(None, vec![sync(&run("a1"), HEAD); CALLS]).await {
+    for reply in scene.p.send_all(scene.p.number(), vec![sync(&run("a1"), HEAD); CALLS]).await {
         assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
     }
     let stats: String = scene.world.server.command("INFO commandstats").await;

@@ -45,8 +45,8 @@ async fn commands_for_an_earlier_connection_are_not_sent() {
     let later = scene.p.reconnected_after(number).await;
     assert!(later > number);
     let append = append(0, &run("a1"), 1, 1, "a");
-    assert_eq!(scene.p.send_all(Some(number), vec![append]).await, ["unavailable"]);
-    assert_eq!(scene.p.send_all(Some(later), vec![look()]).await, ["restoring"]);
+    assert_eq!(scene.p.send_all(number, vec![append]).await, ["unavailable"]);
+    assert_eq!(scene.p.send_all(later, vec![look()]).await, ["restoring"]);
 }
 
 #[tokio::test]
@@ -131,9 +131,9 @@ async fn missing_scripts_are_loaded_again() {
     scene.p.begin("a1").await;
     let run = run("a1");
     let _: String = scene.world.server.command("SCRIPT FLUSH").await;
-    let commands = vec![append(0, &run, 1, 1, "event"), sync(&run, HEAD), look()];
-    let replies = scene.p.send_all(Some(1), commands).await;
-    assert_eq!(replies, ["appended 1", "ok 1 2", "live a1 of p"]);
+    assert_eq!(scene.p.append("a1", 1, 1).await, "appended 1");
+    let replies = scene.p.send_all(1, vec![sync(&run, HEAD), look()]).await;
+    assert_eq!(replies, ["ok 1 2", "live a1 of p"]);
     let _: String = scene.world.server.command("SCRIPT FLUSH").await;
     assert_eq!(scene.p.stream("a1").await, ["head", "1 1"]);
     assert_eq!(scene.p.number(), 1, "over the same connection");
@@ -141,9 +141,10 @@ async fn missing_scripts_are_loaded_again() {
 
 /// A process whose mirrors are all of ended runs has nothing to check.
 #[tokio::test]
-async fn no_commands_leave_the_connections_open() {
+async fn calls_without_commands_leave_the_connections_open() {
     let Some(scene) = redis().await else { return };
-    assert!(scene.p.send_all(None, Vec::new()).await.is_empty());
+    assert!(scene.p.store.check(&[]).await.is_empty());
+    assert!(scene.p.store.end_all(Some(1), &[]).await.is_empty());
     assert_eq!(scene.q.look().await, "free");
     assert_eq!(scene.p.number(), 1, "over the same connection");
 }

@@ -73,14 +73,14 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     // The heir dies before it has reported the end.
     let seen = "q".to_owned();
     let inherit = |by: &str| DeadProcess { id: ProcessId::from_claim("p"), seen: by.to_owned() };
-    assert_eq!(scene.r.send(Command::Inherit(inherit("1"))).await, "LiveRuns([])", "it has one");
-    let live = scene.r.send(Command::Inherit(inherit(&seen))).await;
-    assert!(live.contains("a1") || live != "LiveRuns([])", "{live}");
+    assert_eq!(scene.r.send(Call::Inherit(inherit("1"))).await, "[]", "it has one");
+    let live = scene.r.send(Call::Inherit(inherit(&seen))).await;
+    assert_ne!(live, "[]");
     assert_eq!(bury(&scene.q).await, "live");
     assert_eq!(bury(&scene.r).await, "ended interrupted 2");
-    let reported = Command::Reported(ProcessId::from_claim("p"), run("a1"));
-    assert_eq!(scene.r.send(reported).await, "Reported");
-    assert_eq!(scene.r.send(Command::Inherit(inherit("r"))).await, "LiveRuns([])");
+    let reported = Call::Reported(ProcessId::from_claim("p"), run("a1"));
+    assert_eq!(scene.r.send(reported).await, "reported");
+    assert_eq!(scene.r.send(Call::Inherit(inherit("r"))).await, "[]");
     let listed: bool = scene.world.server.command("HEXISTS app:run:processes p").await;
     assert!(!listed);
     // No process is listed, so any may end what is left.
@@ -242,8 +242,8 @@ async fn run_without_a_claim_is_interrupted_while_it_is_listed() {
             assert_eq!(scene.q.end("a1", bury()).await, ended);
         }
         assert!(scene.world.ids("a1").await.ends_with(&[END_ID.to_owned()]));
-        let reported = Command::Reported(ProcessId::from_claim("p"), run("a1"));
-        assert_eq!(scene.q.send(reported).await, "Reported");
+        let reported = Call::Reported(ProcessId::from_claim("p"), run("a1"));
+        assert_eq!(scene.q.send(reported).await, "reported");
         assert_eq!(scene.q.end("a1", bury()).await, "gone", "it is reported");
         let over = scene.p.sync("a1", RESTORE).await;
         assert!(over.starts_with("over interrupted"), "{over}");

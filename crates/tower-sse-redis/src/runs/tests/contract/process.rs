@@ -1,5 +1,9 @@
+use std::slice;
+
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
+use super::reply::{check_text, end_text, kept_text, look_text, sync_text};
 use super::*;
 use crate::runs::seam;
 use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
@@ -48,13 +52,17 @@ impl Process {
         Ok(Self { store, health, inbox: Mutex::new(inbox) })
     }
 
-    /// Sends commands over the connection with this number, or any.
-    pub(crate) async fn send_all(&self, over: Option<u64>, commands: Vec<Command>) -> Vec<String> {
-        self.store.execute(over, commands).await.into_iter().map(text).collect()
+    /// Makes calls at once, those of exports over the connection with this number.
+    pub(crate) async fn send_all(&self, over: u64, calls: Vec<Call>) -> Vec<String> {
+        join_all(calls.iter().map(|call| call.make(&self.store, over))).await
     }
 
-    pub(crate) async fn send(&self, command: Command) -> String {
-        self.send_all(None, vec![command]).await.remove(0)
+    pub(crate) async fn send(&self, call: Call) -> String {
+        let over = match *self.store.connection().borrow() {
+            Connection::Up(number) => number,
+            Connection::Down => 0,
+        };
+        call.make(&self.store, over).await
     }
 
     pub(crate) async fn look(&self) -> String {
@@ -62,11 +70,11 @@ impl Process {
     }
 
     pub(crate) async fn claim(&self, epoch: &str) -> String {
-        self.send(Command::Claim { run: run(epoch), earlier: None }).await
+        self.send(Call::Claim(run(epoch), None)).await
     }
 
     pub(crate) async fn replace(&self, earlier: &str, epoch: &str) -> String {
-        self.send(Command::Claim { run: run(epoch), earlier: Some(run(earlier)) }).await
+        self.send(Call::Claim(run(epoch), Some(run(earlier)))).await
     }
 
     pub(crate) async fn sync(&self, epoch: &str, with: Sync<'_>) -> String {
@@ -75,7 +83,7 @@ impl Process {
 
     /// Looks for the keys of a run that has begun.
     pub(crate) async fn keep(&self, epoch: &str) -> String {
-        self.send(keep(&run(epoch), false)).await
+        self.send(Call::Keep(keep(&run(epoch), false))).await
     }
 
     pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
@@ -83,7 +91,7 @@ impl Process {
     }
 
     pub(crate) async fn trim(&self, epoch: &str, keep_from: u64) -> String {
-        self.send(Command::Trim(Trim { run: run(epoch), keep_from })).await
+        self.send(Call::Trim(run(epoch), keep_from)).await
     }
 
     pub(crate) async fn end(&self, epoch: &str, mode: EndMode) -> String {
@@ -101,17 +109,17 @@ impl Process {
 
     /// Checks a run without watching it.
     pub(crate) async fn check(&self, epoch: &str) -> String {
-        self.send(check(&run(epoch), false)).await
+        self.send(Call::Check(check(&run(epoch), false))).await
     }
 
     pub(crate) async fn watch(&self, epoch: &str) -> String {
-        self.send(check(&run(epoch), true)).await
+        self.send(Call::Check(check(&run(epoch), true))).await
     }
 
     /// Claims the key of a run, and begins its stream.
     pub(crate) async fn begin_run(&self, run: &RunId) {
-        let claim = Command::Claim { run: run.clone(), earlier: None };
-        assert_eq!(self.send_all(None, vec![claim, sync(run, HEAD)]).await, ["claimed", "ok 0 1"]);
+        assert_eq!(self.send(Call::Claim(run.clone(), None)).await, "claimed");
+        assert_eq!(self.send(sync(run, HEAD)).await, "ok 0 1");
     }
 
     pub(crate) async fn begin(&self, epoch: &str) {
@@ -169,20 +177,68 @@ fn number_of(connection: Connection) -> u64 {
     }
 }
 
-// The commands of the store.
-
-pub(crate) fn look() -> Command {
-    Command::Look(run("1").key)
+/// A call of the store.
+#[derive(Clone)]
+pub(crate) enum Call {
+    Look(RunKey),
+    Claim(RunId, Option<RunId>),
+    Sync(seam::Sync),
+    Keep(Keep),
+    Append(RunId, Batch, u64),
+    Trim(RunId, u64),
+    End(End),
+    Check(Check),
+    Inherit(DeadProcess),
+    Reported(ProcessId, RunId),
 }
 
-pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Command {
+impl Call {
+    /// Makes the call, and returns the reply as a text.
+    async fn make(&self, store: &RedisStore, over: u64) -> String {
+        match self {
+            Self::Look(key) => text(store.look(key).await, look_text),
+            Self::Claim(run, earlier) => text(store.claim(run, earlier.as_ref()).await, look_text),
+            Self::Sync(sync) => text(store.sync(over, sync).await, sync_text),
+            Self::Keep(keep) => {
+                let kept = store.keep(over, slice::from_ref(keep)).await;
+                text(kept, |kept| kept_text(kept[0]).into())
+            }
+            Self::Append(run, batch, entries) => {
+                let appended = store.append(over, run, batch, *entries, true).await;
+                text(appended, |entries| match entries {
+                    Some(entries) => format!("appended {entries}"),
+                    None => "refused".into(),
+                })
+            }
+            Self::Trim(run, keep_from) => {
+                text(store.trim(over, run, *keep_from).await, |entries| {
+                    format!("trimmed {entries}")
+                })
+            }
+            Self::End(end) => text(store.end(None, end.clone()).await, end_text),
+            Self::Check(check) => {
+                text(store.check(slice::from_ref(check)).await.remove(0), check_text)
+            }
+            Self::Inherit(dead) => text(store.inherit(dead).await, |runs| format!("{runs:?}")),
+            Self::Reported(owner, run) => {
+                text(store.reported(owner, slice::from_ref(run)).await, |()| "reported".into())
+            }
+        }
+    }
+}
+
+pub(crate) fn look() -> Call {
+    Call::Look(run("1").key)
+}
+
+pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Call {
     let Sync { entries, restores, head, is_watched } = with;
     let head = Some(Bytes::copy_from_slice(head.as_bytes())).filter(|head| !head.is_empty());
-    Command::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
+    Call::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
 }
 
-pub(crate) fn keep(run: &RunId, extends: bool) -> Command {
-    Command::Keep(Keep { run: run.clone(), has_stream: true, extends })
+pub(crate) fn keep(run: &RunId, extends: bool) -> Keep {
+    Keep { run: run.clone(), has_stream: true, extends }
 }
 
 /// Returns the mode that ends a run of the process `p`, which is dead.
@@ -197,13 +253,12 @@ pub(crate) fn append(
     first: u64,
     last: u64,
     bytes: impl Into<Bytes>,
-) -> Command {
-    let batch = Batch { first, last, bytes: bytes.into() };
-    Command::Append(Append { run: run.clone(), batch, follows: false, entries, pushes: true })
+) -> Call {
+    Call::Append(run.clone(), Batch { first, last, bytes: bytes.into() }, entries)
 }
 
-pub(crate) fn end(run: &RunId, mode: EndMode) -> Command {
-    Command::End(End { run: run.clone(), mode })
+pub(crate) fn end(run: &RunId, mode: EndMode) -> Call {
+    Call::End(End { run: run.clone(), mode })
 }
 
 /// Returns the mode of an owner that has exported all events up to `newest`, and may know the number
@@ -212,6 +267,6 @@ pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
     EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries }
 }
 
-pub(crate) fn check(run: &RunId, is_watched: bool) -> Command {
-    Command::Check(Check { run: run.clone(), is_watched, wants_head: true })
+pub(crate) fn check(run: &RunId, is_watched: bool) -> Check {
+    Check { run: run.clone(), is_watched, wants_head: true }
 }

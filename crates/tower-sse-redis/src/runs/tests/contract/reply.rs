@@ -3,17 +3,9 @@
 use super::*;
 
 /// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
-pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
+pub(crate) fn text<T>(reply: Result<T, Failure>, read: impl FnOnce(T) -> String) -> String {
     match reply {
-        Ok(Reply::Look(reply)) => look(reply),
-        Ok(Reply::Sync(reply)) => sync(reply),
-        Ok(Reply::Kept(is_kept)) => if is_kept { "kept" } else { "unsure" }.into(),
-        Ok(Reply::Append(AppendReply::Appended { entries })) => format!("appended {entries}"),
-        Ok(Reply::Append(AppendReply::Refused)) => "refused".into(),
-        Ok(Reply::Trim { entries }) => format!("trimmed {entries}"),
-        Ok(Reply::End(reply)) => end(&reply),
-        Ok(Reply::Check(reply)) => check(reply),
-        Ok(other @ (Reply::LiveRuns { .. } | Reply::Reported)) => format!("{other:?}"),
+        Ok(reply) => read(reply),
         Err(Failure::Unavailable | Failure::NoScript) => "unavailable".into(),
         Err(Failure::WrongServer) => "wrong server".into(),
         Err(Failure::Lost | Failure::Stopped) => "lost".into(),
@@ -21,7 +13,11 @@ pub(crate) fn text(reply: Result<Reply, Failure>) -> String {
     }
 }
 
-fn look(reply: LookReply) -> String {
+pub(crate) const fn kept_text(is_kept: bool) -> &'static str {
+    if is_kept { "kept" } else { "unsure" }
+}
+
+pub(crate) fn look_text(reply: LookReply) -> String {
     match reply {
         LookReply::Live { run, process, is_certain, .. } => {
             format!("live {} of {}{}", run.epoch, process.as_str(), doubt(is_certain))
@@ -41,7 +37,7 @@ fn doubt(is_certain: bool) -> &'static str {
     if is_certain { "" } else { " or restoring" }
 }
 
-fn sync(reply: SyncReply) -> String {
+pub(crate) fn sync_text(reply: SyncReply) -> String {
     match reply {
         SyncReply::InStep { newest, entries, stop } => {
             let stop = stop.map(|stop| format!(", stop {}", String::from_utf8_lossy(&stop)));
@@ -56,7 +52,7 @@ fn sync(reply: SyncReply) -> String {
     }
 }
 
-fn end(reply: &EndReply) -> String {
+pub(crate) fn end_text(reply: EndReply) -> String {
     match reply {
         EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
         EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
@@ -66,7 +62,7 @@ fn end(reply: &EndReply) -> String {
     }
 }
 
-fn check(reply: CheckReply) -> String {
+pub(crate) fn check_text(reply: CheckReply) -> String {
     let (newest, text, head) = match reply {
         CheckReply::Starting { .. } => return "starting".into(),
         CheckReply::Void => return "void".into(),

@@ -26,7 +26,7 @@ impl Scene {
     pub(crate) async fn die(&self) {
         let seen = self.world.server.command("HGET app:run:processes p").await;
         let dead = DeadProcess { id: ProcessId::from_claim("p"), seen };
-        assert!(self.q.send(Command::Inherit(dead)).await.starts_with("LiveRuns"));
+        assert!(self.q.send(Call::Inherit(dead)).await.starts_with('['));
     }
 }
 

@@ -5,7 +5,8 @@ use super::*;
 scenes!(
     old_batches_are_trimmed_and_counted,
     pushes_of_a_run_arrive_in_order,
-    commands_of_a_large_call_keep_their_order,
+    simultaneous_calls_keep_their_order,
+    simultaneous_calls_share_a_pipeline,
     run_that_is_unsubscribed_passes_no_pushes,
     run_that_is_subscribed_again_at_once_stays_subscribed,
 );
@@ -42,13 +43,28 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     assert_eq!(scene.q.received().await, "end completed 100");
 }
 
-/// One call can have any number of commands. They are executed in their order.
-async fn commands_of_a_large_call_keep_their_order(scene: Scene) {
+/// They share pipelines, and are executed in their order.
+async fn simultaneous_calls_keep_their_order(scene: Scene) {
     scene.p.begin("a1").await;
     let batch = |last| append(0, &run("a1"), last, last, "x".repeat(3_000));
-    let commands: Vec<Command> = (1..=1_200).map(batch).collect();
-    assert_eq!(scene.p.send_all(Some(1), commands).await, ["appended 1"; 1_200]);
+    let appends = (1..=1_200).map(batch).collect();
+    assert_eq!(scene.p.send_all(1, appends).await, ["appended 1"; 1_200]);
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 1200 1201");
+}
+
+async fn simultaneous_calls_share_a_pipeline(scene: Scene) {
+    scene.p.begin("a1").await;
+    let reads = async || {
+        let stats: String = scene.world.server.command("INFO stats").await;
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    let before = reads().await;
+    let synced = scene.p.send_all(1, vec![sync(&run("a1"), HEAD); 100]).await;
+    assert_eq!(synced, ["ok 0 1"; 100]);
+    let reads = reads().await - before;
+    // Redis reads 16 KiB at a time.
+    assert!(reads < 20, "{reads}");
 }
 
 async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {

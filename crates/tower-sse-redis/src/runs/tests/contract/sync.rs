@@ -76,7 +76,7 @@ async fn key_that_is_missing_is_noticed(scene: Scene) {
     assert_eq!(scene.p.keep("a1").await, "unsure", "no run has the key");
     assert_eq!(scene.p.claim("a1").await, "claimed");
     let starting = Keep { run: run("a1"), has_stream: false, extends: true };
-    assert_eq!(scene.p.send(Command::Keep(starting)).await, "kept");
+    assert_eq!(scene.p.send(Call::Keep(starting)).await, "kept");
     assert_eq!(scene.p.keep("a1").await, "unsure", "its owner says that it has begun");
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
     for lost in [CLAIM, &stream("a1")] {

@@ -113,7 +113,7 @@ async fn keys_are_kept_by_looks_that_extend_their_time() {
         if is_sync {
             assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
         } else {
-            assert_eq!(scene.p.send(keep(&run("a1"), extends)).await, "kept");
+            assert_eq!(scene.p.send(Call::Keep(keep(&run("a1"), extends))).await, "kept");
         }
         for key in &keys {
             assert_eq!(scene.world.ttl_of(key).await > LONG, extends, "{key}");

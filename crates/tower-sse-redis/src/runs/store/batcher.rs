@@ -1,0 +1,163 @@
+use std::time::Duration;
+
+use redis::{Arg, Cmd, Pipeline, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::{task::yield_now, time::Instant, time::sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::runs::seam::{Failure, spawn};
+use crate::server::MultiplexedConnection;
+
+/// The number of commands at which a pipeline is full. Those of the last call may exceed it.
+const MAX_COMMANDS: usize = 512;
+/// The maximum size of a pipeline. The last call may exceed it.
+const MAX_BYTES: usize = 1 << 20;
+
+/// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
+pub(super) struct Batcher {
+    calls: mpsc::UnboundedSender<Call>,
+}
+
+/// Commands that are sent together.
+struct Call {
+    commands: Vec<Cmd>,
+    reply: oneshot::Sender<Result<Vec<Value>, Failure>>,
+}
+
+impl Batcher {
+    /// Sends over this connection until the session has `ended`, which it ends if the connection
+    /// breaks.
+    pub(super) fn start(connection: MultiplexedConnection, ended: CancellationToken) -> Self {
+        let (calls, receiver) = mpsc::unbounded_channel();
+        spawn(send_all(receiver, connection, ended));
+        Self { calls }
+    }
+
+    /// Sends commands and returns their replies. Each reply can be an error.
+    pub(super) async fn call(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, Failure> {
+        let (reply, replied) = oneshot::channel();
+        _ = self.calls.send(Call { commands, reply });
+        // A call that is dropped was not sent.
+        replied.await.unwrap_or(Err(Failure::Unavailable))
+    }
+}
+
+async fn send_all(
+    mut calls: mpsc::UnboundedReceiver<Call>,
+    mut connection: MultiplexedConnection,
+    ended: CancellationToken,
+) {
+    // After a panic, too: the session would take no more calls.
+    let _ending = ended.clone().drop_guard();
+    let mut pace = Pace::new();
+    while let Some(first) = calls.recv().await {
+        // Calls that arrive during this wait join the pipeline, and so do those of tasks that became
+        // ready with the first one's.
+        pace.wait().await;
+        yield_now().await;
+        if ended.is_cancelled() {
+            return;
+        }
+        let (mut pipeline, mut bytes, mut replies) = (Pipeline::new(), 0, Vec::new());
+        let mut next = Some(first);
+        while let Some(Call { commands, reply }) = next {
+            replies.push((commands.len(), reply));
+            bytes += commands.iter().map(size).sum::<usize>();
+            commands.into_iter().for_each(|command| _ = pipeline.add_command(command));
+            let is_full = pipeline.len() >= MAX_COMMANDS || bytes >= MAX_BYTES;
+            next = if is_full { None } else { calls.try_recv().ok() };
+        }
+        pace.record(Instant::now(), pipeline.len());
+        // Calls that arrive meanwhile wait for the replies, so that the commands that the server has
+        // not executed yet are few.
+        let Ok(values) = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await else {
+            // The server may still execute the commands. Before anything else, the next session
+            // makes it close this connection, so that they do not follow later ones.
+            replies.into_iter().for_each(|(_, reply)| _ = reply.send(Err(Failure::Lost)));
+            return;
+        };
+        let mut values = values.into_iter();
+        for (commands, reply) in replies {
+            _ = reply.send(Ok(values.by_ref().take(commands).collect()));
+        }
+    }
+}
+
+fn size(command: &Cmd) -> usize {
+    let sizes = command.args_iter().map(|argument| match argument {
+        Arg::Simple(bytes) => bytes.len(),
+        _ => 0,
+    });
+    sizes.sum()
+}
+
+/// How long each command delays the next pipeline.
+const COMMAND_TIME: Duration = Duration::from_micros(250);
+/// The maximum delay after one pipeline.
+const MAX_TIME: Duration = Duration::from_millis(4);
+/// The maximum idle time that is deducted from later delays, so that a few commands are not
+/// delayed. This also makes up for timers, which fire up to a millisecond late.
+const MAX_SAVED: Duration = Duration::from_millis(1);
+
+/// Decides when pipelines begin. A few events go out at once, and thousands a second share
+/// pipelines, each of which costs the store four system calls.
+struct Pace {
+    next: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { next: Instant::now() }
+    }
+
+    /// Waits until a pipeline may begin.
+    async fn wait(&self) {
+        // A timer in the past fires up to a millisecond late.
+        if self.next > Instant::now() {
+            sleep_until(self.next).await;
+        }
+    }
+
+    /// Records a pipeline with this number of commands.
+    fn record(&mut self, began: Instant, commands: usize) {
+        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
+        let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
+        let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);
+        self.next = self.next.max(saved) + time;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant, advance};
+
+    use super::Pace;
+
+    /// Returns the mean time between pipelines if this number of commands becomes due in each
+    /// millisecond. A pipeline has the commands that became due since the previous one.
+    async fn interval(commands: u32) -> Duration {
+        const PIPELINES: u32 = 100;
+        let mut pace = Pace::new();
+        let start = Instant::now();
+        let mut before = start;
+        for _ in 0..PIPELINES {
+            // Commands become due at the ticks of the timer.
+            advance(Duration::from_millis(1)).await;
+            pace.wait().await;
+            let passed = (Instant::now() - before).as_millis() as u32;
+            before = Instant::now();
+            pace.record(before, (commands * passed) as usize);
+        }
+        start.elapsed() / PIPELINES
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_events_go_out_at_once_and_many_share_pipelines() {
+        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 4.0), (1_000, 4.0)] {
+            let interval = interval(commands).await.as_secs_f64() * 1e3;
+            assert!((interval - milliseconds).abs() < 0.1, "{commands}: {interval} ms");
+        }
+    }
+}
