@@ -76,15 +76,12 @@ pub(crate) struct Sync {
     pub(crate) head: Option<Bytes>,
 }
 
-/// A run for whose keys its owner looks. See `RedisStore::keep`.
+/// The keys that the store should have of a run. See `RedisStore::have_keys`.
 #[derive(Clone, Debug)]
-pub(crate) struct Keep {
+pub(crate) struct ExpectedKeys {
     pub(crate) run: RunId,
-    /// Whether the run must have a stream.
+    /// Whether the run has a stream.
     pub(crate) has_stream: bool,
-    /// Whether the time for which the store keeps the run begins again. If so, the owner also looks
-    /// at the claim: another run can have taken the key between two looks.
-    pub(crate) extends: bool,
 }
 
 /// A process that counts as dead.
@@ -360,8 +357,11 @@ const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Returns how long the store keeps a run. The time starts again when the owner of a live run looks
-/// at its keys after a quarter of the time.
+/// How much longer the store keeps a live run. Each half of this time, the owner sends a `Sync`, after
+/// which the time begins again.
+pub(crate) const LIVE: Duration = Duration::from_secs(3_600);
+
+/// Returns how long the store keeps a run that has ended.
 pub(crate) fn kept_for(retain_for: Duration, lease: Duration) -> Duration {
     retain_for.max(lease * 4).clamp(MIN_KEPT_FOR, MAX_KEPT_FOR)
 }

@@ -5,7 +5,7 @@ use redis::{Cmd, cmd};
 use tower_sse::runs::{__private::Epoch, RunKey};
 
 use super::beats::NextBeat;
-use crate::runs::seam::{ProcessId, RunId};
+use crate::runs::seam::{LIVE, ProcessId, RunId};
 use crate::server::whole_milliseconds;
 
 /// The values that the commands of a process need.
@@ -13,7 +13,7 @@ pub(super) struct Scope {
     pub(super) keys: Keys,
     pub(super) process: ProcessId,
     pub(super) lease: Duration,
-    /// The time that the keys of a run are kept.
+    /// The time that the keys of a run are kept once it has ended.
     pub(super) kept_for: Duration,
 }
 
@@ -61,9 +61,9 @@ impl Encoder<'_> {
         [self.scope.keys.claim(&run.key), self.scope.keys.stream(run)]
     }
 
-    /// Returns this process and the time that keys are kept, as script arguments.
+    /// Returns this process and the time that the keys of a live run are kept, as script arguments.
     pub(super) fn owner(&self) -> (&str, u64) {
-        (self.scope.process.as_str(), whole_milliseconds(self.scope.kept_for))
+        (self.scope.process.as_str(), whole_milliseconds(self.scope.kept_for + LIVE))
     }
 
     pub(super) fn call(&self, script: Script, keys: &[String]) -> Cmd {

@@ -9,11 +9,11 @@ use tower_sse_broker::__private::Backoff;
 use super::commands::{Encoder, Script, publish_name, run_of_stream};
 use super::link::Link;
 use super::redis_runs::RedisRuns;
-use super::replies::{Fields, check, each, is_own, number, parse_page, script};
+use super::replies::{Fields, check, each, number, parse_page, script};
 use super::session::Endpoint;
 use crate::runs::seam::{
-    Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, Failure, Keep,
-    LookReply, Overhead, Page, ProcessId, Receive, RunId, Sync, SyncReply, spawn,
+    Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, ExpectedKeys,
+    Failure, LookReply, Overhead, Page, ProcessId, Receive, RunId, Sync, SyncReply, spawn,
 };
 use crate::{Error, server::whole_milliseconds};
 use tower_sse_broker::tasks::{caught, lock};
@@ -25,8 +25,8 @@ const STREAM: usize = 4_864;
 /// The memory of an entry besides its events.
 const ENTRY: usize = 48;
 
-/// The maximum number of runs whose keys one command looks for.
-const MAX_KEEPS: usize = 64;
+/// The maximum number of runs whose keys one command looks for, or which it removes from a list.
+const MAX_LOOKS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
 /// The maximum size of a batch that is pushed.
@@ -240,32 +240,32 @@ impl RedisStore {
         self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Looks whether the store has the keys of runs, at a lower cost than `sync`. For a run that it
-    /// `extends`, also looks whether the claim has the run, and nothing asks to stop it. A reply is
-    /// `false` if the answer is no or unknown: then send a `sync`.
-    pub(crate) async fn keep(&self, over: u64, runs: &[Keep]) -> Result<Vec<bool>, Failure> {
-        let keep =
-            |it: &Encoder<'_>| runs.chunks(MAX_KEEPS).flat_map(|runs| keep(it, runs)).collect();
-        let read = |replies: Vec<Value>| {
-            let (mut replies, mut kept) = (replies.into_iter(), Vec::with_capacity(runs.len()));
-            for runs in runs.chunks(MAX_KEEPS) {
-                let mut next = || check(replies.next().unwrap_or(Value::Nil));
-                let keys: u64 = runs.iter().map(|keep| 1 + u64::from(keep.has_stream)).sum();
-                let has_keys = number(&next()?) == Some(keys);
-                for Keep { run, extends, .. } in runs {
-                    let is_own = !extends
-                        || match next() {
-                            Err(failure) if failure != Failure::Run => return Err(failure),
-                            claim => is_own(claim.ok(), run),
-                        };
-                    // A key that is missing is found above.
-                    _ = extends.then(|| (next(), next()));
-                    kept.push(has_keys && is_own);
-                }
-            }
-            Ok(kept)
+    /// Returns for each run whether the store has its keys, at a lower cost than `sync`. The replies
+    /// for all runs of one command are `false` if one of their keys is missing: then send a `sync`.
+    pub(crate) async fn have_keys(
+        &self,
+        over: u64,
+        runs: &[ExpectedKeys],
+    ) -> Result<Vec<bool>, Failure> {
+        let keys_of = |it: &Encoder<'_>, expected: &ExpectedKeys| {
+            it.keys_of(&expected.run).into_iter().take(1 + usize::from(expected.has_stream))
         };
-        self.call(Some(over), keep, read).await
+        let command = |it: &Encoder<'_>, runs: &[ExpectedKeys]| {
+            let keys = runs.iter().flat_map(|expected| keys_of(it, expected));
+            cmd("EXISTS").arg(keys.collect::<Vec<_>>()).clone()
+        };
+        let commands =
+            |it: &Encoder<'_>| runs.chunks(MAX_LOOKS).map(|runs| command(it, runs)).collect();
+        let read = |replies: Vec<Value>| {
+            let mut read = Vec::with_capacity(runs.len());
+            for (runs, reply) in runs.chunks(MAX_LOOKS).zip(replies) {
+                let keys = runs.iter().map(|expected| 1 + u64::from(expected.has_stream)).sum();
+                let have_keys = number(&check(reply)?) == Some(keys);
+                read.extend(runs.iter().map(|_| have_keys));
+            }
+            Ok(read)
+        };
+        self.call(Some(over), commands, read).await
     }
 
     /// Appends a batch to a run's stream, which has this number of entries, and returns the number
@@ -382,7 +382,7 @@ impl RedisStore {
         let reported = |it: &Encoder<'_>| {
             let keys = &it.scope.keys;
             let streams =
-                runs.chunks(MAX_KEEPS).map(|runs| runs.iter().map(|run| keys.stream(run)));
+                runs.chunks(MAX_LOOKS).map(|runs| runs.iter().map(|run| keys.stream(run)));
             let command = |streams| cmd("HDEL").arg(keys.control(owner)).arg(streams).clone();
             streams.map(|streams| command(streams.collect::<Vec<_>>())).collect()
         };
@@ -411,20 +411,6 @@ fn replace(it: &Encoder<'_>, run: &RunId, earlier: &RunId) -> Cmd {
     command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string()).arg(it.owner());
     command.arg(keys.channel(earlier)).arg(keys.control_prefix());
     command
-}
-
-fn keep(it: &Encoder<'_>, runs: &[Keep]) -> Vec<Cmd> {
-    let keys = runs
-        .iter()
-        .flat_map(|keep| it.keys_of(&keep.run).into_iter().take(1 + usize::from(keep.has_stream)));
-    let mut commands = vec![cmd("EXISTS").arg(keys.collect::<Vec<_>>()).clone()];
-    let ttl = whole_milliseconds(it.scope.kept_for);
-    for Keep { run, .. } in runs.iter().filter(|keep| keep.extends) {
-        let keys = it.keys_of(run);
-        commands.push(cmd("HMGET").arg(&keys[0]).arg("e").arg("c").clone());
-        commands.extend(keys.map(|key| cmd("PEXPIRE").arg(key).arg(ttl).clone()));
-    }
-    commands
 }
 
 fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bool) -> Vec<Cmd> {
@@ -476,7 +462,8 @@ fn end(it: &Encoder<'_>, End { run, mode }: &End) -> Cmd {
     let names = [claim, stream, keys.control(owner), keys.processes()];
     let mut command = it.call(Script::End, &names);
     command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
-    command.arg(newest).arg(optional(entries)).arg(it.owner());
+    command.arg(newest).arg(optional(entries)).arg(process.as_str());
+    command.arg(whole_milliseconds(it.scope.kept_for));
     command.arg(whole_milliseconds(it.scope.lease * 2));
     command.arg(keys.channel(run)).arg(keys.control_prefix());
     match mode {

@@ -10,14 +10,6 @@ use crate::runs::seam::{
     SyncReply,
 };
 
-/// Returns whether a claim has this run, and no process asks to stop it.
-pub(super) fn is_own(claim: Option<Value>, run: &RunId) -> bool {
-    matches!(claim, Some(Value::Array(fields)) if matches!(
-        &fields[..],
-        [Value::BulkString(epoch), Value::Nil] if *epoch == run.epoch.to_string().into_bytes()
-    ))
-}
-
 pub(super) fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),

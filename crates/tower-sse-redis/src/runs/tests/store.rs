@@ -117,9 +117,13 @@ impl Store {
         self.call("sync", call).await
     }
 
-    pub(crate) async fn keep(&self, over: u64, runs: &[Keep]) -> Result<Vec<bool>, Failure> {
-        lock(&self.counts).add_calls("kept run", runs.len());
-        self.call("keep", self.redis.keep(over, runs)).await
+    pub(crate) async fn have_keys(
+        &self,
+        over: u64,
+        runs: &[ExpectedKeys],
+    ) -> Result<Vec<bool>, Failure> {
+        lock(&self.counts).add_calls("run looked for", runs.len());
+        self.call("have_keys", self.redis.have_keys(over, runs)).await
     }
 
     pub(crate) async fn append(

@@ -7,7 +7,7 @@ use tower_sse::runs::__private::Process;
 
 use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::{LATE_CLAIM, RETRY_DELAY};
-use crate::runs::seam::{Connection, End, EndMode, EndReply, Failure, Keep, RunId};
+use crate::runs::seam::{Connection, End, EndMode, EndReply, ExpectedKeys, Failure, LIVE, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
@@ -16,7 +16,7 @@ const GROUP: u64 = 64;
 /// The number of ticks in a lease. At each, some of the groups look for their keys.
 const TICKS: u32 = 16;
 /// The number of ticks after which a group looks again: less than a lease.
-const PERIOD: u64 = 14;
+const PERIOD: u64 = 15;
 /// The maximum number of runs or ends in one call.
 const MAX_RUNS: usize = 512;
 
@@ -136,25 +136,24 @@ impl Keeper {
         for tick in first..=passed {
             let due = self.due(tick, over);
             for due in due.chunks(MAX_RUNS) {
-                let keeps: Vec<_> = due.iter().map(|(_, keep)| keep.clone()).collect();
-                let kept = match self.store.keep(over, &keeps).await {
-                    Ok(kept) => kept,
+                let keys: Vec<_> = due.iter().map(|(_, keys)| keys.clone()).collect();
+                let found = match self.store.have_keys(over, &keys).await {
+                    Ok(found) => found,
                     Err(Failure::Unavailable | Failure::WrongServer) => continue,
                     Err(_) => vec![false; due.len()],
                 };
-                let lost = due.iter().zip(kept).filter(|(_, is_kept)| !is_kept);
+                let lost = due.iter().zip(found).filter(|(_, is_found)| !is_found);
                 lost.for_each(|((export, _), _)| export.synchronize());
             }
         }
         self.tick = self.tick.max(passed + 1);
     }
 
-    /// Returns the runs that look for their keys at a tick.
-    fn due(&self, tick: u64, over: u64) -> Vec<(Arc<Export>, Keep)> {
+    /// Returns the runs that look for their keys at a tick, except those that synchronize instead.
+    fn due(&self, tick: u64, over: u64) -> Vec<(Arc<Export>, ExpectedKeys)> {
         let timing = self.exports.timing;
         // The number of looks after which a run's time begins again.
-        let looks =
-            timing.kept_for.as_nanos() / 4 / (timing.lease / TICKS * PERIOD as u32).as_nanos();
+        let looks = LIVE.as_nanos() / 2 / (timing.lease / TICKS * PERIOD as u32).as_nanos();
         let looks = u64::try_from(looks).unwrap_or(u64::MAX).max(1);
         let state = self.exports.lock();
         let due = state.runs.values().filter(|export| {
@@ -162,20 +161,20 @@ impl Keeper {
             let fraction = ((export.number / GROUP + 1) as f64 * 0.618).fract();
             tick % PERIOD == (PERIOD as f64 * fraction) as u64
         });
-        let keep = |export: &Arc<Export>| {
+        let keys = |export: &Arc<Export>| {
             let its = export.state();
             if !its.is_in_step() || its.ended_at.is_some() {
                 return None;
             }
-            if its.over != over {
+            let extends = (tick / PERIOD + export.number / GROUP) % looks == looks - 1;
+            if extends || its.over != over {
                 drop(its);
                 export.synchronize();
                 return None;
             }
-            let extends = (tick / PERIOD + export.number / GROUP) % looks == looks - 1;
-            let keep = Keep { run: export.run(), has_stream: its.has_stream, extends };
-            Some((Arc::clone(export), keep))
+            let keys = ExpectedKeys { run: export.run(), has_stream: its.has_stream };
+            Some((Arc::clone(export), keys))
         };
-        due.filter_map(keep).collect()
+        due.filter_map(keys).collect()
     }
 }

@@ -93,7 +93,7 @@ async fn events_are_sent_again_if_a_lost_reply_leaves_doubts() {
     send(&source, &["c"]);
     sleep(Duration::from_secs(2)).await;
     let mut calls: Vec<_> = one.store.counts().calls.iter().map(|(_, kind)| *kind).collect();
-    calls.retain(|kind| *kind != "keep");
+    calls.retain(|kind| *kind != "have_keys");
     assert_eq!(calls[..4], ["append", "sync", "sync", "append"]);
     drop(source);
     assert_whole(other.attach().await, &["a", "b", "c"]).await;

@@ -145,7 +145,7 @@ async fn quiet_run_looks_for_its_keys_once_in_a_lease() {
         let counts = one.store.counts();
         // The owner sends a `Sync` for the head, and for the client at the other process.
         assert!((1..=3).contains(&counts.of["sync"]), "{counts:?}");
-        assert!((9..=14).contains(&counts.of["kept run"]), "{counts:?}");
+        assert!((9..=14).contains(&counts.of["run looked for"]), "{counts:?}");
     }
     one.store.lose_streams();
     sleep(2 * LEASE).await;

@@ -3,7 +3,7 @@ use std::slice;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::reply::{check_text, end_text, kept_text, look_text, sync_text};
+use super::reply::{check_text, end_text, found_text, look_text, sync_text};
 use super::*;
 use crate::runs::seam;
 use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
@@ -82,8 +82,8 @@ impl Process {
     }
 
     /// Looks for the keys of a run that has begun.
-    pub(crate) async fn keep(&self, epoch: &str) -> String {
-        self.send(Call::Keep(keep(&run(epoch), false))).await
+    pub(crate) async fn have_keys(&self, epoch: &str) -> String {
+        self.send(Call::HaveKeys(keys(&run(epoch)))).await
     }
 
     pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
@@ -183,7 +183,7 @@ pub(crate) enum Call {
     Look(RunKey),
     Claim(RunId, Option<RunId>),
     Sync(seam::Sync),
-    Keep(Keep),
+    HaveKeys(ExpectedKeys),
     Append(RunId, Batch, u64),
     Trim(RunId, u64),
     End(End),
@@ -199,9 +199,9 @@ impl Call {
             Self::Look(key) => text(store.look(key).await, look_text),
             Self::Claim(run, earlier) => text(store.claim(run, earlier.as_ref()).await, look_text),
             Self::Sync(sync) => text(store.sync(over, sync).await, sync_text),
-            Self::Keep(keep) => {
-                let kept = store.keep(over, slice::from_ref(keep)).await;
-                text(kept, |kept| kept_text(kept[0]).into())
+            Self::HaveKeys(keys) => {
+                let found = store.have_keys(over, slice::from_ref(keys)).await;
+                text(found, |found| found_text(found[0]).into())
             }
             Self::Append(run, batch, entries) => {
                 let appended = store.append(over, run, batch, *entries, true).await;
@@ -237,8 +237,8 @@ pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Call {
     Call::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
 }
 
-pub(crate) fn keep(run: &RunId, extends: bool) -> Keep {
-    Keep { run: run.clone(), has_stream: true, extends }
+pub(crate) fn keys(run: &RunId) -> ExpectedKeys {
+    ExpectedKeys { run: run.clone(), has_stream: true }
 }
 
 /// Returns the mode that ends a run of the process `p`, which is dead.

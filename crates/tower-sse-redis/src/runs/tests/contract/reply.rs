@@ -13,8 +13,8 @@ pub(crate) fn text<T>(reply: Result<T, Failure>, read: impl FnOnce(T) -> String)
     }
 }
 
-pub(crate) const fn kept_text(is_kept: bool) -> &'static str {
-    if is_kept { "kept" } else { "unsure" }
+pub(crate) const fn found_text(is_found: bool) -> &'static str {
+    if is_found { "found" } else { "missing" }
 }
 
 pub(crate) fn look_text(reply: LookReply) -> String {

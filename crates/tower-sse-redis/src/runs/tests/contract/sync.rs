@@ -73,16 +73,16 @@ async fn owner_of_a_watched_run_sends_the_number_of_the_newest_event(scene: Scen
 
 /// A run that has not begun has no stream.
 async fn key_that_is_missing_is_noticed(scene: Scene) {
-    assert_eq!(scene.p.keep("a1").await, "unsure", "no run has the key");
+    assert_eq!(scene.p.have_keys("a1").await, "missing", "no run has the key");
     assert_eq!(scene.p.claim("a1").await, "claimed");
-    let starting = Keep { run: run("a1"), has_stream: false, extends: true };
-    assert_eq!(scene.p.send(Call::Keep(starting)).await, "kept");
-    assert_eq!(scene.p.keep("a1").await, "unsure", "its owner says that it has begun");
+    let starting = ExpectedKeys { run: run("a1"), has_stream: false };
+    assert_eq!(scene.p.send(Call::HaveKeys(starting)).await, "found");
+    assert_eq!(scene.p.have_keys("a1").await, "missing", "its owner says that it has begun");
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
     for lost in [CLAIM, &stream("a1")] {
-        assert_eq!(scene.p.keep("a1").await, "kept");
+        assert_eq!(scene.p.have_keys("a1").await, "found");
         scene.world.lose(lost).await;
-        assert_eq!(scene.p.keep("a1").await, "unsure", "{lost}");
+        assert_eq!(scene.p.have_keys("a1").await, "missing", "{lost}");
         assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
     }
 }
