@@ -17,6 +17,8 @@ const GROUP: u64 = 64;
 const TICKS: u32 = 16;
 /// The number of ticks after which a group looks again: less than a lease.
 const PERIOD: u64 = 15;
+/// The number of ticks between the looks of two consecutive groups.
+const SPREAD: u64 = 7;
 /// The maximum number of runs or ends in one call.
 const MAX_RUNS: usize = 512;
 
@@ -156,11 +158,10 @@ impl Keeper {
         let looks = LIVE.as_nanos() / 2 / (timing.lease / TICKS * PERIOD as u32).as_nanos();
         let looks = u64::try_from(looks).unwrap_or(u64::MAX).max(1);
         let state = self.exports.lock();
-        let due = state.runs.values().filter(|export| {
-            // The fractions of a number's multiples are spread evenly.
-            let fraction = ((export.number / GROUP + 1) as f64 * 0.618).fract();
-            tick % PERIOD == (PERIOD as f64 * fraction) as u64
-        });
+        // The groups take turns in a number of ticks that has no common factor with the period, so the
+        // looks of all groups are spread evenly.
+        let first = |export: &Arc<Export>| export.number / GROUP * SPREAD % PERIOD;
+        let due = state.runs.values().filter(|export| tick % PERIOD == first(export));
         let keys = |export: &Arc<Export>| {
             let its = export.state();
             if !its.is_in_step() || its.ended_at.is_some() {
