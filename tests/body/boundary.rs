@@ -11,9 +11,9 @@ const COMMENT: &[u8] = b": ping\n";
 const HEARTBEAT: &[u8] = b"event: heartbeat\ndata: {}\n\n";
 const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
-/// Sends `chunks` through the layer and returns what the client receives. A set bit in `silent`
-/// puts a silence long enough for a heartbeat before that chunk, or before the end. Asserts that
-/// every silence, and the end, is used exactly as the oracle allows.
+/// Sends `chunks` through the layer and returns what the client receives. A silence long enough for
+/// a heartbeat comes before each chunk whose bit in `silent` is set, and before the end. Asserts
+/// that during each silence and at the end, the layer writes exactly what the oracle allows.
 fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     under_a_paused_clock(async {
         let (feed, mut body) = fed(layer);
@@ -59,8 +59,9 @@ fn receive(body: &mut Body, received: &mut Vec<u8>) {
 
 type Body = SseBody<FedBody>;
 
-/// Asserts that the layer itself writes `ours`: within an event with the end of the last line, and
-/// elsewhere after the line feed that turns a CR into a CRLF.
+/// Asserts that the layer now writes `ours`. Within an event, its lines end as the source's last
+/// line does. Elsewhere, if the source's last byte is a CR, a line feed comes first, which completes
+/// the CRLF.
 fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
     let ends = match naive::read(received).place {
         Place::LineStartInEvent => &["\r\n", "\r"][..],
@@ -76,7 +77,7 @@ fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
         Polled::Pending | Polled::End => Bytes::new(),
         other => panic!("{other:?} after {}", received.escape_ascii()),
     };
-    // A heartbeat repeats the client's id. What clients decode shows that it is the right one.
+    // A heartbeat event repeats the last event id. `assert_unchanged` checks the id's value.
     let id_line = written.windows(4).position(|bytes| bytes == b"\nid:");
     let bare = match id_line.and_then(|at| written.get(..=at)) {
         Some(lines) => [lines, b"\n"].concat(),
@@ -118,7 +119,7 @@ fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     }
 }
 
-/// Clients that do not read line by line, too.
+/// This includes clients that do not read line by line.
 #[test]
 fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
     for end in ["\n", "\r\n", "\r"] {

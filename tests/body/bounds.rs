@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Nothing else limits a task outside of tokio's cooperative budget.
+/// Without tokio's cooperative budget, only the body itself limits its polls of the source.
 #[test]
 fn endless_source_of_empty_events_yields_without_a_budget() {
     let wakes = Arc::new(Wakes::default());
@@ -18,7 +18,7 @@ fn endless_source_of_empty_events_yields_without_a_budget() {
     assert_eq!(wakes.get(), 2);
 }
 
-/// Reads `len` bytes.
+/// Reads at least `len` bytes, in pieces of at most 256 KiB.
 async fn read_pieces(body: &mut SseBody<FedBody>, len: usize, waker: &Waker) -> Vec<u8> {
     let mut received = Vec::new();
     while received.len() < len {
@@ -27,7 +27,7 @@ async fn read_pieces(body: &mut SseBody<FedBody>, len: usize, waker: &Waker) -> 
                 assert!(piece.len() <= 256 << 10, "{} bytes in one piece", piece.len());
                 received.extend_from_slice(&piece);
             }
-            // The budget of this task is used up.
+            // The coop budget of this task is used up.
             Polled::Pending => tokio::task::yield_now().await,
             other => panic!("{other:?}"),
         }
@@ -40,7 +40,8 @@ async fn huge_frame_is_passed_on_in_pieces() {
     let lines = ":\n".repeat(1 << 20);
     let layer = SseLayer::new().terminator(Event::from("end"));
     let (feed, mut body) = fed(&layer);
-    // The stream is quiet only for the waker that it has, and copies of a no-op waker can differ.
+    // The body's short path for quiet streams needs the same waker as the poll before, and copies of
+    // a no-op waker can differ.
     let (_, waker) = Wakes::new();
     for _ in ["the first frame", "a frame of a stream that was quiet"] {
         feed.data(lines.clone());
@@ -79,7 +80,8 @@ fn messages_share_the_bytes_of_a_long_id() {
     assert_eq!(&*messages[2].last_event_id, "7");
 }
 
-/// The source has ended its event: that it passes in pieces must not cost the client the rest.
+/// The source has completed the event. The client must receive all of it, although it is sent in
+/// pieces.
 #[tokio::test(start_paused = true)]
 async fn event_that_was_delivered_whole_is_not_cut_for_slow_clients() {
     let shutdown = CancellationToken::new();

@@ -55,7 +55,8 @@ async fn trailers_wait_for_the_terminator() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The layer may have written into the stream, unless it has a content coding.
+/// The digest may not fit what the client received, because the layer may have written into the
+/// stream. Into a stream with a content coding, the layer writes nothing.
 #[tokio::test]
 async fn digest_in_trailers_is_removed_unless_the_stream_is_coded() {
     for is_coded in [false, true] {
@@ -101,7 +102,7 @@ async fn terminator_without_data_gets_empty_data_or_is_not_sent() {
     }
 }
 
-/// JavaScript's `setTimeout` fires at once when it is given more.
+/// With a longer delay, JavaScript's `setTimeout` fires at once.
 #[tokio::test]
 async fn reconnection_time_is_capped_at_what_clients_can_represent() {
     for time in [Duration::from_millis(1 << 31), Duration::MAX] {
@@ -130,7 +131,7 @@ async fn reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
         let (feed, mut body) = fed(&layer);
         feed.data(first);
         assert_eq!(poll_frame(&mut body), data(preamble), "{first:?}");
-        // A byte order mark is only legal at the very start.
+        // The layer removes a byte order mark behind its preamble: it is only legal at the start.
         let rest = first.trim_start_matches('\u{feff}');
         assert_eq!(poll_frame(&mut body), data(rest), "{first:?}");
         assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -150,7 +151,7 @@ async fn peeked_first_frame_still_passes_on_ends_and_errors() {
     assert_polls(&mut body, [data("retry: 1000\n"), data("data: broken\n\n"), Polled::End]);
 }
 
-/// Why a stream ends cleanly.
+/// A cause of a clean end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum CleanEnd {
     Source,
@@ -159,7 +160,7 @@ enum CleanEnd {
     LogOut,
 }
 
-/// Returns what a stream sends from its clean end on, if a heartbeat or `text` came last.
+/// Returns what a stream sends at its clean end, after its preamble, any heartbeat and `text`.
 async fn last_bytes(
     layer: SseLayer,
     client: Requester,
@@ -203,7 +204,7 @@ async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
             }
             let padded = SseLayer::new().retry(2 * SECOND).without_heartbeat().padding(9);
             assert_eq!(last_bytes(padded, client, "", end).await.trim_start(), "retry: 2000\n");
-            // What comes last is no comment of the layer.
+            // Here, the last line before the end is no comment of the layer.
             assert_eq!(last_bytes(layer(), client, "data: a\n\n", end).await, "", "{end:?}");
             let events = layer().heartbeat(Heartbeat::every(5 * SECOND).event("beat", "{}"));
             assert_eq!(last_bytes(events, client, "", end).await, "", "{end:?}");
@@ -219,7 +220,7 @@ async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
     let last = last_bytes(by_default, Requester::Library, "", CleanEnd::Age).await;
     let time: u64 = last.trim().strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!((1_000..=5_000).contains(&time), "{time}");
-    // It would not reconnect, and can take the line for an event.
+    // Another client would not reconnect, and could take a `retry` line for an event.
     let other = last_bytes(layer(), Requester::Get, "", CleanEnd::Age).await;
     assert_eq!(other, "");
 }

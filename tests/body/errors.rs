@@ -43,7 +43,7 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
         let last = poll_frame(&mut body);
         assert_eq!(last, data(": \n"));
         idle(&mut body, 11 * MILLISECOND).await;
-        // A compressor would now drop the first line.
+        // A compressor holds each frame until it gets the next. The second line is for the first.
         let second = poll_frame(&mut body);
         assert_eq!(second, data(": \n"));
         for _ in 0..9 {
@@ -59,7 +59,7 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
     }
 }
 
-/// Mid-event there is no place for an event either.
+/// Mid-event, the event of `on_error` cannot be sent either.
 #[tokio::test(start_paused = true)]
 async fn last_line_is_written_only_where_a_line_can_start() {
     let without = layer();
@@ -94,7 +94,8 @@ async fn error_can_become_a_last_event_and_no_terminator_follows() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// Half an answer must not look complete: no error reports that our own client left.
+/// The source's error never means that the layer's own client left, and half an answer must not look
+/// complete.
 #[tokio::test(start_paused = true)]
 async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let of_kind = io::Error::from;
@@ -192,7 +193,7 @@ async fn additional_errors_can_be_treated_as_cancellations() {
     }
 }
 
-/// A clean end without a word would make half of an answer look complete.
+/// A clean end without an event would make half an answer look complete.
 #[tokio::test(start_paused = true)]
 async fn error_that_becomes_no_event_fails_the_body() {
     for (event, expected) in [
@@ -209,16 +210,16 @@ async fn error_that_becomes_no_event_fails_the_body() {
     }
 }
 
-// The errors that closures of the layer receive: those of the program, as far as the host shows where
-// they begin.
+// The errors that `on_error` and `cancellation_if` receive. Hosts such as axum wrap the errors of the
+// program, and the layer removes the wrappers that it recognises.
 
-/// A host of the layer, and the kind of body in which the program's error is.
+/// What the layer runs in, and the kind of body that fails with the program's error.
 #[derive(Clone, Copy, Debug)]
 enum Host {
     Axum(Answer),
-    /// tonic with tonic-web, whose routes are axum's.
+    /// tonic with tonic-web. The routes of tonic are an axum router.
     Tonic(Answer),
-    /// axum around the routes of tonic, each with wrappers of its own.
+    /// axum around the routes of tonic. Each of them wraps errors.
     AxumAroundTonic,
     /// hyper alone.
     Hyper(Answer),
@@ -233,7 +234,7 @@ enum Answer {
     Response,
     /// A body of another crate.
     OtherBody,
-    /// `Sse` of axum.
+    /// axum's `Sse`.
     AxumSse,
 }
 
@@ -289,7 +290,7 @@ impl Host {
 /// The closures of a layer, and what they have received.
 struct Options {
     cancellation_if: fn(&(dyn Error + 'static)) -> bool,
-    /// Whether `on_error` has received an error of the expected type.
+    /// Decides whether the error that `on_error` has received is of the expected type.
     on_error: fn(&(dyn Error + 'static)) -> bool,
     asked: Arc<Mutex<Vec<String>>>,
     reports: Reports,
@@ -351,7 +352,7 @@ fn router(answer: Answer, error: BoxError) -> Router {
 /// Returns the routes of a tonic server, with those of [`router`].
 fn tonic_routes(answer: Answer, error: BoxError) -> Routes {
     let calls = Routes::default().into_axum_router().layer(GrpcWebLayer::new());
-    // A second fallback would panic.
+    // Merging two routers that both have a fallback panics.
     Routes::from(router(answer, error).merge(calls.reset_fallback()))
 }
 
@@ -384,11 +385,12 @@ async fn on_error_receives_the_error_of_the_program() {
         let options = Options { on_error: |error| error.is::<Root>(), ..Options::new() };
         let received = host.fail(Root, &options).await;
         assert_eq!(received, ("data: one\n\ndata: true\n\n".to_owned(), true), "{host:?}");
-        // An error with a cause is not mistaken for a wrapper, even if the cause is one.
+        // The program's error is not taken for a wrapper because it has a cause, even if that cause
+        // is a wrapper.
         let options = Options { on_error: |error| error.is::<Caused>(), ..Options::new() };
         let received = host.fail(Caused(axum::Error::new(Root).into()), &options).await;
         let expected = match host {
-            // Nothing shows where the error of the program begins.
+            // The layer cannot tell which of the errors is the program's.
             Host::Hyper(Answer::OtherBody) => "false",
             _ => "true",
         };
@@ -446,7 +448,8 @@ async fn documented_predicate_recognises_cancellations() {
             (canceled_request().await.into(), CloseReason::Cancelled),
             (Caused(canceled_request().await.into()).into(), CloseReason::Cancelled),
             (Status::unavailable("gone").into(), CloseReason::Failed),
-            // tonic as the host turns such a reset into a `Cancelled` status.
+            // If tonic is the host, it turns this error into a `Cancelled` status. The predicate
+            // must not see that status.
             (h2::Error::from(h2::Reason::CANCEL).into(), CloseReason::Failed),
             (BoxError::from("broken"), CloseReason::Failed),
         ] {

@@ -12,7 +12,7 @@ fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<
     (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))
 }
 
-/// Returns the frames of a body that is always ready, each dropped before the next.
+/// Returns the frames of a body that is always ready.
 fn frames_of<S>(stream: S) -> impl Iterator<Item = Bytes>
 where
     S: Stream<Item = Event> + Unpin,
@@ -120,7 +120,7 @@ fn huge_event_leaves_no_huge_buffer_behind() {
     let mut frames = frames_of(events);
     frames.find(|frame| frame.len() > 1 << 20).expect("the huge one");
     frames.by_ref().take(10).for_each(drop);
-    // The client stops reading.
+    // The frames are kept, as when the client stops reading.
     let held: Vec<_> = frames.take(16).collect();
     assert!(held.iter().skip(1).all(|frame| frame.len() <= 4096));
 }
@@ -212,10 +212,10 @@ fn panic_follows_the_events_before_it() {
     assert_eq!(panic.downcast_ref(), Some(&"the stream panics"));
 }
 
-// What follows a stream whose answer is incomplete: its producer, a task that sends events through
-// a channel, has panicked, or the program has stopped it.
+// Incomplete answers: the producer, a task that sends events through a channel, has panicked, or the
+// program has stopped the stream.
 
-/// Spawns a task that sends one event and then panics, or ends.
+/// Spawns a task that sends one event and then ends, with a panic if `panics` is set.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     let (events, received) = mpsc::channel(8);
     let task = tokio::spawn(async move {
@@ -225,7 +225,7 @@ fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     (received, task)
 }
 
-/// As in the docs of `SseLayer::terminator`.
+/// Returns the stream that the page `guide::errors` shows for tasks that panic.
 fn with_its_end(
     events: mpsc::Receiver<Event>,
     producer: JoinHandle<()>,
@@ -234,7 +234,7 @@ fn with_its_end(
     ReceiverStream::new(events).map(Ok).chain(failure)
 }
 
-/// As on the page `guide::errors`.
+/// Returns the stream that the page `guide::errors` shows for stopping.
 fn until_stopped(
     events: impl Stream<Item = Event> + Unpin,
     stop: CancellationToken,
@@ -277,7 +277,7 @@ async fn stream_that_ends_with_its_producer_fails_if_that_has_panicked() {
     assert!(failure.downcast_ref::<JoinError>().is_some_and(JoinError::is_panic), "{failure}");
 }
 
-/// Returns a stream of one event, which stops the answer once it has been taken.
+/// Returns a stream of one event, which cancels `stop` at the next poll and then stays pending.
 fn one_and_stop(stop: &CancellationToken) -> impl Stream<Item = Event> + Unpin + use<> {
     let stop = stop.clone();
     let rest = stream::once(async move {

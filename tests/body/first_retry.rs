@@ -130,7 +130,7 @@ async fn stream_that_ends_before_its_first_frame_has_one_time() {
     }
 }
 
-/// A comment does not end the block of the time, and an event does.
+/// An event ends the block in which the first `retry` line stands, and a comment does not.
 #[tokio::test(start_paused = true)]
 async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
     for (passed, line_end) in [

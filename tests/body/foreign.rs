@@ -1,6 +1,6 @@
 use crate::*;
 
-/// A layer that writes into its streams.
+/// Returns a layer that writes into its streams.
 fn writing_layer() -> SseLayer {
     SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
 }
@@ -65,7 +65,7 @@ fn size_and_end_of_a_foreign_body_are_passed_on() {
     assert!(body.is_end_stream());
 }
 
-/// A delayed error would still be pending, and heartbeats would have come.
+/// In an event stream, heartbeats would have come, and the error would be delayed.
 #[tokio::test(start_paused = true)]
 async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     let (feed, body) = Feed::new();

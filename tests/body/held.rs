@@ -1,11 +1,11 @@
-//! Failing bodies whose last frame is kept outside: a compressor drops a frame when it gets the next
-//! one, and a server when it has written it.
+//! Failing bodies whose last frame is still held by a compressor, which drops it when it gets the next
+//! frame, or by a server, which drops it once it is written.
 
 use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 
-/// Reads `body` to its failure as a compressor does. Returns its text, and the time that it takes.
+/// Reads `body` to its failure as a compressor does. Returns the text, and how long it took.
 async fn compress<B>(mut body: B) -> (String, Duration)
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -43,7 +43,7 @@ fn ending(before: &'static str, end: End) -> SseBody<FedBody> {
     rig.body
 }
 
-/// A comment ends no event, wherever a line can start. Mid-line, nothing is sent.
+/// The last line is a comment, which does not end an event. Mid-line, no comment is sent.
 #[tokio::test(start_paused = true)]
 async fn failure_follows_within_50_milliseconds_behind_what_keeps_a_frame() {
     for (before, end, last) in [

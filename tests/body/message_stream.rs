@@ -49,7 +49,7 @@ fn stream_ends_at_its_terminator_and_drops_the_rest() {
 
 #[test]
 fn body_that_ends_before_the_terminator_is_an_error_once() {
-    // The terminator is incomplete, so a client would not dispatch it.
+    // The terminator of the last body is incomplete, so a client would not dispatch it.
     for body in ["", "data: one\n\n", "data: one\n\ndata: [DONE]\n"] {
         let messages = MessageStream::new(body.to_owned()).terminator("[DONE]");
         let mut items: Vec<_> = messages.collect().now_or_never().unwrap();
@@ -150,12 +150,11 @@ fn frame_in_pieces_and_a_stream_of_chunks_are_read() {
 #[tokio::test]
 async fn body_without_messages_that_is_always_ready_lets_other_tasks_run() {
     for frame in [":\n", ""] {
-        // Always ready, and never with a message.
         let frames =
             stream::repeat_with(move || Ok::<_, Infallible>(Frame::data(frame.as_bytes())));
         let mut stream = MessageStream::new(StreamBody::new(frames));
         let reading = tokio::spawn(async move { stream.next().await });
-        // Returns only if the task that reads ends its turn.
+        // `yield_now` returns only if the reading task yields too.
         tokio::task::yield_now().await;
         reading.abort();
         assert!(reading.await.unwrap_err().is_cancelled(), "{frame:?}");
@@ -216,7 +215,7 @@ async fn ready_frames_without_bytes_are_a_silence_within_any_budget() {
     }
 }
 
-/// The body may have sent bytes meanwhile.
+/// Without budget, the body is not polled, although it may have sent bytes.
 #[tokio::test(start_paused = true)]
 async fn silence_passes_only_if_there_was_budget_to_poll_the_body() {
     let (feed, body) = Feed::new();

@@ -1,5 +1,5 @@
 //! The bodies of event streams, polled by hand. The tests of `boundary.rs`, `event_body.rs` and
-//! `message_stream.rs` are in the program `event`.
+//! `message_stream.rs` belong to the test target `event`.
 
 mod bounds;
 mod ends;

@@ -180,7 +180,8 @@ proptest! {
         message.event = event.clone().into();
         message.last_event_id = id.clone().into();
         message.retry = retry.map(Duration::from_millis);
-        // Any id, so that it is seen whether the message keeps, replaces or clears it.
+        // An event with an id comes first, to see whether the message keeps, replaces or clears the
+        // id.
         let before = Event::new().id(7).data("");
         let wire: Bytes = [before, Event::from(message)].into_iter().collect::<Encoded>().into();
         let reading = naive::read(&wire);

@@ -1,5 +1,5 @@
-//! The pieces of a stream are the stream, and its events are those of the standard, however it is
-//! cut.
+//! However a stream is cut, its pieces together are the stream, and its events are those of the
+//! standard.
 
 use proptest::prelude::*;
 
@@ -60,7 +60,7 @@ fn assert_split_as_by_the_oracle(chunks: &[&[u8]], limit: usize) {
         match part {
             Part::Event(block) if block.size <= limit => events.push(block),
             Part::Event(_) => is_too_large = true,
-            // The LF of a CRLF may come when the line is over.
+            // The LF of a CRLF does not count: the line has ended with its CR.
             Part::Line(line) => {
                 let len = line.strip_suffix(b"\r\n").map_or(line.len(), |line| line.len() + 1);
                 is_too_large = line[0] == b'r' && len > limit;
@@ -98,7 +98,7 @@ pub(crate) const STREAMS: &[&[u8]] = &[
     b"retry: 99999999999999999999999\ndata: a\n\n",
     b"event: tick\n\ndata: a\n\n",
     b"DATA: a\n data: b\ndata : c\nfoo: d\n\n",
-    // Lines that may be `retry` or the name of another field.
+    // Lines that begin like `retry`.
     b"rx: 1\r\n",
     b"retry",
     b"retr",
@@ -149,7 +149,7 @@ type Lines = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Calls `read` with the event in `raw`, which need not be terminated.
 fn with_event<T>(raw: &[u8], read: impl FnOnce(EventRef<'_>) -> T) -> T {
-    // Behind a first event, no byte order mark is one.
+    // Behind a first event, the bytes of a byte order mark are not taken for one.
     let stream = [b"x\n\n", raw].concat();
     let (mut splitter, mut input) = (EventSplitter::new(), &stream[..]);
     splitter.next(&mut input).unwrap().unwrap();
@@ -263,7 +263,7 @@ fn splitter_of_a_new_stream_keeps_no_field_of_the_previous_one() {
     let event = naive::block(event);
     assert_eq!((&*event.name, event.data.as_deref(), event.id), ("message", Some("y"), None));
     assert!(splitter.finish().is_none());
-    // A stream of nothing else.
+    // A stream that is only a part of a byte order mark.
     assert!(splitter.next(&mut &b"\xEF\xBB"[..]).unwrap().is_none());
     let Some(Piece::Event(event)) = splitter.finish() else { panic!("no event") };
     assert!(!event.is_terminated() && !event.has_data());

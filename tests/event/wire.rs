@@ -210,7 +210,7 @@ mod json {
         );
     }
 
-    /// Python's `splitlines` and some clients end a line at each of them.
+    /// Python's `splitlines` and some clients end a line at each of these characters.
     #[test]
     fn json_escapes_the_line_ends_of_unicode() {
         let text = "a\u{85}b\u{2028}\u{2029}ü\u{2027}\u{202a}€\u{84}";
@@ -230,7 +230,7 @@ mod json {
         {
             assert_json_wire(Json::new(alone), &format!("data: \"{escaped}\"\n\n"));
         }
-        // Other text is sent as it is.
+        // Data that is not JSON is sent unchanged.
         assert_wire(Event::from(text), &format!("data: {text}\n\n"));
     }
 

@@ -9,8 +9,8 @@ fn always(
     StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
 }
 
-/// Reads to the end in a task that is never idle either, while the clock advances, and keeps no
-/// frame. Returns the last bytes and whether the end was clean.
+/// Reads to the end in a task that is never idle, while the clock advances, and keeps no frame.
+/// Returns the last bytes and whether the end was clean.
 async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -76,8 +76,8 @@ async fn busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
     }
 }
 
-/// Returns the response of a source that is pending, after it spends its task's coop budget by
-/// `spend` at every poll.
+/// Returns the response of a source that at each poll calls `spend`, which spends its task's coop
+/// budget, and is then pending.
 fn spendthrift(
     mut spend: impl FnMut(&mut Context<'_>) + Unpin,
 ) -> Response<impl Body<Data = Bytes, Error = BoxError> + Unpin> {
@@ -137,8 +137,8 @@ async fn task_sleeps_until_its_stream_is_due_without_budget_for_its_source() {
     assert_eq!(rig.poll(), data(GOODBYE));
 }
 
-/// Another body in the same task may use up the budget every time, and the rest of a huge frame may
-/// still be held.
+/// Another body in the same task may use up the budget before each poll, and the layer may still
+/// hold the rest of a huge frame.
 #[tokio::test(start_paused = true)]
 async fn cutting_a_stream_needs_no_coop_budget() {
     for events in [1, 40_000] {

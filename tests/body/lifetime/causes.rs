@@ -1,5 +1,5 @@
-//! Every reason for which a stream must end, for every kind of client, wherever in an event the
-//! source is.
+//! Streams that must end because of the shutdown, their age or the program, for each kind of client,
+//! wherever in an event the source is.
 
 use tower_sse::streams::Streams;
 
@@ -22,7 +22,7 @@ pub(crate) struct Case {
     client: Requester,
     /// The time by which the stream is due.
     delay: Duration,
-    /// Whether it may be due sooner.
+    /// Whether the stream may be due sooner.
     is_spread: bool,
     /// How long the stream then waits for the end of an event.
     patience: Duration,
@@ -100,7 +100,7 @@ impl Case {
         }
     }
 
-    /// Asserts that the stream ends now between events. `passed` is what the source has sent.
+    /// Asserts that the stream ends now between events. `passed` is what it sent last of its source.
     async fn assert_cut<B>(&self, rig: &mut Rig<B>, passed: &[u8])
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -115,13 +115,13 @@ impl Case {
     }
 }
 
-/// Returns `ours` as the layer writes it behind `passed`, which ends with a line.
+/// Returns `ours` as the layer writes it behind `passed`, where a line can start.
 fn on_a_line_after(passed: &[u8], ours: &str) -> Polled {
     let line_feed = if passed.ends_with(b"\r") { "\n" } else { "" };
     bytes(format!("{line_feed}{ours}").as_bytes())
 }
 
-/// Returns all causes but `Drain::never`, for all clients.
+/// Returns all causes of this file but `Drain::never`, for each kind of client.
 pub(crate) fn cases() -> impl Iterator<Item = Case> {
     Requester::ALL.into_iter().flat_map(|client| {
         let grace = |grace| if client == Requester::Post { grace } else { Duration::ZERO };
@@ -192,7 +192,8 @@ async fn stream_that_is_due_before_its_first_poll_never_polls_its_source() {
     }
 }
 
-/// The bytes before the break, the bytes after it, and how much of the latter is still sent.
+/// What the source sends before the stream is due, what it sends later, and how much of the latter
+/// is still passed on.
 const MID_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
     (b"data: a\n", b"data: b\n\ndata: c\n\n", b"data: b\n\n"),
     (b"data: a\n\nid: 7\n", b"\n", b"\n"),
@@ -232,7 +233,7 @@ async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
             rig.assert_waits(due.patience).await;
             assert!(!rig.feed.is_dropped());
             if begun.ends_with(b"\n") || begun.ends_with(b"\r") {
-                // A `retry` line belongs to no event, but it needs the start of a line.
+                // A comment or `retry` line belongs to no event, but needs the start of a line.
                 let last = if let Cause::Drain(_) = due.cause { RETRY } else { ": \n" };
                 assert_eq!(rig.poll(), on_a_line_after(begun, last));
             }

@@ -1,5 +1,5 @@
-//! Foreign streams of any bytes, split anywhere, are never ended mid-event: a client decodes what
-//! it would have decoded without the layer, up to the end.
+//! Foreign streams of any bytes, split anywhere, are never ended cleanly mid-event: up to the end, a
+//! client decodes what it would have decoded without the layer.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use super::{causes::cases, *};
 use crate::cuts::{ranges, special_bytes};
 use crate::{rig::*, *};
 
-/// Reads to its end a stream whose source never waits. It must end after `polls` frames.
+/// Reads to its end a stream whose source never waits. The stream is due after `polls` polls.
 async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {
     let mut reader = Reader::new(why, client);
     for chunk in chunks {
@@ -27,7 +27,7 @@ async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Re
 }
 
 /// Reads a stream whose source waits before every chunk. A set bit in `silent` makes the wait long
-/// enough for a heartbeat. The stream must end before chunk number `last`.
+/// enough for a heartbeat. The stream is due before chunk number `last`.
 async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Requester) -> Reader {
     let mut reader = Reader::new(why, client);
     for n in 0..=chunks.len() {
@@ -47,8 +47,8 @@ async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Requ
     reader
 }
 
-/// Returns what `stream` yields if it must end between events after `from` bytes, and whether it
-/// can. A chunk can be cut at the ends of its lines and at its own end.
+/// Returns what a client receives of `stream` if it is due after `from` bytes, and whether it can
+/// then end between events. A chunk can be cut at the ends of its lines and at its own end.
 fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>, bool) {
     let place = |end: usize| naive::read(&stream[..end]).place;
     let is_looked_at = |end: usize| {
@@ -65,7 +65,7 @@ fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>,
     };
     let mut expected = stream[..end.unwrap_or(stream.len())].to_vec();
     if expected.ends_with(b"\r") && !ours.is_empty() {
-        // The line end of the source, or the layer's in its place.
+        // The line feed of a CRLF, from the source or written by the layer.
         expected.push(b'\n');
     }
     expected.extend(ours.as_bytes());
@@ -123,7 +123,7 @@ proptest! {
         let reader = under_a_paused_clock(async {
             match why {
                 _ if is_busy => busy(&chunks, last, why, client).await,
-                // With a shorter wait for the end of an event, `slow` would not reach all chunks.
+                // `at_once` waits too briefly for the end of an event to be silent before chunks.
                 Why::AtOnce => slow(&chunks, last, 0, why, client).await,
                 Why::Shutdown | Why::Age => slow(&chunks, last, silent, why, client).await,
             }
@@ -132,8 +132,8 @@ proptest! {
     }
 }
 
-// Streams with a content coding: their event boundaries are unknown, so the layer writes nothing
-// into them, and every end but their own is a failure.
+// Streams with a content coding. Their event boundaries are unknown, so the layer writes nothing
+// into them, and if it ends them, they fail.
 
 fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
     Rig::answering(layer, request, |answer| answer.with_header("content-encoding", "gzip"))
@@ -141,7 +141,7 @@ fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
 
 #[tokio::test(start_paused = true)]
 async fn due_encoded_stream_fails_for_every_client() {
-    // Bytes that only look like the end of an event.
+    // The second of these only looks like the end of an event.
     for begun in [&b""[..], b"\x1f\x8b\n\n", b"\x1f\x8b"] {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));

@@ -1,4 +1,4 @@
-//! Streams that are long polls.
+//! Streams with the option `long_poll`.
 
 use http::header::CONTENT_ENCODING;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -30,7 +30,7 @@ async fn poll_ends_cleanly_for_every_client_once_its_source_is_pending() {
 #[tokio::test(start_paused = true)]
 async fn poll_without_news_ends_after_its_longest_wait() {
     for client in Requester::ALL {
-        // Heartbeats are no answer.
+        // A heartbeat does not answer a poll.
         let layer = SseLayer::new().heartbeat(Duration::from_secs(5));
         let mut rig = rig_of(layer, client);
         time::advance(10 * WAIT).await;
@@ -98,7 +98,7 @@ async fn poll_of_a_busy_source_ends_after_its_longest_wait() {
     rig.assert_ends(CloseReason::Answered);
 }
 
-/// Within a task, a source of tokio's is pending after 128 events although it has more.
+/// Within a task, one of tokio's channels is pending after 128 events although it has more.
 #[tokio::test(start_paused = true)]
 async fn poll_takes_all_that_is_ready_whatever_the_budget_of_its_task() {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -149,7 +149,7 @@ async fn shutdown_spreads_the_clients_of_polls() {
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
 }
 
-/// The layer sees no events in it.
+/// The layer cannot see where events end in a coded stream.
 #[tokio::test(start_paused = true)]
 async fn poll_with_a_content_coding_fails_after_its_longest_wait() {
     let coded = |answer: Response<FedBody>| {
@@ -173,7 +173,7 @@ async fn source_that_ends_during_a_poll_has_ended() {
     rig.assert_ends_with("data: [DONE]\n\n", CloseReason::Ended);
 }
 
-/// A program may ask for what there is now.
+/// With a wait of zero, a program asks for what is ready now.
 #[tokio::test(start_paused = true)]
 async fn poll_that_may_not_wait_sends_what_is_ready() {
     for client in Requester::ALL {
@@ -187,7 +187,7 @@ async fn poll_that_may_not_wait_sends_what_is_ready() {
     }
 }
 
-/// Nothing else would wake the task before the longest wait.
+/// If the poll did not end, nothing would wake its task before the longest wait.
 #[tokio::test(start_paused = true)]
 async fn poll_ends_at_once_although_its_source_spends_the_last_budget() {
     let (mut event, mut silences) = (Some(Event::from("a")), 0);
@@ -196,7 +196,7 @@ async fn poll_ends_at_once_although_its_source_spends_the_last_budget() {
             return Poll::Ready(event.take());
         }
         silences += 1;
-        // The body asks a second time in the same turn, because it has sent the event meanwhile.
+        // The second poll without an event is in the same turn of the task as the event.
         while silences == 2 && coop::has_budget_remaining() {
             let Poll::Ready(unit) = coop::poll_proceed(cx) else { break };
             unit.made_progress();

@@ -44,13 +44,14 @@ async fn ends_before_its_source_is_polled(client: Requester) {
     assert_eq!(source.polls(), 0);
 }
 
-/// An expired token has left nothing, not even the grace of a call.
+/// If a client's token has expired, its stream may send nothing, not even within the grace of a
+/// call.
 #[tokio::test(start_paused = true)]
 async fn stream_of_age_zero_ends_before_its_source_is_polled() {
     for client in Requester::ALL {
         ends_before_its_source_is_polled(client).await;
     }
-    // A timer's clock has ticks, and the first poll rarely falls on one.
+    // Timers tick every millisecond, and the first poll rarely falls on a tick.
     time::advance(Duration::from_micros(500)).await;
     ends_before_its_source_is_polled(Requester::EventSource).await;
 }
@@ -83,7 +84,7 @@ async fn unrepresentable_age_is_no_limit() {
     }
 }
 
-/// No option of the layer has to be set for a client to be recognised.
+/// The last layer has no option that depends on the kind of client, and recognises it nonetheless.
 #[tokio::test(start_paused = true)]
 async fn response_can_have_a_shorter_age() {
     let layer = || aging(MaxAge::new(AGE));
@@ -99,7 +100,7 @@ async fn response_can_have_a_shorter_age() {
     }
 }
 
-/// Builds the rig with these options in the request and in the response.
+/// Returns a rig with these options in the request and in the response.
 fn rig_of(client: Requester, in_request: StreamOptions, in_response: StreamOptions) -> Rig {
     let mut request = client.request("/");
     in_request.merge_into_extensions(request.extensions_mut());
@@ -113,7 +114,7 @@ async fn no_handler_outlives_the_age_of_its_request() {
         for in_response in [
             StreamOptions::new(),
             StreamOptions::new().max_age(2 * AGE),
-            // Shorter for a GET alone: a call has its grace.
+            // As long for a GET, and longer for a call, which has the grace.
             StreamOptions::new().max_age(MaxAge::new(AGE).grace(AGE)),
         ] {
             let _case = case(format!("{client:?}, {in_response:?}"));

@@ -8,7 +8,7 @@ const AGE: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Why {
     AtOnce,
-    /// The shutdown, for every client without delay and with the usual wait for the end of an
+    /// The shutdown, for each client without delay, but with the usual wait for the end of an
     /// event.
     Shutdown,
     Age,
@@ -97,7 +97,8 @@ impl Reader {
         assert!(self.rig.body.is_end_stream() && self.rig.reason().is_some());
     }
 
-    /// Asserts that no event is lost, changed or cut, and that at most the current event followed.
+    /// Asserts that no event is lost, changed or cut, and that at most one event, the current one,
+    /// was completed after the stream was due.
     pub(crate) fn assert_is_beginning_of(&self, stream: &[u8], client: Requester) {
         let (whole, got) = (naive::read(stream), naive::read(&self.got));
         let before = naive::read(&self.got[..self.before.unwrap()]);

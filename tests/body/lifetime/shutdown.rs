@@ -2,8 +2,8 @@
 
 use crate::{rig::*, *};
 
-/// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`. Its
-/// maximum age is 10 seconds.
+/// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`, and
+/// what it sends then. The stream's maximum age is 10 seconds.
 async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration, Polled) {
     let layer = layer(drain).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a\n", layer, client);
@@ -40,15 +40,15 @@ async fn first_due_end_ends_a_stream() {
         (Drain::at_once(), never, Requester::EventSource, 15 * SECOND, expired()),
         (Drain::per_client(), 2 * SECOND, Requester::EventSource, 7 * SECOND, data(RETRY)),
         (Drain::per_client(), 2 * SECOND, Requester::Post, 37 * SECOND, data(RETRY)),
-        // A stream that expires while it is drained gets the farewell of the drain.
+        // A stream that expires and is then drained gets the drain's `retry` line.
         (Drain::per_client(), 20 * SECOND, Requester::Post, 45 * SECOND, data(RETRY)),
         (Drain::after(3 * SECOND), 2 * SECOND, Requester::EventSource, 10 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Requester::Post, 27 * SECOND, data(RETRY)),
         (Drain::never(), 2 * SECOND, Requester::EventSource, 15 * SECOND, expired()),
         (Drain::at_once(), 2 * SECOND, Requester::EventSource, 2 * SECOND + half, data(RETRY)),
-        // A source that is due by its age may complete its event; only `at_once` waits for less
-        // time.
+        // A stream that is due by its age waits 5 seconds for the end of its event. Only `at_once`
+        // shortens that.
         (Drain::at_once(), 11 * SECOND, Requester::EventSource, 11 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 32 * SECOND, Requester::Post, 32 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 41 * SECOND, Requester::Post, 41 * SECOND + half, data(RETRY)),
@@ -56,7 +56,7 @@ async fn first_due_end_ends_a_stream() {
         (Drain::spread_over(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::never(), 11 * SECOND, Requester::EventSource, 15 * SECOND, expired()),
-        // 200 milliseconds are left, and not half a second.
+        // 200 milliseconds of the 5 seconds are left, which is less than `at_once` would wait.
         (Drain::at_once(), 14_800 * MILLISECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
     ] {
         let name = format!("{drain:?} at {begins:?}, {client:?}");
