@@ -79,7 +79,7 @@ fn stream_with_another_status_opens_and_one_without_a_body_does_not() {
     }
 }
 
-/// Lets streams end on every exit path, and looks at all that they release and report.
+/// Ends streams on each exit path, and asserts what they release and report.
 async fn releases_and_reports_once<K: Kind>(tracks: bool) {
     let stats = Stats::new();
     let mut expected: Vec<_> = stats.snapshot().closed_by_reason;
@@ -99,7 +99,7 @@ async fn releases_and_reports_once<K: Kind>(tracks: bool) {
         });
         let disconnect = exit.go_with::<K>(&layer.track_disconnects(tracks), source, events).await;
 
-        // One report, once the source is dropped and its permit released.
+        // A stream is reported once, after its source is dropped and its permit released.
         let reason = exit.reason::<K>();
         assert_eq!(reports.opened(), usize::from(reason.is_some()), "{exit:?}");
         assert_eq!(reports.reasons(), Vec::from_iter(reason), "{exit:?}");
@@ -151,7 +151,7 @@ async fn contains_panics_of_callbacks<K: Kind>() {
             .max_streams(1)
             .stats(&stats)
             .on_close(|_| panic!("in the first closure"));
-        // The second closure is called although the first has panicked.
+        // The closures that `observe` adds are called although the first one panics.
         let layer = reports.observe(layer).on_open(|| panic!("in on_open"));
         let disconnect = exit.go::<K>(&layer.clone().track_disconnects(true)).await;
 
@@ -162,8 +162,8 @@ async fn contains_panics_of_callbacks<K: Kind>() {
     }
 }
 
-/// This holds also while the thread unwinds from another panic, where an escaping one would abort
-/// the process.
+/// This also holds while the thread unwinds from another panic. A second panic that escapes would
+/// then abort the process.
 #[tokio::test(start_paused = true)]
 async fn panic_in_on_open_or_on_close_is_contained() {
     for_each_kind!(contains_panics_of_callbacks.await);
@@ -183,12 +183,12 @@ fn panic_whose_payload_panics_is_contained() {
     let layer = SseLayer::new().on_close(|_| panic_any(Bomb));
     let layer = reports.observe(layer).on_open(|| panic_any(Bomb));
     let closing = catch_unwind(AssertUnwindSafe(|| drop(open::<Bodies>(&layer))));
-    // The payload must not reach the test harness, which drops it.
+    // The payload must not reach the test harness, which would drop it.
     assert!(closing.map_err(std::mem::forget).is_ok());
     assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
 }
 
-/// The thread no longer unwinds when the body is dropped, and it may be another thread.
+/// When the body is dropped, the thread no longer unwinds. The body may also be on another thread.
 #[tokio::test]
 async fn body_kept_after_its_source_panicked_reports_it_when_dropped() {
     let reports = Reports::default();
@@ -213,7 +213,7 @@ fn source_that_panics_when_it_is_dropped_is_reported() {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // Polled, the body drops its source at the end, and otherwise with itself.
+        // A polled body drops its source at the stream's end, and any other when it is dropped itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {

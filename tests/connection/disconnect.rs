@@ -71,7 +71,7 @@ fn body_whose_drop_fires_a_disconnect_keeps_its_size() {
     assert!(disconnect.unwrap().is_cancelled());
 }
 
-/// A stream reports its own end; the server may keep the body.
+/// It doesn't wait until the body is dropped, because a server may keep the body.
 #[tokio::test]
 async fn disconnect_fires_once_at_the_end_of_its_stream() {
     let (source, events) = Source::new();
@@ -98,7 +98,7 @@ fn token_of_a_disconnect_is_a_child() {
     assert!(disconnect.is_cancelled() && other.is_cancelled());
 }
 
-/// The layer that has caught the panic drops the future later, when the thread no longer unwinds.
+/// The outer layer drops the future after it has caught the panic: the thread no longer unwinds.
 #[tokio::test]
 async fn service_panic_caught_by_an_outer_layer_is_reported() {
     async fn reasons<K: Kind<Answer: Send> + 'static>() -> Vec<CloseReason> {
@@ -126,7 +126,7 @@ async fn service_panic_caught_by_an_outer_layer_is_reported() {
     assert_eq!(reasons::<Streams>().await, [CloseReason::Panicked]);
 }
 
-/// The refusal is the whole response.
+/// The response is the refusal, and no stream follows.
 #[test]
 fn refused_stream_is_over_at_once() {
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);

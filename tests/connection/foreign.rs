@@ -65,7 +65,7 @@ fn body_that_panics_is_over_even_if_it_is_dropped_later() {
     }
 }
 
-/// Servers neither send nor poll such a body; that is not a client that left.
+/// Servers neither send nor poll such a body, so its drop would come without an end.
 #[test]
 fn response_that_cannot_have_a_body_is_over_at_its_head() {
     for status in [100, 101, 103, 204, 304] {
@@ -74,7 +74,7 @@ fn response_that_cannot_have_a_body_is_over_at_its_head() {
         assert_eq!(response.status(), status);
         assert!(disconnect.unwrap().is_cancelled(), "{status}");
     }
-    // A service of streams can answer without one.
+    // A service whose response bodies are streams can answer with a 204, too.
     let answer = Response::new(Source::new().1).with_status(204);
     let (_, disconnect) = answer_and_disconnect(&SseLayer::new().track_disconnects(true), answer);
     assert!(disconnect.unwrap().is_cancelled());

@@ -5,7 +5,7 @@ use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
 use crate::{log::current_span, *};
 
-/// How a line begins within the request's span.
+/// How a log line begins that is written within the request's span.
 const OF_THE_REQUEST: &str = "DEBUG the request: tower_sse";
 
 /// The spans in which closures were called.
@@ -74,7 +74,7 @@ fn close_and_the_closures_are_in_the_requests_span() {
     for_each_kind!(closes_in_the_requests_span);
 }
 
-/// The request of a bare stream is known before there is a head.
+/// A bare stream opens when the service is called, before there is a head.
 #[test]
 fn bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
     let (log, _recording) = Log::record();
@@ -110,7 +110,8 @@ async fn stream_that_ends_by_itself_closes_in_the_requests_span() {
     assert_eq!(log.lines().len(), lines.len(), "it closes once");
 }
 
-/// A span that is kept for the close must not outlive it, or it would never be exported.
+/// The layer keeps the span for its report of the close. A span that outlived the body would never be
+/// exported.
 #[test]
 fn span_is_released_with_the_body() {
     #[derive(Clone, Default)]

@@ -50,7 +50,7 @@ fn several_layers_can_share_stats_and_a_clone_can_have_others() {
     assert_eq!((stats.snapshot().open, stats.snapshot().closed), (0, 3));
 }
 
-/// Each stream counts for itself, so that an event does not touch a shared counter.
+/// Each stream counts its own frames, so that an event does not touch a shared counter.
 #[tokio::test(start_paused = true)]
 async fn frames_and_bytes_are_added_at_heartbeats_and_at_the_close() {
     let stats = Stats::new();
@@ -74,7 +74,7 @@ async fn frames_and_bytes_are_added_at_heartbeats_and_at_the_close() {
     assert_eq!((sent(), stats.snapshot().heartbeats), ((5, 33 + 3 + 12), 1));
 }
 
-/// A stream that is never idle sends no heartbeats.
+/// A stream that is never idle sends no heartbeats at which it could add them.
 #[tokio::test(start_paused = true)]
 async fn frames_and_bytes_are_added_at_each_64_kib() {
     const EVENT: &str = "data: 0123456789abcdefghi\n\n";
@@ -85,7 +85,7 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
     let (mut frames, mut bytes, mut added) = (0, 0, (0, 0));
     while added.1 < 3 * STEP {
         feed.passes(EVENT, &mut body);
-        // For a new cooperative budget.
+        // Gives the task a new coop budget.
         yield_now().await;
         frames += 1;
         bytes += EVENT.len() as u64;
@@ -96,7 +96,7 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
     }
     assert_eq!(added, (frames, bytes));
 
-    // A frame that is larger is added at once.
+    // A frame larger than 64 KiB is added at once.
     feed.data("data: ".to_owned() + &"x".repeat(3 * STEP as usize) + "\n\n");
     assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
     assert_eq!(sent(), (frames + 1, bytes + 3 * STEP + 8));
@@ -207,7 +207,7 @@ async fn responses_without_a_stream_count_for_no_label() {
     assert!(!stats.snapshot().prometheus().to_string().contains("label"));
 }
 
-/// Clients can choose paths, if a program does not take care.
+/// If a program takes the path as the label, clients can choose labels.
 #[tokio::test(start_paused = true)]
 async fn streams_with_too_many_labels_count_as_other() {
     let stats = Stats::new();
@@ -234,7 +234,7 @@ async fn closure_that_panics_leaves_the_stream_without_a_label() {
 const THREADS: u64 = 4;
 const STREAMS: u64 = 3_000;
 
-/// Half of the streams close on the thread that opened them, and the others on another one.
+/// Half of the streams close on the thread that opened them, and the others on another thread.
 #[test]
 fn no_more_streams_are_ever_closed_than_opened() {
     let (stats, reports) = (Stats::new(), Reports::default());

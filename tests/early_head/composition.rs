@@ -4,7 +4,7 @@ use tower_sse::streams::Streams;
 
 use super::*;
 
-/// Returns an app that waits for ever, and a pointer to which its running calls have others.
+/// Returns an app that never answers, and a pointer of which each running call holds a clone.
 fn waiting(layer: SseLayer) -> (Router, Arc<()>) {
     let running = Arc::new(());
     let held = Arc::clone(&running);
@@ -50,7 +50,7 @@ async fn client_that_leaves_drops_the_call() {
     assert_eq!(reports.take(), [CloseReason::Disconnected]);
 }
 
-/// Returns what a client receives if its late answer has these options, and the time that it takes.
+/// Returns what a client receives if its late answer has these options, and how long that takes.
 async fn with_late(
     client: Requester,
     layer: SseLayer,
@@ -87,7 +87,7 @@ async fn only_the_maximum_age_of_a_late_response_applies() {
     assert_eq!(receive(&app, Requester::Post).await, expected);
 }
 
-/// A stream that expires in the middle of an event waits for its end, but not for ever.
+/// A stream that expires mid-event waits for the end of that event, but for a limited time.
 #[tokio::test(start_paused = true)]
 async fn late_stream_that_expires_ends_between_events() {
     for (rest, expected) in [(SECOND, "data: one\ndata: two\n\n"), (LATE, "data: one\n: \n")] {
@@ -185,7 +185,7 @@ async fn log_out_ends_a_stream_whose_subject_was_added_late() {
     }
 }
 
-/// Its first event is ready at once.
+/// The first event of the late answer is ready at once.
 #[tokio::test(start_paused = true)]
 async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
     for closes in [true, false] {
@@ -211,8 +211,8 @@ async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
     }
 }
 
-/// A handler that adds a subject late, behind layers outside or on both sides of the early head.
-/// The inner one may get an early head too.
+/// A handler adds a subject late. There are layers outside of the early head, or on both sides of it.
+/// If `twice` is set, the handler also sends an early head of its own.
 #[tokio::test(start_paused = true)]
 async fn late_place_counts_once_for_any_layers() {
     for (layers_outside, is_inside, twice) in
@@ -300,7 +300,7 @@ async fn late_subject_holds_a_place_in_its_limit() {
     let app = adding(&streams, "user:7", 2 * AFTER, &Arc::default());
     let mut body = ask(&app, Requester::Get).await.into_body();
     assert_eq!(poll_frame(&mut body), data(": \n"));
-    // Until the subject is added, until the answer, and after it.
+    // The body is polled before the subject is added, before the answer, and after it.
     for _ in 0..3 {
         idle(&mut body, LATE).await;
     }

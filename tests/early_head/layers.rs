@@ -23,7 +23,8 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
-/// Nor has the event of a late error, whichever tasks poll, and behind a second early head.
+/// A stream that ends with the event of a late error has none either. Both hold whichever tasks poll,
+/// and the latter also behind a second early head.
 #[tokio::test(start_paused = true)]
 async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     let endless = || {
@@ -117,7 +118,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     }
 }
 
-/// Without a layer around it, and around one.
+/// First without an `SseLayer`, then around one.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {
     let late_event = |late: &Response<Bytes>| Some(Event::from(late.status().as_str()));
@@ -127,8 +128,8 @@ async fn outermost_early_head_ends_cleanly() {
     assert_eq!(receive(&wrong_order, Requester::Get).await, (EVENTS.into(), None));
 }
 
-/// With a real clock: a paused one stands still while a task is always ready. The answer waits for
-/// the head, because nothing could stop the reading of an answer in time.
+/// With a real clock: a paused one stands still while a task is always ready. The service answers
+/// after the head, because nothing ends the reading of an endless answer that comes in time.
 #[tokio::test]
 async fn body_of_endless_empty_frames_yields() {
     let head_is_sent = Arc::new(Notify::new());

@@ -13,8 +13,9 @@ use tower_sse::early_head::EarlyHeadLayer;
 use self::SECOND;
 use crate::*;
 
-/// How long the layer waits, and when the handlers answer.
+/// How long the layer waits before it sends the head.
 const AFTER: Duration = Duration::from_secs(10);
+/// How long a late handler takes to answer.
 const LATE: Duration = Duration::from_secs(60);
 
 /// Returns a layer for all requests.
@@ -50,7 +51,8 @@ async fn ask(app: &Router, client: Requester) -> AxumResponse {
     send(app, client.request("/")).await
 }
 
-/// Whether middleware calls, reads the first frame, and reads the rest on tasks of its own.
+/// Whether middleware calls the service on a task of its own, whether that task reads the first frame
+/// too, and whether another task reads the body.
 const TASKS: [(bool, bool, bool); 5] = [
     (false, false, false),
     (false, false, true),
@@ -59,8 +61,7 @@ const TASKS: [(bool, bool, bool); 5] = [
     (true, true, false),
 ];
 
-/// Calls the service and reads the body on tasks of its own, or only one of the two. The task that
-/// calls can read the first frame too.
+/// Calls the service and reads the body on the tasks that an entry of [`TASKS`] asks for.
 async fn on_tasks(
     (calls, peeks, reads): (bool, bool, bool),
     request: axum::extract::Request,

@@ -16,7 +16,7 @@ enum Reply {
     Never,
 }
 
-/// What happens to the stream from outside.
+/// What the client or the program does to the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     None,
@@ -105,14 +105,14 @@ fn expected(scene: Scene) -> Received {
         Reply::Events => Received::Whole,
         Reply::Panic => Received::Panics,
         Reply::Error | Reply::NoContent if has_late_event => Received::LateEvent,
-        // An `EventSource` gets the event that stops it.
+        // An `EventSource` gets the event `interrupted`, and a `204` for its next request.
         Reply::Error | Reply::NoContent if !is_post => Received::Reconnects,
         Reply::FailingEvents | Reply::Error | Reply::NoContent => Received::Fails,
         Reply::Never => unreachable!("a stream that ends"),
     }
 }
 
-/// Counts the calls that are running.
+/// A running call. Its drop takes it off the count of running calls.
 struct Running(Arc<AtomicUsize>);
 
 impl Drop for Running {

@@ -13,7 +13,7 @@ fn run_of(path: &str) -> RunKey {
     RunKey::new("user", path).unwrap()
 }
 
-/// Sends two calls to an app with one place. The second one is refused at its early head.
+/// Sends two calls to an app that allows one stream. The second one is refused at its early head.
 async fn open_and_refuse(app: Router) -> AxumResponse {
     let app = app.layer(early()).layer(SseLayer::new().max_streams(1));
     let open = send(&app, Requester::Post.request("/open")).await;
@@ -53,7 +53,8 @@ async fn late_error_starts_no_run() {
     }
 }
 
-/// The early head is inside of the runs. Its event has told the clients.
+/// The early head is inside of the runs. Its late event has reported the error to the clients, so no
+/// other event follows.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_error_fails_whichever_tasks_poll() {
     for tasks in TASKS {
@@ -104,7 +105,7 @@ async fn run_of_an_inner_layers_late_answer_ends_as_the_answer() {
     }
 }
 
-/// Its reconnection time would be for no client of the run.
+/// The `retry` line of the inner layer is not meant for the clients of the run.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_stream_records_no_reconnection_time() {
     for has_middle in [false, true] {
@@ -130,7 +131,7 @@ async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
     }
 }
 
-/// The first call of the handler has failed in time.
+/// The handler's first run fails before the early head, and its second run starts then.
 #[tokio::test(start_paused = true)]
 async fn second_run_of_a_refused_request_is_cancelled() {
     let (runs, calls) = (Runs::new(), Arc::new(AtomicUsize::new(0)));
@@ -257,7 +258,7 @@ async fn late_view_moves_each_client_on_as_an_early_one_does() {
     }
 }
 
-/// A client that has the position behind them would not get them when it comes back.
+/// A heartbeat with the id behind a greeting or gap would have a client that reconnects miss either.
 #[tokio::test(start_paused = true)]
 async fn late_hub_repeats_no_id_that_skips_a_greeting_or_gap() {
     let heartbeat = Heartbeat::every(SECOND).event("beat", "{}");

@@ -1,5 +1,5 @@
-//! Clients that split a stream in different ways read what a filter sends like the same stream
-//! changed by hand, whatever its line ends are and however it is cut.
+//! Clients that split streams in different ways read the same from a filter as from the stream changed
+//! by hand, whatever its line ends are and however it is cut.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -77,7 +77,7 @@ fn filtered(chunks: &[&[u8]], changes: &[Change], adds_at_end: bool) -> String {
 
 fn text(block: &Block) -> String {
     let text: String = block.lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
-    // Behind a CR, one LF would be no line of its own.
+    // Behind a CR, a single LF would complete a CRLF instead of being an empty line.
     let is_joined = text.ends_with('\r') && block.empty_line == "\n";
     text + if is_joined { "\r\n" } else { block.empty_line }
 }
@@ -171,7 +171,7 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
             let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {
                 let ends = if is_own { own } else { of_stream };
                 let is_comment = lines[0].starts_with(':');
-                // No server writes a lone CR behind an LF. It is taken for the first half of a CRLF.
+                // An empty line that ends with a CR, behind an LF, is taken for half of a CRLF.
                 let is_half = ends[4] == "\r" && ends[lines.len() - 1] != "\r";
                 let empty_line = if is_half { "\r\n" } else { ends[4] };
                 let lines = lines.iter().zip(ends).map(|(line, end)| ((*line).to_owned(), end));

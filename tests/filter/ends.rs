@@ -245,7 +245,7 @@ async fn response_after_a_caught_panic_of_the_service_is_withheld() {
     assert_eq!(outcome(&log), "panicked");
 }
 
-/// Rare among the streams of the properties.
+/// The property tests rarely generate such streams.
 #[test]
 fn mark_within_the_source_does_not_become_the_first_bytes() {
     for (stream, sent) in [

@@ -57,7 +57,8 @@ async fn limit_of_time_releases_the_head() {
     assert_eq!(outcome(&log), "stopped");
 }
 
-/// Such a source spends the budget of the task, without which no timer of tokio is ready.
+/// A source that is always ready spends its task's coop budget. Without budget, tokio's timers are
+/// never ready.
 #[tokio::test(start_paused = true)]
 async fn limit_of_time_holds_for_ready_events_that_are_dropped() {
     let events = EventBody::new(stream::repeat_with(|| Event::from("a")));

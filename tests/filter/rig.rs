@@ -69,7 +69,7 @@ pub(crate) fn fed_by(plan: Plan) -> (Feed, FilterBody<Planned, FedBody>, Logged)
     (feed, through(&layer, event_stream(source)).into_body(), log)
 }
 
-/// Returns the frames of a stream whose source is at hand, and its error.
+/// Returns all frames of a stream whose source never waits, and its error.
 pub(crate) fn read<B>(body: &mut B) -> (Vec<Bytes>, Option<String>)
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,
@@ -80,7 +80,7 @@ where
             Polled::Data(sent) => frames.push(sent),
             Polled::Failed(failed) => error = Some(failed),
             Polled::End => return (frames, error),
-            // It pauses among many chunks of which nothing is sent.
+            // The body yields if it has sent nothing of many chunks.
             Polled::Pending => {}
             trailers => panic!("{trailers:?}"),
         }

@@ -120,7 +120,7 @@ fn memory_is_bounded() {
     ] {
         let (bytes, failed) = most_memory(first, piece);
         assert_eq!(failed, fails, "{case}");
-        // While a buffer grows, there are two.
+        // While a buffer grows, the old one and the new one exist.
         let most = if fails { 3 * LIMIT } else { 0 } + 4 * PIECE;
         assert!(bytes < most as u64, "{case}: {bytes} bytes");
     }
