@@ -65,7 +65,7 @@ async fn heartbeats_come_until_the_late_answer() {
     assert_eq!(report.heartbeats, 3);
 }
 
-/// A late head sends no byte to the client, who already has the early one.
+/// The late head itself sends no byte to the client, which already has the early head.
 #[tokio::test(start_paused = true)]
 async fn late_head_does_not_delay_the_next_heartbeat() {
     let silent = || tower_sse::response(stream::pending::<Event>()).into_response();

@@ -102,7 +102,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     };
     let streams = tower_sse::streams::Streams::new();
     let layer = SseLayer::new().without_heartbeat().without_retry().streams(&streams);
-    // The layer that is added twice passes the request to the outer one.
+    // The inner of the two layers passes the request through, because the outer one already waits.
     let app = Router::new().fallback(any(handler)).layer(early()).layer(early()).layer(layer);
     for (closes_at, ends_at) in [(SECOND, SECOND), (LATE, 4 * SECOND)] {
         let start = Instant::now();

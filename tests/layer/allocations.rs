@@ -1,4 +1,4 @@
-//! How often memory is allocated: a number that does not depend on other load, so it is pinned.
+//! How often memory is allocated. The number does not depend on other load, so the tests pin it.
 
 use allocation_counter::AllocationInfo;
 
@@ -62,7 +62,7 @@ fn json_allocates_no_string_per_event() {
     let ready = for_each_ready(json);
     assert!(ready < 0.1, "{ready} for each event");
 
-    // The serialization buffer is kept by the thread, from the event before.
+    // The thread has kept the serialization buffer from the event before.
     let (counted, frame) = alone(json());
     assert_eq!(counted.count_total, 1);
     assert_eq!(counted.bytes_total, frame.len() as u64);
@@ -161,14 +161,14 @@ fn lone_encoded_event_is_sent_without_a_copy() {
 fn large_events_sent_one_by_one_get_buffers_of_their_own_size() {
     let text: &str = "a long line ".repeat(300).leak();
     let counted = one_by_one(text, EventBody::new);
-    // The second one makes the buffer shareable, in case more becomes ready to go into it.
+    // The second allocation of an event makes its buffer shareable, so that more can go into it.
     assert_eq!(counted.count_total, 200);
     assert!(counted.bytes_total < 100 * (text.len() as u64 + 100), "{counted:?}");
 }
 
 #[test]
 fn bookkeeping_of_heartbeats_allocates_nothing() {
-    // Timers need a runtime; a task would have a coop budget besides.
+    // Timers need a runtime. No task polls, because it would have a coop budget.
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     let ready = || stream::repeat_with(|| Event::from_static("hello")).take(EVENTS);
@@ -210,8 +210,9 @@ fn other_responses_allocate_nothing_in_the_layer() {
     assert_eq!(counted.count_total, 0);
 }
 
-/// The body's state; two each for the tables of headers and of extensions; what an outer layer
-/// finds there, and the slot in which it can leave its shutdown.
+/// The allocations of a new stream: the body's state, two each for the tables of headers and of
+/// extensions, what an outer layer finds in the extensions, and the slot in which that layer can leave
+/// its shutdown.
 const OPENING: u64 = 7;
 
 #[tokio::test]

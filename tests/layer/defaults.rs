@@ -104,7 +104,7 @@ fn clients_accept_events_up_to_the_size_of_the_pages() {
         let mut event = Bytes::from(event);
         matches!(Decoder::new().decode(&mut event), Ok(Some(_)))
     };
-    // The empty line at its end need not count.
+    // The empty line at the event's end need not count.
     assert!(decodes(limit));
     assert!(!decodes(limit + "\n".len() + 1));
 }
@@ -138,7 +138,7 @@ mod of_hubs {
             hub.stats().events
         };
         assert_eq!(kept(16, events + 1), events);
-        // On the wire, an event has an id too.
+        // On the wire, an event has more bytes than its data, for example its id.
         assert_eq!([kept(bytes / 4 - 64, 6), kept(bytes / 4, 6)], [4, 3]);
     }
 
@@ -172,7 +172,7 @@ mod of_runs {
             let expected = format!("{field}: {value:?}");
             let at =
                 builder.find(&expected).unwrap_or_else(|| panic!("no `{expected}` in {builder}"));
-            // The value ends there.
+            // The value ends behind `expected`.
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
@@ -188,7 +188,7 @@ mod of_runs {
     }
 }
 
-// What the pages and the examples show, which people copy.
+// The code on the pages and in the examples, which users copy.
 
 fn pages() -> Vec<(String, String)> {
     let pages =
@@ -197,7 +197,7 @@ fn pages() -> Vec<(String, String)> {
     pages
 }
 
-/// `Extensions::insert` drops the options that others have set.
+/// `Extensions::insert` drops the options that were set before.
 #[test]
 fn no_page_inserts_options_into_a_response() {
     for (path, text) in pages() {
@@ -207,11 +207,11 @@ fn no_page_inserts_options_into_a_response() {
     }
 }
 
-/// Orchestrators send SIGTERM, which ends a process at once that waits for ctrl-c alone.
+/// Orchestrators send SIGTERM, which at once ends a process that only waits for ctrl-c.
 #[test]
 fn programs_wait_for_the_same_signals_and_have_a_deadline() {
     let (mut programs, mut crates) = (0, documented::pages(&["crates"]));
-    // It serves nothing.
+    // `sse-check` is no server. Only its tests use `axum::serve`.
     crates.retain(|(path, _)| !path.starts_with("crates/sse-check"));
     for (path, text) in pages().into_iter().chain(crates) {
         if path.ends_with("src/stop_on_signal.rs") {

@@ -7,7 +7,7 @@ use tower_sse::{runs::RunKey, runs::Runs};
 
 use crate::*;
 
-/// Returns an error with a cause that has a cause, as the error of a broker.
+/// Returns an error whose cause has a cause, as the error of a broker can have.
 fn cause() -> BoxError {
     Box::new(Caused(Box::new(Caused(Root.into()))))
 }
@@ -59,11 +59,12 @@ async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
 
 /// The errors that have a source, and why.
 const WITH_A_SOURCE: [&str; 3] = [
-    // The layer finds the error of the program by it. It is not public.
+    // By its source, the layer finds the program's error. The type is not public.
     "src/signals.rs: ItemError",
-    // `on_error` finds the error of the run by it. Its text is another one.
+    // By its source, `on_error` finds the run's error. The two have different texts.
     "src/runs/outcome.rs: RunError",
-    // The layer finds the mark by it that stops an `EventSource`. Its text is another one.
+    // By its source, the layer finds the mark that stops an `EventSource`. The two have different
+    // texts.
     "src/early_head/late_response.rs: LateResponse",
 ];
 
@@ -88,7 +89,7 @@ fn with_a_source(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Its text would otherwise be printed twice, because the text of the error has it.
+/// An error's text includes its cause's text, so a reporter would print that of a source twice.
 #[test]
 fn no_other_error_of_the_workspace_has_a_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

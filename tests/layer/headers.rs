@@ -62,7 +62,7 @@ fn headers_of(present: &[(&'static str, &'static str)]) -> HeaderMap {
     through(&SseLayer::new(), answer).into_parts().0.headers
 }
 
-/// Python's `requests` reads text without it as Latin-1.
+/// Python's `requests` reads text without a `charset` as Latin-1.
 #[test]
 fn charset_is_kept_if_it_is_utf_8_and_never_added() {
     const BARE: &str = "text/event-stream";
@@ -104,7 +104,7 @@ fn cache_control_is_extended_and_not_replaced() {
     }
 }
 
-/// RFC 10036, section 3: the value of `incremental` is a Boolean of a structured field.
+/// RFC 10036, section 3: the value of `incremental` is the Boolean of a structured field.
 #[test]
 fn handlers_own_x_accel_buffering_and_incremental_are_kept() {
     for (name, value) in

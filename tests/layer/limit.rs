@@ -64,7 +64,7 @@ fn other_responses_need_no_permit() {
     drop((pages, head, stream));
 }
 
-/// The status is for the service to choose, so the response is never refused; but it is a stream
+/// The status is for the service to choose, so the response is never refused. But its stream counts
 /// like any other.
 #[test]
 fn stream_with_another_status_counts_and_takes_any_free_permit() {

@@ -22,7 +22,7 @@ fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
     }
 }
 
-/// As a subscriber does that writes to a standard error which is closed.
+/// A subscriber panics, for example, when it writes to a standard error that is closed.
 #[test]
 fn subscriber_that_panics_keeps_no_close_from_its_reports() {
     struct Panics;
@@ -86,7 +86,7 @@ async fn ordinary_stream_logs_only_its_close() {
     assert!(log.all()[0].contains("frames=2 bytes=12 heartbeats=1"), "{:?}", log.all());
 }
 
-/// Many clients that reconnect too early would fill the log otherwise.
+/// At a higher level, many clients that reconnect too early would fill the log.
 #[test]
 fn refusal_is_a_debug_line() {
     let layer = SseLayer::new().max_streams(1);

@@ -1,6 +1,6 @@
 //! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
 //! it, and the compiler's inference.
-// Without its features, the program has only some of its tests.
+// Without all features, some of the tests are left out, and imports of theirs are unused.
 #![cfg_attr(
     not(all(feature = "axum", feature = "testing", feature = "tracing")),
     allow(unused_imports)

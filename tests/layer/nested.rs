@@ -126,13 +126,14 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
     assert_come_back(response, "of the outer layer");
     assert!(feed.is_dropped());
     assert_unavailable(answer(|| Request::new(()), 200).1, "of the outer layer");
-    // Heads and other statuses pass.
+    // Responses to HEAD requests and with other statuses pass.
     let head = || Request::head("/").body(()).unwrap();
     assert_eq!(answer(head, 200).1.status(), StatusCode::OK);
     assert_eq!(answer(event_source, 404).1.status(), StatusCode::NOT_FOUND);
 }
 
-/// The inner layer has removed the options that set the drain.
+/// The inner layer has removed the options that set the drain from the response, but the outer layer
+/// knows the drain.
 #[tokio::test(start_paused = true)]
 async fn outer_layer_in_shutdown_opens_a_stream_with_a_drain() {
     for (drain, status) in [(Drain::at_once(), 503), (Drain::spread_over(SECOND), 200)] {
@@ -185,8 +186,8 @@ async fn shutdown_of_an_outer_layer_ends_a_stream_that_is_read_before() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The inner service of the outer layer is a whole service with a layer and an exit path of its
-/// own. The outer layer passes its body through, and fires the `Disconnect` when that is over.
+/// The service inside of the outer layer has a layer and an exit path of its own. The outer layer
+/// passes the inner layer's body through, and fires the `Disconnect` when that body is over.
 async fn each_layer_reports_what_it_sees<K: Kind>() {
     for (exit, reason) in [
         (ExitPath::SourceEnds, CloseReason::Ended),
@@ -243,8 +244,8 @@ async fn inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconnect()
     for_each_kind!(each_layer_reports_what_it_sees.await);
 }
 
-/// Middleware between two layers may make another attempt. An upstream's `503` that is an event
-/// stream is dropped for it, as an error is.
+/// Middleware between two layers may try again. It drops the result of the first attempt: an error, or
+/// an upstream's `503` that is an event stream.
 fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
     let (inner, mut found) = (SseLayer::<K::Marker>::new(), None);
     let outer = SseLayer::new().track_disconnects(true);
@@ -290,7 +291,7 @@ async fn stream_after_a_dropped_attempt_takes_a_place() {
     assert_eq!([first.status(), open().status()], [200, 429]);
 }
 
-/// Those of the inner layer replace those of the outer one.
+/// The `Streams` of the inner layer replace those of the outer one.
 #[tokio::test(start_paused = true)]
 async fn stream_counts_once_in_the_innermost_streams() {
     let (streams, others) = (streams::Streams::new(), streams::Streams::new());

@@ -135,7 +135,7 @@ async fn several_options_of_one_response_are_merged() {
     assert_eq!(body_of(app).await, "retry: 7000\n:  \ndata: one\n\ndata: [DONE]\n\n");
 }
 
-/// Options of the request and of the response, and the terminator that the stream has.
+/// Each case has the options of the request and of the response, and the stream's terminator.
 #[tokio::test]
 async fn options_of_a_request_rank_between_its_layer_and_its_response() {
     let texts = |name: &str| StreamOptions::new().terminator(name);

@@ -14,7 +14,7 @@ pub(crate) enum RefusalCause {
     Shutdown,
 }
 
-/// Returns a layer that refuses every stream, and a guard that keeps it so.
+/// Returns a layer that refuses every stream, and a guard that must live as long as it should.
 pub(crate) fn refusing<K: Kind>(
     cause: RefusalCause,
     refusal: Refusal,
@@ -37,7 +37,7 @@ pub(crate) fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
     refusing::<Bodies>(RefusalCause::Limit, refusal)
 }
 
-/// Sets two seconds, by the option that the refusal uses.
+/// Sets the refusal's reconnection time to two seconds.
 pub(crate) fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
@@ -137,7 +137,8 @@ fn refusal_sends_only_its_retry_line() {
     assert_come_back(response, "with all options");
 }
 
-/// Middleware can refuse a client for a reason of its own. The layer around it passes that on.
+/// Middleware can refuse a client for a reason of its own. The layer around the middleware passes the
+/// answer on.
 #[test]
 fn answer_of_a_refusal_is_that_of_a_layer() {
     for client in Requester::ALL {
@@ -246,7 +247,7 @@ fn client_that_accepts_no_events_gets_a_406_at_the_limit_too() {
     assert!(!response.headers().contains_key("retry-after"));
 }
 
-/// The call has had its effects, and its client would repeat it.
+/// The call has had its effects, and a client that is refused would repeat the call.
 #[test]
 fn call_in_progress_at_the_shutdown_is_answered() {
     for (client, passes) in [(Requester::Post, true), (Requester::Get, false)] {

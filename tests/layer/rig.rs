@@ -4,7 +4,7 @@ pub(crate) use crate::support::*;
 
 /// The bytes that a stream gets between events at the drain of [`layer`].
 pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
-/// The bytes that it gets at the start of a line within an event that is not completed.
+/// The bytes that the stream gets at the start of a line within an event that is not completed.
 pub(crate) const RETRY: &str = "retry: 3000\n";
 
 /// Returns a layer that writes an event at the end of the source, at its error and at a shutdown.
@@ -37,7 +37,7 @@ impl Rig {
         Self::answering(layer, request, |answer| answer)
     }
 
-    /// Builds the rig with the reconnection time that the layer's streams start with.
+    /// Builds the rig without switching off the reconnection time that streams start with.
     pub(crate) fn starting(layer: SseLayer, client: Requester) -> Self {
         Self::starting_with(layer, client.request("/"), |answer| answer)
     }
@@ -107,7 +107,8 @@ where
     }
 
     pub(crate) fn asking(layer: SseLayer, request: Request<()>, answer: Response<B>) -> Self {
-        // Most tests are not about the time, which would be the first frame of an `EventSource`.
+        // Most tests are not about the reconnection time, which would be an `EventSource`'s first
+        // frame.
         Self::observing(layer.without_retry(), request, answer)
     }
 

@@ -1,7 +1,7 @@
-//! A server that sends our body without a layer around it warns once, and never with one.
+//! A server that sends a body of the crate without a layer around it causes one warning. With a layer,
+//! it causes none.
 //!
-//! Each test runs itself again in a process of its own, because the warning is one for each
-//! process.
+//! Each test runs itself again in a process of its own, because a process warns only once.
 
 #![cfg(feature = "tracing")]
 
@@ -10,7 +10,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::*;
 
-/// Is set in the process in which a test runs its scenario.
+/// The variable that is set in the process in which a test runs its scenario.
 const CHILD: &str = "TOWER_SSE_UNLAYERED";
 const DONE: &str = "the scenario is done";
 
@@ -22,7 +22,7 @@ fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
             .with_writer(std::io::stderr)
             .with_ansi(false)
             .init();
-        // One thread, so that a mark that a layer leaves on it is noticed.
+        // One thread, so that a mark that a layer leaves on the thread is noticed.
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(scenario);
         println!("{DONE}");
@@ -115,7 +115,7 @@ fn idle_stream_without_a_layer_warns_at_once() {
     });
 }
 
-/// Some middleware between the handler and the layer reads the body, or passes it on from a task.
+/// On some routes, middleware inside of the layer reads the body, or passes it on from a task.
 #[test]
 fn bodies_within_a_layer_never_warn() {
     assert_warns(0, async {
@@ -170,7 +170,7 @@ async fn relayed(response: axum::response::Response) -> axum::response::Response
     Response::from_parts(head, Body::from_stream(ReceiverStream::new(frames)))
 }
 
-/// A body that polls ours only after a frame of its own.
+/// Returns a body that has a frame of its own before it polls a body of the crate.
 async fn late() -> impl IntoResponse {
     let prelude = Ok(Frame::data(Bytes::from_static(b": prelude\n")));
     let events = tower_sse::response(stream::iter([Event::from("one")])).into_body();
@@ -204,7 +204,7 @@ mod runs {
     use super::SseLayer;
     use super::{Body, Request, Router, assert_warns, events, get, map_response, primed, read};
 
-    /// Returns the app with the runs of its routes.
+    /// Returns the app with a layer of runs around its routes.
     fn recorded(app: Router) -> Router {
         let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
         app.layer(Runs::new().layer(key))
@@ -217,8 +217,8 @@ mod runs {
         });
     }
 
-    /// Neither the call on its task nor the answers, of which the second is a replay. Middleware
-    /// within the run may read the body.
+    /// Neither the call, which has a task of its own, nor the two answers warn, the second of which is
+    /// a replay. Middleware within the run may read the body.
     #[test]
     fn run_within_a_layer_never_warns() {
         assert_warns(0, async {

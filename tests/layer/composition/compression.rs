@@ -16,10 +16,8 @@ fn everything() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(predicate)
 }
 
-// The compressor at the end of a body, and what the crate's bodies prevent.
-//
-// It polls a body again after its end. A stream that must not be polled again, such as one of
-// `unfold`, needs a body around it that keeps the end to itself.
+// A compressor polls a body again after the body's end. A stream that must not be polled again, such
+// as one of `unfold`, needs a body around it that doesn't pass such a poll on.
 
 /// Returns a stream of two items that panics when it is polled after its end.
 fn unfolded<T>(item: fn(&'static str) -> T) -> impl Stream<Item = T> {
@@ -113,7 +111,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_layer() {
     for coding in ["identity", "gzip", "br", "deflate"] {
-        // A layer outside another one pauses too.
+        // An outer layer delays the failure too.
         for (layers, failure) in
             [(1, Failure::Error), (1, Failure::LogOut), (2, Failure::Error), (2, Failure::LogOut)]
         {
@@ -139,7 +137,7 @@ async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_lay
 // Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
 // soon as the stream is pending.
 
-/// A stream of this coding over this protocol, inside a compressor.
+/// The protocol and the coding with which a test requests a stream.
 struct Coded {
     protocol: Protocol,
     coding: &'static str,

@@ -81,7 +81,7 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 /// between events.
 #[tokio::test(start_paused = true)]
 async fn body_deadline_cuts_a_stream_mid_event() {
-    // The layer observes an inner failure: it sends a last line and delays the failure.
+    // If the deadline is inside, the layer sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
         let opened = Instant::now();
@@ -97,7 +97,7 @@ async fn body_deadline_cuts_a_stream_mid_event() {
     }
 }
 
-/// Over HTTP/1 it accepts only grpc-web calls, on either side of `SseLayer`.
+/// Over HTTP/1, `GrpcWebLayer` accepts only grpc-web calls, on either side of `SseLayer`.
 #[tokio::test]
 async fn grpc_web_around_everything_answers_400_to_event_streams() {
     let app = || application().0;

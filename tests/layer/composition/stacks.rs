@@ -53,7 +53,7 @@ async fn layers_that_answer_by_themselves_compose_in_one_builder() {
     assert_answers((app.layer(stack), sources)).await;
 }
 
-/// Each layer of the crate, directly inside of others that need a default body.
+/// Each layer of the crate is directly inside of layers that need a body with a default.
 #[tokio::test(start_paused = true)]
 async fn each_layer_of_the_crate_composes_in_one_builder() {
     let around = || ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout_layer());

@@ -50,7 +50,7 @@ type CountingTraceLayer<C> = TraceLayer<
 >;
 
 /// Returns a trace layer with gRPC's classifier, which inspects a body up to its end. HTTP's
-/// classifier has decided by the head and never treats the end of a body as a failure.
+/// classifier decides by the head and never treats the end of a body as a failure.
 pub(crate) fn trace(counts: &Counts) -> CountingTraceLayer<GrpcErrorsAsFailures> {
     counting(TraceLayer::new_for_grpc(), counts)
 }
@@ -123,7 +123,7 @@ async fn drain(app: (Router, Sources), shutdown: &CancellationToken, client: Req
 
 /// To an inner layer the stream is dropped midway, as when a client leaves. A `fetch` client
 /// reconnects only after a failure, which an outer classifier that inspects bodies sees. HTTP's
-/// classifier has decided by the head.
+/// classifier decides by the head.
 #[tokio::test(start_paused = true)]
 async fn drained_stream_fails_only_for_grpc_classifiers_or_by_its_body() {
     let failed = failed(CUT_SHORT);

@@ -48,7 +48,7 @@ struct Plain;
 type Cloning = u8;
 /// A type that is `Send` but not `Sync`.
 type Sending = Cell<u8>;
-/// A type that is neither.
+/// A type that is neither `Send` nor `Sync`.
 type Local = Rc<u8>;
 type Pinned = PhantomPinned;
 

@@ -80,7 +80,7 @@ async fn around_each_kind_of_service_in_an_axum_route() {
 
 #[tokio::test]
 async fn in_hyper_without_a_framework() {
-    // Not a function, as its bounds would help the compiler.
+    // A macro, because the bounds of a function would help the compiler.
     macro_rules! assert_serves_events {
         ($handler:ident) => {
             let (near_end, far_end) = tokio::io::duplex(1024);
@@ -100,7 +100,7 @@ async fn in_hyper_without_a_framework() {
     assert_serves_events!(response_of_a_body);
 }
 
-/// A layer in a written type has a kind; the default is that of an axum router.
+/// The type of a layer includes the kind of its service. The default is the kind of axum routers.
 struct Application {
     layer: SseLayer,
     events: SseLayer<marker::Events>,
