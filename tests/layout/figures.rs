@@ -83,8 +83,8 @@ fn kib(memory: &str, heading: &str, row: &str) -> f64 {
     figure(memory, heading, row, "KiB")
 }
 
-/// Returns what the layer adds to a response that is no event stream, with the one digit that a
-/// difference of two runs can have.
+/// Returns the time that the layer adds to a response that is no event stream, rounded to 10 ns,
+/// because the difference of two runs is no more exact.
 fn delay() -> String {
     let times = newest("");
     let [with, without] = ["tower-sse", "no layer"].map(|subject| {
@@ -148,7 +148,7 @@ fn figures_of_servers() -> Vec<String> {
     let peers = newest("peers-");
     let server = |row| figure(&peers, "paced-1000", row, "KiB a connection");
     let [on_axum, example, tls] = ["hub", "many_clients", "many_clients-tls"].map(server);
-    // For the kernel's socket and the handler.
+    // The 9.5 KiB are for the kernel's socket and the handler.
     let [allowed_on_axum, allowed] = [on_axum, example].map(|kib| (kib + 9.5).round());
     let [clients_on_axum, clients] = [allowed_on_axum, allowed].map(|allowed| {
         let clients = f64::from(2 << 20) / allowed;

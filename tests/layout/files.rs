@@ -1,4 +1,4 @@
-//! The sizes of files, and what stands beside its type.
+//! The sizes of files, and whether methods stand in the file of their type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,7 +80,7 @@ fn files_have_40_to_500_lines() {
     assert!(small.is_empty(), "there is no {small:?}");
 }
 
-/// Returns the word behind `keyword` if a line begins with it, after its visibility.
+/// Returns the word behind `keyword` if the line begins with `keyword`, apart from a visibility.
 fn named<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
     let line = line.strip_prefix("    ").unwrap_or(line);
     let line = match line.strip_prefix("pub") {
@@ -91,7 +91,7 @@ fn named<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
     Some(name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
 }
 
-/// Returns the type of an `impl` that is none of a trait.
+/// Returns the type of an inherent `impl`.
 fn methods_of(line: &str) -> Option<&str> {
     let line = line.strip_prefix("impl")?;
     if line.contains(" for ") {
@@ -143,7 +143,7 @@ fn names_of_files_and_types_are_used_once() {
         let mut types: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for File { path, code } in files(root) {
             let (_, name) = path.rsplit_once('/').unwrap();
-            // A program is read by itself.
+            // `sse-check` is a program, whose files are not read with those of the libraries.
             if root != "crates/sse-check/src" {
                 *names.entry(name.to_owned()).or_default() += 1;
             }
@@ -153,7 +153,7 @@ fn names_of_files_and_types_are_used_once() {
                 }
             }
         }
-        // A macro names `Kind`.
+        // Two bodies each have a `Kind` of their own.
         types.retain(|name, files| files.len() > 1 && name != "Kind");
         twice.extend(types);
     }

@@ -1,5 +1,5 @@
-//! The directions in which the files of each crate import each other, as CONTRIBUTING lists them, and
-//! the versions of the crates, and the length and the figures of the front pages.
+//! The directions in which the files of each crate import each other, as CONTRIBUTING lists them, the
+//! sizes of files, the versions of the crates, and the length and figures of the front pages.
 
 mod figures;
 mod files;
@@ -40,7 +40,7 @@ fn sources(root: &str) -> Vec<(String, String)> {
     files
 }
 
-/// Rows of a table in CONTRIBUTING: those after the line that begins with `header`.
+/// Returns the rows of the table in CONTRIBUTING whose first line begins with `header`.
 fn rows(header: &str) -> Vec<Vec<String>> {
     let contributing = fs::read_to_string("CONTRIBUTING.md").unwrap();
     let names = |row: &str| row.split('`').skip(1).step_by(2).map(str::to_owned).collect();

@@ -22,7 +22,7 @@ pub(crate) struct Arrow {
     pub(crate) folder: String,
     pub(crate) from_room: String,
     pub(crate) to_room: String,
-    /// The files.
+    /// The importing file, and the imported one.
     pub(crate) from: String,
     pub(crate) to: String,
 }
@@ -64,8 +64,8 @@ impl Tree {
         inner.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Returns all arrows between rooms of the same folder. Those between a file and its `mod.rs` are
-    /// none.
+    /// Returns all arrows between rooms of the same folder. An import between a file and its `mod.rs`
+    /// is no arrow.
     pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let imports = self.imports();
         let mut arrows = Vec::new();
@@ -89,7 +89,7 @@ impl Tree {
         arrows
     }
 
-    /// Returns what each `use` imports, by module and name: other modules can name it there.
+    /// Returns what each `use` imports, by the module and the name under which others can name it.
     fn imports(&self) -> HashMap<Vec<String>, Vec<String>> {
         let mut imports = HashMap::new();
         for (module, Module { paths, .. }) in &self.modules {
@@ -110,7 +110,7 @@ impl Tree {
         path: &[String],
     ) -> Option<Vec<String>> {
         for len in (1..=path.len()).rev() {
-            // A module and its function can have one name: the path then names the module.
+            // If a module has the name of a function in it, the path names the module.
             let is_elsewhere = |target: &&Vec<String>| !target.starts_with(&path[..len]);
             if let Some(target) = imports.get(&path[..len]).filter(is_elsewhere) {
                 return self.resolve(imports, &[target, &path[len..]].concat());

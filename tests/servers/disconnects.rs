@@ -62,7 +62,7 @@ async fn client_that_leaves_is_reported_once_and_never_as_a_failure() {
     }
 }
 
-/// A check that the observers of the test above are not blind.
+/// Shows that the observers of the test above see failures.
 #[tokio::test]
 async fn source_that_fails_is_a_failure_to_the_same_observers() {
     for host in Host::ALL {

@@ -29,7 +29,7 @@ async fn trailers_of_the_source_come_after_the_terminator() {
     for host in Host::ALL {
         let handler = |_| {
             let mut trailers = checksum();
-            // It would not be that of the bytes with the layer's lines.
+            // A digest would not fit the bytes with the lines that the layer adds.
             trailers.insert("repr-digest", http::HeaderValue::from_static("sha-256=:x:"));
             let frames =
                 [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(trailers)];

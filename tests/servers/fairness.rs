@@ -1,18 +1,18 @@
 //! How long a stream that is always ready delays other tasks.
 //!
-//! Time is no measure on a machine that others use. So it is counted what the stream makes between
-//! two turns of another task on the same thread, one that yields as if it waited for a socket: it
-//! is woken when the runtime looks at its driver, which is the last to come.
+//! Time is no measure on a machine that others use. So the tests count what the stream makes between
+//! two turns of another task on the same thread. The other task yields as if it waited for a socket:
+//! it is woken when the runtime looks at its driver, after the tasks that are ready.
 
 use crate::*;
 
 const KIB: usize = 1024;
-/// tokio's budget of a task for each of its turns.
+/// The units of coop budget that tokio gives a task for each of its turns.
 const UNITS_PER_TURN: usize = 128;
 /// A body spends a unit per KiB; the frame that spends the last unit may be a whole one.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
-/// Tasks that gave up their turn are woken in the order last come, first served. So two of them
-/// change places every time, and one has two turns between those of the other.
+/// Of the tasks that gave up their turn, the last is woken first. So two of them change places every
+/// time, and one can have two turns between those of the other.
 const TURNS: usize = 2;
 
 #[derive(Clone, Default)]
@@ -32,7 +32,7 @@ impl Meter {
         })
     }
 
-    /// Returns the most that is made between two turns of another task, until `body` is read.
+    /// Returns the most that is made between two turns of another task, until `body` has been read.
     async fn longest_run<B>(&self, body: B) -> usize
     where
         B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
@@ -98,7 +98,7 @@ async fn streams_of_empty_events_and_of_tiny_frames_yield() {
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} events without a field");
     let longest = meter.longest_run(foreign(meter.stream(Bytes::new(), 1, 10_000))).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} empty frames");
-    // A frame pays for 64 bytes at least.
+    // A frame spends budget for at least 64 bytes.
     let frames = meter.stream(Bytes::from_static(b"\n"), 64, 64 * KIB);
     let longest = meter.longest_run(foreign(frames)).await;
     assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes that are paid for");

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use crate::*;
 
-/// More than h2 allows by default.
+/// More requests than h2 by default lets clients cancel before the server has accepted them.
 const LEAVING: usize = 30;
 
 /// Opens a stream, and has other clients come and leave while the server does something else.
@@ -44,7 +44,7 @@ async fn stream_survives(limit: Option<usize>) -> bool {
         _ = &mut serving => unreachable!("the client has not left"),
     };
 
-    // Without a server that reads.
+    // Meanwhile, the server does not read.
     for _ in 0..LEAVING {
         sender = sender.ready().await.unwrap();
         drop(sender.send_request(request(), true).unwrap());

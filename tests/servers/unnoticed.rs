@@ -67,7 +67,7 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
     drop(peer.leave(Leave::Reset).await);
     let until_it_is_noticed = async {
         while !request.is_dropped() {
-            // With half_close it takes writes.
+            // With `half_close`, only writes show that the client has left.
             request.send_if_open("anybody there?");
             yield_now().await;
         }

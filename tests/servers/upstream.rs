@@ -1,5 +1,5 @@
-//! Half an answer never looks complete: every way in which an upstream can break off, for every
-//! kind of client, over real sockets.
+//! Half an answer does not look complete when its upstream breaks off, for each kind of client, over
+//! real sockets. The exception is an HTTP/2 reset with `NO_ERROR`.
 
 use h2::Reason;
 use tokio::io::AsyncReadExt;
@@ -51,7 +51,7 @@ async fn outcome(broken: Break, client: Requester, layer: SseLayer) -> (String, 
             let data = frame.into_data().unwrap_or_default();
             received.push_str(str::from_utf8(&data).unwrap());
             if received == HALF {
-                // Bytes that have not arrived when an upstream resets its connection are lost.
+                // Only now may the upstream break off: a reset loses bytes that have not arrived.
                 may_break.notify_one();
             }
         }
@@ -62,7 +62,7 @@ async fn outcome(broken: Break, client: Requester, layer: SseLayer) -> (String, 
 
 #[tokio::test]
 async fn broken_upstream_never_looks_like_a_complete_response() {
-    // Each failure is delayed for some milliseconds, which add up.
+    // All clients run at the same time: each failure is delayed for some milliseconds, which add up.
     let clients = [false, true].into_iter().flat_map(|on_error| {
         Requester::ALL.into_iter().map(move |client| async move {
             let (reports, asked) = (Reports::default(), Arc::new(AtomicUsize::new(0)));

@@ -129,7 +129,7 @@ async fn vanished_peer_is_noticed_only_with_heartbeats_and_the_user_timeout() {
     for (host, (server, _peer, request)) in &mut with {
         let noticed = timeout(PATIENCE, request.disconnect.cancelled()).await;
         noticed.unwrap_or_else(|_| panic!("{host:?}: not noticed within {:?}", since.elapsed()));
-        // TCP may have waited only for what was in flight before the cut.
+        // The timeout may have begun with bytes that were sent shortly before the cut.
         let elapsed = since.elapsed();
         assert!(elapsed + HEARTBEAT >= USER_TIMEOUT, "{host:?}: after {elapsed:?}");
         let report = server.report().await;
@@ -143,8 +143,8 @@ async fn vanished_peer_is_noticed_only_with_heartbeats_and_the_user_timeout() {
     }
 }
 
-// Clients that do not read, and TCP's user timeout: it cuts clients that do not read their
-// connection, and knows nothing of the windows of HTTP/2.
+// Clients that do not read. TCP's user timeout cuts those that do not read their connection, but
+// not those that only keep their HTTP/2 windows closed.
 
 const OFTEN: Duration = Duration::from_millis(100);
 
@@ -179,7 +179,7 @@ async fn connect_unread(address: SocketAddr) -> net::TcpStream {
 #[tokio::test]
 async fn user_timeout_cuts_a_stalled_client_but_none_with_a_closed_window() {
     for (h1, h2) in [(Host::AxumH1, Host::AxumH2), (Host::HyperH1, Host::HyperH2)] {
-        // First, so that its timeout would be over first.
+        // This client connects first, so that a timeout would cut it first.
         let mut shut_server = Watched::serve(h2, settings()).await;
         let _shut = connect_shut(shut_server.address).await;
         let shut = shut_server.request().await;

@@ -64,7 +64,7 @@ impl Watched {
         let (closed, reports) = mpsc::unbounded_channel();
         let (failures, stats) = (Arc::new(AtomicUsize::new(0)), Stats::new());
         let failing = Arc::clone(&failures);
-        // gRPC's classifier inspects a body up to its end; HTTP's has decided by the head.
+        // gRPC's classifier inspects a body up to its end; HTTP's decides by the head.
         let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
             failing.fetch_add(1, SeqCst);
         });

@@ -95,7 +95,7 @@ async fn requests_have_headers_of_an_event_source_and_of_the_test() {
     assert_eq!(heads.len(), 2);
 }
 
-/// Servers do not count the spaces around the value of a header.
+/// In HTTP, spaces around a header's value do not belong to the value.
 #[tokio::test]
 async fn id_arrives_without_the_spaces_around_it() {
     let (heads, service) = recording(&["id:  7 \t\ndata: a\n\n", "id:  \ndata: b\n\n", ""]);
@@ -182,7 +182,7 @@ async fn stream_is_cut_before_it_is_opened_again() {
 
 #[tokio::test]
 async fn service_is_called_when_it_is_ready() {
-    // Panics if it is called before it is ready.
+    // This service panics if it is called before it is ready.
     let service = ServiceBuilder::new().concurrency_limit(1).service(router());
     let mut client = TestClient::new(service);
     for _ in 0..2 {

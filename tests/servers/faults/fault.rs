@@ -1,6 +1,6 @@
 use super::{server::EVENT, *};
 
-/// One way in which streams end.
+/// Declares the ways in which streams end, and a list of all of them.
 macro_rules! faults {
     ($($fault:ident),*) => {
         #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ impl<'l> Client<'l> {
 /// Shuts down a server with a few streams.
 async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let time = Duration::from_millis(rng.u64(1..30));
-    // Half a second is long here, but it covers the path from mid-event to a failure.
+    // Mid-event, a drain waits for half a second. That's long here, but covers a failure.
     let (drain, sources) = match rng.u32(..10) {
         0 => (Drain::at_once(), ["mid_event", "busy"]),
         1..4 => (Drain::at_once(), ["silence", "busy"]),

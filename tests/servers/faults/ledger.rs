@@ -91,7 +91,7 @@ impl Ledger {
             return;
         }
         self.until_arrived(id).await;
-        // It may be over without a report.
+        // A stream may be over without a report.
         let disconnect = self.accounts.lock().unwrap()[&id].disconnect.clone().unwrap();
         soon(disconnect.cancelled()).await;
         self.until(id, Account::is_settled).await;

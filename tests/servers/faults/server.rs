@@ -4,7 +4,7 @@ use axum::{extract::Request, response::Response};
 
 use super::*;
 
-/// More than the faults have open at a time.
+/// More streams than the faults have open at a time.
 const PLACES: usize = 64;
 
 pub(crate) struct Server {
