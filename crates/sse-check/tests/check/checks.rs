@@ -172,7 +172,7 @@ async fn silence_counts_heartbeats_and_limits() {
     report.expect_with("silence", "pass", "beyond what was watched");
 }
 
-/// Nothing is known about the rest of the stream.
+/// The program keeps only the stream's first megabytes, and knows nothing about the rest.
 #[tokio::test]
 async fn silence_and_end_of_a_too_large_stream_are_not_checked() {
     let event = format!("data: {}\n\n", "x".repeat(5 << 20));
@@ -286,7 +286,7 @@ async fn resumption_with_a_hole_repetition_or_change_fails() {
 
 type Next = fn(u64) -> u64;
 
-/// The server is off by one or keeps only the newest value.
+/// In the first case, the server is off by one. In the second, it keeps only the newest value.
 #[tokio::test]
 async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
     // Ten events have come when the second connection begins after 2 seconds.
@@ -354,7 +354,7 @@ async fn resumption_with_new_events_alone_fails() {
     report.expect_with("resumption", "fail", "events were lost");
 }
 
-/// The check takes little longer than another check of the same bytes.
+/// The check takes less than twice as long as another check of the same bytes.
 #[tokio::test]
 async fn resumption_of_a_busy_stream_ends_in_time() {
     const HALF: u64 = 60_000;

@@ -25,13 +25,13 @@ const GROUPS: [(&str, &str); 5] = [
     ("jvm", "# On the JVM"),
 ];
 
-/// How many hops to look at at a time. Most of the time, nothing is sent.
+/// How many hops to look at at a time. Looking at a hop is mostly waiting.
 const AT_A_TIME: usize = 8;
 /// Known idle limits of proxies, in seconds. A proxy can cut up to a tenth later than its limit.
 const LIMITS: [u64; 8] = [5, 8, 10, 15, 20, 30, 50, 60];
 /// How long a hop may take to start and to be looked at.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// When a late head comes.
+/// How long a late head takes, and how long a busy stream is watched.
 const LATE: Duration = Duration::from_secs(35);
 /// How long the server is down when a proxy may bridge the time.
 const AWAY: Duration = Duration::from_secs(2);
@@ -262,7 +262,7 @@ fn cells(report: &Value, bridges: bool) -> [String; 8] {
     };
     let limit = match limit {
         Some(limit) => format!("{limit} s"),
-        // The answer was an error, which has ended.
+        // The answer was an error, whose end is no idle limit.
         None if report["idle_limit_s"].is_number() => "–".to_owned(),
         None => "none".to_owned(),
     };
@@ -340,7 +340,7 @@ fn is_like(known: &str, row: &str) -> bool {
         })
 }
 
-/// Looks at a hop, and again beside fewer hops if the row changed: a busy machine can cause this.
+/// Looks at a hop. If the row changed, looks again beside fewer hops: a busy machine can change it.
 async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mutex<()>) -> String {
     let version = hop.version().await;
     let line = |cells: String| format!("| {} | {version} | {cells}{} |\n", hop.name, hop.notes);

@@ -130,7 +130,7 @@ async fn codings_are_named_as_by_rfc_9110() {
     assert_eq!(report.code, 2, "{report}");
 }
 
-/// Reads the header as browsers do.
+/// The program reads the header as browsers do.
 #[tokio::test]
 async fn last_content_type_and_its_charset_decide() {
     const STREAM: &str = "text/event-stream";
@@ -207,7 +207,8 @@ async fn memory_is_bounded_however_small_events_and_chunks_are() {
     let block = format!("data: {}\n\n", "x".repeat(200)).repeat(100);
     let bytes = (0..400).map(|_| Step::WriteBytes(block.clone().into()));
     let (peak_of_chunks, report) = peak(serve_steps(bytes).await, 6).await;
-    // At most 64 MiB for 4 MiB. A debug build reads only part of these in time.
+    // At most 16 bytes of memory for each byte that was read: 64 MiB for 4 MiB. A debug build reads
+    // only a part of the 4 MiB in time.
     let limit = 2_000 + 16 * report["streams"][0]["bytes"].as_u64().unwrap() / 1024;
     assert!(peak_of_chunks - idle < limit, "{idle}, {peak_of_chunks}, limit {limit} kB");
 }

@@ -107,7 +107,7 @@ async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
     report.expect_with("resumption", "warning", "only the newest of 2 events came");
 }
 
-/// The proxy of Nuxt's `routeRules` does this.
+/// The proxy of Nuxt's `routeRules` drops `Accept`.
 #[tokio::test]
 async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
     let hops = serve_hub(Hub::new(), &["accept"]).await;
@@ -117,7 +117,7 @@ async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
     assert!(!report.to_string().contains("held"), "{report}");
 }
 
-/// Varnish's default configuration does this, so the server takes the client for a library.
+/// Varnish's default configuration drops this header, so the server takes the client for a library.
 #[tokio::test]
 async fn start_comes_through_a_hop_that_drops_cache_control() {
     let hops = serve_hub(Hub::new(), &["cache-control"]).await;
@@ -125,7 +125,7 @@ async fn start_comes_through_a_hop_that_drops_cache_control() {
     report.expect("delay", "pass");
 }
 
-/// No other byte shows which coding it is.
+/// Without any byte, it is unknown whether the hop holds the event or the server sent none.
 #[tokio::test]
 async fn start_that_did_not_come_before_any_other_byte_may_be_held() {
     let start = serve_steps([write("event: start\nid: 7\ndata\n\n")]).await;
