@@ -228,7 +228,7 @@ async fn address_that_does_not_lead_to_the_origin_is_an_error() {
     assert!(report.error.contains("no origin at"), "{report}");
 }
 
-/// A case without a row would have no result and no effects.
+/// The code looks the row of a case up by its texts, so a row with other texts is never found.
 #[test]
 fn each_row_of_effects_belongs_to_a_case() {
     let code = include_str!("../../src/verdicts.rs");

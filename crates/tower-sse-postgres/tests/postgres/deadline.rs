@@ -179,6 +179,7 @@ async fn publishing_continues_with_the_next_session() {
     let began = Instant::now();
     // On a busy machine, the deadline can pass once more.
     while process.hub.publish("a", "2").await.is_err() {}
-    // Did not wait for the response to the first session's batch, which may take 5 seconds.
+    // The events did not wait for the response to the first session's batch, which may take 5
+    // seconds.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

@@ -121,7 +121,8 @@ async fn long_name_of_a_stream_is_an_error_that_names_the_limit() {
     Process::connect(server.broker_of(&name[..1024])).await.delivers([1]).await;
 }
 
-/// Returns whether both functions accept a schema's name. Checks that it is quoted everywhere.
+/// Returns whether `Postgres::schema` and `schema_named` accept this name. Asserts that they agree,
+/// and that the statements quote the name everywhere.
 fn is_accepted(name: &str) -> bool {
     let opened = Postgres::open("host=127.0.0.1").unwrap().schema(name);
     let Ok(statements) = schema_named(name) else {
@@ -141,7 +142,7 @@ fn schema_is_an_identifier_or_an_error() {
     {
         assert!(is_accepted(name), "{name:?}");
     }
-    // The test below tries all names of up to three characters.
+    // The test below tries all names of up to three characters from a list.
     for name in
         ["a$$b", "$body$", "a\tb", "a\nb", "it's", "a/*b", ":a", "a%s", "a\0", "\u{130}", "\u{661}"]
             .into_iter()

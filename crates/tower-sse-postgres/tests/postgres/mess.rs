@@ -238,7 +238,8 @@ async fn mess(duration: Duration, long: Duration) {
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
-    // Wait for the inbox: a hub numbers its own event after only 5,000 rows of the inbox.
+    // A hub numbers its own event after at most 5,000 rows of the inbox, so the last event could
+    // overtake others. The test waits until the inbox is empty.
     let client = server.connect().await;
     let waiting = "select count(*)::text from tower_sse.inbox";
     until_async(async || sql(&client, waiting).await == ["0"]).await;

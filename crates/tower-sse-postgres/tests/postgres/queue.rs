@@ -2,7 +2,8 @@
 
 use crate::*;
 
-/// Replaces the server's functions. `failed` is a sequence, which a rollback doesn't undo.
+/// Replaces the server's functions for notifications. The sequence `failed` counts those that were
+/// refused, because a rollback doesn't undo a sequence.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);

@@ -231,8 +231,8 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     process.reads([2]).await;
 }
 
-/// Numbering all of them at once could exceed a statement's time limit. The next part begins at the
-/// rows that are left, or before at those of a transaction that was open meanwhile.
+/// Numbering all rows at once could exceed a statement's time limit. The next part begins at the rows
+/// that are left, or earlier, at the rows of a transaction that was open meanwhile.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };

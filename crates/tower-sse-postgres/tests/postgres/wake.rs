@@ -26,8 +26,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures the three in turns, because a busy machine slows them all alike. The difference is the
-/// time that an event waits for a poll, 50 ms on average.
+/// Measures polls, the waker and notifications in turns, because a busy machine slows them all alike.
+/// An event waits 50 ms for a poll on average, which the other two save.
 #[tokio::test]
 async fn waker_and_notification_are_faster_than_polls() {
     let Some(server) = Server::start().await else { return };
@@ -59,7 +59,7 @@ async fn lost_notifications_are_replaced_by_polls() {
     proxy.drop_notifications();
     other.publish(0..5).await;
     process.reads(0..5).await;
-    // The hub notices this when it connects.
+    // When the hub reconnects, it notices that notifications are lost.
     proxy.cut();
     until(|| process.health.reconnections() == 1).await;
     assert!(!process.stats.listens());
@@ -106,7 +106,7 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
     assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
 }
 
-/// A wake reaches all hubs, and one of them finds the event.
+/// A wake reaches all hubs, but one of them numbers the event, and the others find none.
 #[tokio::test]
 async fn batch_with_nothing_to_number_writes_nothing() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -242,7 +242,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
 
 // The tests below: locks stop the hub or its trim for a while. Later events arrive as usual.
 
-/// Far longer than an event by SQL takes, but shorter than ten times the lock.
+/// Far longer than an event by SQL takes, but shorter than ten times a lock of these tests.
 const USUAL: Duration = Duration::from_secs(5);
 
 /// Returns whether a poll is waiting for a lock.
