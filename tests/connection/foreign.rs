@@ -65,7 +65,7 @@ fn body_that_panics_is_over_even_if_it_is_dropped_later() {
     }
 }
 
-/// Servers neither send nor poll such a body, so its drop would come without an end.
+/// Servers neither send nor poll such a body.
 #[test]
 fn response_that_cannot_have_a_body_is_over_at_its_head() {
     for status in [100, 101, 103, 204, 304] {

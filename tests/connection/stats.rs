@@ -74,7 +74,7 @@ async fn frames_and_bytes_are_added_at_heartbeats_and_at_the_close() {
     assert_eq!((sent(), stats.snapshot().heartbeats), ((5, 33 + 3 + 12), 1));
 }
 
-/// A stream that is never idle sends no heartbeats at which it could add them.
+/// A stream that is never idle sends no heartbeats at which it could add its counts.
 #[tokio::test(start_paused = true)]
 async fn frames_and_bytes_are_added_at_each_64_kib() {
     const EVENT: &str = "data: 0123456789abcdefghi\n\n";

@@ -131,7 +131,7 @@ async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
     }
 }
 
-/// The handler's first run fails before the early head, and its second run starts then.
+/// The handler's first run fails at once, before the early head. The handler then starts a second one.
 #[tokio::test(start_paused = true)]
 async fn second_run_of_a_refused_request_is_cancelled() {
     let (runs, calls) = (Runs::new(), Arc::new(AtomicUsize::new(0)));
