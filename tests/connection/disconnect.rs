@@ -71,7 +71,7 @@ fn body_whose_drop_fires_a_disconnect_keeps_its_size() {
     assert!(disconnect.unwrap().is_cancelled());
 }
 
-/// It doesn't wait until the body is dropped, because a server may keep the body.
+/// The `Disconnect` doesn't wait until the body is dropped, because a server may keep the body.
 #[tokio::test]
 async fn disconnect_fires_once_at_the_end_of_its_stream() {
     let (source, events) = Source::new();

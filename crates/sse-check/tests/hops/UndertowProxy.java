@@ -7,7 +7,7 @@ import java.net.URI;
 public class UndertowProxy {
     public static void main(String[] arguments) throws Exception {
         LoadBalancingProxyClient client = new LoadBalancingProxyClient();
-        // Before the address: afterwards, it has no effect.
+        // The limit must be set before the address is added: afterwards, it has no effect.
         if (arguments.length > 2) client.setConnectionsPerThread(Integer.parseInt(arguments[2]));
         client.addHost(new URI("http://127.0.0.1:" + arguments[1]));
         ProxyHandler handler = ProxyHandler.builder().setProxyClient(client).build();

@@ -65,7 +65,7 @@ const hops = {
 
   async next() {
     process.env.NEXT_TELEMETRY_DISABLED = '1'
-    // It looks for its packages below its folder.
+    // Next.js looks for its packages below its folder, which is therefore that of `node_modules`.
     const dir = join(packages, '..')
     mkdirSync(join(dir, 'pages'), { recursive: true })
     writeFileSync(join(dir, 'pages/index.js'), 'export default () => null')

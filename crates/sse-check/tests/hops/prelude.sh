@@ -31,20 +31,20 @@ code_of() {
     awk -v start="\`\`\`$2" '$0 == start { is_code = 1; next } $0 == "```" { if (is_code) exit } is_code' "$GUIDE/$1"
 }
 
-# here: what the pages write for a certificate, an address and a server becomes those of this run.
+# here: replaces the certificate and the server's address that the pages show with those of this run.
 here() {
     sed "s|/etc/ssl/site.crt|$CERTIFICATE|; s|/etc/ssl/site.key|$KEY|; s|/etc/ssl/site.pem|$BOTH|; s|127.0.0.1:3000|$ORIGIN|"
 }
 
 CERTIFICATE=$TOOLS/hops/site.crt KEY=$TOOLS/hops/site.key BOTH=$TOOLS/hops/site.pem
 
-# java_hop FOLDER CLASS ARGUMENT...: a program of this folder, with the packages of a folder of Maven's.
+# java_hop FOLDER CLASS ARGUMENT...: runs a class, with the packages that Maven put into FOLDER.
 java_hop() {
     local folder=$TOOLS/hops/maven/$1
     exec java -Xmx512m -XX:-UsePerfData -XX:TieredStopAtLevel=1 -cp "$folder/classes:$folder/lib/*" "${@:2}"
 }
 
-# nginx_in PROGRAM SERVERS: in the foreground, as one process.
+# nginx_in PROGRAM SERVERS: runs nginx in the foreground, as one process.
 nginx_in() {
     cat >nginx.conf <<END
 daemon off; master_process off; error_log stderr; pid pid; events { worker_connections 2048; }
@@ -172,7 +172,7 @@ go_gateway() {
     exec "$TOOLS/hops/bin/gateway" "$1" "$ADDRESS" "${2-http://$ORIGIN}"
 }
 
-# http3_in COMMAND...: a proxy with TLS at $SECURE, and in front of it one that asks it over HTTP/3 alone.
+# http3_in COMMAND...: runs a proxy with TLS at $SECURE, and another one in front that uses only HTTP/3 to it.
 http3_in() {
     "$@" &
     SSL_CERT_FILE=$TOOLS/hops/authority.pem go_gateway http3 "https://$SECURE"
@@ -204,11 +204,11 @@ oauth2_proxy() {
 }
 
 node_gateway() {
-    # Vite would end with its standard input.
+    # Without `CI`, Vite would end when its standard input ends.
     CI=true PACKAGES=$TOOLS/npm-hops/node_modules exec node "$SOURCES/gateway.mjs" "$1" "$PORT" "http://$ORIGIN"
 }
 
-# traffic_server_in: with the folders that it insists on.
+# traffic_server_in: runs Traffic Server with the folders that it requires.
 traffic_server_in() {
     mkdir -p etc var logs cache
     cp /etc/trafficserver/* etc 2>/dev/null || true
@@ -225,7 +225,7 @@ END
         PROXY_CONFIG_LOG_LOGFILE_DIR=$PWD/logs exec traffic_server
 }
 
-# privoxy_in ACTIONS: Debian's, and then these.
+# privoxy_in ACTIONS: runs Privoxy with Debian's actions and these.
 privoxy_in() {
     cp -r /etc/privoxy/* .
     echo "$1" >user.action
