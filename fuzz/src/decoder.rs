@@ -5,7 +5,7 @@ pub fn decoder(data: &[u8]) {
     let pieces = pieces(data);
     naive::assert_decoded(&pieces);
 
-    // A limit ends in an error, never in another event.
+    // Before the error of a limit, the events are those that are decoded without the limit.
     let mut limited = Decoder::new().max_event_size(64);
     let stream = pieces.concat();
     let (mut input, mut events) = (&*stream, Vec::new());

@@ -35,7 +35,7 @@ fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     }));
     let answer = service.oneshot(Request::new(())).now_or_never().expect("it is ready").unwrap();
     let (mut body, mut sent, mut error) = (answer.into_body(), Vec::new(), None);
-    // It pauses among many chunks of which nothing is sent.
+    // The body may be pending while it discards many chunks, but is then ready again.
     while let Some(frame) =
         body.frame().now_or_never().unwrap_or_else(|| Some(Ok(Frame::data(Bytes::new()))))
     {
@@ -52,7 +52,7 @@ fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
     let (&[mode, limit, end, count], rest) = data.split_first_chunk()?;
     let (choices, rest) = rest.split_at_checked(usize::from(count % 16))?;
     let choice = |byte: &u8| Choice::ALL[usize::from(*byte) % Choice::ALL.len()];
-    // Up to two bytes at the start that may be a byte order mark are kept whatever the limit is.
+    // At the start, two bytes that may begin a byte order mark are kept even if the limit is lower.
     let max_event_size = if limit == 255 { usize::MAX } else { usize::from(limit.max(3)) };
     let plan = Plan {
         events: choices.iter().map(choice).collect(),

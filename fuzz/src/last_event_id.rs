@@ -30,7 +30,7 @@ async fn resume(last: &LastEventId) {
     let hub = Hub::new();
     let first = hub.publish_now("a", "one").expect("an open hub").id();
     hub.publish_now("a", "two").expect("an open hub");
-    // The fuzzer cannot guess the epoch of this hub, so a known part of the id becomes one.
+    // The fuzzer cannot guess the epoch of this hub, so `own` stands for it.
     let last = match last.as_str().strip_prefix("own") {
         Some(rest) => {
             let epoch = first.as_str().split_once('-').expect("an epoch").0;

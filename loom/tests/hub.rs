@@ -37,7 +37,7 @@ fn sequences(item: &Encoded) -> Vec<u64> {
     text.lines().filter_map(|line| line.strip_prefix("id: ")).map(sequence).collect()
 }
 
-/// Receives `count` events. loom reports a deadlock if it waits forever.
+/// Receives `count` events. loom reports a deadlock if an event never comes.
 fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) -> Vec<u64> {
     block_on(async move {
         let mut received = Vec::new();
@@ -49,11 +49,11 @@ fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) 
     })
 }
 
-/// Polls a subscription that waits once more without a wake, as hyper does after it has sent an event.
+/// Polls a pending subscription a second time without a wake, as hyper does after it has sent an event.
 fn polled_twice(mut subscription: Subscription) -> impl Stream<Item = Encoded> + Unpin {
     let mut waker = None;
     stream::poll_fn(move |cx| {
-        // Its clones are equal to each other, but not to the waker of `block_on`.
+        // The subscription compares wakers: the clone equals itself, but not `block_on`'s waker.
         let mut cx = Context::from_waker(waker.get_or_insert_with(|| cx.waker().clone()));
         match subscription.poll_next_unpin(&mut cx) {
             Poll::Pending => subscription.poll_next_unpin(&mut cx),
@@ -128,7 +128,7 @@ fn concurrently_reported_loss_is_received() {
     check(None, |hub| {
         let subscription = hub.subscribe(["a"]).resume(None);
         let reader = beside(&hub, |hub| hub.report_loss(1));
-        // The gap of the topic.
+        // The gap's sequence number.
         assert_eq!(receive(subscription, 1), [1]);
         reader.join().unwrap();
     });
@@ -156,7 +156,7 @@ fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
         let position = hub.position();
         let seen = sequence(position.as_str());
         let subscription = hub.subscribe(["a"]).resume(LastEventId::from(position));
-        // The event is 1 if it is published before the loss, which then is none.
+        // If the event is published first, it is 1, and `report_loss(1)` then reports nothing.
         let unseen: Vec<_> = (seen + 1..=publish(&hub, "a").unwrap()).collect();
         assert_eq!(receive(subscription, unseen.len()), unseen);
         reader.join().unwrap();

@@ -29,7 +29,7 @@ fn key() -> RunKey {
     RunKey::shared("turn").unwrap()
 }
 
-/// Reads to the end. Returns the number of events, and the outcome unless the run completed.
+/// Reads to the end. Returns the number of events, and the outcome unless the run is complete.
 async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
     let mut events = 0;
     while let Some(item) = attachment.next().await {

@@ -27,7 +27,7 @@ fn streams<const N: usize>(shutdown: &CancellationToken) -> [StreamBody; N] {
     })
 }
 
-/// Reads to the end. loom reports a deadlock if it waits forever.
+/// Reads to the end. loom reports a deadlock if the stream never ends.
 fn read_to_end(mut body: StreamBody) {
     block_on(async move {
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {

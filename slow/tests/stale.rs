@@ -54,7 +54,7 @@ struct Stall {
     changes: (usize, Duration),
 }
 
-/// Two routes: one answers as the hub does, the other as any other stream.
+/// Two routes: one uses the hub's own response, the other answers with the subscription as any stream.
 fn app(hub: Hub) -> Router {
     let subscribe = |hub: &Hub, last: Option<LastEventId>| {
         let window = Duration::from_millis(5);
@@ -98,7 +98,7 @@ impl Certificate {
     }
 }
 
-/// A response.
+/// The bytes of a response that a client reads.
 type Reading = Box<dyn AsyncRead + Send + Unpin>;
 
 /// Reads until `text` has come, and returns everything before it.
@@ -172,7 +172,7 @@ impl Stall {
                 let request = Request::get(format!("http://a{}", self.path));
                 let request = request.body(Empty::<bytes::Bytes>::new()).unwrap();
                 let response = soon(sender.send_request(request)).await.unwrap();
-                // The connection ends with its last sender.
+                // Without a sender, hyper's client would close the connection.
                 std::mem::forget(sender);
                 let body = response.into_body().into_data_stream();
                 Box::new(StreamReader::new(body.map_err(io::Error::other)))
@@ -181,7 +181,7 @@ impl Stall {
         (reading, gate)
     }
 
-    /// Returns what the client receives after its stall before the first price that is the newest.
+    /// Returns what the client receives after its stall, up to the first price of the last change.
     async fn stale(self, certificate: &Certificate) -> String {
         let hub = Hub::builder().retention(Retention::latest()).build();
         let address = self.serve(&hub, certificate).await;

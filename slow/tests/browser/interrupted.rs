@@ -13,7 +13,7 @@ use tower_sse::{Event, SseLayer};
 
 use crate::engine::{Engine, EnginePage};
 
-/// Reports what the page sees of the answer, until its `EventSource` is closed.
+/// Reports what the page receives of the answer, until its `EventSource` is closed.
 const SCRIPT: &str = "const source = new EventSource('/answer');
     source.onmessage = ({ data }) => report(data);
     source.addEventListener('interrupted', ({ data, lastEventId }) => report(`${lastEventId}:${data}`));

@@ -27,7 +27,7 @@ async fn resumes(client: &mut Client, deployment: &Deployment) {
         assert!(resumed["before"].as_u64().unwrap() > 0, "{restored}");
         assert_eq!(resumed["status"], "ready", "{restored}");
     }
-    // A turn that was resumed was not asked for again.
+    // One call for each of the two turns: resuming a turn made no call.
     assert_eq!(deployment.calls(), 2);
 
     let late = client.until("late").await;

@@ -14,7 +14,7 @@ async fn tanstack_gets_every_word_and_at_most_one_twice_after_each_cut() {
         let client = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &[&url]);
         let Some(mut client) = client else { return };
         let run = client.until("run").await;
-        // A second page joins, which is cut in its turn.
+        // A second page joins the run. Its connections are cut too.
         let run = run.as_str().unwrap();
         let arguments = [&*url, run];
         let joined = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &arguments);

@@ -1,4 +1,4 @@
-//! A gateway that changes each event, for the protocols of clients that are not in `line_ends.rs`.
+//! A gateway whose filter changes events, read by clients that are not in `line_ends.rs`.
 
 use crate::*;
 

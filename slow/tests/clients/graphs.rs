@@ -25,7 +25,8 @@ async fn langgraph_learns_that_a_run_is_unknown() {
 }
 
 async fn survives_cuts(start: fn(&[&str]) -> Option<Client>) {
-    // In an event, in its last line, between its line feeds, and behind the last one.
+    // Within an event's data, within an `id` line, between an event's last two line feeds, and behind
+    // the last event.
     let cuts = [
         Cut::Behind("{\"word\":\"0.20"),
         Cut::Behind("0.40ööööö \"}\nid: "),
@@ -51,7 +52,7 @@ async fn learns_that_a_run_is_unknown(start: fn(&[&str]) -> Option<Client>) {
         is_not_found(&mut unknown).await;
         assert_eq!(deployment.calls(), 0);
 
-        // Its id is not of this run.
+        // This client joins with an id of another run.
         let mut first = start(&[&url]).unwrap();
         first.until_received(1).await;
         is_not_found(&mut start(&[&url, "0"]).unwrap()).await;

@@ -9,7 +9,8 @@ const PACE: Pace = Pace::new(20, 5);
 /// The number of refused requests.
 const REFUSED: usize = 2;
 
-/// A service with a limit of one stream. The place becomes free after two refusals.
+/// A service with a limit of one stream for the user. Another stream is open and ends at the second
+/// refusal.
 struct Limited {
     url: String,
     requests: Arc<AtomicUsize>,
@@ -43,7 +44,7 @@ impl Limited {
     }
 }
 
-/// Opens a stream that takes the only place.
+/// Opens a stream, which reaches the user's limit.
 async fn open_stream(streams: &Streams) -> impl Sized + use<> {
     let mut request = http::Request::new(());
     streams.subjects_of(&mut request).add("user:1");
@@ -59,7 +60,7 @@ fn refusal() -> Refusal {
 
 #[tokio::test]
 async fn clients_at_the_limit_of_a_subject_do_what_the_guide_says() {
-    // The number of requests, and the client's last words.
+    // The client, its number of requests, and how it ends.
     for (name, requests, end) in [
         ("openai", 3, "complete"),
         ("openai-python", 3, "complete"),

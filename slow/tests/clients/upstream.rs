@@ -10,7 +10,7 @@ async fn openai_reads_a_source_with_comment_blocks() {
         for deployment in Deployment::all(PACE).await {
             let proxy = deployment.proxy([]).await;
             let start = || Client::of(name, Packages::All, &proxy.url("")).expect("the clients");
-            // The second one is a page that joins, and the third a replay.
+            // The first client starts the run, the second joins it, and the third gets a replay.
             for mut together in [vec![start(), start()], vec![start()]] {
                 for client in &mut together {
                     assert_eq!(client.end().await, "complete", "{name}");

@@ -19,15 +19,15 @@ struct Target {
     channel: String,
     epoch: String,
     process: String,
-    /// The newest event.
+    /// The number of the newest event.
     newest: u64,
 }
 
-/// What clients of one run saw.
+/// What the clients of one run received.
 #[derive(Debug)]
 struct Seen {
     name: &'static str,
-    /// Clients at the owner's process, at another one, and at another one after the attack.
+    /// The clients at the owner's process, at a second process, and at a third after the attack.
     clients: [Sight; 3],
     calls: usize,
 }
@@ -36,16 +36,17 @@ struct Seen {
 enum Sight {
     /// The client received every event once, in order, and the terminator.
     Whole,
-    /// The client received all events up to this one, then learned that the rest is missing.
+    /// The client received this number of events, in order, then learned that the rest is missing.
     Told(u64, Closed),
-    /// Events were missing, wrong or out of order, although the answer looked complete.
+    /// Events came out of order, or were missing although the answer looked complete.
     Wrong,
     /// The client received no end over this number of connections.
     Hanging(usize),
 }
 
-/// Writes commands. `C` is the claim, `S` the stream, `@S` its channel, `E` the epoch, `P` the process,
-/// `<N>` the number of the newest event, and `<N+1>` the next one.
+/// Returns the words of an attack's commands. `C` is the claim's key, `S` the stream's, `@S` the
+/// stream's channel, `E` the epoch, `P` the process, `<N>` the newest event's number, and `<N+1>` the
+/// next. Within a word, `_` is a space, `~` a line feed, and `<1M>` is 1 MiB of text.
 fn commands(target: &Target, text: &str) -> Vec<Vec<String>> {
     let word = |word: &str| match word {
         "C" => target.claim.clone(),
@@ -120,11 +121,12 @@ const ATTACKS: &[(&str, &str)] = &[
     ("hints", "PUBLISH app:run:ctl@0:<P> <E>;PUBLISH app:run:ctl@0:<P> x;PUBLISH app:run:ctl@0 x"),
 ];
 
-/// Nothing distinguishes these commands from the owner's. Only clients at other processes get them.
+/// Nothing distinguishes these commands from the owner's. Only clients at other processes are
+/// deceived by them.
 const FORGERIES: [&str; 4] =
     ["entry with a forged event", "end at the newest", "push of an end", "push of a forged event"];
 
-/// Reads a run until its end. After the first connection, reconnects to any process.
+/// Reads a run until its end, first at process `at`. Reconnects at the next process each time.
 async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
     let (mut client, started) = (Client::of_turn(name, EVENTS, GAP), Instant::now());
     let reading = async {
@@ -153,7 +155,7 @@ async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
     sight.unwrap_or(Sight::Hanging(client.connections))
 }
 
-/// Looks up a run, once a client elsewhere watches it and it has some events.
+/// Looks up a run, once another process watches it and it has a fifth of its events.
 async fn target(connection: &mut MultiplexedConnection, name: &str) -> Option<Target> {
     let name = name.replace('-', "%2D");
     let claim = format!("app:run:{{ann:%2Fturn%2F{name}}}");
@@ -195,7 +197,7 @@ async fn execute(connection: &mut MultiplexedConnection, run: &str, attack: &str
 
 async fn attack(cluster: &Cluster, number: usize) -> Seen {
     let (name, attack) = ATTACKS[number];
-    // Not all at the same moment.
+    // The attacks begin one after the other, to spread the load.
     sleep(Duration::from_millis(20) * number as u32).await;
     let run = format!("attack-{number}");
     let owner = read(cluster, &run, 0);
@@ -205,7 +207,7 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
     };
     let late = async {
         let mut connection = cluster.redis.try_connect().await.unwrap();
-        // The owner can be faster than a forged entry.
+        // If the owner adds its next entry first, Redis refuses a forged one.
         let mut attempts = 0;
         while attempts < 10 && !execute(&mut connection, &run, attack).await {
             attempts += 1;

@@ -17,15 +17,15 @@ async fn default_cluster() -> Option<Cluster> {
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
 }
 
-/// What Redis needs over [`SPAN`].
+/// What Redis used during [`SPAN`].
 #[derive(Clone, Copy, Debug)]
 struct Used {
-    /// The sum of the times from the start to the end of each command. It includes time that other
-    /// processes take meanwhile.
+    /// The sum of the commands' durations. A duration includes the time in which other processes had
+    /// the processor.
     commands: Duration,
-    /// The processor time of the whole process, with its sockets.
+    /// The processor time of the Redis process, which includes reading and writing its sockets.
     process: Duration,
-    /// The number of events. A busy machine has fewer than it should.
+    /// The number of events, lower than intended if the machine is busy.
     events: u64,
     /// How often Redis has read from a socket: about once for each pipeline.
     reads: u64,
@@ -69,7 +69,8 @@ async fn used(redis: &Server) -> Used {
     Used { commands, process, events, reads }
 }
 
-/// Returns the number of events in Redis: the runs that are not watched are about a second behind.
+/// Returns the number of events in Redis, which gets those of a run that no other process watches
+/// only once a second.
 async fn events(redis: &Server) -> u64 {
     let mut connection = redis.try_connect().await.unwrap();
     let streams: Vec<String> =
@@ -95,13 +96,12 @@ fn field(info: &str, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Starts runs at the first process. Their clients leave at once.
+/// Starts runs at the first process. Each client leaves after its first frame.
 async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
     let first = cluster.address(0);
     for runs in (0..count).collect::<Vec<_>>().chunks(200) {
         let started = runs.iter().map(async |run| {
             let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, gap);
-            // The layer's first heartbeat comes without any event.
             assert_eq!(client.post(first, 1).await, Closed::Cut);
         });
         _ = join_all(started).await;
@@ -146,7 +146,7 @@ async fn redis_time_of_quiet_runs() {
 async fn redis_time_of_a_start_and_a_stop() {
     const STOPS: usize = 2_000;
     const TOGETHER: usize = 10;
-    /// The milliseconds until the first event, which are a part of each start.
+    /// The milliseconds until the first event, which the time of each start includes.
     const GAP: u64 = 10;
     let Some(cluster) = default_cluster().await else { return };
     let [owner, other] = [0, 1].map(|at| cluster.address(at));
@@ -190,7 +190,7 @@ async fn latency_of_events_at_another_process() {
                 client.times
             };
             let (local, remote) = tokio::join!(read(0), read(1));
-            // The first events came before the other client.
+            // The other client connected after the first events.
             let pairs = local.into_iter().zip(remote).skip(50);
             pairs.map(|(local, remote)| remote.saturating_duration_since(local)).collect::<Vec<_>>()
         });

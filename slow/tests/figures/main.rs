@@ -1,5 +1,4 @@
-//! How much hubs over PostgreSQL and SQLite do in a second, and what a long poll costs, compared with
-//! controls in the same run. Run by `.ci/slow postgres-figures`, `.ci/slow sqlite-figures` and
+//! The speed and cost of hubs over PostgreSQL and SQLite, and the cost of a long poll. Run by `.ci/slow postgres-figures`, `.ci/slow sqlite-figures` and
 //! `.ci/slow poll-figures`. The bounds are for an idle machine and a release build.
 
 #![cfg(target_os = "linux")]
@@ -40,7 +39,8 @@ async fn connect(
     HubProcess::new(builder.connect(broker).await.unwrap(), (), ())
 }
 
-/// Publishes from tasks that each await their acknowledgement. Returns the events per second.
+/// Publishes from `tasks` tasks, each of which publishes again once its event is acknowledged.
+/// Returns the events per second.
 async fn publishers(hub: &Hub, tasks: usize) -> f64 {
     let count = Arc::new(AtomicUsize::new(0));
     let end = Instant::now() + Duration::from_secs(SECONDS);

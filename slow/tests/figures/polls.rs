@@ -30,7 +30,7 @@ async fn poll_costs_little_beside_an_event_of_a_stream() {
     assert!(polled < 10.0 * streamed, "{polled} {streamed}");
 }
 
-/// Returns the processor time of an event and client, in microseconds.
+/// Returns the server's processor time for one event to one client, in microseconds.
 async fn served(polls: bool) -> f64 {
     let (hub, stats) = (Hub::new(), Stats::new());
     let mut options = StreamOptions::new();
@@ -56,7 +56,7 @@ async fn served(polls: bool) -> f64 {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    // The first answers begin with `start`, and end after a second.
+    // Each client's first answer has the event `start`, with which a long poll ends.
     while polls && stats.snapshot().closed < CLIENTS as u64 {
         sleep(Duration::from_millis(100)).await;
     }
@@ -77,7 +77,7 @@ async fn served(polls: bool) -> f64 {
     used * 1e6 / answers as f64
 }
 
-/// Opens all clients. They reconnect with their last id within a second.
+/// Runs all clients. After each answer, a client reconnects with its last id within a second.
 async fn clients(address: SocketAddr) {
     let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(address))).collect();
     for client in clients {

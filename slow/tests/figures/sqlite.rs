@@ -1,4 +1,5 @@
-//! Figures compared with those of a hub without a broker in the same run.
+//! Figures of a hub over SQLite. Its rates of publishing are printed beside those of a hub without a
+//! broker.
 
 use std::{env, process};
 
