@@ -1,7 +1,7 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both use their defaults, except for the peer's schema, because
-//! PostgreSQL reserves the default's prefix, and for the hub's limits, which hold the events of the
-//! last part. Each side runs in a new database of one server.
+//! `.ci/slow postgres-peer`. Both use their defaults, with two exceptions: PostgreSQL
+//! reserves the prefix of the peer's default schema, and the hub's limits are raised to hold the
+//! events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, compares the hub with the mean of both, and the medians of these ratios count. How much
@@ -137,7 +137,7 @@ async fn round<S: Side>(server: &Server, database: &str, figures: &mut Figures) 
     for number in 0..SECONDS * RATE + RATE {
         sleep_until(began + Duration::from_millis(number * 1000 / RATE)).await;
         if number == RATE {
-            // The connections have prepared their statements.
+            // By now, the connections have prepared their statements.
             before = times_of(server);
             delays.clear();
         }

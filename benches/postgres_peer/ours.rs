@@ -29,7 +29,7 @@ impl<const WAKE: u8> Side for Ours<WAKE> {
         let address =
             format!("host=127.0.0.1 port={} user=postgres dbname={database}", server.port);
         let broker = tower_sse_postgres::Postgres::open(&address).unwrap().broker("s");
-        // What the inserts of the last part add before the client reads.
+        // Holds what the last part inserts before the client reads.
         let broker = broker.max_events(2_000_000);
         let retention = Retention::new().events(1_000_000).bytes(1 << 30);
         let builder = Hub::builder().retention(retention).max_memory(2 << 30);
@@ -75,7 +75,7 @@ impl<const WAKE: u8> Side for Ours<WAKE> {
             (Arc::clone(&count), self.hub.subscribe(["a"]).resume(None));
         tokio::spawn(async move {
             while let Some(events) = subscription.next().await {
-                // Each is `data: x` or longer. The hub's own events are not.
+                // The data of each published event begins with `x`. That of the hub's own doesn't.
                 let text = str::from_utf8(events.as_bytes()).unwrap();
                 assert!(!text.contains("event: gap"), "a gap");
                 counted.fetch_add(text.matches("data: x").count() as u64, Relaxed);

@@ -6,7 +6,7 @@ use crate::*;
 
 /// The number of events in a large frame.
 const EVENTS: u64 = 64;
-/// The events of both frames, by which `times` can be divided.
+/// The number of events in each case's frames. `times` is a multiple of both.
 const FRAMES: [(&str, u64); 2] =
     [("filter an event a frame", 1), ("filter 64 events a frame", EVENTS)];
 

@@ -85,7 +85,7 @@ pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64)
 /// Publishes to one topic of a hub whose memory is full, beside `others` topics that keep one event
 /// each.
 pub fn published_at_limit(others: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
-    // Room for the topic's last 1,000 events and for the other topics, by a little.
+    // Just enough room for the topic's last 1,000 events and for the other topics.
     let hub = Hub::builder()
         .retention(Retention::new().events(1 << 20))
         .max_memory((others + 1_000) * 960)

@@ -12,7 +12,7 @@ use crate::*;
 
 pub const BARE: &str = "no event stream bare";
 pub const AXUM: &str = "no event stream in axum";
-/// The two works of this file.
+/// The works whose responses are not event streams.
 pub const WORKS: [&str; 2] = [BARE, AXUM];
 /// A stream of one event, from the call to the end of the body.
 const STREAM: &str = "event stream of one event";

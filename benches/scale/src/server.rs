@@ -87,7 +87,7 @@ impl Server {
             let bare = self.bare;
             let service = service_fn(move |_: Request<Incoming>| {
                 let mut response = Response::new(BareBody { bare: Arc::clone(&bare), seen: 0 });
-                // Those of the layer.
+                // The headers that the layer sets.
                 for (name, value) in [
                     (header::CONTENT_TYPE, "text/event-stream"),
                     (header::CACHE_CONTROL, "no-cache, no-transform"),
@@ -164,7 +164,7 @@ impl Server {
                     None
                 }
                 "subscribe" => Some(self.holds.subscribe.load(Relaxed)),
-                // Since the last such order.
+                // The longest turn since the last order of this name.
                 "turns" => Some(self.holds.turns.swap(0, Relaxed)),
                 other => return Err(io::Error::other(format!("no order {other}"))),
             };
@@ -175,13 +175,13 @@ impl Server {
     }
 }
 
-/// Valgrind begins to count anew here.
+/// Marks a step: valgrind starts counting from zero here.
 #[inline(never)]
 pub fn begin_step() {
     black_box(());
 }
 
-/// 64 bytes.
+/// An event's data, of 64 bytes.
 const TEXT: &str = "\u{1}an event that all of very many clients receive at the same time";
 
 impl Holds {

@@ -17,7 +17,7 @@ use tower_sse::{SseLayer, hub::Hub};
 const EVENTS: usize = 8_000;
 const ROUNDS: usize = 5;
 
-/// What one client has got.
+/// What one client has received.
 #[derive(Default)]
 struct Received {
     events: usize,
@@ -49,7 +49,7 @@ async fn read(address: SocketAddr) -> Received {
     }
 }
 
-/// Publishes a burst to `clients` clients and returns what each has got and the publisher's time.
+/// Publishes a burst to `clients` clients and returns what each has received and the publisher's time.
 fn burst(server: &Runtime, clients: usize, bytes: usize) -> (Vec<Received>, Duration) {
     let hub = Hub::new();
     let subscribed = hub.clone();
@@ -76,7 +76,7 @@ fn burst(server: &Runtime, clients: usize, bytes: usize) -> (Vec<Received>, Dura
         (began.elapsed(), hub)
     });
     let (took, _hub) = server.block_on(publisher).expect("a publisher that does not panic");
-    // A server of one thread runs only here.
+    // A runtime of one thread serves only while `block_on` runs.
     let waiting = server.spawn_blocking(move || reading.join().expect("a client that reads"));
     let received = server.block_on(waiting).expect("clients that do not panic");
     serving.abort();

@@ -16,7 +16,7 @@ fn main() {
         }
         [work, subject, times] => {
             let times = times.parse().expect("a number");
-            // Group by group, because the making of all cases is much more than one of them.
+            // Group by group, because making all cases takes far more instructions than running one.
             let groups = [encode::cases, hub::cases, layer::cases, filter::cases, decode::cases];
             let mut case = groups
                 .into_iter()

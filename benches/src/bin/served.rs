@@ -8,8 +8,8 @@
 //!
 //! `shared` is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one`
 //! clients that stall one after another instead of together, `places` clients that resume from 64
-//! places and never read, and `places-own` the same with a topic of its own beside for each. Each
-//! runs in a process of its own, because the memory is the process's.
+//! positions and never read, and `places-own` the same with one more topic for each client. Run each
+//! subject in a process of its own, because the memory is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
 //! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the
@@ -382,8 +382,8 @@ fn stalled_hub(subject: &str) {
     });
 }
 
-/// Measures the memory per client that resumes from 64 places, each with at most a megabyte to
-/// read. Clients with topics of their own also have an event there between the others.
+/// Measures the memory per client. The clients resume from 64 positions, each with at most a megabyte
+/// to read. Clients with topics of their own also have an event there between the others.
 fn behind_hub(own: bool) {
     const CLIENTS: u64 = 300;
     const EVENTS: u64 = 1000;
@@ -417,7 +417,7 @@ fn behind_hub(own: bool) {
             tower_sse::response(subscribe.resume(LastEventId::from(place))).into_response()
         };
         tokio::spawn(serve(listener, Some(SseLayer::new()), answer));
-        // Some clients first, to exclude what the process allocates once.
+        // One client first, to exclude what the process allocates once.
         let first = on_a_thread(move || open(address, 1)).await;
         let before = resident_kib();
         let stalled = on_a_thread(move || open(address, CLIENTS)).await;

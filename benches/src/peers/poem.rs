@@ -6,7 +6,7 @@ use poem::web::sse::{Event, SSE};
 
 use crate::{drain::drain, *};
 
-/// Its events own a `String`, whatever the caller passes.
+/// poem's events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     case(work, move |_| Event::message(text))
 }

@@ -2,7 +2,7 @@ use sse_stream::{Sse, SseBody};
 
 use crate::{drain::drain, *};
 
-/// Its events own a `String`, whatever the caller passes.
+/// sse-stream's events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     case(work, move |_| Sse::default().data(text))
 }

@@ -2,7 +2,7 @@ use warp::{Reply, sse::Event};
 
 use crate::{drain::drain, *};
 
-/// Its events own a `String`, whatever the caller passes.
+/// warp's events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     case(work, move |_| Event::default().data(text))
 }

@@ -31,7 +31,7 @@ fn run(mut child: Child, port: u16) {
     let id = nix::unistd::Pid::from_raw(child.id().try_into().expect("an id"));
     thread::spawn(move || {
         _ = io::stdin().read_to_end(&mut Vec::new());
-        // It ends its own processes.
+        // At SIGTERM, the server ends the processes that it has started.
         _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM);
         thread::sleep(Duration::from_secs(2));
         _ = nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGKILL);
@@ -90,7 +90,7 @@ pub(crate) fn pushpin(directory: &Path) {
     let origin = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     let origin_port = origin.local_addr().expect("an address").port();
     origin.set_nonblocking(true).expect("an option");
-    // What decides who may subscribe, in the words of pushpin's protocol.
+    // The backend that pushpin asks about each subscription.
     thread::spawn(move || {
         let hold = async || {
             let headers = [

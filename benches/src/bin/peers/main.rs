@@ -38,10 +38,11 @@ fn main() {
 pub(crate) enum Subject {
     /// The hub and the layer, with a shutdown, in axum.
     Hub,
-    /// The example.
+    /// The example `many_clients`.
     Many,
-    /// The same on the runtime that `#[tokio::main]` makes.
+    /// The example on the runtime that `#[tokio::main]` makes.
     ManyWorkers,
+    /// The example over TLS.
     ManyTls,
     /// axum's `Sse` of a channel.
     Axum,

@@ -78,7 +78,7 @@ pub(crate) fn serve_axum(subject: Subject) {
             });
             server.await.expect("a server");
         } else {
-            // With a graceful shutdown it would wait for its streams without end.
+            // A graceful shutdown would wait for axum's streams forever.
             axum::serve(listener, app).await.expect("a server");
         }
     });

@@ -87,7 +87,7 @@ impl Work {
         }
     }
 
-    /// Measures it once and returns a figure for each column.
+    /// Does this work once and returns a figure for each column.
     pub(crate) fn measure(self, subject: Subject, certificates: &Path) -> io::Result<Vec<f64>> {
         let mut run = Run::start(subject, certificates)?;
         match self {
@@ -170,7 +170,7 @@ impl Run {
         Ok(Publisher { io, address, is_closed: false, subject: self.subject })
     }
 
-    /// The server and all that it has started.
+    /// Returns the server's process and all processes that it has started.
     fn tree(&self) -> Vec<Pid> {
         let mut tree = vec![Pid::from_raw(self.server.id() as i32)];
         let mut at = 0;
@@ -192,7 +192,7 @@ impl Run {
         times.map(|time| Duration::from(time).as_secs_f64() * 1e6).sum()
     }
 
-    /// What the server's processes hold, what they share divided among them.
+    /// Returns the memory of the server's processes. Shared memory is divided among its users.
     fn pss_kib(&self) -> f64 {
         let pss = |id: Pid| {
             let text = fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
@@ -204,7 +204,7 @@ impl Run {
 
     fn open(&self, streams: &mut Streams) -> io::Result<()> {
         streams.at_once = 100;
-        // Of many that come at once, pushpin drops some without an answer.
+        // If many clients connect at once, pushpin drops some without an answer.
         streams.reconnect = Reconnect::AsTold;
         streams.connect_all();
         let clients = streams.len();
@@ -212,7 +212,7 @@ impl Run {
             return Err(io::Error::other(format!("{} of {clients} open", streams.open)));
         }
         streams.reconnect = Reconnect::Never;
-        // The heads of peers that send something first.
+        // Some peers send something before the first event. It is not counted.
         streams.until(Duration::from_millis(300), |_| false)?;
         streams.take_seen();
         Ok(())
@@ -227,7 +227,7 @@ impl Run {
         let opening = (self.processor_us() - processor) / clients as f64;
         let kib = (self.pss_kib() - kib) / clients as f64;
         drop(first);
-        // What a new client costs once is no part of an event.
+        // The first events also have what a new client costs once, so they are not measured.
         let mut publisher = self.publisher()?;
         for _ in 0..5 {
             self.published += 1;
@@ -333,7 +333,7 @@ impl Run {
             publishing.join().expect("no panic")?;
         }
         let mut seen = streams.take_seen();
-        // Now the slow ones read, until nothing comes.
+        // Now the slow clients read, until nothing comes.
         let mut read = (0, Instant::now());
         slow.until(PATIENCE, |slow| {
             if slow.seen.bytes > read.0 {

@@ -55,7 +55,7 @@ async fn load(server: &Server, topics: usize) -> Row {
     Row { time, own, redis: server.processor_time() - redis, longest_hold }
 }
 
-/// Returns the longest time for which it could not run.
+/// Returns the longest time for which this task could not run.
 async fn witness(is_done: Rc<Cell<bool>>) -> Duration {
     let mut longest = Duration::ZERO;
     while !is_done.get() {

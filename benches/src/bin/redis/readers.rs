@@ -58,7 +58,7 @@ struct Cost {
 
 async fn follow_batches(server: &Server, readers: usize, clients: usize, entries: usize) -> Cost {
     server.flush().await;
-    // A client that is behind receives no gap.
+    // With clients, the hub keeps all entries, so that a client that is behind receives no gap.
     let kept = if clients == 0 { 1_024 } else { entries };
     let retention = Retention::new().events(kept).bytes(1 << 30);
     let (mut hubs, mut receiving) = (Vec::new(), Vec::new());

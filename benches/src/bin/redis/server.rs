@@ -35,7 +35,7 @@ impl Server {
     /// Returns the processor time of the server, which the system counts in hundredths of a second.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process)).expect("a process");
-        // The name before it may have spaces, and ends with a parenthesis.
+        // The process's name, before these fields, may have spaces. It ends with a parenthesis.
         let (_, fields) = stat.rsplit_once(") ").expect("fields");
         let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
         Duration::from_millis(ticks.sum::<u64>() * 10)
@@ -51,7 +51,7 @@ pub(crate) fn microseconds_per(time: Duration, count: usize) -> f64 {
     time.as_secs_f64() * 1e6 / count as f64
 }
 
-/// Runs a measurement in a runtime of one thread per processor, of which the server is one.
+/// Runs a measurement on one thread, which leaves a second processor to the server.
 pub(crate) fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

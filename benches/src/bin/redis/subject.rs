@@ -32,7 +32,7 @@ impl Subject {
         tokio::spawn(async move {
             let mut messages = subscription.into_on_message();
             while let Some(message) = messages.next().await {
-                // It fails if there is no client.
+                // Sending fails if there is no client.
                 _ = sender.send(message.get_payload().expect("text"));
             }
         });
@@ -85,7 +85,7 @@ where
     Box::pin(body.into_data_stream().map(|frame| frame.expect("a frame")))
 }
 
-/// Calls `received` with the data of each event, until it has come `count` times.
+/// Calls `received` with the data of each event, until `count` events have come.
 pub(crate) async fn receive(mut frames: Frames, count: usize, mut received: impl FnMut(&str)) {
     let mut decoder = Decoder::new();
     let mut events = 0;

@@ -87,7 +87,7 @@ fn published(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> 
             let subscription = subscriber.subscribe_to("news").resume(None);
             ready(Ok::<_, Infallible>(tower_sse::response(subscription)))
         });
-        // It subscribes before the publisher is scheduled.
+        // The client subscribes before the publisher is scheduled.
         let client = read(SseLayer::new().layer(service), Arc::clone(&is_over));
         let mut client = pin!(client);
         assert!(poll_fn(|cx| Poll::Ready(client.as_mut().poll(cx).is_pending())).await);

@@ -50,7 +50,7 @@ fn main() {
     }
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let runtime = Rc::new(runtime.expect("a runtime without I/O"));
-    // For bodies that are polled outside of the runtime: their timers.
+    // Bodies that are polled outside of `block_on` need the runtime for their timers.
     let _entered = runtime.enter();
     if let [work, subject, events] = &*arguments
         && let Ok(events) = events.parse()

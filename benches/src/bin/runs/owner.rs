@@ -9,7 +9,7 @@ const GAP: Duration = Duration::from_millis(20);
 const PORT: u16 = 17_935;
 
 /// Runs answers of `events` events each, 50 a second, with one client each at their own process.
-/// Nobody watches them elsewhere. With `subject` `connected`, the runs are shared over Redis.
+/// No client reads them at another process. With `subject` `connected`, the runs are shared over Redis.
 pub(crate) fn run(subject: &str, events: u64) {
     let server = (subject == "connected").then(Server::start);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -3,7 +3,7 @@ use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 
 use tower_sse_benches::sockets::streams::{Reconnect, Streams};
 
-/// Has the clients of one part, which have an address of their own, and obeys the lines of standard
+/// Runs the clients of one part, which have an address of their own, and obeys the lines of standard
 /// input until it ends: `open N` lets the clients connect, N at a time, `cut` cuts them all, and
 /// `report NUMBER` asks how many are open, how many have all events up to this number, and what all
 /// have seen since.

@@ -20,7 +20,7 @@ const PORTS: usize = 4;
 /// How long a storm may take.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// What one storm was.
+/// The figures of one storm.
 struct Row {
     name: &'static str,
     seen: Seen,
@@ -89,7 +89,7 @@ struct Storm {
     hub: Hub,
     published: u64,
     peak_kib: u64,
-    /// What the servers have to say.
+    /// The file to which the servers write.
     log: PathBuf,
     /// The processor time of servers that have ended.
     ended: Duration,
@@ -104,7 +104,7 @@ struct Part {
 
 impl Storm {
     fn start(clients: usize, processes: usize, redis: &str) -> Self {
-        // They reserve the ports, without a place among the listeners.
+        // These sockets reserve the ports. They never listen, so they get no connections.
         let ports: Vec<_> = (0..PORTS)
             .map(|_| {
                 let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
@@ -128,7 +128,7 @@ impl Storm {
         });
         let mut storm = Self {
             clients,
-            // The rest is for listeners, Redis, and connections that are told to return.
+            // The other 500 files are for listeners, Redis, and connections that are refused.
             limit: usize::try_from(files).expect("a number").saturating_sub(500),
             redis: redis.to_owned(),
             ports,

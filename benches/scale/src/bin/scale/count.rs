@@ -13,9 +13,9 @@ struct Cost {
 }
 
 const STEPS: [&str; 3] = ["opening", "event", "stop"];
-/// The events that are counted, after one that takes memory which later ones have.
+/// The number of events that are counted, after a first one, which takes memory that later ones reuse.
 const EVENTS: u8 = 4;
-/// With the last cache of a small server, the memory of 10,000 streams is no longer in it.
+/// The caches of a small server. The memory of 10,000 streams does not fit into the last one.
 const CACHES: [&str; 4] =
     ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
 

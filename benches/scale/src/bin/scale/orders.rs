@@ -10,7 +10,7 @@ pub(crate) fn settle(server: &Server) -> io::Result<u64> {
     loop {
         sleep(Duration::from_millis(300));
         let now = server.cpu_time()?.total_ns;
-        // The task that watches the thread takes some of it.
+        // The task that watches the thread always uses some processor time.
         if now - last < 15_000_000 || start.elapsed() > PATIENCE {
             return Ok(now);
         }
