@@ -4,8 +4,9 @@
 //! events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
-//! the hub, compares the hub with the mean of both, and the medians of these ratios count. How much
-//! the peer differs from itself is the control: the bounds of times allow as much, up to a quarter.
+//! the hub, compares the hub with the mean of both, and the medians of these ratios count. The
+//! ratio of the peer's own two figures is the control: a bound of a time may be exceeded by this
+//! ratio, but at most by a quarter.
 
 #![cfg(target_os = "linux")]
 

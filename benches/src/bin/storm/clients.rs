@@ -24,7 +24,7 @@ pub(crate) fn run(clients: usize, part: u8, ports: impl Iterator<Item = u16>) {
             Err(mpsc::TryRecvError::Disconnected) => return,
             Ok(order) => obey(&mut streams, &order),
         }
-        // The shorter wait is for orders.
+        // An order waits for at most this time.
         streams.turn(Duration::from_millis(10)).expect("events");
     }
 }
