@@ -20,7 +20,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        // Its pages reconnect at once.
+        // The pages reconnect after 50 ms.
         let soon = Retry::fixed(Duration::from_millis(50));
         let layer = SseLayer::new().drain(Drain::per_client().retry(soon)).retry(soon);
         let app = example::app(hub.clone(), layer.shutdown(shutdown.clone()));
@@ -103,7 +103,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     let server = Server::start(ANY, Hub::new()).await;
     let (ann, bob) = tokio::join!(Chromium::start(&tools), Chromium::start(&tools));
     ann.open(&format!("http://{}/?room=kitchen&name=a:b", server.address)).await;
-    // An invalid name is asked for again.
+    // The page asks again for a name that is invalid.
     ann.until("!$('#join').hidden && ($('#join [name=name]').value = ' ann ')").await;
     ann.click("#join button").await;
     ann.until("document.activeElement === $('#text')").await;
@@ -202,7 +202,7 @@ async fn page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     write(&browser, "unsent").await;
     browser.until("$('#sent').matches('.bad')").await;
 
-    // The browser reconnects by itself, with an ID that the second server never issued.
+    // The browser reconnects by itself, with an id that the second server never issued.
     let second = Server::start(address, with(11..=13)).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13"]).await;
     let words = browser.until("$('#log .divider').textContent").await;
@@ -212,7 +212,7 @@ async fn page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));
 
-    // This time the page navigates away, and sends the ID itself.
+    // This time, the page is left and restored, and its script sends the id.
     browser.open("about:blank").await;
     second.until_all_have_left().await;
     second.shut_down().await;

@@ -26,7 +26,7 @@ pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
 
 /// Returns a route for the modules of `@microsoft/fetch-event-source`.
 pub(crate) fn modules(package: PathBuf) -> Router {
-    // They import one another without the extension, as bundlers allow.
+    // The modules import one another without the extension, as bundlers allow.
     let module = async move |Path(name): Path<String>| {
         let file = package.join("lib/esm").join(name).with_extension("js");
         ([("content-type", "text/javascript")], tokio::fs::read(file).await.unwrap())
@@ -52,7 +52,7 @@ impl Chromium {
         }
     }
 
-    /// Waits until the condition holds for each of these clients, which it names `it`.
+    /// Waits until the condition holds for each of these clients. The condition calls a client `it`.
     pub(crate) async fn until_each(&self, clients: &[&str], condition: &str) {
         for client in clients {
             self.until(&format!("window.{client} && (it => {condition})({client})")).await;

@@ -45,7 +45,7 @@ async fn fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     is_over_after_the_farewell(&browser).await;
 }
 
-/// Waits until the client with `fetch` takes the end of its stream for the end of the answer.
+/// Waits until the client with `fetch` regards its answer as complete because the stream has ended.
 async fn is_over_after_the_farewell(browser: &Chromium) {
     browser.until_each(&[FETCHED], "it.over").await;
     let fetched = browser.seen(FETCHED).await;
@@ -121,7 +121,7 @@ async fn fail(coding: &'static str) -> Duration {
     start.elapsed()
 }
 
-/// Beside a stream without a coding, in rounds: on a busy machine, one of them can be late.
+/// Compares with a stream without a coding, in rounds, because one round can be late on a busy machine.
 #[tokio::test]
 async fn failure_compressed_with_zstd_is_no_later() {
     until_async(async || {
@@ -247,7 +247,7 @@ async fn client_that_does_not_read_silences_others_on_a_connection_of_haproxy() 
         let mut before = 0;
         while before < count.load(SeqCst) || before == 0 {
             before = count.load(SeqCst);
-            // What came until then.
+            // Takes the events that came until then.
             tokio::select! {
                 () = take_directly() => {}
                 () = async { while ticks.next().await.is_some() {} } => {}
@@ -281,7 +281,7 @@ async fn caddy_and_haproxy_share_connections_over_http_2_and_nginx_does_not() {
         let Some(proxy) = kind.start(server, &certificate, &[(&from, &to)]).await else {
             continue;
         };
-        // The proxies' own threads have connections of their own.
+        // Each thread of a proxy has its own connections to the server.
         let connections = connections_of(proxy.address, &certificate, STREAMS, &count).await;
         if kind == Kind::NewestNginx {
             assert_eq!(connections, STREAMS);

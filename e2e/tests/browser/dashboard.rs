@@ -3,8 +3,8 @@ use crate::*;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The number of samples before a cut and after it.
 const LIVE: usize = 10;
-/// The maximum number of clients that reconnect in one second if they are spread; more of them are
-/// a storm.
+/// The maximum number of clients that reconnect in one second if their times are spread. More clients
+/// are a storm.
 const PEAK: u64 = 90;
 
 /// The numbers of the samples that the page's own code has received, each with the number of its
@@ -17,8 +17,8 @@ async fn seen(browser: &Chromium) -> Vec<(u64, u64)> {
     samples
 }
 
-/// The hub of the new server issues other IDs, knows none of the old ones, and counts from the
-/// start.
+/// The hub of the new server issues other ids, knows none of the old ids, and numbers its events from
+/// the start.
 #[tokio::test]
 async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let Some(tools) = Tools::find() else { return };
@@ -48,8 +48,8 @@ async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let samples = seen(&browser).await;
     let (first, connection) = samples[0];
     assert_eq!(first, 1, "all that the new server has");
-    // The second connection or later: the old server may have refused one, which is a stream that
-    // opens and ends.
+    // The second connection or a later one: the old server may have refused a connection with a
+    // stream that opens and ends.
     assert!(connection >= 2);
     assert!(samples.iter().all(|sample| sample.1 == connection), "it was not cut again");
     browser.until("[...document.querySelectorAll('#drill button')].every(b => !b.disabled)").await;
@@ -93,7 +93,7 @@ async fn dashboard_names_every_canvas_and_announces_its_state_only_when_it_chang
     browser.until(unnamed).await;
     browser.until("document.body.textContent.includes('tower-sse')").await;
 
-    // Whatever is written into a live region is announced.
+    // Screen readers announce what is written into a live region.
     browser
         .until(
             "(window.announced = [], document.querySelectorAll('[role=status]').forEach(region =>

@@ -70,7 +70,8 @@ async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
     assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
 }
 
-/// Shows why the pages send no time: the streams of the server have drawn one for each client.
+/// Shows why the guide's configurations send no `retry`: each client keeps the random reconnection time
+/// that its stream began with.
 #[tokio::test]
 async fn answer_without_servers_leaves_each_event_source_its_reconnection_time() {
     let (Some(tools), Some(certificate)) = (Tools::find(), Certificate::new()) else { return };
@@ -86,7 +87,7 @@ async fn answer_without_servers_leaves_each_event_source_its_reconnection_time()
     browser.until_each(&[EVENT_SOURCE], "it.opened > 1").await;
     let begun = Instant::now();
     browser.until_each(&[EVENT_SOURCE], "it.opened > 11").await;
-    // After 0.1 to 0.3 seconds each. With Chromium's own time, it would be 3 seconds each.
+    // Each reconnection waits 0.1 to 0.3 seconds. With Chromium's own time, it would wait 3 seconds.
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
@@ -147,8 +148,7 @@ async fn each_event_arrives_before_the_next_is_made() {
 const NGINX_READ_TIMEOUT: &[(&str, &str)] =
     &[("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_read_timeout 2s;")];
 
-/// The shortest idle timeout that a proxy can have in a test, in place of that on the page, or of
-/// its default. Caddy has none.
+/// A short idle timeout for each proxy, in place of that on its page or of its default. Caddy has none.
 const SHORT: [(Kind, &[(&str, &str)]); 4] = [
     (Kind::Nginx, NGINX_READ_TIMEOUT),
     (Kind::NewestNginx, NGINX_READ_TIMEOUT),
@@ -206,8 +206,8 @@ fn example_answers_as_the_page_of_nginx_does() {
     }
 }
 
-// The shutdown that the guide shows: the signals that its programs handle, and the numbers of its
-// manifest for Kubernetes.
+// The shutdown that the guide shows: the signals that the guide's programs handle, and the numbers of
+// the manifest for Kubernetes.
 
 const MANIFEST: &str = include_str!("../../../docs/guide/clouds.md");
 const RECIPE: &str = include_str!("../../../docs/guide/serving.md");

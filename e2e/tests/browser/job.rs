@@ -17,7 +17,7 @@ struct Answers {
 }
 
 impl Answers {
-    /// Returns the number of streams, and of answers that nothing comes any more.
+    /// Returns the number of streams, and of answers that say that the job has ended.
     fn counts(&self) -> (usize, usize) {
         (self.streams.load(Relaxed), self.ended.load(Relaxed))
     }
@@ -87,7 +87,7 @@ async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
     assert!(steps.ends_with(&received[..received.len() - 1]), "{received:?}");
     assert_eq!(answers.counts(), (1, 1));
 
-    // A late visitor.
+    // A page that opens after the job's end gets the last event.
     browser.open(&format!("{url}?job=1")).await;
     browser.until(IS_CLOSED).await;
     assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));

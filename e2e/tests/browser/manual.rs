@@ -6,7 +6,7 @@ use crate::*;
 
 const MANUAL: &str = include_str!("../../../src/hub/mod.rs");
 
-/// What the page code leaves to its page: it records the calls.
+/// The functions that the page code expects of its page. They record their calls.
 const RECORD: &str = "
     const seen = [];
     const show = text => seen.push(text);

@@ -14,7 +14,7 @@ impl Client {
     fn start(package: &str, address: SocketAddr) -> Option<Self> {
         let mut command = node("tests/browser/pages/node.mjs", &[package])?;
         command.args([package, &format!("http://{address}/events")]);
-        // undici prints there that it is experimental.
+        // undici warns there that its `EventSource` is experimental.
         Some(Self(Program::start(command.stderr(Stdio::null()))))
     }
 
@@ -37,7 +37,7 @@ impl Client {
 
     /// Waits until the draining `server` has refused the client twice.
     async fn until_refused(&mut self, server: &Server) {
-        // The stream, and two refusals.
+        // The client opens its stream, and later the streams of two refusals.
         self.until(|seen| seen.opened > 2).await;
         let stats = server.stats.snapshot();
         assert!(stats.refused >= 2, "{stats:?}");
@@ -96,7 +96,7 @@ async fn fetch_that_has_everything_is_held() {
     let hub = Hub::new();
     hub.end("job", Event::from("done")).await.unwrap();
     let nothing_more = get(async move || hub.subscribe_to("job").resume(None).response());
-    // Any other stream without an event.
+    // The control is a stream that ends without an event.
     let empty = get(async || tower_sse::response(stream::empty::<Event>()));
     let serve = |events| Server::start(ANY, SseLayer::new(), Router::new().route("/", events));
     let (held, control) = (serve(nothing_more).await, serve(empty).await);

@@ -144,11 +144,11 @@ async fn page_shows_what_is_notified_around_its_query_once() {
     notify(address, "bob", "of another user").await;
     let browser = log_in(&tools, address).await;
     database.until_paused().await;
-    // Among the unread ones, and live.
+    // This notification is among the unread ones, and also comes live.
     notify(address, "ann", "before the query").await;
     database.resume();
     database.until_paused().await;
-    // Only live.
+    // This one only comes live.
     notify(address, "all", "after the query").await;
     database.resume();
     shows(&browser, &["before", "before the query", "after the query"]).await;
@@ -178,7 +178,7 @@ async fn page_asks_for_a_log_in_after_a_log_out_elsewhere() {
     let browser = log_in(&tools, address).await;
     shows(&browser, &[]).await;
     browser.until("!document.getElementById('inside').hidden").await;
-    // As another tab does.
+    // Logs out as another tab would.
     browser.until("fetch('/log_out', { method: 'POST' })").await;
     until_form(&browser).await;
 
@@ -198,7 +198,7 @@ async fn page_shows_another_user_who_has_logged_in_elsewhere() {
     notify(address, "bob", "for bob").await;
     notify(address, "ann", "for ann").await;
     shows(&browser, &["for ann"]).await;
-    // As another tab does, before this one reconnects.
+    // Logs out as another tab would, before this one reconnects.
     browser
         .until(
             "fetch('/log_out', { method: 'POST' }).then(() =>

@@ -86,7 +86,7 @@ fn hop(kind: Hop, server: SocketAddr) -> Router {
     })
 }
 
-/// Publishes events in front of a page behind this hop, which must show each of them once, in order.
+/// Publishes events for a page behind this hop. The page must show each of them once, in order.
 async fn shows_every_event_once(engine: Engine, kind: Hop) {
     let (hub, stats) = (Hub::new(), Stats::new());
     let layer = SseLayer::new().stats(&stats).last_event_id_query("last").long_poll_query("poll");
@@ -107,7 +107,7 @@ async fn shows_every_event_once(engine: Engine, kind: Hop) {
         let closed = stats.snapshot().closed_by_reason;
         closed.iter().find(|(reason, _)| *reason == CloseReason::Answered).map_or(0, |it| it.1)
     };
-    // Before its position, the page would miss events without a gap.
+    // Until the page has an id, it would miss events without a gap.
     let is_positioned = || match kind {
         Hop::Kills => stats.snapshot().open > 0,
         Hop::HoldsAll | Hop::HoldsBlocks | Hop::Nginx => answered() > 0,

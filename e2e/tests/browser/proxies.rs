@@ -61,7 +61,7 @@ impl Kind {
             Self::HaProxy => {
                 vec![("bind :443", format!("bind {listen}")), ("/etc/ssl/site.pem", pem)]
             }
-            // It would ask an authority for a certificate.
+            // For a domain name, Caddy would ask an authority for a certificate.
             Self::Caddy => vec![(
                 "example.com {",
                 format!(":{port} {{\n    bind {}\n    tls {crt} {key}", listen.ip()),
@@ -95,7 +95,7 @@ impl Kind {
         command
     }
 
-    /// Returns the configuration with what is around it.
+    /// Returns the page's configuration as a part of a whole one, which the proxy can run.
     fn whole(self, text: String) -> String {
         match self {
             Self::Nginx | Self::NewestNginx => configure_nginx(&text),

@@ -89,7 +89,7 @@ impl Server {
         Self { address, stats, drain, stop, serving }
     }
 
-    /// Drains the server while it keeps listening, as it does until a load balancer reacts.
+    /// Drains the server, which keeps listening, as servers do until a load balancer notices.
     pub(crate) fn drain(&self) {
         self.drain.cancel();
     }

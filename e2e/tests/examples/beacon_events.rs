@@ -106,7 +106,7 @@ async fn gap_ends_the_stream_once_and_without_an_event() {
         for slot in 1..6 {
             publish(&app, "head", slot).await;
         }
-        // The client was slow.
+        // The client reads late, when events have been evicted.
         let mut last = first.clone();
         while let Some(bytes) = next_bytes(&mut stream).await {
             if bytes.starts_with(b"id: ") {

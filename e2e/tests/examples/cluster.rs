@@ -25,7 +25,7 @@ impl Cluster {
         let mut script = Command::new(path);
         script.arg(example).arg(example_program(example)).env("PORT", "0");
         let mut script = Program::start(&mut script);
-        // In any order.
+        // The addresses come in any order.
         let mut addresses = BTreeMap::new();
         while addresses.len() < 3 {
             let line = script.line().await.expect("an address");

@@ -75,7 +75,7 @@ async fn response_ends_after_a_state_if_the_client_asks_so() {
     let mut last = open(&app, query, "").await.rest().await[0].last_event_id.to_string();
     for number in 1..4 {
         let mut stream = open(&app, query, &last).await;
-        // No ping ends it.
+        // A ping doesn't end the stream.
         assert_eq!(&*stream.next().await.unwrap().event, "ping");
         change(&app, "Email").await;
         let [state] = stream.rest().await.try_into().unwrap();

@@ -79,7 +79,7 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
         [page, docs.as_str(), running].into_iter().flat_map(metrics_in).collect::<BTreeSet<_>>();
     let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     for family in families.map(|line| line.split(' ').next().unwrap()) {
-        // The registry leaves the suffix out.
+        // prometheus-client's `# TYPE` lines leave out a counter's suffix.
         let is_explained = |name: &&str| [family, &format!("{family}_total")].contains(name);
         assert!(explained.iter().any(is_explained), "{family}");
     }

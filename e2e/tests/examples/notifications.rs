@@ -41,7 +41,7 @@ impl Session {
 
     /// Opens the stream and returns the texts of the unread notifications by id.
     pub(crate) async fn open(&self) -> (BTreeMap<u64, String>, EventReader<Incoming>) {
-        // In fields of their own, as browsers send them over HTTP/2.
+        // Each cookie has its own header field, as browsers send cookies over HTTP/2.
         let headers = [("cookie", "theme=dark"), ("cookie", &*self.cookie)];
         let mut events = EventReader::new(client::get(self.address, "/events", &headers).await);
         let unread = events.next().await.unwrap();

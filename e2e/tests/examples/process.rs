@@ -12,7 +12,7 @@ pub(crate) async fn serve(command: &mut Command) -> Process {
 
 /// Opens a stream, after this last event id if it is not empty.
 pub(crate) async fn open(address: SocketAddr, path: &str, last: &str) -> EventReader<Incoming> {
-    // In fields of their own, as browsers send them over HTTP/2.
+    // Each cookie has its own header field, as browsers send cookies over HTTP/2.
     let headers = [("cookie", "theme=dark"), ("cookie", "visitor=ann"), ("last-event-id", last)];
     EventReader::new(client::get(address, path, &headers).await)
 }

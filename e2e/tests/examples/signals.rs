@@ -24,7 +24,7 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("tonic_web", "/events"),
 ];
 
-/// Starts an example that handles signals: its accept loop has run more than once.
+/// Starts an example and waits until it handles signals, which it does once it has answered twice.
 async fn started(name: &str) -> Process {
     let example = run(name).await;
     for _ in 0..2 {
@@ -59,10 +59,10 @@ async fn exits_at_the_deadline(signal: &str) {
     let mut example = started("quickstart").await;
     let mut mute = client::connect_small(example.address).await;
     mute.write_all(b"GET /events HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
-    // Its stream is open once the head has come.
+    // The mute client's stream is open once the head has begun to arrive.
     soon(mute.read_u8()).await.unwrap();
     let mut events = open(example.address, "/events", "").await;
-    // More than the sockets buffer. The hub has room for a part of it.
+    // More bytes than the sockets buffer, and than the hub keeps.
     for _ in 0..200 {
         post(example.address, "/events", &"x".repeat(100_000)).await;
         assert_eq!(events.next().await.unwrap().data.len(), 100_000);

@@ -3,9 +3,9 @@
 use crate::*;
 
 const CUTS: usize = 50;
-/// 50 cuts take some 400 words of it.
+/// 50 cuts use some 400 of these words.
 const PACE: Pace = Pace::new(800, 4);
-/// No client reconnects later.
+/// The time after which no client reconnects.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// Asserts that the last answer is a 204, and that no request follows it.

@@ -3,7 +3,7 @@
 
 use crate::*;
 
-/// Two seconds.
+/// An answer of two seconds.
 const PACE: Pace = Pace::new(200, 10);
 /// A port that the system chooses.
 const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -47,7 +47,7 @@ async fn every_client_completes(names: &[&str], packages: Packages) {
         let Some((mut server, mut client)) = started else { return };
         server.signal("TERM");
         match *name {
-            // It goes on trying to reconnect.
+            // An `EventSource` goes on reconnecting after the end, so it reports none.
             "eventsource" => client.until_received(PACE.text(0).len()).await,
             _ => assert_eq!(client.end().await, "complete", "{name}"),
         }

@@ -19,7 +19,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         path => Source::at(path).answer(None),
     });
     let listener = servers.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    // Accepted sockets inherit it from the listener.
+    // Accepted sockets inherit the buffer size from the listener.
     SockRef::from(&listener).set_send_buffer_size(SMALL_SOCKET).unwrap();
     let address = listener.local_addr().unwrap();
     let served = servers.spawn(host.serve(listener, layer, handler, shutdown.clone(), DEADLINE));

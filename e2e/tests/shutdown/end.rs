@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// The whole body, and how it ended.
+/// A whole body, and how it ended.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) bytes: Vec<u8>,

@@ -34,7 +34,7 @@ impl Host {
         shutdown: CancellationToken,
         deadline: Duration,
     ) {
-        // On a busy machine a test may take longer than their interval.
+        // On a busy machine, a test may take longer than the interval of heartbeats.
         let layer = layer.without_heartbeat();
         match self {
             Self::Axum => {

@@ -69,7 +69,7 @@ async fn maximum_connection_age_releases_permits_of_closed_windows() {
     let (reports, mut closed) = mpsc::unbounded_channel();
     let layer = SseLayer::new()
         .max_streams(PLACES)
-        // Without effect on a stream that is not polled.
+        // The maximum age has no effect on a stream that is not polled.
         .max_age(MaxAge::new(Duration::from_millis(1)))
         .on_close(move |report| _ = reports.send(report.reason));
     let service = layer.layer(service_fn(|request: Request<Incoming>| {

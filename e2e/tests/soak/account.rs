@@ -9,7 +9,7 @@ pub(crate) struct Account {
     pub(crate) ended: AtomicU64,
     /// The streams that their clients left.
     pub(crate) left: AtomicU64,
-    /// The streams of clients that returned to a run when it was abandoned.
+    /// The streams that failed because their run was abandoned when the client returned.
     pub(crate) failed: AtomicU64,
     pub(crate) refused: AtomicU64,
     /// The clients that returned too late to a run.
@@ -27,7 +27,7 @@ impl Account {
                 .map(|count| count.load(Relaxed));
         assert_eq!(opened, ended + left + failed);
         assert_eq!(server.opened, opened + drained);
-        // One more, at the limit.
+        // `drain` had one more stream refused, above the limit.
         assert_eq!(server.refused, refused + 1);
 
         assert_eq!(

@@ -18,7 +18,7 @@ pub(crate) struct Client {
 impl Client {
     /// Runs until the load stops. Of 100 clients, one never reads, and 30 start runs.
     pub(crate) async fn run(self, number: usize) {
-        // Not all at once.
+        // The clients don't start all at once.
         self.pause(self.plan.stay.mul_f64(fastrand::f64())).await;
         while !self.stop.is_cancelled() {
             match number % 100 {
@@ -29,7 +29,7 @@ impl Client {
         }
     }
 
-    /// Returns a topic that has events now. All of them are replaced by others after a time.
+    /// Returns a topic that has events now. After a time, all topics are replaced by others.
     pub(crate) fn topic(&self) -> String {
         let era = self.began.elapsed().as_millis() / self.plan.move_on.as_millis();
         format!("{era}-{}", fastrand::usize(..TOPICS))
@@ -88,7 +88,7 @@ impl Client {
             return self.wait_after_refusal().await;
         }
         if seen.failed {
-            // It came too late on a busy machine, and has received the rest of an abandoned run.
+            // On a busy machine, the client returned so late that its run was abandoned meanwhile.
             let last = seen.last.unwrap();
             let response = post(self.address, &path, &[("last-event-id", &last)], "").await;
             assert_eq!(response.status(), 404, "a body failed: {response:?}");

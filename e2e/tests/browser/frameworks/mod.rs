@@ -25,7 +25,7 @@ pub(crate) fn htmx_4_page() -> &'static str {
     page.split_once("\"#").unwrap().0
 }
 
-/// Serves the scripts of htmx 4, whose package this is.
+/// Serves the scripts of htmx 4 from `package`.
 pub(crate) fn htmx_4_scripts(routes: Router, package: &Path) -> Router {
     let routes = script(routes, "/assets/htmx.js", package, "dist/htmx.js");
     script(routes, "/assets/hx-sse.js", package, "dist/ext/hx-sse.js")
@@ -55,7 +55,7 @@ async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
         let rows = "[...document.querySelectorAll('ul > li')].map(row => row.textContent)";
         let expected = json!(json!(expected).to_string());
         browser.until(&format!("JSON.stringify({rows}) === {expected}")).await;
-        // The next one is published while the page is away.
+        // The next event is published while the page is disconnected.
         relay.cut();
         until(|| hub.subscriber_count("news") == 0).await;
     }
@@ -67,7 +67,7 @@ async fn check_htmx(tools: &Tools, routes: Router, hub: &Hub, path: &str) {
     hub.publish("news", Event::new().event("done").data("{}")).await.unwrap();
     browser.until("window.reason === 'message'").await;
     until(|| hub.subscriber_count("news") == 0).await;
-    // A trigger every 5 seconds, as that of htmx 4, has fired again by then.
+    // By then, a timer of 5 seconds, like htmx 4's, would have opened a stream again.
     browser.until("(setTimeout(() => window.isLater = true, 6000), true)").await;
     browser.until("window.isLater").await;
     assert_eq!(hub.subscriber_count("news"), 0);
@@ -139,13 +139,13 @@ async fn htmx_2_shows_events_and_resumes() {
     let routes = htmx::app(hub.clone()).route("/2", get(Html(page)));
     let routes = script(routes, "/assets/htmx.js", &htmx, "dist/htmx.js");
     let routes = script(routes, "/assets/sse.js", &extension, "dist/sse.js");
-    // Its first request succeeds.
+    // As if a request had failed, so that the page's first request succeeds.
     let has_failed = Arc::new(AtomicBool::new(true));
     let routes = routes.layer(from_fn_with_state(has_failed, fail_every_other));
     check_htmx(&tools, routes, &hub, "/2").await;
 }
 
-/// Compares the lines with those that datastar's SDKs send, because the library is not on npm.
+/// Compares the lines with those that datastar's SDKs send, because datastar's library is not on npm.
 #[tokio::test]
 async fn datastar_gets_its_events_and_resumes() {
     let hub = Hub::new();

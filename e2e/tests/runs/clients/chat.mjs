@@ -15,7 +15,7 @@ class State {
 
 export class Chat extends AbstractChat {
     constructor(id, messages = []) {
-        // Of the page: a page that is reloaded loses its connections.
+        // Aborts the page's connections, which a reload would close.
         const page = new AbortController();
         const ofPage = (input, init) => fetch(input, { ...init, signal: page.signal });
         super({

@@ -6,7 +6,7 @@ import { report } from './report.mjs';
 const source = new EventSource(process.argv[2]);
 source.onmessage = ({ data }) => report({ add: data });
 source.addEventListener('interrupted', ({ lastEventId }) => report({ interrupted: lastEventId }));
-// It reconnects unless it is closed.
+// After an error, the EventSource reconnects unless it is closed.
 source.onerror = ({ code }) => {
     if (source.readyState === EventSource.CLOSED) report({ end: `${code}` });
 };

@@ -14,7 +14,7 @@ await fetchEventSource(process.argv[2], {
         if (!response.ok) throw (fatal = new Error(`${response.status}`));
     },
     onmessage: ({ data }) => report({ add: data }),
-    // Otherwise it reconnects, after an error of the network.
+    // If `onerror` doesn't throw, the client reconnects, as after a network error.
     onerror(error) {
         if (fatal) throw error;
     },

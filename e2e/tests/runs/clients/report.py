@@ -10,6 +10,6 @@ def report(**line):
 
 def fail(error):
     name = type(error).__name__
-    # What the server says of it.
+    # `body` is the error that the server sent.
     report(end=f"{name}: {error}", kind=name, error=getattr(error, "body", None))
     print(repr(error), file=sys.stderr)

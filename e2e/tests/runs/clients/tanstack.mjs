@@ -28,7 +28,7 @@ const ask = async () => {
             const answer = messages.findLast(({ role }) => role === 'assistant');
             const now = answer?.parts.filter(({ type }) => type === 'text').map(({ content }) => content).join('') ?? '';
             if (text === '' && now !== '') report({ run });
-            // A text that changes is reported with what it should have been.
+            // A text that no longer begins as before is reported as a whole, after `≠`.
             if (now !== text) report({ add: now.startsWith(text) ? now.slice(text.length) : `≠${now}` });
             text = now;
         },

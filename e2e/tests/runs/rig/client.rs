@@ -43,13 +43,13 @@ impl Packages {
 pub(crate) struct Client {
     name: String,
     program: Program,
-    /// What it has received.
+    /// The text that the client has received.
     pub(crate) text: String,
 }
 
 impl Client {
-    /// Starts the client with this name, with the service at this address. Returns `None` if it is not
-    /// there.
+    /// Starts the client with this name, with the service at this address. Returns `None` if the client
+    /// is not installed.
     pub(crate) fn of(name: &str, packages: Packages, url: &str) -> Option<Self> {
         let node = |package, script, path| {
             Self::node(packages, package, script, &[&format!("{url}{path}")])
@@ -71,7 +71,8 @@ impl Client {
         }
     }
 
-    /// Starts a script that uses a package of npm. Returns `None` if either is not there.
+    /// Starts a script that uses a package of npm. Returns `None` if Node or the package
+    /// is missing.
     pub(crate) fn node(
         packages: Packages,
         package: &str,

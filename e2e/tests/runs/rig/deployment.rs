@@ -16,7 +16,7 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// Returns a service that has its runs alone, and services that share them. The latter are
+    /// Returns a deployment of one service, and one of services that share their runs. The latter is
     /// missing where Redis is not installed.
     pub(crate) async fn all(pace: Pace) -> Vec<Self> {
         let alone = Service::new(pace, GRACE);

@@ -7,8 +7,8 @@ use super::*;
 pub(crate) enum Cut {
     /// After at most this many bytes of the body.
     Random(usize),
-    /// After at most this many bytes behind the body's second id, by which TanStack's client has
-    /// taken one.
+    /// After at most this many bytes behind the body's second id. By then, TanStack's client has taken
+    /// the first one.
     RandomBehindId(usize),
     /// Behind the first occurrence of a text.
     Behind(&'static str),
@@ -74,12 +74,12 @@ async fn accept(listener: TcpListener, upstreams: Vec<SocketAddr>, shared: Arc<S
 async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> Option<()> {
     let (head, body) = read_head(&mut client).await?;
     let mut server = TcpStream::connect(upstream).await.ok()?;
-    // So that a connection has one answer.
+    // With `close`, a connection has only one answer.
     let request = head.replace("keep-alive", "close");
     server.write_all(&[request.as_bytes(), &body].concat()).await.ok()?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    // What is left of the request's body. It also notices a client that leaves.
+    // Copies the rest of the request's body, and ends when the client leaves.
     let upwards = async {
         _ = tokio::io::copy(&mut from_client, &mut to_server).await;
     };
@@ -87,7 +87,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> 
         let (head, body) = read_head(&mut from_server).await?;
         let line = |head: &str| head.lines().next().unwrap_or_default().to_owned();
         shared.requests.send_modify(|requests| requests.push((line(&request), line(&head))));
-        // By `close`, clients on Node would take a cut for the end of the answer.
+        // With `close`, clients on Node would take a cut for the end of the answer.
         let head = head.replace("connection: close", "connection: keep-alive");
         to_client.write_all(head.as_bytes()).await.ok()?;
         let is_stream = head.to_ascii_lowercase().contains("text/event-stream");
@@ -102,7 +102,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> 
                 return Some(());
             }
             if from_server.read_buf(&mut cutter.body).await.ok()? == 0 {
-                // The answer was over before: the cut is for the next one.
+                // The answer ended before its cut, which is left for the next answer.
                 shared.cuts.lock().unwrap().extend(cut);
                 return Some(());
             }

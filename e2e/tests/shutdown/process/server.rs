@@ -36,7 +36,7 @@ async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken) {
     host.serve(listener, layer, handler, shutdown, 3 * PATIENCE).await;
 }
 
-/// Answers with a stream, which has a number in its query, by which its close is reported.
+/// Answers with a stream. The request's query is the stream's number, which its close report names.
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
     let mut response = Source::at(parts.uri.path()).answer(Some(PERIOD));
