@@ -118,7 +118,7 @@ fn overloaded(_: Request) -> Response {
 }
 
 /// An upstream that answers in the format of OpenAI's API. Its answer to `/cut` breaks off.
-// It has the type of the other upstream.
+// The signature is that of the other upstream.
 #[allow(clippy::needless_pass_by_value)]
 fn model(request: Request) -> Response {
     let whole = if request.uri().path() == "/cut" { 2 } else { 4 };

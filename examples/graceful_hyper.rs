@@ -164,7 +164,7 @@ async fn end_in_time<C>(
     let served = match served {
         Some(served) => served,
         None => {
-            // From here on it accepts no more requests: over HTTP/2 it sends a GOAWAY.
+            // From here on, the connection accepts no more requests. Over HTTP/2, it sends a GOAWAY.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,

@@ -111,7 +111,7 @@ async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Res
     let mut response = proxy.client.request(request).await.map_err(|error| {
         eprintln!("upstream: {error}");
         if is_event_source {
-            // A `502` would stop it for good.
+            // A `502` would stop an `EventSource` for good.
             Refusal::per_client().answer(&parts).into_response()
         } else {
             StatusCode::BAD_GATEWAY.into_response()

@@ -71,7 +71,7 @@ impl Ledger {
     /// Applies what the other processes count.
     async fn follow(self, mut messages: Messages) {
         while let Some(message) = messages.next().await {
-            // What was missed is missing in the bills.
+            // After a gap, the bills lack what this process has missed.
             let Ok(message) = message else { continue };
             let told = serde_json::from_str::<(u64, String, String)>(&message.data);
             let Ok((process, owner, name)) = told else {

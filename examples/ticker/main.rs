@@ -67,8 +67,8 @@ pub(crate) fn app(hub: Hub, window: Duration, layer: SseLayer) -> Router {
 pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
     // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
     stream.set_nodelay(true)?;
-    // While a client does not read, the kernel would take megabytes of prices for it. With this
-    // limit of what it has not sent, hyper and the hub wait, and send the newest prices later.
+    // While a client does not read, the kernel would buffer megabytes of its prices. With this limit
+    // on unsent bytes, hyper and the hub wait, and send the newest prices later.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_notsent_lowat(16 * 1024)?;
     Ok(())

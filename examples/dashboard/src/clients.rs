@@ -53,7 +53,7 @@ impl Clients {
 
     /// Waits until one more stream is open, for the first time or again.
     pub(super) async fn opened(&mut self) {
-        // It never closes, because `self` keeps a sender.
+        // The channel never closes, because `self` keeps a sender.
         self.opened.recv().await;
     }
 }
@@ -70,7 +70,7 @@ async fn live(
         let server = *server.borrow();
         if let Ok(response) = http.request(request(server)).await {
             if response.status() != StatusCode::OK {
-                // The `EventSource` gives up for good.
+                // An `EventSource` gives up for good.
                 return;
             }
             if opened.send(()).await.is_err() {

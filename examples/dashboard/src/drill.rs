@@ -46,7 +46,7 @@ pub(super) struct Drills {
     runs: Arc<Mutex<Runs>>,
 }
 
-/// The last drill of either kind.
+/// The last drill of each kind.
 #[derive(Default, Serialize)]
 struct Runs {
     storm: Option<Run>,
@@ -148,7 +148,7 @@ async fn drill(
         }
     }
 
-    // Its streams end when the clients leave.
+    // The new server's streams end when the clients leave.
     let new = Generation::start(Drain::never(), stats).await?;
     clients.turn_to(new.address());
     run.phase = Phase::Draining;

@@ -146,7 +146,7 @@ async fn clients_read_the_errors_of_tasks() {
 #[tokio::test]
 async fn task_that_is_too_long_is_an_error_and_no_null() {
     let agent = Agent::start().await;
-    // Twice in the first event, and in each of the others.
+    // The first event has the context twice, and each other event once.
     let context = "c".repeat(300_000);
     let call = async |method: &str, params: &str| {
         let call = format!(r#"{{"id":1,"method":"{method}","params":{params}}}"#);

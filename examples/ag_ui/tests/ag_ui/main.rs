@@ -88,7 +88,7 @@ async fn clients_of_one_run_share_one_answer() {
     let example = start(None).await;
     let Some(mut first) = ask("ann", &[example.address]) else { return };
     first.reach("TEXT_MESSAGE_CONTENT run/2").await;
-    // A proxy first answers it with its own page.
+    // A proxy first answers this client with a page of its own.
     let mut second = client("ann", &[example.address]).unwrap();
     let second = Program::start(second.env("LOGGED_OUT", "1"));
     assert_eq!((read(first).await, read(second).await), (messages(3), messages(3)));
@@ -134,7 +134,7 @@ async fn request_without_a_user_is_refused_and_not_repeated() {
     assert_eq!(read(client).await, "401");
 }
 
-/// Almost as large as axum accepts. A run holds no more either.
+/// The thread has almost 2 MiB, the most that axum accepts and that a run holds.
 #[tokio::test]
 async fn thread_that_fills_its_run_ends_with_an_error() {
     let example = start(None).await;
@@ -186,7 +186,7 @@ async fn client_repeats_until_another_process_has_done_the_rest() {
     assert_eq!(kill(other).await, work(&[2, 3]));
 }
 
-/// A death can be reported twice, and its second report wait behind those of other runs.
+/// A run's death can be reported twice. The second report can wait behind those of other runs.
 #[tokio::test]
 async fn late_report_of_a_death_restarts_no_stopped_run() {
     let Some(redis) = Server::start().await else { return };
@@ -207,7 +207,7 @@ async fn late_report_of_a_death_restarts_no_stopped_run() {
     assert_eq!(runs.get(&key).await.unwrap().outcome(), Some(Outcome::Cancelled));
 }
 
-/// The other process may start after the death.
+/// The process that restarts the run may itself start after the death.
 #[tokio::test]
 async fn work_goes_on_although_no_client_asks() {
     let Some(redis) = Server::start().await else { return };

@@ -31,7 +31,7 @@ impl Example {
     }
 
     async fn send(&self, request: RequestBuilder) -> Response {
-        // In fields of their own, as browsers send them over HTTP/2.
+        // Each cookie has its own header field, as browsers send cookies over HTTP/2.
         let request = request.header("cookie", "theme=dark").header("cookie", &self.user);
         request.send().await.unwrap()
     }
@@ -41,7 +41,7 @@ impl Example {
         self.send(request.body(question.to_owned())).await
     }
 
-    /// As an `EventSource` does.
+    /// Opens an answer's stream as an `EventSource` does.
     pub(crate) async fn attach(&self, turn: &str, last: &str) -> Response {
         let request = self.client.get(format!("{}/answers/{turn}", self.url));
         let request = request.header("accept", "text/event-stream");

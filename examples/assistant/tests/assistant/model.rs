@@ -11,7 +11,7 @@ async fn answer_of_the_api_is_asked_for_once_and_comes_whole() {
     let (api, example) = Api::start("secret", &[]).await;
     let expected = ["small", " says:\n\n", "ö"];
     assert_eq!(words(example.ask("1", "what?").await).await, expected);
-    // The page that reloads, and another that repeats the question.
+    // The answer goes to the page that reloads, and to one that repeats the question.
     assert_eq!(words(example.attach("1", "").await).await, expected);
     assert_eq!(words(example.ask("1", "what?").await).await, expected);
     assert_eq!(api.calls.load(Relaxed), 1);

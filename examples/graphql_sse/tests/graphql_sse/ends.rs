@@ -71,7 +71,7 @@ async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {
     let (text, before) = ("x".repeat(8 << 10), resident());
     for number in 1..=MESSAGES {
         server.publish(number, &text);
-        // For the connection's task, which stops once the buffers of the sockets are full.
+        // Lets the connection's task run. It stops once the buffers of the sockets are full.
         tokio::task::yield_now().await;
     }
     let (in_hub, in_all) = (server.hub.stats().memory, resident().saturating_sub(before));

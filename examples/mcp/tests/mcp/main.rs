@@ -258,7 +258,7 @@ async fn page_of_another_origin_reaches_no_tool() {
     let foreign = format!("{own}origin: https://example.com\r\n");
     assert_eq!(status(&server, &foreign).await, 403);
     assert_eq!(status(&server, "host: example.com\r\n").await, 403, "DNS rebinding");
-    // rmcp misses the session.
+    // rmcp answers 400, because the session's id is missing.
     assert_eq!(status(&server, &own).await, 400);
 }
 

@@ -12,7 +12,7 @@ use crate::*;
 
 /// The seconds that a tool takes. nginx waits for a third of this time.
 const SLOW: u64 = 6;
-/// Older versions of nginx speak HTTP/1.0 by default, by which a client cannot see that a body fails.
+/// Older versions of nginx speak HTTP/1.0 by default, over which a client can't see that a body fails.
 const SETTINGS: [&str; 2] = ["", "proxy_http_version 1.1;"];
 
 /// Starts an nginx in front of a server. rmcp refuses other hosts than that of the request.
@@ -59,7 +59,7 @@ async fn slow_tool_without_an_early_head_gets_a_504() {
     assert!(format!("{error:?}").contains("504"), "{error:?}");
 }
 
-/// A server whose tool does not exist, which it says late.
+/// A server that reports late that its tool does not exist.
 #[derive(Clone)]
 struct Missing;
 
@@ -78,7 +78,7 @@ impl ServerHandler for Missing {
     }
 }
 
-/// rmcp sends it as JSON, with status 404.
+/// rmcp sends this error as JSON, with status 404.
 #[tokio::test]
 async fn late_error_fails_the_call_with_its_code() {
     let Some((nginx, _server)) = start(early(mcp(Missing)), "").await else { return };
