@@ -96,7 +96,8 @@ fn field(info: &str, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Starts runs at the first process. Each client leaves after its first frame.
+/// Starts runs at the first process. Each client leaves after its first bytes: an event's, or those of
+/// the first heartbeat.
 async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
     let first = cluster.address(0);
     for runs in (0..count).collect::<Vec<_>>().chunks(200) {
