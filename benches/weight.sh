@@ -59,7 +59,7 @@ packages() {
 
 # Processor seconds of a build on top of what is built.
 build() {
-    # Of this subshell, whose children are cargo and its compilers.
+    # `pid` is this subshell's, whose children are cargo and its compilers.
     local name=$1 profile=$2 pid=$BASHPID before after
     before=$(awk '{ print $16 + $17 }' "/proc/$pid/stat")
     # shellcheck disable=SC2086

@@ -431,7 +431,7 @@ impl Streams {
         let events = self.seen.events;
         client.body(bytes, now, &mut self.seen);
         if was_head {
-            // An answer that has only a `retry`, which comes with its head.
+            // The answer is a refusal if it has only a `retry`, which comes together with its head.
             client.is_refused = client.chunk == Chunk::Last && self.seen.events == events;
             if client.is_refused {
                 *self.seen.refused.entry(200).or_default() += 1;
@@ -454,7 +454,7 @@ impl Streams {
         let client = &mut self.clients[at];
         let is_stream = client.stage == Stage::Open;
         if client.is_refused {
-            // Counted at its head.
+            // A refusal was already counted at its head.
         } else if is_stream && client.chunk == Chunk::Last {
             self.seen.clean += 1;
             self.seen.told += u64::from(client.is_told);
@@ -489,7 +489,7 @@ fn connect_from(
     receive_buffer: Option<usize>,
 ) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    // Both must be known before the socket connects.
+    // The buffer size and the address must be set before the socket connects.
     if let Some(bytes) = receive_buffer {
         socket.set_recv_buffer_size(bytes)?;
     }
