@@ -1,4 +1,4 @@
-// What a driver is called with, and what it prints.
+// Reads a driver's arguments, and prints its lines.
 const words = globalThis.Deno ? ["", ...Deno.args] : process.argv.slice(1);
 
 export const client = words[1];

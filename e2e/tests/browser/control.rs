@@ -243,7 +243,7 @@ async fn client_that_does_not_read_silences_others_on_a_connection_of_haproxy() 
                 others.next().await.unwrap();
             }
         };
-        // The client's window and HAProxy's buffers are full.
+        // Waits until the client's window and HAProxy's buffers are full.
         let mut before = 0;
         while before < count.load(SeqCst) || before == 0 {
             before = count.load(SeqCst);

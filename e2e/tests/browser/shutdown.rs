@@ -85,7 +85,7 @@ async fn are_resumed_after_refusals(browser: &Chromium, log: &Log) {
     };
     let ok = (200, None);
     assert_eq!((first, last), (&ok, &ok));
-    // At most 300 milliseconds are rounded up to a second.
+    // `Retry-After` has whole seconds, so the time of at most 300 ms is rounded up to one second.
     let unavailable = (503, Some("1".to_owned()));
     assert!(refused.len() >= 2 && refused.iter().all(|it| *it == unavailable), "{refused:?}");
     let retry = fetched.retry.expect("a reconnection time");

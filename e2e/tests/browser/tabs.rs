@@ -88,7 +88,8 @@ async fn firefox_shares_one_stream_between_tabs() {
     each_tab_shows_every_event_once(Engine::Firefox).await;
 }
 
-/// Opens tabs in front of the page with the guide's watchdog, and reports what the page shows.
+/// Runs the test's commands in the page with the guide's watchdog, and reports its gaps and whether it
+/// is visible. The commands open and close a tab in front of the page.
 const WATCHDOG: &str = "
     const show = report;
     globalThis.EventSource = class extends EventSource {
@@ -129,7 +130,7 @@ async fn hidden_tab_closes_its_stream_and_misses_nothing(engine: Engine) {
 
     publish(1).await;
     assert_eq!(page.next_report().await, "0", "{engine:?}");
-    // Fewer than the hub keeps, and more.
+    // The page misses fewer events than the hub keeps, and then more.
     let all_missed = ["1", "2", "3"].as_slice();
     let newest = ["gap", "14", "15", "16", "17", "18", "19", "20", "21", "22", "23"].as_slice();
     for (missed, shown) in [(3, all_missed), (20, newest)] {

@@ -26,6 +26,6 @@ async fn page_shows_the_newest_prices_of_the_chosen_symbols() {
     browser.until("$('prices').children.length === 500").await;
     example::publish(&hub, "ATF", 3.0);
     browser.until("[...$('prices').children].some(row => row.textContent === 'ATF3.00')").await;
-    // Three prices, a change, all prices, and another change.
+    // The page received three prices, a change, then all 500 prices, and another change.
     browser.until("received === 3 + 1 + 500 + 1").await;
 }

@@ -66,7 +66,7 @@ async fn page_resumes_with_a_new_ticket_only_after_a_401() {
     shows(&browser, &["one", "two"]).await;
 
     first.drain();
-    // The reconnection, and a refusal with a new ticket.
+    // The page reconnects, and is refused with a new ticket.
     until(|| first.stats.snapshot().refused > 0).await;
     first.shut_down().await;
     publish(&hub, "three").await;

@@ -13,7 +13,7 @@ const OPENER: &str = "for (const path of ['/control', '/page', '/control', '/pag
         open(path, '', 'popup');
     }";
 
-/// Says that a page is about to ask for its stream.
+/// Reports to the server that a page is about to request its stream.
 const NOTE: &str = "<script>
         const own = fetch;
         window.fetch = (...all) => { navigator.sendBeacon('/asked'); return own(...all); };
@@ -25,7 +25,7 @@ struct Windows {
     asked: Arc<AtomicUsize>,
     /// The paths of the requests that have arrived.
     arrived: Arc<Mutex<Vec<String>>>,
-    /// Cancelled when the first responses may begin.
+    /// Cancelled when the responses to the first requests may begin.
     heads: CancellationToken,
 }
 

@@ -9,10 +9,10 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../../docs/guide/clients.md");
 
-/// The interval of the heartbeat here, in place of the 15 seconds.
+/// The interval of the heartbeat in these tests, in place of the guide's 15 seconds.
 const BEAT: Duration = Duration::from_millis(500);
 
-/// Returns the block of the page that begins with this line, with this interval.
+/// Returns the guide's code block that begins with this line, with this interval of the heartbeat.
 fn page_code(first: &str, beat: Duration) -> String {
     let blocks = PAGE.split("```js\n").skip(1);
     let mut codes = blocks.map(|block| block.split_once("```").unwrap().0);
@@ -73,7 +73,7 @@ impl Rig {
     async fn check(&self) -> usize {
         self.publish("one").await;
         self.shows(&["one"]).await;
-        // The page sleeps. Its timer may run before the events that have come meanwhile.
+        // The page sleeps. When it wakes, its timer may run before the events that came meanwhile.
         self.set_state("frozen");
         self.publish("asleep").await;
         tokio::time::sleep(5 * BEAT).await;
@@ -148,7 +148,7 @@ pub(crate) fn fetch_script(beat: Duration) -> String {
     )
 }
 
-/// A page may stand in place of the stream, such as one that asks for a log-in.
+/// Instead of the stream, the response may be an HTML page, such as one that asks for a log-in.
 #[tokio::test]
 async fn fetch_repeats_a_failure_but_not_a_refusal() {
     let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
@@ -172,7 +172,7 @@ async fn fetch_repeats_a_failure_but_not_a_refusal() {
     }
 }
 
-/// The layer ends a stream for this kind of client as a proxy does that makes a broken stream a clean end.
+/// Here the layer ends streams cleanly, as a proxy does that hides a broken connection.
 #[tokio::test]
 async fn fetch_goes_on_after_clean_ends_until_the_last_event() {
     let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {

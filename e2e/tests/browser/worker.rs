@@ -32,7 +32,7 @@ const FRAME: &str = "<!doctype html><script>
         source.onerror = () => { if (source.readyState === 2) parent.report(`${scope} closed`); };
     </script>";
 
-/// Returns the worker of the page, or the same without its remedy.
+/// Returns the guide's worker, or the same worker without its remedy.
 fn worker(scope: &str) -> String {
     let remedy =
         "  if (event.request.headers.get(\"accept\")?.includes(\"text/event-stream\")) return;\n";
@@ -63,7 +63,7 @@ fn app(hub: &Hub) -> Router {
         .with_state(hub.clone())
 }
 
-/// Reads reports until these have come, each once or more often. Returns all.
+/// Reads reports until each of `awaited` has come. Returns all reports.
 async fn until_reported(page: &mut EnginePage, awaited: &[&str]) -> Vec<String> {
     let mut reports = Vec::new();
     while !awaited.iter().all(|awaited| reports.iter().any(|report| report == awaited)) {

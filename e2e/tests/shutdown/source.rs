@@ -14,7 +14,7 @@ pub(crate) enum Source {
     InsideLine,
 }
 
-/// Long, as HTTP/2 clients drop a connection whose window is filled with small frames.
+/// Long, because HTTP/2 clients drop a connection whose window is filled with small frames.
 const BUSY: &str = match str::from_utf8(&[b'b'; 500]) {
     Ok(busy) => busy,
     Err(_) => unreachable!(),

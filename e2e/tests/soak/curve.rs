@@ -38,8 +38,8 @@ impl Curve {
         Self { samples }
     }
 
-    /// Asserts that no figure is larger in the last quarter than in the second one, but for what more
-    /// open streams take: on a busy machine, clients leave later.
+    /// Asserts that no figure is larger in the last quarter than in the second one. What additional
+    /// open streams take is allowed, because clients leave later on a busy machine.
     pub(crate) fn assert_no_growth(&self) {
         assert!(self.samples.len() >= 16, "{} samples", self.samples.len());
         let open = |it: &Figures| it.open;

@@ -33,7 +33,7 @@ impl Load {
     }
 }
 
-/// Publishes to the topics of the moment, and large events to one that stays.
+/// Publishes to the current topics, and large events to a topic that is never replaced.
 async fn publish(client: Client) {
     let mut control = Control::connect(client.address).await;
     let mut due = interval(client.plan.publish);
@@ -100,8 +100,8 @@ impl Plan {
         }
     }
 
-    /// Returns how many streams may be open at a time: enough for clients that have left before the
-    /// server has noticed it.
+    /// Returns how many streams may be open at a time. This leaves room for clients that have left
+    /// without the server having noticed it yet.
     pub(crate) const fn max_streams(&self) -> usize {
         self.streams + self.streams / 4
     }

@@ -31,7 +31,8 @@ fn serve() {
     runtime.block_on(async {
         let service = Service::connect(&redis, plan).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // Accepted sockets inherit it. A client that does not read fills it within the soak.
+        // Accepted sockets inherit this buffer's size. A client that does not read fills the buffer
+        // during the soak.
         SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
         Process::announce(listener.local_addr().unwrap());
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());

@@ -62,6 +62,6 @@ async fn serve_and_publish() {
         ended.cancel();
     });
     axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await.unwrap();
-    // Nobody reads the result of this test.
+    // This test's result isn't read, so the process exits at once.
     std::process::exit(0);
 }

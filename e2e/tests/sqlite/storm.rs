@@ -11,7 +11,7 @@ const PAUSE: Duration = Duration::from_millis(700);
 #[derive(Default)]
 struct Outcomes {
     published: HashSet<String>,
-    /// Refused or rolled back.
+    /// The events that were refused or rolled back.
     refused: HashSet<String>,
 }
 
@@ -95,7 +95,7 @@ async fn nothing_is_lost_while_processes_are_killed_and_deployed() {
         *addresses.lock().unwrap() = living;
     };
     publish_addresses(&servers);
-    // One for all, because a new one loads the certificates of the system.
+    // All clients share one `reqwest::Client`, because each new one loads the system's certificates.
     let http = reqwest::Client::new();
     let reading: Vec<_> = (0..CLIENTS)
         .map(|client| read_to_end(http.clone(), Arc::clone(&addresses), client, start.clone()))

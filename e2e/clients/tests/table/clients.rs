@@ -18,7 +18,7 @@ pub(crate) struct Client {
     language: Language,
     /// The package whose version is in the manifest.
     package: &'static str,
-    /// What the driver calls it.
+    /// The driver's name for the client.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     /// What to set, or why nothing helps.

@@ -43,7 +43,7 @@ pub(crate) struct Seen {
     pub(crate) over: Option<String>,
     /// When the server got each request.
     pub(crate) requests: Vec<Instant>,
-    /// The first request.
+    /// The headers of the first request.
     pub(crate) head: Option<HeaderMap>,
     pub(crate) opened: usize,
     /// The number of the last event that the server published, and when.

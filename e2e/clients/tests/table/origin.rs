@@ -87,7 +87,7 @@ impl Stage {
         let layer = layer
             .shutdown(shutdown.clone())
             .on_open(move || opened.change(|seen| seen.opened += 1))
-            // The client learns of the end after this: what is published here, it misses.
+            // The client learns of the end only after this callback, so it misses what is published here.
             .on_close(move |_| {
                 missed.publish(published.load(Ordering::Relaxed));
                 closed.change(|seen| seen.closed.push(Instant::now()));

@@ -11,7 +11,7 @@ use crate::origin::{BACK, Server, Stage, TOPIC};
 /// What a client did.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
-    /// Whether it sent a request.
+    /// Whether the client sent a request.
     pub(crate) came: bool,
     /// Whether it came back each time, and received an event then.
     pub(crate) back: bool,
@@ -31,12 +31,13 @@ pub(crate) struct Facts {
     pub(crate) reported: bool,
 }
 
-/// A short time until clients come back that obey `retry`.
+/// Returns a layer whose `retry` brings clients back soon, if they obey it.
 fn layer() -> SseLayer {
     SseLayer::new().retry(Retry::between(ms(200), ms(400)))
 }
 
-/// The mean of the default: where clients are refused, it counts how often they ask.
+/// Returns a layer with the mean of the default `retry`, for situations in which the requests of refused
+/// clients are counted.
 fn unhurried() -> SseLayer {
     SseLayer::new().retry(Retry::fixed(ms(3_000)))
 }
@@ -133,7 +134,7 @@ pub(crate) async fn heartbeat_events(stage: &Stage) -> Facts {
         return Facts::default();
     }
     stage.arrives(&server).await;
-    // Each second stream has no event but heartbeats, and an event comes once it has ended.
+    // Every second stream has only heartbeats. An event comes once that stream has ended.
     let mut back = true;
     for events in [1, 0, 1, 0] {
         let before = stage.shared.lock().requests.len();
