@@ -53,7 +53,7 @@ fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) 
 fn polled_twice(mut subscription: Subscription) -> impl Stream<Item = Encoded> + Unpin {
     let mut waker = None;
     stream::poll_fn(move |cx| {
-        // The subscription compares wakers: the clone equals itself, but not `block_on`'s waker.
+        // The clones of this clone are equal to each other, but not to `block_on`'s waker.
         let mut cx = Context::from_waker(waker.get_or_insert_with(|| cx.waker().clone()));
         match subscription.poll_next_unpin(&mut cx) {
             Poll::Pending => subscription.poll_next_unpin(&mut cx),
