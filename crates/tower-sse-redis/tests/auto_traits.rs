@@ -24,7 +24,7 @@ const _: () = {
     cloned::<tower_sse_redis::Tls>();
 };
 
-// Each of these values belongs to one connection, as does its health.
+// A broker or a store belongs to one hub or one set of runs, and so does its health.
 #[test]
 fn broker_and_store_cannot_be_cloned() {
     trait Probe {

@@ -45,7 +45,7 @@ pub fn axum_response_cache(routes: Router) -> Router {
     routes.layer(ServiceBuilder::new().layer(cache).layer(SseLayer::new()))
 }
 
-/// Also around a router without `SseLayer`.
+/// Does not compile around a router without `SseLayer` either.
 pub fn tower_etag_cache(routes: Router) -> Router {
     let cache = EtagCacheLayer::with_default_predicate(ConstLruProvider::<_, _, 255, u8>::init(5));
     routes.layer(ServiceBuilder::new().layer(HandleErrorLayer::new(failed)).layer(cache))
@@ -56,7 +56,7 @@ pub fn tower_governor(routes: Router) -> Router {
     routes.layer(ServiceBuilder::new().layer(limit).layer(SseLayer::new()))
 }
 
-/// Also around a router without `SseLayer`.
+/// Does not compile around a router without `SseLayer` either.
 pub fn tower_http_cache(routes: Router) -> Router {
     let cache = CacheLayer::builder(InMemoryBackend::new(10)).build();
     routes.layer(ServiceBuilder::new().layer(HandleErrorLayer::new(failed)).layer(cache))

@@ -6,8 +6,8 @@
 //! distributes the pages. The script starts all of them and needs `redis-server` and `nginx`. A
 //! notification reaches the user's pages on both processes. A logout closes their streams.
 //!
-//! `main` differs from that of `notifications` in two things. The hub is connected to Redis, and so
-//! are the tables, which all processes share. Yours are in your database.
+//! `main` differs from that of `notifications` in two things. The hub is connected to Redis. The
+//! tables, which all processes share, are in Redis too. In your program, they are in your database.
 //!
 //! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!

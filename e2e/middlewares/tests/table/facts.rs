@@ -185,7 +185,7 @@ async fn test_server_waits_for_the_end_of_a_stream() {
     assert!(asked.await.is_err());
 }
 
-/// Unless the request has a `Cache-Control`, as that of a browser's `EventSource`.
+/// The layer does not do so if the request has a `Cache-Control`, as a browser's `EventSource` sends.
 #[tokio::test]
 async fn cache_control_layer_inside_makes_a_stream_cacheable() {
     let app = endless().layer(CacheControlLayer::default()).layer(SseLayer::new());
@@ -198,7 +198,7 @@ async fn cache_control_layer_inside_makes_a_stream_cacheable() {
     }
 }
 
-/// The middleware waits until the request's extensions are dropped.
+/// `AutoVaryLayer` waits until the request's extensions are dropped.
 #[tokio::test(start_paused = true)]
 async fn head_is_held_by_auto_vary_while_the_stream_has_the_request() {
     let events = async move |request: Request| {

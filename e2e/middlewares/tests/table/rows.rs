@@ -119,7 +119,7 @@ impl http_body::Body for SyncBody {
     }
 }
 
-/// Longer than any head takes.
+/// A time longer than any head takes.
 const LONG: Duration = PATIENCE;
 
 pub(crate) static ROWS: &[Row] = &[

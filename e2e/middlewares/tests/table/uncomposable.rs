@@ -36,7 +36,7 @@ fn errors() -> BTreeMap<&'static str, String> {
     errors
 }
 
-/// A new version of a layer may compose.
+/// This test fails once a new version of a layer compiles.
 #[test]
 fn compiler_says_what_the_pages_quote() {
     let errors = errors();
@@ -52,7 +52,7 @@ fn compiler_says_what_the_pages_quote() {
         section.split("```").nth(1).into_iter().flat_map(str::lines).skip(1).collect();
     assert!(!quoted.is_empty());
     for quoted in quoted {
-        // The short form has more behind the message.
+        // The compiler's short form of an error has more text behind the quoted message.
         let pattern = &format!("{quoted}…");
         assert!(errors.values().any(|error| is_like(error, pattern)), "{pattern}\n{errors:#?}");
     }
