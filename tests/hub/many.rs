@@ -158,3 +158,15 @@ fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     publish(&hub, "topic 7", "x");
     assert_eq!(count.get(), 1);
 }
+
+/// With a new waker it starts over, and would never come to the end if it yielded.
+#[test]
+fn starting_to_wait_yields_unless_the_waker_is_new() {
+    let hub = Hub::new();
+    let mut task = Task::new(Client::new(hub.subscribe(names()).resume(None)));
+    task.read();
+    assert_eq!(task.yielded, 6, "three times each while it looks for events and starts to wait");
+    let (count, waker) = Wakes::new();
+    assert!(task.client.poll_with(&waker).is_pending());
+    assert_eq!(count.get(), 0);
+}
