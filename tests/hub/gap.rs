@@ -187,7 +187,8 @@ fn gap_that_became_due_meanwhile_comes_with_the_first() {
     publish_all(&hub, ["a1", "b2", "b3", "c4"]);
     assert_eq!(client.read_one(), ["a1@1"]);
     publish_all(&hub, ["b5", "c6", "c7"]);
-    assert_eq!(client.read(), ["gap b@1", "gap c@2", "b3@3", "b5@5", "c6@6", "c7@7"]);
+    assert_eq!(client.read_one(), ["gap b@1", "gap c@2"]);
+    assert_eq!(client.read(), ["b3@3", "b5@5", "c6@6", "c7@7"]);
 }
 
 /// Users can choose an event's name, and a forged gap would make all pages reload.
