@@ -9,7 +9,8 @@ use axum::routing::{get, post};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::{sync::oneshot, time::sleep};
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
 use tower_sse::BoxError;
 
 use crate::*;
@@ -48,6 +49,8 @@ struct State {
     /// The responses for an answer that have begun.
     heads: AtomicUsize,
     timeouts: AtomicUsize,
+    /// Ends all open responses.
+    end: watch::Sender<()>,
     /// The server that got the last request of each method for an answer.
     last: Mutex<HashMap<Method, SocketAddr>>,
     order: Mutex<Option<Order>>,
@@ -68,6 +71,7 @@ impl Front {
             orders: AtomicUsize::new(0),
             heads: AtomicUsize::new(0),
             timeouts: AtomicUsize::new(0),
+            end: watch::Sender::default(),
             last: Mutex::default(),
             order: Mutex::default(),
         });
@@ -81,6 +85,11 @@ impl Front {
 
     pub(crate) fn lead_to(&self, servers: impl IntoIterator<Item = SocketAddr>) {
         *self.state.servers.lock().unwrap() = servers.into_iter().collect();
+    }
+
+    /// Ends all open responses as if they were complete, as some proxies do when a server fails.
+    pub(crate) fn end_responses(&self) {
+        self.state.end.send_replace(());
     }
 
     pub(crate) fn timeouts(&self) -> usize {
@@ -186,8 +195,13 @@ impl State {
         response.map(|body| {
             Body::from_stream(stream! {
                 let mut data = BodyExt::into_data_stream(body);
+                let mut end = self.end.subscribe();
                 loop {
-                    match timeout(self.limit, data.next()).await {
+                    let part = tokio::select! {
+                        part = timeout(self.limit, data.next()) => part,
+                        _ = end.changed() => break,
+                    };
+                    match part {
                         Ok(Some(part)) => yield part.map_err(BoxError::from),
                         Ok(None) => break,
                         Err(elapsed) => {

@@ -170,6 +170,19 @@ async fn proxy_with_a_limit(engine: Engine) {
     .await;
 }
 
+/// A body that ends cleanly without the last event isn't taken for the whole answer.
+async fn proxy_that_ends_responses(engine: Engine, store: Store) {
+    let Some(rig) = Rig::start(engine, store).await else { return };
+    for moment in Moment::BOTH {
+        let _case = case(format!("{store:?}, {moment:?}"));
+        rig.ask(moment).await;
+        rig.front.end_responses();
+        rig.front.until("source && source.readyState !== EventSource.CLOSED").await;
+        rig.complete(moment).await;
+    }
+    assert_eq!(rig.api.calls(), 2);
+}
+
 /// Most of the time, a page waits for its next connection, so the cases wait together.
 async fn in_stores(engine: Engine, case: impl AsyncFn(Engine, Store)) {
     tokio::join!(case(engine, Store::Memory), case(engine, Store::Redis));
@@ -226,6 +239,11 @@ async fn proxy_with_a_limit_does_not_end_the_silence() {
 }
 
 #[tokio::test]
+async fn answer_that_a_proxy_ends_cleanly_is_completed() {
+    in_stores(Chromium, proxy_that_ends_responses).await;
+}
+
+#[tokio::test]
 #[ignore = "needs Firefox: `.ci/slow engines`"]
 async fn all_of_it_holds_in_firefox() {
     in_stores(Firefox, reload).await;
@@ -238,4 +256,5 @@ async fn all_of_it_holds_in_firefox() {
     late_refusal(Firefox).await;
     log_out(Firefox).await;
     proxy_with_a_limit(Firefox).await;
+    in_stores(Firefox, proxy_that_ends_responses).await;
 }
