@@ -163,15 +163,17 @@ async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Pro
     has_read(client, events).await
 }
 
-/// Publishes events at once and retries those that are not acknowledged.
+/// Publishes events at once and retries those that are not acknowledged. A slow machine may take any
+/// time while some of them are acknowledged.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,
 ) -> Result<(), Problem> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     let mut missing: Vec<_> = events.collect();
     while !missing.is_empty() {
         ensure!(Instant::now() < deadline, "{} events are not acknowledged", missing.len());
+        let tried = missing.len();
         let events = missing.drain(..).map(|data| ("news".to_owned(), data));
         for (data, result) in process.publish_at_once(events).await? {
             match result {
@@ -179,6 +181,9 @@ async fn publish_until_acknowledged(
                 Err(PublishError::Refused(_) | PublishError::Unknown(_)) => missing.push(data),
                 Err(error) => return Err(Problem::caused_by(data, &error)),
             }
+        }
+        if missing.len() < tried {
+            deadline = Instant::now() + PATIENCE;
         }
     }
     Ok(())
