@@ -357,8 +357,8 @@ const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How much longer the store keeps a live run. Each half of this time, the owner sends a `Sync`, after
-/// which the time begins again.
+/// How much longer the store keeps a live run than one that has ended. The owner sends a `Sync` at least
+/// about every half of this time, after which the time begins again.
 pub(crate) const LIVE: Duration = Duration::from_secs(3_600);
 
 /// Returns how long the store keeps a run that has ended.
