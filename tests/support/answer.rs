@@ -33,7 +33,7 @@ impl<B> ResponseExt for Response<B> {
     }
 }
 
-/// Passes `answer` through a service inside `layer`.
+/// Sends a request through `layer` to a service that returns `answer`.
 pub fn through<M, R>(layer: &SseLayer<M>, answer: R) -> Response<SseBody<R::Body>>
 where
     R: IntoSse<M>,
@@ -41,7 +41,7 @@ where
     answer_to(Request::new(()), layer, answer)
 }
 
-/// Passes `answer` to `request` through a service inside `layer`.
+/// Sends `request` through `layer` to a service that returns `answer`.
 pub fn answer_to<M, R>(
     request: Request<()>,
     layer: &SseLayer<M>,
@@ -53,7 +53,7 @@ where
     answer_by(request, layer, |_| answer)
 }
 
-/// Passes `request` through `layer` to a service that answers by `handler`.
+/// Sends `request` through `layer` to a service that returns what `handler` returns.
 pub fn answer_by<M, R>(
     request: Request<()>,
     layer: &SseLayer<M>,

@@ -49,7 +49,7 @@ where
     }
 }
 
-/// Returns all bytes of `body`, and the error with which it fails. Panics if it has trailers.
+/// Returns all bytes of `body`, and its error if it fails. Panics if it has trailers.
 #[track_caller]
 pub fn read_bytes<B>(body: B) -> impl Future<Output = (Vec<u8>, Option<B::Error>)>
 where
@@ -67,7 +67,7 @@ where
     })
 }
 
-/// Returns all text of `body`, as [`read_bytes`] does.
+/// As [`read_bytes`], with the bytes as text.
 #[track_caller]
 pub fn read_to_end<B>(body: B) -> impl Future<Output = (String, Option<B::Error>)>
 where
@@ -76,7 +76,7 @@ where
     read_bytes(body).map(|(read, error)| (String::from_utf8(read).expect("UTF-8"), error))
 }
 
-/// Returns trailers.
+/// Returns trailers for a test to send.
 pub fn checksum() -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("7"))])
 }

@@ -59,14 +59,14 @@ impl Browser {
             "--disable-sync",
             // Containers have little shared memory.
             "--disable-dev-shm-usage",
-            // An animated page is painted 60 times a second, and no test looks at that.
+            // Without it, Chromium paints an animated page 60 times a second, which no test needs.
             "--force-prefers-reduced-motion",
             &user_data,
         ];
         let mut options = options.clone();
         options["binary"] = json!(tools.chromium);
         options["args"] = json!([&own, arguments].concat());
-        // A chromedriver that still waits for a script cannot be asked to end its browser.
+        // Ends each script in time: chromedriver cannot end its browser while it waits for one.
         let timeouts = json!({ "script": PATIENCE.as_millis() as u64 });
         let capabilities = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
         let Value::Object(capabilities) = capabilities else { unreachable!() };
@@ -101,8 +101,8 @@ impl Browser {
         Ok(())
     }
 
-    /// Sends a command to chromedriver and returns its answer. It blocks, so that `drop` can call
-    /// it.
+    /// Sends a command to chromedriver and returns its answer. Blocks, so that the `drop` of a page
+    /// can call it.
     pub(crate) fn command(
         &self,
         method: &str,
@@ -120,7 +120,7 @@ impl Browser {
         if !head.starts_with("HTTP/1.1 200 ") {
             return Err(io::Error::other(head));
         }
-        // The connection stays open, so the answer is not read to the end of the connection.
+        // The connection stays open after the answer, so only one JSON value is read from it.
         let mut body = serde_json::Deserializer::from_reader(answer).into_iter::<Value>();
         Ok(body.next().ok_or(io::ErrorKind::UnexpectedEof)??["value"].take())
     }

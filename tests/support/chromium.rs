@@ -58,7 +58,7 @@ impl Chromium {
             look();"
         );
         let start = Instant::now();
-        // chromedriver gives a script up when the browser leaves its page, as a click may make it.
+        // chromedriver gives up a script when the browser leaves the page, for example after a click.
         while start.elapsed() < PATIENCE {
             if let Some(value) = self.answer(&script).await {
                 return value;
@@ -124,7 +124,7 @@ pub(crate) fn phone(width: u32) -> Value {
     })
 }
 
-/// The directory for pictures that are not kept.
+/// Returns the directory for screenshots that `TOWER_SSE_SCREENSHOTS` names, if it is set.
 pub(crate) fn directory_of_screenshots() -> Option<PathBuf> {
     env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from)
 }

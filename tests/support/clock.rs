@@ -39,10 +39,11 @@ pub async fn while_the_clock_runs<F: Future>(limit: Duration, future: F) -> F::O
     time::timeout(limit, output).await.expect("it is ready in time")
 }
 
-/// The case that a test of a table is at.
+/// The current case of a table-driven test.
 pub struct Case(String);
 
-/// Names the current case of a table. The name is printed if the test fails before this is dropped.
+/// Names the current case of a table-driven test. The name is printed if the test fails before the
+/// returned value is dropped.
 #[must_use]
 pub fn case(name: impl Display) -> Case {
     Case(name.to_string())

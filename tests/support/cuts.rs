@@ -1,6 +1,6 @@
 //! Streams of any bytes, cut anywhere.
 
-// Every test uses a part of it.
+// Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
 
 use std::{iter, ops::Range};
@@ -21,7 +21,7 @@ pub fn cut<'s>(stream: &'s [u8], cuts: &[Index]) -> Vec<&'s [u8]> {
     ranges(stream.len(), cuts).into_iter().map(|range| &stream[range]).collect()
 }
 
-/// Returns the pieces of `stream` of one byte each, and those between any two places.
+/// Returns ways to cut `stream`: into single bytes, and into three pieces at each two places.
 pub fn cuttings(stream: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     let len = stream.len();
     let twice = (0..=len).flat_map(move |first| (first..=len).map(move |second| (first, second)));

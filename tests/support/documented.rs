@@ -4,11 +4,11 @@
 
 use std::{fs, path::Path, time::Duration};
 
-/// The longest text that counts as a value, such as `2 to 10 seconds`.
+/// The maximum length of a text that counts as a value, such as `2 to 10 seconds`.
 const LONGEST: usize = 20;
 
-/// Returns the path and the text of each file in these folders of the package, without the marks of
-/// comments and the space at the start of lines.
+/// Returns the path and the text of each file in these folders of the package, except in folders called
+/// `tests`. Lines come without `//!` or `///`, and without the space at their start.
 pub fn pages(paths: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths: Vec<_> = paths.iter().map(|path| root.join(path)).collect();
@@ -41,8 +41,8 @@ impl Documented {
         Self(pages(paths).into_iter().map(|(_, text)| line(text)).collect())
     }
 
-    /// Returns what stands at `{}` wherever a page has one of these phrases. Panics if no page has
-    /// one of them.
+    /// Returns the values that stand at the `{}` of these phrases, on all pages. Panics if a phrase is
+    /// on no page.
     #[track_caller]
     fn texts(&self, phrases: &[&str]) -> Vec<&str> {
         let mut texts = Vec::new();
@@ -99,7 +99,7 @@ impl Documented {
         self.one(phrases, number)
     }
 
-    /// Returns the bytes that all pages with one of these phrases state.
+    /// Returns the number of bytes that all pages with one of these phrases state.
     #[track_caller]
     pub fn bytes(&self, phrases: &[&str]) -> usize {
         self.one(phrases, |text| {

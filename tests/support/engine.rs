@@ -20,7 +20,7 @@ pub(crate) enum Engine {
     Chromium,
     Firefox,
     WebKitGtk,
-    /// With the `EventSource` of npm.
+    /// Node, with the package `eventsource` of npm.
     Node,
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct OpenEngine {
 
 impl Engine {
     /// Returns a command that opens a page with a profile in this directory, or `None` if the engine
-    /// is not here.
+    /// is not installed.
     fn command(self, profile: &Path) -> Option<Command> {
         let command = match self {
             Self::Chromium => {
@@ -87,7 +87,7 @@ impl Engine {
         Some(command)
     }
 
-    /// Opens a page. Returns `None` if the engine is not here.
+    /// Opens a page. Returns `None` if the engine is not installed.
     pub(crate) fn open(self, url: &str) -> Option<OpenEngine> {
         let profile = Directory::new("engine");
         let mut command = self.command(profile.path())?;
@@ -98,7 +98,7 @@ impl Engine {
 
 impl EnginePage {
     /// Serves `app` and a page with this script, and opens the page. In the script, `report(text)`
-    /// sends a report. Returns `None` if the engine is not here.
+    /// sends a report. Returns `None` if the engine is not installed.
     pub(crate) async fn open(engine: Engine, app: Router, script: &str) -> Option<Self> {
         let page = format!(
             "<!doctype html><script type=module>

@@ -12,14 +12,14 @@ const SCRIPT: &str = "local eternal = {}
     end
     return eternal";
 
-/// Checks that every key expires at some time.
+/// Asserts that no key of the crate lacks a time to live.
 pub(crate) fn assert_no_eternal_keys(server: &Server) {
     let eternal = eternal_keys(server);
     assert!(eternal.is_empty(), "without a time to live: {eternal:?}");
 }
 
-/// Returns the keys that never expire, except for those of the type that only tests write. Returns
-/// none if the server is not running.
+/// Returns the keys that never expire, except strings, which only tests write. Returns none if the
+/// server is not running.
 pub(crate) fn eternal_keys(server: &Server) -> Vec<String> {
     let client = Client::open(server.url()).unwrap();
     let mut connection = match client.get_connection_with_timeout(PATIENCE) {

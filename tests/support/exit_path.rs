@@ -1,4 +1,5 @@
-//! Every way in which a stream can end, so that no report, permit or token misses one.
+//! Every way in which a stream can end, for tests of what must happen at each end: the report, and the
+//! return of the stream's places.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,11 +9,11 @@ use tower_sse::{Disconnect, Drain, MaxAge, Retry, StreamOptions, streams::Stream
 
 use super::{kind::Body, *};
 
-/// Longer than an error is delayed.
+/// Longer than the layer waits between the last bytes and an error.
 const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
-/// Declares the paths, each behind the close reason with which it ends.
+/// Declares the paths, grouped by the close reason with which they end.
 macro_rules! exit_paths {
     ($($reason:ident: $($path:ident),+;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ macro_rules! exit_paths {
         impl ExitPath {
             pub const ALL: &[Self] = &[$($(Self::$path),+),+];
 
-            /// Returns how the response ends, stream or not.
+            /// Returns the reason with which the response ends, whether or not a stream is opened.
             pub const fn end(self) -> CloseReason {
                 match self {
                     $($(Self::$path)|+ => CloseReason::$reason,)+
@@ -91,8 +92,8 @@ impl ExitPath {
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
     }
 
-    /// Lets a service inside `layer` end in this way, and returns the `Disconnect` that it found in
-    /// its request.
+    /// Lets the response of a service inside `layer` end in this way. Returns the `Disconnect` that
+    /// the service found in its request.
     pub async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
         let (source, events) = Source::new();
         self.go_with::<K>(layer, source, events).await
@@ -221,7 +222,7 @@ impl ExitPath {
                 catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
                 return;
             }
-            // The source would go on, but the body is no longer polled.
+            // The source has another event, but the body is dropped without another poll.
             ClientLeaves | ClientLeavesBeforeTheFirstPoll => source.send("two"),
             Cancelled | CancelledByFailing => source.fail(io::Error::other(cancelled_task().await)),
             Revoked | RevokedByFailing | RevokedUnread => {

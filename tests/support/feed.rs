@@ -5,7 +5,7 @@ use super::*;
 /// The result of one poll of the body of a [`Feed`].
 type Step = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// A handle that feeds a body. The body is pending while it has no step to take.
+/// A handle that feeds a body. The body is pending until the handle sends the next step.
 #[derive(Clone, Default)]
 pub struct Feed(Arc<Mutex<Script>>);
 

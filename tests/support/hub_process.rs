@@ -27,7 +27,8 @@ impl<H, S> HubProcess<H, S> {
         Self { hub, health, stats, client }
     }
 
-    /// Publishes events to topic `a`, each until it is acknowledged, and returns the last receipt.
+    /// Publishes events with these numbers as data to topic `a`, as [`publish`] does. Returns the last
+    /// receipt.
     pub async fn publish(&self, numbers: impl IntoIterator<Item = usize>) -> Option<Receipt> {
         let mut receipt = None;
         for number in numbers {
@@ -52,7 +53,7 @@ impl<H, S> HubProcess<H, S> {
     }
 }
 
-/// Publishes an event that the broker may refuse at first.
+/// Publishes an event, again and again while the broker refuses it.
 pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -67,8 +68,9 @@ pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
     }
 }
 
-/// Asserts that the position at which a client came, which the event `start` has, resumes strictly
-/// after it: at a hub that never had an event, and at processes that have just started.
+/// Asserts that a client can resume at the position of its first visit, and receives exactly the events
+/// published since: from the same process and from one that has just started. The first visit of all
+/// comes before any event.
 pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     for number in ["1", "2"] {
         let visited = connect().await;
@@ -81,7 +83,7 @@ pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     }
 }
 
-/// A client that reads its messages one by one, and remembers the last event id.
+/// A client that reads its messages one by one and remembers the last event id.
 pub struct Client {
     topics: Vec<String>,
     subscription: Subscription,
@@ -96,7 +98,7 @@ impl Client {
         Self::resume(hub, topics, None)
     }
 
-    /// Connects for the first time, and receives its position at once.
+    /// Connects for the first time, and receives a greeting whose id is the hub's position.
     pub fn greeted(hub: &Hub, topics: &[&str]) -> Self {
         let greeting = Event::new().event("hello").data("");
         let subscription = hub.subscribe(topics).greeting(greeting).resume(None);
@@ -119,8 +121,8 @@ impl Client {
         }
     }
 
-    /// Reconnects with the last event id, to the hub of any process. Bytes that were received and
-    /// not yet decoded are lost, as when a connection breaks.
+    /// Reconnects to `hub` with the last event id. Bytes that were received and not yet decoded are
+    /// lost, as when a connection breaks.
     pub fn move_to(&mut self, hub: &Hub) {
         let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();
         *self = Self::resume(hub, &topics, self.last.clone());
@@ -157,7 +159,7 @@ impl Client {
         data
     }
 
-    /// Reads a gap of this topic.
+    /// Reads the next message, which must be a gap of this topic.
     pub async fn gap(&mut self, topic: &str) {
         let message = self.next().await;
         let object = message.data.strip_prefix(r#"{"topic":""#);

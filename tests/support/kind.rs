@@ -69,7 +69,7 @@ impl Kind for Streams {
     }
 }
 
-/// Opens a stream without events, unless it is refused.
+/// Opens a stream without events. Returns the status of the response if the stream is refused.
 pub fn open<K: Kind>(layer: &SseLayer<K::Marker>) -> Result<Body, StatusCode> {
     let answer = K::answer(Box::pin(stream::pending()));
     let response = answer_to(Request::new(()), layer, answer);

@@ -1,6 +1,6 @@
 //! What is logged on a thread.
 
-// Every test uses a part of it.
+// Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
 
 use std::io;
@@ -34,7 +34,7 @@ impl Log {
         str::from_utf8(&log).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
     }
 
-    /// Returns the lines of the crate.
+    /// Returns the lines that a crate called `tower_sse…` has logged.
     pub fn lines(&self) -> Vec<String> {
         self.all().into_iter().filter(|line| line.contains(" tower_sse")).collect()
     }
@@ -50,7 +50,7 @@ impl io::Write for Log {
     }
 }
 
-/// Makes `subscriber` that of this thread until the guard is dropped.
+/// Makes `subscriber` the default of this thread until the guard is dropped.
 pub fn record_by(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
     /// With only one subscriber alive in the process, the first thread to reach a callsite decides
     /// whether it is enabled, and a thread without a subscriber disables it for all. These keep

@@ -14,7 +14,8 @@ use tower_sse::{Heartbeat, SseLayer};
 
 use crate::support::{Sources, client, listen, read_bytes, soon};
 
-/// Where the other layer stands, and whether it sees `SseLayer`'s body or axum's.
+/// Where the other layer stands, and whether one `ServiceBuilder` has both layers or the router gets them
+/// one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     OutsideInOneBuilder,
@@ -60,8 +61,8 @@ macro_rules! compose {
     };
 }
 
-/// The interval of heartbeats, and the number of them for which a source is silent. A layer that
-/// times out must do so in between.
+/// The interval of heartbeats, and how many of them a stream without events must deliver. The timeout of
+/// a layer must be longer than one interval and shorter than all of them.
 const INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEATS: usize = 15;
 
@@ -69,19 +70,19 @@ const HEARTBEATS: usize = 15;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Refused(StatusCode),
-    /// The head has come only after the stream's end.
+    /// The head came only after the stream's end.
     Held,
     Streamed(Streamed),
 }
 
-/// A `false` is also what had not come when the same had come [`ROUNDS`] times without the layer.
+/// What was seen of streams that were neither refused nor held.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Streamed {
     headers: BTreeSet<(String, String)>,
     silence: Silence,
     /// Whether the client sees a clean end if the source ends, if it fails, and at a shutdown.
     ends: [bool; 3],
-    /// Whether the stream is dropped if its client leaves.
+    /// Whether the stream is dropped soon after its client leaves. See [`Control::soon`].
     leaves: bool,
 }
 
@@ -93,8 +94,8 @@ pub(crate) enum Silence {
     Cut,
 }
 
-/// How often, and at least how long, a control has seen what the other stream has not, until the
-/// test gives up. By count, because a busy machine delays both.
+/// How many control streams must send their first event, and how much time must pass, until the test
+/// gives up on the other stream. Streams are counted because a busy machine delays both.
 const ROUNDS: usize = 20;
 const LATENESS: Duration = Duration::from_millis(200);
 
@@ -123,7 +124,8 @@ impl Control {
         control
     }
 
-    /// Awaits `future`, unless streams without the layer send their first event several times first.
+    /// Awaits `future`. Gives up once [`ROUNDS`] streams without the layer, one after another, have
+    /// sent their first event, and [`LATENESS`] has passed.
     async fn soon<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let control = async {
             let start = Instant::now();
@@ -141,7 +143,7 @@ impl Control {
         }
     }
 
-    /// Reads heartbeats of `body`, unless one without the layer has had all of its own first.
+    /// Reads heartbeats of `body`. Gives up once a stream without the layer has had twice as many.
     async fn heartbeats(&self, body: &mut Incoming) -> Silence {
         let mut own = open(self.address).await.into_body();
         let both = async {
@@ -158,7 +160,7 @@ impl Control {
     }
 }
 
-/// Reads frames. Returns whether there were as many.
+/// Reads this number of frames. Returns `false` if the body ends or fails before.
 async fn count(body: &mut Incoming, frames: usize) -> bool {
     for _ in 0..frames {
         if !matches!(body.frame().await, Some(Ok(_))) {
@@ -168,7 +170,7 @@ async fn count(body: &mut Incoming, frames: usize) -> bool {
     true
 }
 
-/// Opens a stream as a client does that announces all that a layer may look at.
+/// Opens a stream, with all request headers that a layer may look at.
 async fn open(address: SocketAddr) -> Response<Incoming> {
     let headers = [("accept", "text/event-stream"), ("accept-encoding", "gzip")];
     client::get(address, "/events", &headers).await
@@ -202,11 +204,11 @@ impl Server {
     }
 }
 
-/// More than this are counted, not named.
+/// If a layer adds more headers, the table has their number instead of their names.
 const MOST_HEADERS: usize = 5;
 
 impl Seen {
-    /// Says how this differs from what was seen without the layer.
+    /// Describes how this differs from what was seen without the layer.
     pub(crate) fn differences(&self, without: &Self) -> String {
         let (this, without) = match (self, without) {
             (Self::Streamed(this), Self::Streamed(without)) => (this, without),
@@ -247,7 +249,7 @@ impl Seen {
     }
 }
 
-/// Says what differs with the layer in each of [`Place::ALL`].
+/// Describes what differs with the layer in each of [`Place::ALL`].
 pub(crate) async fn differences(control: &Control, compose: Compose) -> [String; 4] {
     let seen =
         Place::ALL.map(|place| observe(control, move |routes, sse| compose(place, routes, sse)));
@@ -255,7 +257,7 @@ pub(crate) async fn differences(control: &Control, compose: Compose) -> [String;
     seen.collect::<Vec<_>>().try_into().expect("one for each place")
 }
 
-/// Opens streams, and sees how each ends.
+/// Opens streams, ends each in another way, and returns what was seen of them.
 pub(crate) async fn observe(
     control: &Control,
     compose: impl FnOnce(Router, SseLayer) -> Router,
@@ -279,7 +281,7 @@ pub(crate) async fn observe(
         soon(head).await.unwrap();
         return Seen::Held;
     };
-    // Each is open while the first one is.
+    // Opens another stream, and reads its first event.
     let mut next = async || {
         let mut body = soon(open(server.address)).await.into_body();
         let source = sources.next().await;

@@ -1,10 +1,10 @@
-//! The rig of the tests: everything that several of them use. Each file has one noun.
+//! The rig of the tests: everything that several of them use, one topic a file.
 //!
 //! The files that this one does not declare need crates that not all tests have, or read the pages of
 //! one package: a test that uses such a file declares it. `programs.rs` is the part of the rig for
 //! packages that have few of the crates.
 
-// Every test uses a part of it.
+// Each test uses only a part of this module.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
 
 /// A response from inside the layer, without a server.

@@ -1,5 +1,5 @@
-//! A second, naive implementation of the standard: the oracle of the property tests. It reads a
-//! stream as a whole and shares nothing with the decoder of the crate, to which it is compared.
+//! A second, naive implementation of the standard: the oracle with which property tests compare the
+//! crate's decoder. It reads a stream as a whole, and shares no code with the decoder.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub fn read(stream: &[u8]) -> Reading {
     reading
 }
 
-/// Returns `text` with the line breaks that a client decodes.
+/// Returns `text` with each line end as LF, as a client decodes it.
 pub fn normalized(text: &str) -> String {
     // CRLF first, or its two halves would count as two line ends.
     text.replace("\r\n", "\n").replace('\r', "\n")
@@ -118,7 +118,7 @@ pub struct Block {
     pub id: Option<String>,
     pub retry: Option<u64>,
     pub is_terminated: bool,
-    /// The length of its lines without the empty one.
+    /// The length of the block without the empty line at its end.
     pub size: usize,
 }
 
@@ -137,8 +137,8 @@ pub fn block(event: EventRef<'_>) -> Block {
     }
 }
 
-/// Returns blocks without what the oracle may differ in: the LF of a last CRLF, which an event may not
-/// have yet, and the size, which it does not tell.
+/// Returns blocks without what may differ between the oracle and the splitter: the LF of a last CRLF,
+/// which an event of the splitter may not have yet, and the size, which such an event does not have.
 pub fn comparable(mut blocks: Vec<Block>) -> Vec<Block> {
     for block in &mut blocks {
         block.size = 0;

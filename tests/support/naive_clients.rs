@@ -1,7 +1,7 @@
 //! What clients make of a stream that they split in different ways: three naive parsers, which share
 //! nothing with the crate.
 
-// Every test uses a part of it.
+// Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
 
 use super::*;
@@ -11,7 +11,7 @@ pub type Dispatched = (String, String);
 
 type Client = fn(&str) -> Vec<Dispatched>;
 
-/// The parsers, with a name for messages of tests.
+/// The parsers, with names for the messages of failed tests.
 pub const CLIENTS: [(&str, Client); 3] =
     [("at pairs", at_pairs), ("at any two ends", at_any_two_ends), ("by lines", by_lines)];
 
@@ -41,8 +41,8 @@ fn by_lines(stream: &str) -> Vec<Dispatched> {
     reading.events.into_iter().map(|(name, data, _)| (name, data)).collect()
 }
 
-/// Splits at the places that `next` finds, each with its length. What remains at the end is reported
-/// as an event, because these clients fail on it or read it.
+/// Splits at the separators whose place and length `next` finds. A rest without a separator is reported as
+/// an event called `incomplete`, because such clients fail on it or read it as an event.
 fn split(stream: &str, next: impl Fn(&str) -> Option<(usize, usize)>) -> Vec<Dispatched> {
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
     let (mut rest, mut dispatched) = (stream, Vec::new());
@@ -60,8 +60,8 @@ fn line_end_len(text: &str) -> Option<usize> {
     ["\r\n", "\n", "\r"].iter().find(|end| text.starts_with(**end)).map(|end| end.len())
 }
 
-/// Reads the lines of a block, which is an event if one of them is `data`. Blocks that were not
-/// split are one event, whose lines of data come together.
+/// Reads the lines of a block, which is an event if one of them is `data`. If the block contains several
+/// events that were not split, they become one event with all their data.
 fn read_block(block: &str) -> Option<Dispatched> {
     let (mut name, mut data) = ("message", None::<String>);
     let block = block.replace("\r\n", "\n");

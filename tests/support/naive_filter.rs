@@ -1,5 +1,5 @@
-//! What a filter makes of a stream, by the oracle of its events. It sees the stream as a whole, and
-//! shares nothing with the filters of the crate.
+//! What a filter is expected to make of a stream, from the events that the oracle finds in it. This sees
+//! the stream as a whole, and shares no code with the filters of the crate.
 
 use super::naive::{self, Block, Part, parts};
 
@@ -27,7 +27,7 @@ pub struct Plan {
     pub events: Vec<Choice>,
     pub source_end: Choice,
     pub max_event_size: usize,
-    /// The source fails at its end.
+    /// Whether the source fails instead of ending.
     pub fails: bool,
 }
 
@@ -42,7 +42,7 @@ pub struct Expected {
     pub outcome: &'static str,
     pub seen: Vec<Block>,
     pub source_ends: Vec<&'static str>,
-    /// The first event was dropped, and nothing was sent before it.
+    /// Whether an event was dropped or replaced before anything was sent.
     pub starts_late: bool,
 }
 
@@ -101,13 +101,14 @@ fn is_whole(part: &Part) -> bool {
 }
 
 impl Expected {
-    /// Returns it without what a filter may do differently, or is not told.
+    /// Returns this without what a correct filter may do differently, and without what only the
+    /// oracle knows.
     pub fn comparable(self) -> Self {
         Self { seen: naive::comparable(self.seen), starts_late: false, ..self }
     }
 
-    /// Sends bytes of the source. A byte order mark that was not the first of the source does not
-    /// become the first of what is sent: then a client would ignore it.
+    /// Sends bytes of the source. If all before them was dropped, a byte order mark gets a line end
+    /// before it: a client would ignore it at the start of the stream.
     fn pass(&mut self, raw: Vec<u8>) {
         if self.sent.is_empty() && self.starts_late && raw.first() == Some(&0xef) {
             self.sent.push(b'\n');
@@ -115,7 +116,7 @@ impl Expected {
         self.sent.extend(raw);
     }
 
-    /// Returns whether the event passes, or `None` if the stream ends by the verdict.
+    /// Returns whether the event passes, or `None` if the verdict ends the stream.
     fn decide(&mut self, block: Block, plan: &Plan) -> Option<bool> {
         let choice = plan.events.get(self.seen.len()).copied().unwrap_or(Choice::Pass);
         self.seen.push(block);
@@ -136,7 +137,7 @@ impl Expected {
         }
     }
 
-    /// Adds the end of the source, with the event or line in whose middle it has ended.
+    /// Adds the end of the source. `last` is the unfinished event or line before it, if there is one.
     fn end(mut self, last: Option<Part>, plan: &Plan) -> Self {
         let (mut tail, mut is_mid_event, mut line_end) = (vec![], false, "");
         match last {
@@ -181,7 +182,7 @@ impl Expected {
         let choice = plan.source_end;
         if matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
             if self.sent.ends_with(b"\r") {
-                // The LF may be missing.
+                // The CR may be half of a CRLF.
                 line_end = "\n";
             }
             self.sent.extend(line_end.bytes());

@@ -4,20 +4,20 @@ use std::{fs::write, path::Path, process::Command};
 
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
-/// Makes `NAME.crt` and `NAME.key` in a directory: a certificate that signs itself, with further
-/// options.
+/// Makes `NAME.crt` and `NAME.key` in a directory: a self-signed certificate, with additional options
+/// of `openssl req`.
 pub fn self_signed(directory: &Path, name: &str, subject: &str, options: &str) {
     let files = format!("-keyout {name}.key -out {name}.crt -days 2 -subj /CN={subject}");
     openssl(directory, &format!("req -x509 {KEY} {files} {options}"));
 }
 
-/// Makes a certificate of a server at `localhost` that signs itself.
+/// Makes a self-signed certificate of a server at `localhost`.
 pub fn site(directory: &Path) {
     let options = "-addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
     self_signed(directory, "site", "localhost", options);
 }
 
-/// Makes a certificate for a name that an authority has signed.
+/// Makes a certificate for the name `subject`, signed by an authority.
 pub fn signed(directory: &Path, name: &str, authority: &str, subject: &str, options: &str) {
     write(directory.join("names"), format!("subjectAltName=DNS:{subject}")).unwrap();
     let request = format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={subject}");
@@ -31,7 +31,7 @@ pub fn signed(directory: &Path, name: &str, authority: &str, subject: &str, opti
     );
 }
 
-/// Runs a command in a directory.
+/// Runs `openssl` with these arguments in a directory.
 pub fn openssl(directory: &Path, arguments: &str) {
     let mut command = Command::new("openssl");
     command.args(arguments.split_ascii_whitespace()).current_dir(directory);

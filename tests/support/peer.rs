@@ -10,7 +10,7 @@ use super::*;
 /// The first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;
 
-/// The types of HTTP/2 frames (RFC 9113, section 6).
+/// Constants of HTTP/2 frames (RFC 9113).
 mod frame {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
@@ -61,7 +61,7 @@ pub struct Peer {
     received: BytesMut,
     /// Whether the response has status 200, once its head has arrived.
     ok: Option<bool>,
-    /// The number of bytes of its body that have arrived.
+    /// The number of bytes of the response's body that have arrived.
     body: usize,
     end: Option<End>,
 }
@@ -113,7 +113,7 @@ impl Peer {
         self.until("an end", |peer| peer.end).await
     }
 
-    /// Leaves. While the returned socket lives, the server receives nothing more.
+    /// Leaves. The server receives nothing more until the returned socket is dropped.
     pub async fn leave(mut self, how: Leave) -> Option<TcpStream> {
         match how {
             Leave::Fin => {}
@@ -126,14 +126,14 @@ impl Peer {
                 self.write_frame(frame::RST_STREAM, 0, STREAM_ID, &code).await;
                 return Some(self.io);
             }
-            // It names no stream of the server and no error.
+            // The payload: no last stream, and no error.
             Leave::GoAway => self.write_frame(frame::GOAWAY, 0, 0, &[0; 8]).await,
         }
         self.finish_writing().await;
         Some(self.io)
     }
 
-    /// Sends a FIN, and may go on reading.
+    /// Sends a FIN. The client can still read.
     pub async fn finish_writing(&mut self) {
         self.io.shutdown().await.unwrap();
     }

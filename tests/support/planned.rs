@@ -1,6 +1,6 @@
 //! A filter that carries out a plan, and what becomes of a stream that passes through it.
 
-// Every test uses a part of it.
+// Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
 
 use std::mem;
@@ -26,7 +26,7 @@ pub struct Log {
 
 pub type Logged = Arc<Mutex<Log>>;
 
-/// Asserts that the end was reported once, before the filter was dropped, and returns the outcome.
+/// Asserts that the end was reported once and the filter dropped once, and returns the outcome.
 #[track_caller]
 pub fn outcome(log: &Logged) -> &'static str {
     let log = log.lock().unwrap();
@@ -41,7 +41,7 @@ pub fn assert_discarded(log: &Logged) {
     assert_eq!((log.ends.len(), log.drops), (0, 1), "nothing is reported");
 }
 
-/// A filter by a plan, which writes down what it sees.
+/// A filter that carries out a plan, and logs what it sees.
 pub struct Planned {
     pub plan: Plan,
     pub log: Logged,

@@ -15,9 +15,9 @@ use super::tool::{find, package, target};
 /// A program that prints lines. Dropping it kills it.
 pub struct Program {
     child: Child,
-    /// Open while this lives: the program can end with it.
+    /// Closed when this is dropped, so that the program can exit then.
     input: ChildStdin,
-    /// Open, as a process that writes to a closed pipe is killed.
+    /// Kept open, because a process that writes to a closed pipe is killed.
     output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
@@ -34,16 +34,16 @@ impl Program {
     /// Returns the next line, or `None` at the end.
     pub async fn line(&mut self) -> Option<String> {
         let line = self.output.as_mut().expect("nobody else reads").next_line();
-        // Longer than it takes until a process counts as dead, and another one does its work.
+        // Long enough for another process to take over the work of one that counts as dead.
         timeout(2 * PATIENCE, line).await.expect("a line in time").unwrap()
     }
 
-    /// Skips the lines before this one.
+    /// Reads the output up to this line.
     pub async fn reach(&mut self, line: &str) {
         while self.line().await.unwrap_or_else(|| panic!("no line {line}")).trim_end() != line {}
     }
 
-    /// Skips the lines before the one with an address behind this label, and returns the address.
+    /// Reads the output up to a line that begins with this label, and returns the address behind it.
     pub async fn address(&mut self, label: &str) -> SocketAddr {
         loop {
             let line = self.line().await.unwrap_or_else(|| panic!("no line {label}"));
@@ -102,8 +102,8 @@ impl Program {
 const PACKAGES: [&str; 4] =
     ["tower-sse", "tower-sse-assistant", "tower-sse-redis", "tower-sse-tonic"];
 
-/// Returns the path of an example. `cargo test` builds the examples with the tests of their own
-/// package, but not if only this package or only this test is selected.
+/// Returns the path of an example. `cargo test` builds an example with all tests of the example's
+/// package, so it is missing if only another package or a single test was selected.
 pub fn example_program(name: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
     let directory = test.ancestors().nth(2).unwrap();
@@ -129,13 +129,13 @@ pub fn node(script: &str, packages: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-/// A program that serves.
+/// A program that serves HTTP.
 pub struct Process {
     pub address: SocketAddr,
     program: Program,
 }
 
-/// The variable with the task of a process that is a test.
+/// The environment variable with the task of a test that runs as a process of its own.
 const TASK: &str = "TOWER_SSE_TEST_TASK";
 
 impl Process {

@@ -71,11 +71,11 @@ pub enum Requester {
     EventSource,
     /// Page code that reads by `fetch`.
     Fetch,
-    /// A library that names the type alone.
+    /// A library that sends `accept: text/event-stream`, and no other telling header.
     Library,
-    /// httpx-sse, a script.
+    /// A script with httpx-sse, which sends `cache-control: no-store`.
     Get,
-    /// A call of an API.
+    /// An API call by POST.
     Post,
 }
 

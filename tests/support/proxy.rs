@@ -19,7 +19,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a program with a configuration for its address, whose path is the last argument.
+    /// Starts a program whose last argument is the path of a configuration for the proxy's address.
     pub async fn start(
         mut command: Command,
         configuration: impl FnOnce(SocketAddr) -> String,
@@ -44,7 +44,7 @@ impl Proxy {
         Self { address, _process: process, _directory: directory }
     }
 
-    /// Starts an nginx with its default settings in front of these servers, and additional settings.
+    /// Starts an nginx in front of these servers, with its default settings and additional ones.
     pub async fn nginx(program: &Path, upstream: &str, settings: &str) -> Self {
         Self::start(nginx(program), |address| {
             configure_nginx(&format!(
@@ -102,7 +102,7 @@ pub fn find_newest_nginx() -> Option<PathBuf> {
     Some(folder.unwrap().path().join("nginx"))
 }
 
-/// Returns the Envoy that `.ci/run` installs from PyPI, or another one.
+/// Returns the Envoy that `.ci/run` installs from PyPI, or else one in the `PATH`.
 pub fn find_envoy() -> Option<PathBuf> {
     let wheel = target("envoy/envoy/_bin/envoy");
     if wheel.is_file() { Some(wheel) } else { find(&["envoy"]) }

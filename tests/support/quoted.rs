@@ -1,6 +1,6 @@
-//! Errors of the compiler that a page quotes, with `…` for the parts that differ.
+//! Compiler errors that a page quotes, with `…` for the parts that differ.
 
-/// Returns whether `line` consists of the parts of `pattern` between its `…`, and any text there.
+/// Returns whether `line` matches `pattern`, in which `…` stands for any text.
 pub(crate) fn is_like(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {

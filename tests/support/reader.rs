@@ -29,14 +29,14 @@ where
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 return Some(message);
             }
-            // An empty rest would hold the frame, as a server does that has not written it yet.
+            // `Bytes` keep their frame alive even if none are left, as if the frame were not written.
             self.bytes = Bytes::new();
             let frame = self.body.frame().await?.unwrap();
             self.bytes = frame.into_data().unwrap_or_default();
         }
     }
 
-    /// Returns the body, to read its bytes.
+    /// Returns the body, to read its remaining bytes.
     pub fn into_body(self) -> B {
         self.body
     }

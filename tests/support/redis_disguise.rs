@@ -8,10 +8,10 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::{relay::Relay, server::Server};
 
-/// Starts a port at which a server reports itself as a replica in a cluster of Valkey does.
+/// Starts a relay through which a server reports itself as a Valkey replica does.
 pub(crate) async fn as_replica_of_valkey(server: &Server) -> Relay {
     start(server, |reply| {
-        // Valkey has its own name for the mode already.
+        // `role:slave` is one byte shorter, so another text must become one byte longer.
         let is_valkey = reply.contains("server_mode:");
         let longer = [("redis_mode:", "server_mode:"), ("# Server", "# Servers")];
         let (from, to) = longer[usize::from(is_valkey)];
@@ -20,12 +20,12 @@ pub(crate) async fn as_replica_of_valkey(server: &Server) -> Relay {
     .await
 }
 
-/// Starts a port at which a node of a cluster reports itself as a single server.
+/// Starts a relay through which a node of a cluster doesn't report that it is one.
 pub(crate) async fn as_one_server(server: &Server) -> Relay {
     replacing(server, &[("_mode:cluster", "_mode:unknown")]).await
 }
 
-/// Starts a port that replaces texts in commands and replies.
+/// Starts a relay that replaces texts in commands and replies.
 pub(crate) async fn replacing(
     server: &Server,
     texts: &'static [(&'static str, &'static str)],
@@ -34,8 +34,8 @@ pub(crate) async fn replacing(
         .await
 }
 
-/// Starts a port that changes commands and replies. The lengths of most texts precede them, so
-/// `change` must keep them, except in an error.
+/// Starts a relay that changes commands and replies. Redis sends the length before most texts, so
+/// `change` must keep lengths, except in an error.
 async fn start(
     server: &Server,
     change: impl Fn(&str) -> String + Clone + Send + Sync + 'static,

@@ -57,7 +57,7 @@ impl Nodes {
     pub(crate) async fn add_replica(&mut self) {
         let replica = self.join().await.expect("a server, as before");
         let owner: String = self.nodes[self.owner].command("CLUSTER MYID").await;
-        // Until it knows the other server, it refuses.
+        // The new server refuses the command until it knows the owner.
         until_async(async || {
             let mut connection = replica.try_connect().await.unwrap();
             let mut replicate = cmd("CLUSTER");
@@ -110,7 +110,7 @@ impl Nodes {
     }
 }
 
-/// Waits until a server knows all others.
+/// Waits until a server reports that the cluster works and all slots have an owner.
 async fn is_ready(node: &Server) {
     until_async(async || {
         let info: String = node.command("CLUSTER INFO").await;

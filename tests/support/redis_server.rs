@@ -44,7 +44,7 @@ impl Server {
         Self::start_with(&["--appendonly", "no"]).await
     }
 
-    /// Starts a server that has each acknowledged write when it is killed.
+    /// Starts a server that keeps each acknowledged write when it is killed.
     pub(crate) async fn start_durable() -> Option<Self> {
         Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
     }
@@ -85,7 +85,7 @@ impl Server {
         let mut command = Command::new(program().unwrap());
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            // A replica has its data at once.
+            // A replica gets its data at once.
             .args(["--repl-diskless-sync-delay", "0", "--dir"])
             .arg(self.directory())
             .args(&self.options)
@@ -188,7 +188,8 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
-    /// Waits until a reader waits for entries. Redis ends such a wait when it becomes a replica.
+    /// Waits until a reader waits for entries. Redis ends the reader's wait when it becomes a
+    /// replica.
     pub(crate) async fn has_waiting_reader(&self) {
         until_async(async || {
             let list: String = self.command("CLIENT LIST").await;
@@ -233,7 +234,7 @@ impl Drop for Server {
 /// The key of the stream, unless a test needs another.
 pub(crate) const KEY: &str = "tower-sse";
 
-/// Lets a hub wait for Redis for as long as tests wait. A test of a time limit sets that itself.
+/// Returns a broker that waits for Redis as long as tests wait. A test of a time limit sets its own.
 pub(crate) fn patient(redis: Redis) -> RedisBroker {
     redis.timeout(PATIENCE).broker(KEY).publish_deadline(PATIENCE)
 }

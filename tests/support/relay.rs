@@ -19,14 +19,14 @@ pub struct Relay {
 }
 
 struct State {
-    /// The servers of the next connection and of the one after it, and so on.
+    /// The ports to which connections lead in turn, first that of the next connection.
     servers: [u16; 2],
     /// Ends all connections.
     connections: CancellationToken,
 }
 
 impl Relay {
-    /// Passes everything.
+    /// Starts a relay that passes all bytes unchanged.
     pub async fn to(server: u16) -> Self {
         Self::start(server, async |mut client, mut server| {
             _ = copy_bidirectional(&mut client, &mut server).await;
@@ -34,7 +34,7 @@ impl Relay {
         .await
     }
 
-    /// Passes each connection to `server`, by `pass`.
+    /// Starts a relay that calls `pass` with each client's socket and one to `server`.
     pub async fn start<F>(
         server: u16,
         pass: impl Fn(TcpStream, TcpStream) -> F + Clone + Send + 'static,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::Process;
 
-/// Serves until a SIGTERM cancels `shutdown`. Waits for `drain` then.
+/// Serves until a SIGTERM cancels `shutdown`. Then waits for `drain` and for open connections.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,

@@ -90,7 +90,7 @@ impl Source {
 pub struct Sources(mpsc::UnboundedReceiver<Source>);
 
 impl Sources {
-    /// Returns a function too, by which a handler opens a stream for a request.
+    /// Also returns a function that opens the stream with which a handler answers a request.
     pub fn new() -> (Self, impl Fn(Parts) -> Events + Clone + Send + Sync + 'static) {
         let (opened, sources) = mpsc::unbounded_channel();
         let open = move |request| {

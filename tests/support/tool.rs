@@ -7,7 +7,7 @@ use std::{env, process};
 /// Returns the path of a program that may have several names.
 pub fn find(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    // Debian keeps servers out of the path of users.
+    // Debian installs servers in a folder that is not in the `PATH` of users.
     let directories: Vec<_> = env::split_paths(&path).chain(["/usr/sbin".into()]).collect();
     let found = names
         .iter()
@@ -26,7 +26,7 @@ pub fn target(path: &str) -> PathBuf {
     root.expect("the workspace").join("target").join(path)
 }
 
-/// Returns such a path if there is something.
+/// Returns a path in that folder if there is a file or folder.
 pub fn installed(path: &str) -> Option<PathBuf> {
     let found = Some(target(path)).filter(|path| path.exists());
     if found.is_none() {
@@ -40,11 +40,10 @@ pub fn package(name: &str) -> Option<PathBuf> {
     installed(&format!("npm/node_modules/{name}"))
 }
 
-/// Prints that a test was skipped, if skipping is allowed. With `TOWER_SSE_REQUIRE_TOOLS` in the
-/// environment, it fails.
+/// Prints that a test was skipped. Panics if `TOWER_SSE_REQUIRE_TOOLS` is in the environment.
 pub fn skip(missing: &str) {
     assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-    // Not by a macro: the test harness captures what passing tests print with those.
+    // Not by `eprintln!`: the test harness captures what passing tests print with that.
     #[allow(clippy::explicit_write)]
     writeln!(stderr(), "skipped: {missing}").unwrap();
 }

@@ -14,13 +14,13 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::support::listen;
 
-/// More than a pipeline, which Redis would otherwise receive in pieces.
+/// Larger than a pipeline of commands, which Redis would otherwise receive in pieces.
 const BUFFER: usize = 256 * 1024;
-/// The bytes of Redis that are passed on at a time. Connections take turns.
+/// The most bytes from Redis that one connection passes on at a time.
 const CHUNK: usize = 16 * 1024;
-/// The idle time that counts towards later chunks, because timers fire late.
+/// The most idle time that later chunks may make up for, because timers fire late.
 const BURST: Duration = Duration::from_millis(100);
-/// The maximum number of chunks of one connection that are under way.
+/// The maximum number of chunks that a connection has received from Redis and not passed on.
 const CHUNKS: usize = 64;
 
 /// The connections of one process to Redis, which a test can break and slow down.
@@ -31,11 +31,11 @@ pub(crate) struct Wire {
 
 struct State {
     is_cut: watch::Sender<bool>,
-    /// The delay of the bytes of Redis, in microseconds.
+    /// The delay of bytes from Redis, in microseconds.
     delay: AtomicU64,
-    /// The bytes of Redis per second, over all connections.
+    /// The maximum number of bytes from Redis per second, over all connections.
     rate: AtomicU64,
-    /// When the bytes that are under way have passed.
+    /// When all bytes so far have passed at this rate.
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,
@@ -71,22 +71,22 @@ impl Wire {
         self.state.is_cut.send_replace(false);
     }
 
-    /// Delays the bytes of Redis.
+    /// Delays bytes from Redis.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_micros().try_into().unwrap(), SeqCst);
     }
 
-    /// Limits the bytes of Redis per second, over all connections.
+    /// Limits the bytes from Redis per second, over all connections.
     pub(crate) fn limit(&self, bytes_per_second: u64) {
         self.state.rate.store(bytes_per_second, SeqCst);
     }
 
-    /// Holds each connection from the first whole chunk on: no other reply is as large as a page.
+    /// Holds each connection at its first full chunk: only a page of a load is that large.
     pub(crate) fn hold_loads(&self, holds: bool) {
         self.state.holds_loads.store(holds, SeqCst);
     }
 
-    /// Returns the number of bytes of Redis that have passed.
+    /// Returns the number of bytes from Redis that have passed.
     pub(crate) fn passed(&self) -> u64 {
         self.state.passed.load(SeqCst)
     }
@@ -118,7 +118,7 @@ async fn relay(client: TcpStream, redis: u16, state: &State) -> std::io::Result<
     let (from_server, mut to_server) = server.into_split();
     let (chunks, queue) = mpsc::channel(CHUNKS);
     let mut from_client = BufReader::with_capacity(BUFFER, from_client);
-    // The first to end ends the connection.
+    // The connection ends with the first of these.
     tokio::select! {
         passed = copy_buf(&mut from_client, &mut to_server) => passed.map(drop),
         received = receive(from_server, chunks, state) => received,
