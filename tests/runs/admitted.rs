@@ -6,7 +6,7 @@ fn key(n: usize) -> RunKey {
     RunKey::new(format!("user:{n}"), "turn").unwrap()
 }
 
-/// Four runs with 40 kB each may run at a time.
+/// Runs with memory for four running ones of 40 kB each.
 fn four_at_a_time() -> Runs {
     Runs::builder().max_memory(4 * 42_752).retention(Retention::new().bytes(40_000)).build()
 }
@@ -80,7 +80,7 @@ async fn thousand_short_answers_run_at_a_time_by_default() {
     assert_eq!(started, 1022, "as the docs of `max_memory` say");
 }
 
-/// A limit that no run fits into is that of a single run.
+/// If the memory limit is below the maximum size of a run, one run gets all of it.
 #[tokio::test(start_paused = true)]
 async fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
     let runs =

@@ -1,4 +1,4 @@
-//! What is kept, who waits for whom, and when a run is given up.
+//! What a run keeps, when its source waits for readers, and when it is abandoned.
 
 use crate::*;
 
@@ -54,7 +54,7 @@ async fn read_rest(taken: &AtomicUsize, attachment: &mut Attachment, mut read: u
     }
 }
 
-/// A rig with a run, of which a client reads through the layer and an attachment beside it.
+/// A rig with a run that two readers are attached to: a client through the layer, and an attachment.
 async fn two_readers() -> (Rig, Run, Arc<AtomicUsize>, Attachment, Client) {
     let rig = Rig::new(small());
     let (taken, events) = fast();
@@ -131,7 +131,7 @@ async fn reader_that_lags_behind_in_a_cancelled_run_fails_too() {
     assert!(failed, "the attachment itself fails");
 }
 
-/// The fastest reader leaves while the source waits for it: the slower one is not made to lag.
+/// After the faster reader has left, the source waits for the slower one, so that it does not lag.
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_the_reader_that_stays() {
     let (taken, events) = fast();
@@ -143,7 +143,7 @@ async fn source_waits_for_the_reader_that_stays() {
     run_dry(&taken).await;
     _ = ready(&mut fast);
     drop(fast);
-    // It may have lagged only while the other was attached.
+    // The slower reader could lag only behind a faster one.
     read_rest(&taken, &mut slow, first.len()).await;
     assert_eq!(run.ended().await, Some(Outcome::Completed));
 }
@@ -205,7 +205,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     assert_eq!(rig.runs.stats().running, 0);
 }
 
-/// Nor has it a maximum duration by default.
+/// By default, a run has no maximum duration either.
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
     let runs = Runs::builder()

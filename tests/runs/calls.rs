@@ -7,7 +7,7 @@ use tower::{Service, limit::ConcurrencyLimitLayer};
 
 use crate::{rig::Reply, *};
 
-/// RFC 10008: a client may repeat the request, also after the answer is complete.
+/// A client may repeat a `QUERY` (RFC 10008), even after the answer is complete.
 #[tokio::test(start_paused = true)]
 async fn query_that_is_repeated_calls_the_service_once() {
     let query = || {
@@ -49,7 +49,7 @@ async fn answer_without_events_passes_and_a_waiting_request_calls_next() {
     assert_eq!((rig.runs.stats().started, rig.runs.stats().running), (3, 0));
 }
 
-/// Each of them goes to its client unchanged.
+/// Each response reaches its client unchanged.
 #[tokio::test(start_paused = true)]
 async fn response_that_cannot_be_recorded_frees_the_key() {
     for (status, content_type, content_encoding) in [
@@ -127,7 +127,7 @@ async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
     assert_eq!(closes.try_iter().count(), 1);
 }
 
-/// The options of a request are for its client's stream, also if its handler has a layer of its own.
+/// The options of a request are for its client's stream, even if the handler has a layer of its own.
 #[tokio::test(start_paused = true)]
 async fn run_does_not_get_the_options_of_the_request_that_starts_it() {
     let handler = Handler::default();
@@ -181,8 +181,7 @@ async fn head_of_an_upstream_in_any_version_allows_chunks() {
     }
 }
 
-/// A heartbeat of the inner layer is no event, and the outer layer does not take the stream for the
-/// inner one's.
+/// Heartbeats of the inner layer are not recorded, and the outer layer still sends its own.
 #[tokio::test(start_paused = true)]
 async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
     let heartbeat = |every| Heartbeat::every(Duration::from_secs(every));
@@ -288,7 +287,7 @@ async fn requests_that_wait_for_a_call_hold_no_permit_inside() {
     send("/third");
     settle().await;
     assert_eq!(rig.handler.calls(), 2, "the limit");
-    // The calls of the first two keys return no stream, so a request of the first calls again.
+    // The first two calls return no stream, so a request that waits for `/turn` calls again.
     for calls in [3, 4] {
         rig.handler.json();
         settle().await;
@@ -344,7 +343,7 @@ async fn request_whose_run_is_cancelled_before_its_call_is_answered_at_once() {
     assert_eq!(rig.handler.calls(), 3);
 }
 
-/// A service that is not ready if it fails.
+/// A service whose `poll_ready` fails while the flag is set.
 #[derive(Clone)]
 struct Failing<S>(S, Arc<AtomicBool>);
 

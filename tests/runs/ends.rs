@@ -93,7 +93,7 @@ async fn failure_panic_and_cancellation_are_reported() {
     assert_eq!(ends.outcomes(), [&failed[..], &[Outcome::Cancelled]].concat());
 }
 
-/// What was generated is paid for, and clients have it, as before an error.
+/// Clients receive what was generated before the panic, as they do before an error.
 #[tokio::test(start_paused = true)]
 async fn events_before_a_panic_in_the_same_turn_are_recorded() {
     let source = || {
@@ -128,7 +128,7 @@ async fn cancelled_run() -> RunError {
     attachment.next().await.unwrap().unwrap_err()
 }
 
-/// The run would take a clean end for the end of the answer.
+/// A clean end of the body would make the run look complete.
 #[tokio::test(start_paused = true)]
 async fn answer_that_an_inner_layer_ends_early_fails_the_run() {
     for requester in Requester::ALL {
@@ -193,7 +193,7 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
             }
             let expected = match (outcome, requester) {
                 (None | Some(Outcome::Failed), _) => {
-                    // The second calls.
+                    // The second request makes a call of its own.
                     settle().await;
                     assert_eq!(rig.handler.calls(), 2);
                     assert!(rig.runs.cancel(&turn(), None).await);
@@ -237,7 +237,7 @@ fn runtime_that_ends_interrupts_its_runs() {
     drop(first);
     assert_eq!(ends.outcomes(), [Outcome::Interrupted; 2]);
     assert_eq!(runs.stats().running, 0);
-    // Another runtime finds them, and forgets them at their time.
+    // On another runtime, the runs are still found, and forgotten after their retention.
     runtime().block_on(async {
         assert!(runs.get(&turn()).await.is_some());
         tokio::time::sleep(Duration::from_secs(301)).await;
@@ -267,7 +267,7 @@ async fn callback_can_use_the_runs() {
     assert_eq!(running.try_iter().collect::<Vec<_>>(), [0]);
 }
 
-/// Begins to drain the runs, for 10 seconds.
+/// Begins to drain the runs, for at most 10 seconds.
 async fn drain(rig: &Rig) -> tokio::task::JoinHandle<()> {
     let runs = rig.runs.clone();
     let drain = tokio::spawn(async move { runs.drain(Duration::from_secs(10)).await });
@@ -301,8 +301,8 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     assert_eq!(ends.outcomes(), [Outcome::Completed, Outcome::Interrupted]);
 }
 
-/// A program that exits after the drain must not lose the report, also if that takes longer than the
-/// grace period in which the run has ended.
+/// A program that exits after the drain must not lose the report, even if `on_end` takes longer than
+/// the grace period.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_waits_for_a_report_that_outlasts_the_grace_period() {
     for grace in [PATIENCE, Duration::from_millis(10)] {

@@ -40,7 +40,7 @@ async fn one_task_forgets_all_runs_and_ends_after_the_last() {
     }
 }
 
-/// The client's task is scheduled only after the answer is complete.
+/// The waiting client is polled only after the answer is complete and forgotten.
 #[tokio::test(start_paused = true)]
 async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     for events in [&["a"][..], &[]] {
@@ -62,7 +62,7 @@ async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     }
 }
 
-/// The sweeper belongs where runs run.
+/// The runtime that ends a run may never be driven again, so runs must be forgotten without it.
 #[test]
 fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
     let driven = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -73,7 +73,7 @@ fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
     start();
     assert!(idle.block_on(runs.cancel(&turn(), None)));
     is_forgotten();
-    // A whole run in that runtime, and then others elsewhere.
+    // Even if that runtime has had a run of its own before.
     idle.block_on(complete(&runs, 0));
     start();
     assert!(idle.block_on(runs.cancel(&turn(), None)));

@@ -49,7 +49,7 @@ async fn number_of_an_event_resumes_behind_it() {
     begin.send(()).unwrap();
     assert_eq!(attach.await.unwrap(), ["a"]);
     assert!(start.await.unwrap());
-    // After the run was made again, its numbers are those of another run.
+    // The replacement is another run, whose ids differ.
     let again = runs.replace(&turn(), None, endless).await.unwrap();
     assert_ne!(again.event_id(1), run.event_id(1));
     assert!(again.attach(run.event_id(1)).await.is_none());
@@ -108,7 +108,7 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
             let answer = answer.map(http_body_util::BodyExt::boxed_unsync);
             rig.pass(post(), answer).await
         };
-        // Not refused: the client may leave at any time.
+        // This answer is not refused, so the run goes on when its client leaves.
         drop(pass(run.answer(&parts).await).await);
         assert_eq!(run.outcome(), None);
         let other = rig.runs.start(&turn(), None, endless).await.unwrap();

@@ -1,5 +1,5 @@
-//! What tells the page of an `EventSource` that it has only a part of an answer. Its own error event
-//! does not: `404` and `204` look alike to it.
+//! How the page of an `EventSource` learns that it has only a part of an answer. It cannot learn that from
+//! the `error` event of the `EventSource`, which is the same for `404` and `204`.
 
 use crate::*;
 
@@ -21,7 +21,8 @@ struct Page {
     rig: Rig,
     around: Around,
     last: String,
-    /// The data of its events, or the name of those that have one and no data but `{}`.
+    /// The data of each unnamed event. Of other events, the name, and the data of an `interrupted`
+    /// event unless that is `{}`.
     events: Vec<String>,
 }
 
@@ -64,7 +65,7 @@ impl Page {
     }
 }
 
-/// A page that has no answer yet, and the feed of a run of two events.
+/// A page that has sent no request yet, and a run of two events with its feed and its first client.
 async fn running(around: Around) -> (Page, Feed, Client) {
     let mut rig = Rig::new(Runs::new());
     if around == Around::OnError {
@@ -107,7 +108,7 @@ async fn open_page_learns_once_that_its_answer_is_incomplete() {
     }
 }
 
-/// The last event that it has received may be one that is lost with the process.
+/// In the last case, the page has received an event that the run does not have.
 #[tokio::test(start_paused = true)]
 async fn page_that_reconnects_learns_once_that_its_answer_is_incomplete() {
     for outcome in INCOMPLETE {
@@ -129,7 +130,7 @@ async fn page_that_reconnects_learns_once_that_its_answer_is_incomplete() {
     }
 }
 
-/// The run's process was restarted, or another run has its key: the answer may be whole.
+/// The run's process was restarted, or another run has its key. The page may have the whole answer.
 #[tokio::test(start_paused = true)]
 async fn page_whose_run_is_unknown_learns_that_it_is() {
     for is_replaced in [false, true] {

@@ -22,7 +22,7 @@ async fn attached_client_receives_it_and_then_a_clean_end() {
     let (rig, feed, mut client) = Rig::new(runs).running().await;
     let next = sibling(&client.last, 2);
     assert!(cancel(&rig).await);
-    // What the source has yielded meanwhile does not come between or behind.
+    // An event that the source yields now is not recorded, neither before nor after the last event.
     feed.data("data: b\n\n");
     assert_eq!(client.read().await, ["12 tokens"]);
     assert_eq!(client.end, Some(End::Clean));
@@ -71,7 +71,7 @@ async fn client_of_a_full_run_receives_all_events_and_the_last_one() {
     assert_eq!(rig.runs.stats().lagged, 0);
 }
 
-/// The source waits for the client, and the last event does not.
+/// Without clients, the run keeps its newest events. The last event takes the place of the oldest.
 #[tokio::test(start_paused = true)]
 async fn full_run_evicts_its_oldest_events_for_it() {
     let (rig, feed, client) = Rig::new(small()).running().await;

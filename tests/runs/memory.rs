@@ -1,4 +1,4 @@
-//! What runs say that they keep is what they keep, and no more than they may.
+//! Runs take the memory that their statistics count, and no more than their limit.
 
 use allocation_counter::measure;
 
@@ -63,7 +63,7 @@ fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     assert!((0.75..1.05).contains(&(each / counted)), "{each} bytes, {counted} counted");
 }
 
-/// Runs whose clients left, and that never end, and runs that ended without an event.
+/// Runs without clients that never end by themselves, and runs that ended without an event.
 #[test]
 fn memory_stays_below_its_limit_and_is_freed() {
     const LIMIT: usize = 16 << 20;
@@ -72,7 +72,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
     let builder = Runs::builder().max_memory(LIMIT).retention(Retention::new().bytes(12 << 10));
     let runs = builder.abandon_after(Duration::from_secs(60)).build();
     let limit = (LIMIT + LIMIT / 20) as i64;
-    // What the runtime and the maps need at any rate is small.
+    // The 5% above the limit are for the runtime and the maps.
     let event = |_| Event::from("x".repeat(1000));
     let flood = || stream::iter(0..100).map(event).chain(stream::pending());
     let endless = measure(|| start_all(&runtime, &runs, 0..1000, flood));

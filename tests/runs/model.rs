@@ -122,7 +122,8 @@ impl World {
         }
     }
 
-    /// An id of this run or of another one, with the position that it stands for.
+    /// An id, or none, and the number of events of this run that it stands for: `None` if the run cannot
+    /// be resumed after it.
     fn id(&mut self, run: usize) -> (Option<LastEventId>, Option<usize>) {
         let id = |id: &String| Some(LastEventId::try_from(&**id).unwrap());
         match self.random.u8(..5) {
@@ -284,7 +285,7 @@ async fn random_steps_agree_with_the_model() {
                 (4..9, _) => world.feed(n),
                 (9..12, _) => world.attach(n).await,
                 (12..16, Some(reader)) if world.read(reader) => {}
-                // It left by itself, or its run has ended.
+                // The client leaves by chance, or its stream has ended.
                 (12..17, Some(reader)) => world.leave(reader),
                 (17, _) => world.cancel(n).await,
                 (18, _) => world.pass_time().await,

@@ -1,10 +1,10 @@
-//! Events of this crate's own streams are recorded as the same bytes of any other body are.
+//! Events of this crate's own streams are recorded like the same bytes from any other body.
 
 use proptest::{prelude::*, sample::Index};
 
 use crate::*;
 
-/// An event of a source, after which the source is pending for as many polls.
+/// An event of a source, and the number of polls for which the source is pending before it.
 type Step = (Event, usize);
 
 fn random_steps(random: &mut fastrand::Rng) -> Vec<Step> {
@@ -69,7 +69,7 @@ fn foreign(steps: Vec<Step>, random: &mut fastrand::Rng) -> Response<Body> {
     event_stream(StreamBody::new(frames).boxed_unsync())
 }
 
-/// What a client reads while the run is recorded, and after each of its ids.
+/// What a client reads while the run is recorded, and the replays of the whole run and after each id.
 #[derive(Debug, PartialEq)]
 struct Recorded {
     live: String,
@@ -118,7 +118,7 @@ async fn replay(rig: &Rig, live: String, run: &Run) -> Recorded {
     Recorded { live: without_epoch(&live), replays }
 }
 
-/// Replaces the epoch of the run, which differs between runs.
+/// Replaces the epoch in the ids, which differs between runs.
 fn without_epoch(recorded: &str) -> String {
     let Some((_, id)) = recorded.rsplit_once("\nid: ") else { return recorded.to_owned() };
     let (epoch, _) = id.split_once('-').unwrap();
@@ -130,7 +130,7 @@ async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
     for seed in 0..60 {
         let random = &mut fastrand::Rng::with_seed(seed);
         let steps = random_steps(random);
-        // In half of the runs, the source has to wait for its client.
+        // With the smaller record, the source may have to wait for its client.
         let retained = [8 * 1024, 1 << 20][random.usize(..2)];
         let runs = || Runs::builder().retention(Retention::new().bytes(retained)).build();
 
@@ -199,7 +199,7 @@ async fn check(source: &[u8], cuts: &[Index]) {
     assert_eq!(names_and_data(&recorded), names_and_data(source));
     let text = String::from_utf8_lossy(&recorded);
     assert!(!text.contains('\r') && !text.contains("\n:"), "{text:?}");
-    // Blocks end with their id, each with one.
+    // Each event ends with its id, and has no other.
     for (n, block) in text.split_terminator("\n\n").enumerate() {
         let lines: Vec<_> = block.lines().collect();
         let (last, others) = lines.split_last().unwrap();
@@ -292,7 +292,7 @@ async fn event_larger_than_the_record_fails_the_run() {
         assert_eq!(first.read().await, ["small"]);
         assert_eq!(first.end, Some(End::Failed));
         assert!(feed.is_dropped());
-        // By default, a program shows no DEBUG lines.
+        // The reason must be in a warning, because most programs hide DEBUG lines.
         let warnings = log.lines().into_iter().filter(|line| line.contains("WARN"));
         let warnings: Vec<_> = warnings.collect();
         assert!(matches!(&warnings[..], [one] if one.contains("an event is larger than")));

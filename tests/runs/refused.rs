@@ -2,7 +2,8 @@
 
 use crate::*;
 
-/// Passing it on would leave the answer unrecorded, which its client would learn after a cut.
+/// If the service answered the request, the answer would not be recorded, which the client would learn
+/// only after a cut.
 #[tokio::test(start_paused = true)]
 async fn key_that_is_invalid_is_a_bad_request() {
     let long = "x".repeat(513);
@@ -27,8 +28,8 @@ async fn key_that_is_invalid_is_a_bad_request() {
     }
 }
 
-/// The run is cancelled or replaced before its call answers, or before its first event. Nothing
-/// tells an empty success from an answer without words.
+/// The run is cancelled or replaced before its call answers, or before its first event. A client could
+/// not tell an empty success from an answer without words.
 #[tokio::test(start_paused = true)]
 async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
     for requester in Requester::ALL {
@@ -49,7 +50,7 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
             }
             let first = first.client().await;
             assert_eq!(first.status, expected, "{requester:?} {replaces}");
-            // Clients that only wait get the new run.
+            // A request that waits in the layer gets the new run. `Runs::answer` returns `None`.
             let waiting = waiting.now().await.expect("an answer").unwrap();
             assert_eq!(waiting.status(), if replaces { 200 } else { expected });
             assert_eq!(asking.await.unwrap(), if replaces { 418 } else { expected });
@@ -100,7 +101,8 @@ fn stranger(method: &str, id: Option<&str>) -> Request<()> {
     }
 }
 
-/// What a stranger gets through the layer and by `answer`, and how often it reached the service.
+/// What a stranger gets through the layer and by `answer`, whether it can cancel the run, and how many
+/// calls it makes.
 async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
     let calls = rig.handler.calls();
     let mut pending = rig.send(stranger(method, id));
@@ -141,7 +143,7 @@ async fn stranger_with_name_and_id_gets_what_an_unknown_run_gives() {
             feed.data("data: secret\n\ndata: more\n\n");
             client.read().await;
             ids.extend([1, 2].map(|n| Some(sibling(&client.last, n))));
-            // It stays, unless the run is abandoned.
+            // The client stays, unless the run is to be abandoned.
             let client = (outcome != Some(Outcome::Abandoned)).then_some(client);
             if let Some(outcome) = outcome {
                 rig.end(outcome, &feed).await;

@@ -7,7 +7,7 @@ use crate::*;
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type Answer = Response<SseBody<SseBody<Body>>>;
 
-/// What a call comes to.
+/// The result of a call.
 pub(crate) type Reply = Result<Response<Body>, BoxError>;
 
 /// The service: it makes calls wait until the test replies.
@@ -142,7 +142,7 @@ impl Rig {
         (self, feed, client)
     }
 
-    /// Lets the run of a feed end in this way. Before it is abandoned, its clients have to leave.
+    /// Lets the run of a feed end in this way. For `Abandoned`, its clients must have left.
     pub(crate) async fn end(&self, outcome: Outcome, feed: &Feed) {
         match outcome {
             Outcome::Completed => feed.end(),
@@ -176,7 +176,7 @@ impl Rig {
 
     /// Passes a handler's answer through the layer.
     pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
-        // The inner layer lets it pass, so that the body has the type of all others.
+        // The runs pass a request without a key. They only give the body the type of all others.
         let inner = self.runs.layer(|_: &Request<()>| None).layer(once(answer));
         self.layer.layer(inner).oneshot(request).await.unwrap()
     }
@@ -264,7 +264,7 @@ pub(crate) async fn settle() {
     }
 }
 
-/// A POST by `ann` to `/turn`, which the key names.
+/// A POST by `ann` to `/turn`, whose key is [`turn`].
 pub(crate) fn post() -> Request<()> {
     by(Requester::Post)
 }
@@ -340,8 +340,8 @@ impl Client {
         messages
     }
 
-    /// Reads all that there is once all tasks have run: the data of each event, or its name in
-    /// brackets if it has only that.
+    /// Reads all that there is once all tasks have run: the data of each event, or `<name>` for a named
+    /// event whose data is empty or `{}`.
     pub(crate) async fn read(&mut self) -> Vec<String> {
         let mut read = Vec::new();
         loop {
@@ -352,7 +352,7 @@ impl Client {
             }
             read.extend(messages);
         }
-        // A failing body waits for the bytes before it to leave.
+        // A body fails only a short time after its last bytes.
         tokio::time::advance(Duration::from_millis(30)).await;
         settle().await;
         read.extend(self.read_ready());

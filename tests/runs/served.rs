@@ -135,7 +135,7 @@ async fn handlers_are_one_line_each() {
     assert_eq!(ended_as(&runs.stats(), Outcome::Cancelled), 1);
 }
 
-/// The recipe of [`Runs::drain`]: every client gets the whole answer, or is told that it is cut.
+/// The recipe of [`Runs::drain`]: every client gets the whole answer, or learns that it is cut.
 #[tokio::test]
 async fn graceful_shutdown_completes_the_answers_of_all_clients() {
     for grace in [PATIENCE, Duration::from_millis(50)] {
@@ -174,7 +174,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         stop.send(()).unwrap();
         // The server has stopped listening, and the drain waits.
         until(|| std::net::TcpStream::connect(address).is_err()).await;
-        // Only the answers have time. A stream that never ends does not linger with them.
+        // Only the answers of runs may go on. The stream of news ends at once.
         assert!(news.rest().await.is_empty());
         if grace == PATIENCE {
             assert_eq!(runs.stats().running, 1);
@@ -184,7 +184,7 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
                 assert_eq!(words, [numbers(1..50), vec!["[DONE]".into()]].concat());
             }
         } else {
-            // They are told: a body fails, or has an event that says so.
+            // Both clients learn it: the caller's body fails, and the page receives an event.
             let [caller, page] = clients;
             assert!(soon(caller.into_body().collect()).await.is_err());
             assert_eq!(page.rest().await.last().unwrap().event, "interrupted");

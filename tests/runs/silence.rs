@@ -1,5 +1,5 @@
 //! Clients that wait while the model is silent, when the user stops the answer or the server shuts
-//! down: under a paused clock and over sockets, with and without an early head.
+//! down: with and without an early head.
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -18,7 +18,7 @@ enum Start {
 
 const STARTS: [Start; 2] = [Start::InTheHandler, Start::ByTheLayer];
 
-/// The drain of the answers.
+/// The time after which the drain of the answers cuts them.
 const AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -69,7 +69,7 @@ async fn resume(State(model): State<Model>, parts: Parts) -> Response {
     }
 }
 
-/// A service and its layers. The early head comes after `head_after`.
+/// A service and its layers.
 struct Silence {
     model: Model,
     shutdown: CancellationToken,
@@ -167,7 +167,7 @@ async fn stop_in_the_silence_ends_each_client_as_cancelled() {
     }
 }
 
-/// It comes back after the clean end, and must not start the run again.
+/// The page reconnects after the clean end, and must not start the run again.
 #[tokio::test(start_paused = true)]
 async fn page_that_comes_back_after_the_stop_gets_204() {
     for start in STARTS {
@@ -219,7 +219,7 @@ async fn shutdown_in_the_silence_lets_each_client_have_its_answer() {
     }
 }
 
-/// At the end of its drain, whether the shutdown or the answer begins first.
+/// The cut comes when the drain is over, whether the shutdown or the answer began first.
 #[tokio::test(start_paused = true)]
 async fn answer_that_outlasts_its_drain_is_cut() {
     for head_after in [None, Some(Duration::ZERO)] {
@@ -242,7 +242,7 @@ async fn answer_that_outlasts_its_drain_is_cut() {
     }
 }
 
-/// As the layer ends all its streams.
+/// It ends like the layer's other streams.
 #[tokio::test(start_paused = true)]
 async fn answer_without_a_drain_of_its_own_is_cut_at_once() {
     for head_after in [None, Some(Duration::ZERO)] {

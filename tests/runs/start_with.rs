@@ -1,4 +1,4 @@
-//! Runs whose source must wait before it can stream, and may not get that far.
+//! Runs that begin with a call, which may fail before there is a stream.
 
 use tokio::time::sleep;
 
@@ -32,7 +32,7 @@ async fn data(run: &Run) -> Vec<String> {
     run.messages().unwrap().into_iter().map(|message| message.data).collect()
 }
 
-/// Nothing of a call is left.
+/// Asserts that nothing of a call is left.
 async fn assert_free(runs: &Runs) {
     settle().await;
     assert!(runs.get(&turn()).await.is_none());
@@ -55,7 +55,7 @@ async fn stream_is_recorded_once_the_call_has_it() {
     assert_eq!(data(&same).await, ["a"]);
 }
 
-/// Each makes its own call, because the answer of the first is for the first.
+/// Each makes its own call, because the error of the first call is for the first client.
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_call_themselves_if_the_call_fails() {
     let rig = Rig::new(Runs::new());
@@ -126,7 +126,7 @@ async fn run_that_is_over_during_the_call_is_answered_as_cancelled() {
         assert_eq!(status(&run, Requester::EventSource).await, 204, "replaced: {replaces}");
         assert_eq!(status(&run, Requester::Fetch).await, 404, "replaced: {replaces}");
         if let Some(replacement) = replacement {
-            // A run that has recorded events was answered: after its retention, it is unknown.
+            // Unlike the cancelled run, this one has recorded an event: after its retention, it is unknown.
             assert_eq!(replacement.ended().await, Some(Outcome::Completed));
             sleep(301 * SECOND).await;
             assert_eq!(status(&replacement, Requester::EventSource).await, 404);

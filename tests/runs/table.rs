@@ -17,7 +17,8 @@ async fn read(mut client: Client) -> Got {
     (client.status.as_u16(), read, client.end)
 }
 
-/// Sends a request with an id. The layer answers it like a handler that starts or replaces the run.
+/// Sends a request with an id, and asserts that the layer answers like handlers that start or replace
+/// the run.
 async fn repeat(rig: &Rig, request: Request<()>) -> Got {
     let got = read(rig.send(request.clone()).client().await).await;
     for handler in Handler::ALL {
@@ -27,7 +28,7 @@ async fn repeat(rig: &Rig, request: Request<()>) -> Got {
     got
 }
 
-/// Like [`repeat`], where a handler that only answers gives the same too.
+/// Like [`repeat`], and asserts the same of a handler that only uses `answer`.
 async fn ask_all(rig: &Rig, request: Request<()>) -> Got {
     let got = repeat(rig, request.clone()).await;
     assert_eq!(read(Client::new(rig.answer(request).await)).await, got);
@@ -76,7 +77,7 @@ fn end_of(outcome: Outcome, requester: Requester) -> (&'static [&'static str], E
 
 /// What a client gets with an id that cannot be resumed.
 fn not_found(requester: Requester, id: &str) -> Got {
-    // An event of the run that is lost, or an id of which nothing is known.
+    // The id is of the run but of no event that it has, or nothing is known of the id.
     let event = if id.ends_with("-99") { TOLD } else { r#"{"run":"unknown"}"# };
     match requester {
         Requester::EventSource => got(200, &[event], End::Clean),
@@ -360,7 +361,7 @@ async fn id_of_a_process_before_starts_nothing() {
     assert_eq!(runs.replace(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
     let call = || -> Ready<Result<stream::Pending<Event>, ()>> { panic!("called") };
     assert_eq!(runs.start_with(&turn(), &parts, call).await.unwrap_err(), StartError::NotFound);
-    // Neither a limit nor a shutdown makes it a refusal, after which the client would ask again.
+    // A limit or a shutdown does not change the answer to a refusal, after which the client would retry.
     let other = RunKey::new("ann", "/other").unwrap();
     _ = runs.start(&other, None, two_events).await.unwrap();
     assert_eq!(runs.start(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
@@ -369,7 +370,7 @@ async fn id_of_a_process_before_starts_nothing() {
     assert_eq!((runs.stats().started, runs.stats().refused), (1, 0));
 }
 
-/// An outer layer has read it in the query.
+/// An outer layer may have read the id from the query.
 #[tokio::test(start_paused = true)]
 async fn id_in_the_extensions_counts_and_an_empty_one_does_not() {
     let rig = Rig::new(Runs::new());

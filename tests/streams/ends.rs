@@ -1,5 +1,5 @@
-//! How a closed stream ends, combined with other ends. `body/lifetime/causes.rs` closes the streams of
-//! each client, wherever in an event its source is.
+//! How a stream ends that is closed and also drained or dropped, and what closing all streams does.
+//! `body/lifetime/causes.rs` tests how a close alone ends the stream of each kind of client.
 
 use tower_sse::{CloseReason::*, streams::Streams};
 
@@ -22,7 +22,7 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
             assert_eq!(open.poll(), Polled::Pending);
         }
         advance(Duration::from_millis(500)).await;
-        // Neither the farewell nor the reconnection time of the drain.
+        // A drain would also send its farewell and its reconnection time.
         assert_eq!(open.poll(), data(": \n"));
         assert_eq!(open.leave().reason, Revoked);
     }

@@ -7,7 +7,7 @@ use tower_sse::{early_head::EarlyHeadLayer, streams::Streams};
 use super::rig::{self, now, open};
 use crate::{rig::*, *};
 
-/// Opens a stream with these subjects, and returns it with its handle.
+/// Opens a stream with these subjects, and returns it with the handle that adds subjects to it.
 fn open_kept(streams: &Streams, subjects: &[&'static str]) -> (Rig, Subjects) {
     let mut request = Requester::EventSource.request("/");
     let kept = streams.subjects_of(&mut request);
@@ -53,7 +53,7 @@ async fn subject_that_is_kept_spares_an_open_stream() {
     assert_eq!(stream.poll(), Polled::Pending);
 }
 
-/// An hour before, the room that the client joins now was closed for others.
+/// The room was closed for others, perhaps long before this client joins it.
 #[tokio::test(start_paused = true)]
 async fn close_before_the_subject_is_added_does_not_end_an_answered_stream() {
     let streams = Streams::new();
@@ -64,7 +64,7 @@ async fn close_before_the_subject_is_added_does_not_end_an_answered_stream() {
     assert_eq!((now(streams.close("room:7")), stream.poll()), (1, Polled::End));
 }
 
-/// The handler may have checked the user before the close.
+/// The handler may have checked the user before the close, so its stream must not stay open.
 #[tokio::test(start_paused = true)]
 async fn close_since_arrival_ends_a_stream_that_is_not_answered() {
     for (adds, closes, answers) in [(2, 1, 3), (1, 2, 3), (1, 3, 2), (3, 1, 2), (3, 2, 1)] {

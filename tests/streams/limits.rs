@@ -12,7 +12,7 @@ fn limited(limits: &[(&'static str, usize)]) -> Streams {
     limits.iter().fold(builder, |builder, &(prefix, limit)| builder.limit(prefix, limit)).build()
 }
 
-/// Sends the request of a client with these subjects, which is answered by a stream.
+/// Sends a request of this client with these subjects to a service that answers with a stream.
 fn send(
     layer: &SseLayer,
     streams: &Streams,
@@ -91,13 +91,13 @@ async fn repeated_request_takes_its_places_again_and_can_be_refused() {
     assert_eq!(repeat().status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// A client that does not read could otherwise have any number of streams: open, close, open.
+/// Otherwise a client that does not read could hold any number of streams that were closed.
 #[tokio::test(start_paused = true)]
 async fn closed_stream_keeps_its_place_until_it_has_ended() {
     for ends in [true, false] {
         let streams = limited(&[("user:", 1)]);
         let mut stream = open(&streams, &["user:1"]);
-        // In the middle of an event, whose rest it waits for.
+        // The close waits for the rest of this event.
         stream.passes("data: half");
         assert_eq!(now(streams.close("user:1")), 1);
         for _ in 0..2 {
@@ -143,7 +143,7 @@ async fn each_client_is_refused_so_that_it_tries_again_later() {
     for (client, range) in [
         (Requester::Fetch, 30..=60),
         (Requester::Get, 30..=60),
-        // Answers are short, so a place is free soon.
+        // Streams that answer a POST are usually short, so a place is free soon.
         (Requester::Post, 2..=10),
     ] {
         let refused = send(&SseLayer::new(), &streams, client, &["user:1"]);
@@ -159,7 +159,7 @@ async fn each_client_is_refused_so_that_it_tries_again_later() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// As at the limit of the layer: the service has chosen the status.
+/// The service has chosen the status itself. The layer's `max_streams` makes the same exception.
 #[tokio::test(start_paused = true)]
 async fn stream_with_another_status_is_never_refused() {
     let streams = limited(&[("user:", 1)]);
@@ -244,7 +244,7 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
     let _open = open(&streams, &["user:1"]);
     let refused = send(&layer, &streams, Requester::Fetch, &["user:1"]);
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
-    // By the program.
+    // This request is refused by its handler.
     let response = answer_by(Requester::Post.request("/"), &layer.streams(&streams), |request| {
         let (parts, ()) = request.into_parts();
         let subjects = parts.extensions.get::<tower_sse::streams::Subjects>().unwrap();
@@ -289,7 +289,7 @@ const USER_LIMIT: i64 = 2;
 const TENANT_LIMIT: i64 = 5;
 const ROUNDS: usize = 10_000;
 
-/// What a request does with its place.
+/// Sends a request whose handle adds a user and the tenant. Returns the response if it is a stream.
 fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Sized + use<>> {
     let mut request = Request::new(());
     let subjects = streams.subjects_of(&mut request);
@@ -309,8 +309,8 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     (response.status() == StatusCode::OK).then_some(response)
 }
 
-/// Counts the open streams of each subject on the side, after they have opened and before they are
-/// dropped, so that the counts never exceed the true ones.
+/// The test's own counts rise after a stream has opened and fall before it is dropped, so they never
+/// exceed the number of open streams.
 #[test]
 fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
     let streams = Streams::builder()

@@ -37,13 +37,13 @@ async fn streams_of_the_kept_subject_stay() {
     assert_eq!(this.each_mut().map(Rig::poll), [Polled::Pending, Polled::Pending]);
     assert_eq!(stranger.poll(), Polled::Pending);
     assert_eq!((streams.count("user:1"), streams.count("session:b")), (2, 0));
-    // Of one stream.
+    // The subject has a single stream, which is not one of the kept subject.
     assert_eq!(now(streams.close_except("user:2", "session:a")), 1);
     assert_eq!(stranger.poll(), Polled::End);
     assert_eq!(streams.count("user:2"), 0);
 }
 
-/// The stream would be in the lists of the other `Streams` alone.
+/// Otherwise only the other `Streams` could close the stream.
 #[tokio::test(start_paused = true)]
 async fn request_with_subjects_of_other_streams_gets_its_own() {
     let (streams, others) = (Streams::new(), Streams::new());
@@ -63,7 +63,7 @@ async fn counts_are_those_of_open_streams() {
     let two = open(&streams, &["user:2", "tenant:7"]);
     let expected = [("user:1", 1), ("user:2", 1), ("tenant:7", 2)];
     assert_eq!(counts(), expected.map(|(name, count)| (name.into(), count)).into());
-    // A stream that was closed by one subject counts for none.
+    // A stream that was closed by one of its subjects no longer counts for any.
     now(streams.close("user:1"));
     assert_eq!(counts(), [("user:2", 1), ("tenant:7", 1)].map(|(a, b)| (a.into(), b)).into());
     drop(two);
@@ -72,7 +72,7 @@ async fn counts_are_those_of_open_streams() {
     assert_eq!(counts(), BTreeMap::new());
 }
 
-/// A request that was judged before the close must not open a stream after it.
+/// A request whose user was checked before the close must not open a stream after it.
 #[tokio::test(start_paused = true)]
 async fn close_counts_for_requests_that_arrived_before_it() {
     for is_added_after in [false, true] {
@@ -113,7 +113,7 @@ async fn kept_device_survives_a_close_before_it_opens() {
     assert_eq!((open.poll(), streams.count("user:1")), (Polled::Pending, 1));
 }
 
-/// The number of closes is bounded that a request can wait for.
+/// The log of closes is bounded, so it cannot tell whether an older request was closed.
 #[tokio::test(start_paused = true)]
 async fn request_that_is_older_than_the_log_of_closes_opens_no_stream() {
     for (closes, expected) in [(65_536, Polled::Pending), (65_537, Polled::End)] {
@@ -127,7 +127,7 @@ async fn request_that_is_older_than_the_log_of_closes_opens_no_stream() {
     }
 }
 
-// Closing thousands of streams of one subject except some, while others open and leave.
+// Closing thousands of streams of one subject, except some.
 
 /// Several times as many as a close visits at a time.
 const STREAMS: usize = 5_000;
@@ -138,7 +138,7 @@ fn one_layer(streams: &Streams) -> SseLayer {
     SseLayer::new().without_retry().without_heartbeat().streams(streams)
 }
 
-/// Returns a request whose subjects were taken now. Every tenth one is kept.
+/// Returns a request with subjects. Every tenth request has the subject whose streams are kept.
 fn request(streams: &Streams, number: usize) -> Request<()> {
     let mut request = Requester::EventSource.request("/");
     let subjects = streams.subjects_of(&mut request);
@@ -180,7 +180,7 @@ async fn all_but_the_kept_streams_end() {
 
 // What subjects cost, in bytes.
 
-/// Returns the bytes of each of so many open streams, which have been polled.
+/// Returns the bytes that each of `streams` open streams takes after its first poll.
 fn bytes_per_stream(
     layer: &SseLayer,
     streams: usize,
@@ -205,7 +205,7 @@ fn bytes_per_stream(
     counted.bytes_current / streams as i64
 }
 
-/// How full the table of subjects is depends on the number of streams.
+/// The two numbers of streams fill the table of subjects to different degrees.
 #[tokio::test(start_paused = true)]
 async fn stream_with_one_subject_costs_at_most_270_bytes() {
     let plain: SseLayer = SseLayer::new().without_retry().without_heartbeat();
