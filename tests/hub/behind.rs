@@ -1,9 +1,9 @@
-//! What the hub holds for clients that are behind and do not read, counted by an allocator. A
-//! server such as hyper takes up to 16 frames for each of them.
+//! The memory, counted by an allocator, that clients take which are behind and do not read. A server
+//! such as hyper takes up to 16 frames for each of them.
 
 use crate::*;
 
-/// As many frames as hyper takes for one connection.
+/// The number of frames that hyper takes for one connection.
 const FRAMES: usize = 16;
 /// The memory that a client may take, without its connection.
 const LIMIT: usize = 12 * 1024;
@@ -38,7 +38,7 @@ impl Stalled {
     }
 }
 
-/// Stalls as many clients as there are, and returns the memory that each of them takes.
+/// Stalls this number of clients, and returns the memory that each of them takes.
 fn held_by_each(clients: usize, stall: impl FnOnce(&mut Vec<Stalled>)) -> usize {
     let mut stalled = Vec::with_capacity(clients);
     let held = measure(|| stall(&mut stalled)).bytes_current;
@@ -102,7 +102,7 @@ fn clients_with_an_additional_topic_each_share_frames() {
         let text = "x".repeat(240);
         for n in 0..4000 {
             publish(&hub, "hot", &text);
-            // Spread over the first thousand, which are what the clients are given.
+            // Spread over the first thousand events, because clients receive no later ones here.
             if n < 1000 {
                 for nth in 0..own_events {
                     let client = (n + nth * 333) % 1000;
@@ -145,14 +145,14 @@ fn readers_fill_no_memory_beyond_the_limit() {
             }
         }
     });
-    // The list of frames is counted too, and shrinks when the next event is published.
+    // This includes the hub's list of frames, which shrinks only when an event is published.
     let bytes = kept.bytes_current + read.bytes_current;
     assert!(bytes < i64::try_from(LIMIT + LIMIT / 10).unwrap(), "{kept:?} {read:?}");
 }
 
 // Clients that stall while the values of their topics are replaced.
 
-/// In `a` to `m`, each event replaces the one before it.
+/// A hub in which each event of a topic from `a` to `m` replaces the one before it.
 fn prices() -> Hub {
     Hub::builder().retention_of(|topic| (topic < "n").then(Retention::latest)).build()
 }
@@ -205,7 +205,8 @@ async fn values_that_are_not_all_replaced_do_not_wait() {
     assert!(has(&frame(&mut body), "z2"));
 }
 
-/// What collects the frames of a body holds all of them.
+/// Code that collects a body holds all its frames, so a body that waits for a frame to be dropped must
+/// not wait forever.
 #[tokio::test(start_paused = true)]
 async fn body_that_is_collected_ends() {
     let hub = prices();
@@ -216,7 +217,7 @@ async fn body_that_is_collected_ends() {
     let rest = body.collect().await.unwrap().to_bytes();
     assert!(has(&held, "a1") && has(&rest, "a2"));
 
-    // The end does not wait: it has nothing to choose.
+    // The end of a stream does not wait for the frame before it.
     hub.end("c", Event::from("c1")).await.unwrap();
     let mut ended = served(hub.subscribe(["c"]).resume(None));
     let _held = frame(&mut ended);

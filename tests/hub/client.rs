@@ -36,12 +36,12 @@ impl Client {
         })
     }
 
-    /// The messages of the next item, for which it sleeps.
+    /// Waits for the next item, and returns its messages.
     pub(crate) fn next(&mut self) -> Option<Vec<Message>> {
         wait(poll_fn(|cx| self.poll_with(cx.waker())))
     }
 
-    /// The messages of each item that there is now.
+    /// The messages of each item that is ready now.
     pub(crate) fn items(&mut self, waker: &Waker) -> impl Iterator<Item = Vec<Message>> {
         iter::from_fn(|| match self.poll_with(waker) {
             Poll::Ready(item) => item,
@@ -49,7 +49,7 @@ impl Client {
         })
     }
 
-    /// Everything that there is now, as [`describe`] formats it.
+    /// Everything that is ready now, as [`describe`] formats it.
     pub(crate) fn read(&mut self) -> Vec<String> {
         self.read_with(Waker::noop())
     }
@@ -58,24 +58,24 @@ impl Client {
         self.items(waker).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// The next item alone.
+    /// The next item if it is ready, as [`describe`] formats it.
     pub(crate) fn read_one(&mut self) -> Vec<String> {
         self.items(Waker::noop()).take(1).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// Every message that there is now.
+    /// Every message that is ready now.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.items(Waker::noop()).flatten().collect()
     }
 
-    /// Asserts that it gets exactly `expected`, and that its stream then ends.
+    /// Asserts that the client gets exactly `expected`, and that its stream then ends.
     #[track_caller]
     pub(crate) fn assert_ends_with(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
         assert!(self.has_ended, "the stream is open");
     }
 
-    /// Asserts that it gets exactly `expected`, and that its stream stays open.
+    /// Asserts that the client gets exactly `expected`, and that its stream stays open.
     #[track_caller]
     pub(crate) fn assert_waits_after(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
@@ -101,12 +101,12 @@ pub(crate) fn describe(message: &Message) -> String {
     format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))
 }
 
-/// The number in an id, which is the place in the order of the hub.
+/// The sequence number in an id.
 pub(crate) fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
-/// The id that a client brings.
+/// The last event id that a client sends.
 pub(crate) fn last_id(id: &str) -> LastEventId {
     LastEventId::try_from(id).unwrap()
 }
@@ -116,14 +116,14 @@ pub(crate) fn foreign() -> LastEventId {
     LastEventId::from(Hub::new().position())
 }
 
-/// The id that the event with this number has, or would have.
+/// The id that belongs to this sequence number, whether or not there is such an event.
 pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
     let position = hub.position();
     let epoch = position.as_str().split_once('-').unwrap().0;
     last_id(&format!("{epoch}-{sequence}"))
 }
 
-/// Publishes an event, and gives its number. A broker in memory never waits.
+/// Publishes an event, and returns its sequence number. A broker in memory never waits.
 pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
     // A test can publish more than a task's cooperative budget allows.
     let receipt = unconstrained(hub.publish(topic, data)).now_or_never().unwrap().unwrap();
@@ -142,7 +142,7 @@ pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>
     }
 }
 
-/// What a client gets that comes with this id.
+/// What a client with this last event id gets.
 pub(crate) fn read(hub: &Hub, topics: &[impl AsRef<str>], last: LastEventId) -> Vec<String> {
     Client::new(hub.subscribe(topics).resume(last)).read()
 }
@@ -157,7 +157,7 @@ pub(crate) fn resumed(hub: &Hub, topics: &[impl AsRef<str>], seen: u64) -> Clien
     Client::new(hub.subscribe(topics).resume(id(hub, seen)))
 }
 
-/// Has read everything, and sleeps.
+/// A client of these topics that waits for the first event.
 pub(crate) fn asleep(hub: &Hub, topics: &[impl AsRef<str>], waker: &Waker) -> Client {
     let mut client = subscribed(hub, topics);
     assert!(client.poll_with(waker).is_pending());
@@ -172,10 +172,9 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     RUNTIME.block_on(soon(future))
 }
 
-// A hub that a test feeds, and that publishes nothing.
+// Hubs that a test feeds, and that cannot publish.
 
-/// A broker that hands its feed to a closure, which connects. What that comes to lives as long as the
-/// publisher.
+/// A broker that connects by a closure, which gets the feed. The publisher holds what the closure returns.
 pub(crate) struct ByHand<F>(pub(crate) F);
 
 pub(crate) struct Refuses<T> {
@@ -206,7 +205,7 @@ impl<T: Send + Sync + 'static> Publisher for Refuses<T> {
     }
 }
 
-/// Connects a hub whose feed `start` takes.
+/// Connects a hub, and passes its feed to `start`.
 pub(crate) fn connect_by_hand<T>(
     builder: HubBuilder,
     start: impl FnOnce(Feed) -> T + Send + 'static,
@@ -225,7 +224,7 @@ pub(crate) fn fed_by_hand() -> (Hub, Feed) {
     (hub, taken.recv().unwrap())
 }
 
-/// The place of an event that a broker feeds.
+/// The arrival of an event with this sequence number, whose age is zero.
 pub(crate) const fn arrival(sequence: u64) -> Arrival {
     Arrival::new(sequence, Duration::ZERO, Duration::ZERO)
 }

@@ -61,7 +61,8 @@ async fn kept_streams_stay_in_all_processes() {
     drop((kept, closed));
 }
 
-/// A client that has returned and was judged anew is not closed by the echo.
+/// A process also receives its own close from the broker. That must not end the stream of a client that
+/// has reconnected since, and whose user was checked again.
 #[tokio::test]
 async fn no_process_obeys_its_own_close() {
     let (broker, [one, other, _]) = processes();
@@ -79,7 +80,7 @@ async fn no_process_obeys_its_own_close() {
     assert_eq!(poll_frame(&mut after), Polled::Pending);
 }
 
-/// Closes do not replace each other, as prices do.
+/// With `Retention::latest`, a price replaces the one before it, but a close replaces no other close.
 #[tokio::test]
 async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
     let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
@@ -117,7 +118,7 @@ async fn closes_take_no_memory_from_other_topics() {
     const MEMORY: usize = 64 << 10;
     let unlimited = Retention::new().events(usize::MAX).bytes(usize::MAX);
     let hub = Hub::builder().retention(unlimited).max_memory(MEMORY).build();
-    // The topic has a place in the queue of eviction before it is one of closes.
+    // The topic has events, which can be evicted, before `Streams` follows it.
     publish_all(&hub, ["closes", "closes"]);
     let streams = Streams::follow(&hub, "c");
     let news = publish(&hub, "news", &"x".repeat(MEMORY / 2));
@@ -150,7 +151,7 @@ async fn no_close_is_lost(builder: impl Fn() -> HubBuilder) {
     assert!(closed.iter_mut().all(|body| poll_frame(body) == Polled::End));
     assert_eq!(poll_frame(&mut stays), Polled::Pending);
 
-    // A process that starts later does not obey the newest close again.
+    // A close from before the start of a process ends none of its streams.
     let later = Process::start(builder(), &broker);
     let mut body = later.open(&["b"]);
     let mut last = later.open(&["last"]);
@@ -170,7 +171,7 @@ async fn gap_ends_all_streams_with_subjects() {
     assert_eq!(poll_frame(&mut with), Polled::End);
     assert_eq!(poll_frame(&mut without), Polled::Pending);
 
-    // The process follows again.
+    // After the gap, the process still follows the closes of others.
     let mut later = one.open(&["a"]);
     other.streams.close("a").await.unwrap();
     until(|| one.streams.count("a") == 0).await;
@@ -208,7 +209,7 @@ async fn errors_say_whether_other_processes_have_received_the_close() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// A router is dropped while its streams drain.
+/// A service may drop its router, and with it `Streams`, while its streams still drain.
 #[tokio::test]
 async fn process_follows_until_its_last_stream_with_a_subject_has_ended() {
     let (_, [one, other, _]) = processes();

@@ -26,7 +26,7 @@ fn late_client_receives_what_is_kept_and_the_end() {
     end(&hub, "a", "a3");
     let of = || hub.subscribe(["a"]);
     for (name, subscription, expected) in [
-        // There is nothing to wait for.
+        // The topic has ended, so the stream ends too.
         ("first visit", of().resume(None), &[][..]),
         ("recent events", of().recent(1).resume(None), &["a3@3"]),
         ("greeting", of().greeting("hello").resume(None), &["hello@3"]),
@@ -41,8 +41,8 @@ fn late_client_receives_what_is_kept_and_the_end() {
     }
 }
 
-/// Also if the memory limit has evicted it, which must not free the name in one process before the
-/// others.
+/// The memory limit may evict the last event sooner. That must not free the name, or one process would
+/// free it before the others.
 #[tokio::test(start_paused = true)]
 async fn publishing_fails_until_the_last_event_is_too_old() {
     for (others, rest) in [(0, "a1@1"), (5, "gap a@1")] {
@@ -65,12 +65,12 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
             resumed(&hub, &["a"], 0).assert_ends_with(&[rest]);
         }
         assert!(again().is_ok());
-        // The name is a new topic.
+        // The name now belongs to a new topic.
         resumed(&hub, &["a"], 1).assert_waits_after(&[format!("a2@{}", others + 2)]);
     }
 }
 
-/// Its process knows the end of the topic, but not yet the event.
+/// The client's process knows the end of the topic, but not yet the event.
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
     let broker = MemoryBroker::new();
@@ -164,7 +164,7 @@ async fn client_that_has_seen_the_last_of_several_ends_is_told() {
     resumed(&hub, &["a", "b"], 3).assert_waits_after(&[""; 0]);
 }
 
-/// It gets no id behind the gap, so it would reconnect again and again.
+/// Without the gap, the client would get no newer id, and reconnect again and again.
 #[tokio::test]
 async fn gap_that_is_all_that_is_left_is_sent() {
     let evicting = Hub::builder().max_memory(0).build();
@@ -182,7 +182,7 @@ async fn gap_that_is_all_that_is_left_is_sent() {
     }
 }
 
-/// Its topic ended while it was away, and the name has been free again since.
+/// The topic ended while the client was away, and its name is free again.
 #[tokio::test(start_paused = true)]
 async fn client_that_missed_a_forgotten_end_is_stopped() {
     for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd] {
@@ -218,8 +218,8 @@ async fn forgotten_end_counts_beside_a_topic_that_has_not_ended() {
     client.assert_ends_with(&["c3@3"]);
 }
 
-/// Loses the end of the topic `a`, which all these processes know. A process that starts afterwards
-/// begins the topic anew. Returns it, and the number of its event.
+/// Loses the end of the topic `a`, which all these processes know. Then a new process begins the topic
+/// anew. Returns that process, and the sequence number of its event.
 fn begun_anew_after_a_loss(broker: &MemoryBroker, processes: &[Hub]) -> (Hub, u64) {
     let end = sequence(processes[0].position().as_str());
     let (loss, anew) = (end + 1, end + 2);
@@ -249,7 +249,7 @@ fn event_after_a_loss_of_the_end_begins_the_topic_anew() {
     let (broker, [one, other]) = connected();
     publish_all(&one, ["a1"]);
     one.end("a", "a2").now_or_never().unwrap().unwrap();
-    // This process has the end from the history.
+    // This process loads the end from the history.
     let third = connect(&broker);
     let mut processes = vec![one, other, third];
     for _ in 0..3 {
@@ -278,7 +278,7 @@ fn event_begins_an_evicted_topic_anew_after_a_loss_of_its_end() {
     assert_eq!(publish(&hub, "a", "next"), 4);
 }
 
-/// The process that publishes has lost the end before it has read it.
+/// The history with the end is lost before the process that publishes has read the end.
 #[test]
 fn process_that_never_received_the_end_begins_the_topic_anew() {
     let (broker, [one, other]) = connected();

@@ -27,7 +27,7 @@ fn pausing_a_hub_of_another_broker_panics() {
     assert_eq!(publish(&connect(&broker), "a", "a1"), 1, "the broker is still of use");
 }
 
-// The history that a hub receives from its broker late, and the age of its events.
+// The history that a hub loads when it connects late, and the age of its events.
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Reports a gap, and gives its number.
+/// Reports a gap, and returns its sequence number.
 fn gap(hub: &Hub, topic: &str) -> u64 {
     sequence(hub.gap(topic).now_or_never().unwrap().unwrap().id().as_str())
 }
@@ -26,12 +26,12 @@ fn reported_gap_has_its_place_among_the_events_of_every_process() {
         for (hub, client) in hubs.iter().zip(&mut clients) {
             assert_eq!(client.read(), all[5..]);
             assert_eq!(hub.stats().gaps, 2);
-            // A client that returns with any id.
+            // What a client gets that returns, with each id that it can have.
             for seen in 0..=all.len() {
                 assert_eq!(resumed(hub, &topics, seen as u64).read(), all[seen..], "after {seen}");
             }
             assert_eq!(read(hub, &["b"], id(hub, 0)), ["b2@2", "b4@4"]);
-            // One on its first visit has missed nothing.
+            // A client on its first visit has missed nothing.
             let recent = hub.subscribe(topics).recent(usize::MAX).resume(None);
             assert_eq!(Client::new(recent).read(), ["a1@1", "b2@2", "b4@4", "a5@5"]);
         }
@@ -119,7 +119,7 @@ fn reported_gap_fails_as_an_event_does() {
     assert!(matches!(refused, Err(PublishError::Refused(_))));
 }
 
-/// Clients that expect JSON of every event read it, whatever a topic is named.
+/// The data is valid JSON for every topic name, for clients that parse each event as JSON.
 #[test]
 fn gap_is_an_object_with_its_topic() {
     for (topic, escaped) in [
@@ -213,7 +213,8 @@ fn event_that_is_named_gap_is_invalid_to_publish() {
     }
 }
 
-/// The first of them have the client's old id: with only a part, it would get all of them again.
+/// All gaps but the last have the client's old id. A client that got only some of them would get all
+/// again.
 #[tokio::test(start_paused = true)]
 async fn long_poll_begins_with_the_gaps_of_all_topics() {
     let hub = Hub::new();

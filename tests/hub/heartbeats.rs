@@ -1,5 +1,5 @@
-//! Heartbeats that are events. They repeat the id that the client has, if the layer knows it: some
-//! clients forget theirs at an event without one, and would ask for nothing when they reconnect.
+//! Heartbeats that are events. They repeat the client's last event id if the layer knows it: some clients
+//! forget their id at an event without one, and would reconnect without an id.
 
 use tower_sse::Heartbeat;
 
@@ -52,7 +52,7 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
             }
         }
     }
-    // The end of what is sent, also of several events in a frame.
+    // The heartbeat repeats the id of the last event, even if a frame has several events.
     let mut body = open(Requester::EventSource, &["a", "b"], Some(id(&hub, 0)));
     assert!(text(poll_frame(&mut body)).starts_with("data: a1\n"));
     while let Polled::Data(_) = poll_frame(&mut body) {}
@@ -84,7 +84,7 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
         (&["data: a\nid: \n\n"], with("")),
         (&["data: a\nid: 7\n\ndata: b\n\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b\n\n"], without.clone()),
-        // An older id would send the client back, so none is better.
+        // The layer does not know the newest id. An older one would send the client back.
         (&["data: a\nid: 7\n\n", "data: b\ni", "d: 11\n\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b\nid: 12\n", "\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b", "id: 13\n\n"], without.clone()),
@@ -100,7 +100,7 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
         for frame in frames {
             feed.data(frame.to_string());
             let mut received = 0;
-            // A large frame uses up the budget of a poll of the task.
+            // A large frame uses up the task's cooperative budget.
             while let Polled::Data(bytes) = poll_frame(&mut body) {
                 received += bytes.len();
                 yield_now().await;
@@ -137,7 +137,7 @@ async fn heartbeat_event_of_a_run_repeats_the_id_that_the_client_has() {
         app.clone().oneshot(request).await.unwrap().into_body()
     };
     let mut first = open(None).await;
-    // Without an id, a client may still start a run, and that of the hub is not the run's.
+    // The client has no id of the run yet, and the hub's position is no id of the run.
     assert_eq!(beat(&mut first).await, format!("{EVENT}\n"));
     publish(&hub, "a", "a1");
     for _ in 0..50 {

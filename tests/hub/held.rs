@@ -30,7 +30,7 @@ async fn fetch_that_has_everything_waits_twenty_seconds_for_a_clean_end() {
     assert_eq!(poll_frame(&mut body), Polled::End);
     assert!(body.is_end_stream());
     assert_eq!((reports.opened(), reports.take()), (1, vec![CloseReason::Ended]));
-    // Its page may close it at the terminator.
+    // The page may close the stream when it receives the terminator.
     let mut body = nothing_more(&SseLayer::new().terminator("[DONE]"));
     assert_polls(&mut body, [data("data: [DONE]\n\n"), Polled::Pending]);
 }
@@ -38,7 +38,7 @@ async fn fetch_that_has_everything_waits_twenty_seconds_for_a_clean_end() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_wait_at_once() {
     let (token, reports) = (CancellationToken::new(), Reports::default());
-    // Of an outer layer, or its own. Other streams would go on.
+    // The shutdown of the stream's own layer, or of an outer one. With this drain, other streams go on.
     let drain = |layer: SseLayer| layer.drain(Drain::never()).farewell("bye");
     for is_outer in [false, true] {
         let token = token.child_token();

@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Each event's number is in its data. Of `a` the first is lost.
+/// A hub whose events have their sequence number in their data. The first event of `a` is evicted.
 fn hub() -> Hub {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
@@ -67,8 +67,8 @@ fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     Client::new(hub.subscribe([""; 0]).resume(foreign())).assert_ends_with(&[""; 0]);
 }
 
-/// The hub has removed more topics than it remembers one by one. So each new topic may have lost
-/// events, up to a number that is the same for all.
+/// The hub has removed more topics than it remembers by name. So each new topic may have lost events,
+/// up to a sequence number that is the same for all topics.
 #[test]
 fn interrupted_gaps_are_all_repeated() {
     let hub = Hub::builder().max_memory(4096).build();
@@ -103,7 +103,7 @@ fn interrupted_gaps_are_all_repeated() {
     }
 }
 
-/// The hub creates the second topic while the subscription starts, and calls back.
+/// While a subscription starts, the hub creates its topics, and calls the closure of the program.
 #[test]
 fn counted_subscription_receives_all_later_events() {
     for topics in [&["a", "b"][..], &["a", "c", "b"]] {

@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// The gaps of these topics in a loss at this sequence number, for a client that has received
-/// everything before it. Only the last has its id.
+/// The gaps that report a loss at this sequence number in these topics, to a client that has received
+/// everything before it. Only the last gap has the id of the loss.
 pub(crate) fn gaps(topics: &[impl AsRef<str>], loss: u64) -> Vec<String> {
     let number = |index| if index + 1 == topics.len() { loss } else { loss - 1 };
     let topics = topics.iter().map(AsRef::as_ref).enumerate();
@@ -16,7 +16,7 @@ fn kept_events_come_before_one_gap_for_each_topic() {
         let (broker, [hub]) = connected();
         let names: Vec<_> = (0..topics).map(|n| format!("topic {n}")).collect();
         let mut behind = subscribed(&hub, &names);
-        // The first topics are published to last.
+        // The topics are published to in reverse order.
         let mut events: Vec<_> =
             names.iter().rev().map(|topic| format!("x@{}", publish(&hub, topic, "x"))).collect();
         let mut idle = asleep(&hub, &names, Waker::noop());
@@ -134,13 +134,13 @@ fn hub(lost_up_to: u64) -> Hub {
             feed.report_loss(number).unwrap();
         }
     }
-    // It would close the hub.
+    // Dropping the feed would close the hub.
     feed.spawn(|_| pending());
     hub
 }
 
-/// Found by seed 1119687 of the simulation: the ids between the gaps said that the client had
-/// everything before the loss, which only the hub that has lost it takes for a gap.
+/// Found by seed 1119687 of the simulation: the gaps before the last one had the id just before the loss,
+/// so a process without that loss did not send the client what it had missed.
 #[tokio::test]
 async fn client_that_leaves_between_gaps_misses_nothing_at_another_process() {
     let (whole, lossy) = (hub(0), hub(4));
@@ -160,7 +160,7 @@ async fn client_that_leaves_between_gaps_misses_nothing_at_another_process() {
     }
 }
 
-// Which losses a client is told, by where its subscription starts.
+// Which losses a client learns of, depending on where its subscription starts.
 
 #[test]
 fn gap_policy_reports_or_ends_at_a_loss() {

@@ -13,7 +13,7 @@ struct Task {
     client: Client,
     count: Arc<Wakes>,
     waker: Waker,
-    /// How often it let other tasks run with something left to do.
+    /// How often the client was pending although it was already woken.
     yielded: usize,
 }
 
@@ -31,7 +31,7 @@ impl Task {
         self.client.poll_with(&self.waker)
     }
 
-    /// The data and ids of what it gets in one poll after the other, until it sleeps or has ended.
+    /// The data and ids of the messages of each item, until the client sleeps or its stream ends.
     fn read(&mut self) -> Vec<Vec<(String, String)>> {
         let describe = |message: Message| (message.data, message.last_event_id.to_string());
         let mut items = Vec::new();
@@ -85,7 +85,7 @@ fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     let events = task.read().concat();
     let sequences: Vec<_> = events.iter().map(|(_, id)| sequence(id)).collect();
     assert!(sequences.iter().copied().eq(1..=2 * TOPICS as u64));
-    // And once more, with what is published while it looks.
+    // The same again, with more events of these topics published between the polls.
     publish_all();
     let mut polled = 0;
     while !task.poll().is_ready() {
@@ -127,7 +127,7 @@ fn event_before_a_loss_is_received_although_the_scan_began_earlier() {
     assert_eq!(items.len(), 1 + TOPICS, "a gap for each topic");
 }
 
-/// Another topic has an event in each scan.
+/// An event of another topic is published at each poll.
 #[test]
 fn subscription_sleeps_although_other_topics_are_busy() {
     let hub = Hub::new();
@@ -140,7 +140,7 @@ fn subscription_sleeps_although_other_topics_are_busy() {
     }
 }
 
-/// As that of some combinators of futures.
+/// Some combinators of futures pass a new waker at each poll.
 #[test]
 fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     let hub = Hub::new();

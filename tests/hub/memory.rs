@@ -1,4 +1,4 @@
-//! What the hub says that it keeps is what it keeps.
+//! The hub takes the memory that its limit counts and its documentation states.
 
 use crate::*;
 
@@ -9,7 +9,7 @@ fn event_takes_112_bytes_besides_its_size_on_the_wire() {
     for len in [1, 100, 1000] {
         let hub = Hub::new();
         let data = "x".repeat(len);
-        // With the topic, and the room that its list has for more.
+        // This includes the topic, and the spare capacity of its list.
         let counted = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", &data)));
         let wire = format!("data: {data}\nid: {}\n\n", id(&hub, EVENTS as u64)).len();
         let more = counted.bytes_current as f64 / EVENTS as f64 - wire as f64;
@@ -49,7 +49,7 @@ fn empty_topic_takes_no_more_memory_than_one_with_an_event() {
     let each = counted.bytes_current as f64 / TOPICS as f64 - names[0].len() as f64;
     assert!((300.0..500.0).contains(&each), "{each} bytes with its place in the subscription");
     let mut client = Client::new(subscription.unwrap());
-    // It lets other tasks run now and then.
+    // A single poll does not visit all topics.
     let counted = measure(|| (0..100).for_each(|_| assert!(client.poll().is_pending())));
     let each = counted.bytes_current as f64 / TOPICS as f64;
     assert!((10.0..50.0).contains(&each), "{each} bytes more for a subscriber that waits");
@@ -80,8 +80,8 @@ fn duplicate_topic_names_take_no_memory() {
 
 #[test]
 fn event_above_the_memory_limit_evicts_no_other_topic() {
-    // The first is above the limit only with what a topic takes besides its events, and the second
-    // with what an event takes besides its bytes.
+    // The first size exceeds the limit only because the topic itself counts, the second because of the
+    // bookkeeping of its event.
     for size in [9_500, 9_900, 10_000] {
         let hub = Hub::builder().max_memory(10_000).build();
         let mut client = subscribed(&hub, &["large"]);
@@ -94,7 +94,7 @@ fn event_above_the_memory_limit_evicts_no_other_topic() {
     }
 }
 
-/// Names can be long, and many topics that went are remembered.
+/// Names can be long, and the hub remembers many removed topics.
 #[test]
 fn removed_topic_is_not_remembered_by_its_name() {
     let name = "x".repeat(1 << 16);
@@ -108,7 +108,7 @@ fn removed_topic_is_not_remembered_by_its_name() {
     assert_eq!(read(&hub, &[&format!("{name}7")], id(&hub, 7)).len(), 1, "a gap");
 }
 
-/// A large event takes what many small topics keep.
+/// One large event takes the memory of many small topics.
 #[test]
 fn large_events_evict_many_small_topics() {
     const LIMIT: usize = 4 << 20;

@@ -31,7 +31,7 @@ enum Step {
         client: usize,
         items: usize,
     },
-    /// Disconnects before the last messages of the last item arrived.
+    /// Disconnects after some messages of the last item have arrived.
     Disconnect {
         client: usize,
         arrived: Index,
@@ -113,10 +113,10 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 async fn run(mut world: World, steps: Vec<Step>) {
     let mut clients: [Visitor; CLIENTS] = Default::default();
-    // At the end each client reads what is left.
+    // At the end, each client reads what is left.
     let last = (0..CLIENTS).map(|client| Step::Poll { client, items: usize::MAX });
     for step in steps.into_iter().chain(last) {
-        // A new cooperative budget, or subscriptions would be pending after many reads.
+        // Renews the task's cooperative budget, without which subscriptions would be pending.
         yield_now().await;
         let processes = world.processes.len();
         match step {
@@ -155,7 +155,7 @@ async fn run(mut world: World, steps: Vec<Step>) {
             Step::Close { process } => world.close(process.index(processes)),
             Step::LoseHistory => world.lose_history(),
             Step::PauseOrResume { process } => world.pause_or_resume(process.index(processes)),
-            // A hub without a broker would not be the same after a restart.
+            // A hub without a broker would lose its events in a restart.
             Step::Restart { .. } if processes == 1 => {}
             Step::Restart { process } => {
                 let process = process.index(processes);
@@ -206,8 +206,8 @@ proptest! {
     }
 }
 
-// A gap from before a visit is no gap for the client, but it is evicted with the event before it. A
-// client that has received that event, and a gap of another topic since, receives it all the same.
+// A client is not sent a gap that was reported before its visit. But the hub evicts that gap with the event
+// before it, and then reports it even to a client that has received that event and a later gap.
 #[test]
 fn client_receives_gap_from_before_its_visit_once_evicted() {
     block_on(async {
@@ -231,14 +231,14 @@ fn client_receives_gap_from_before_its_visit_once_evicted() {
     });
 }
 
-/// Runs with a paused clock, which the hub has to be created in.
+/// Runs with a paused clock. The hub must be created inside.
 fn block_on(run: impl Future<Output = ()>) {
     let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(run);
 }
 
-// A hub as simple as possible: a list of all events ever published. It asks the hub which of them
-// are kept, and checks that the limits and the documented order of eviction allow that.
+// The naive hub: a list of all events ever published. It asks the hub under test which events are kept, and
+// checks that the limits and the documented order of eviction allow that.
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 
@@ -286,7 +286,7 @@ pub(crate) struct Naive {
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
-    /// How many gaps the hub has sent.
+    /// The number of gaps that the hub has sent.
     pub(crate) gaps: u64,
 }
 
@@ -319,7 +319,7 @@ impl Naive {
         evicted.map_or(0, |event| event.sequence)
     }
 
-    /// Records what the hub has received. It has evicted old events of all topics by then.
+    /// Records what the hub has received, after which it has evicted old events of all topics.
     pub(crate) fn receive(&mut self, hub: &Hub, received: &[Received]) {
         for received in received {
             match received {

@@ -34,7 +34,7 @@ fn client_that_leaves_after_any_message_misses_nothing_elsewhere() {
     }
 }
 
-/// With an id below the gap, the client would get the same gap at each reconnection.
+/// If the client's id stayed below the gap, it would get the same gap at each reconnection.
 #[test]
 fn stream_that_ends_at_gaps_first_gets_past_them() {
     let (_broker, small, _) = pair();
@@ -46,14 +46,14 @@ fn stream_that_ends_at_gaps_first_gets_past_them() {
     let mut client = begin(id(&small, 0));
     client.assert_ends_with(&["gap a@0", "gap b@2", "b3@3", "a5@5", "a6@6"]);
     begin(client.last.unwrap()).assert_waits_after(&["b7@7"]);
-    // Nothing else is left below the gap.
+    // No event is left below the gap.
     publish_all(&small, ["a8", "a9", "a10"]);
     let mut client = begin(id(&small, 7));
     client.assert_ends_with(&["gap a@8"]);
     begin(client.last.unwrap()).assert_waits_after(&["a9@9", "a10@10"]);
 }
 
-/// More topics than an item has gaps, for a client that returns and one that was behind.
+/// There are more topics than gaps in one item. One client returns, and another one falls behind.
 #[test]
 fn gaps_of_many_topics_come_first_with_one_later_id() {
     const TOPICS: u64 = 600;
@@ -92,7 +92,7 @@ fn gaps_of_many_topics_come_first_with_one_later_id() {
     }
 }
 
-/// The first process keeps one event of each topic, and has lost the events 2 to 4.
+/// The lossy process keeps one event of each topic, and has lost the events 2 to 4.
 #[tokio::test]
 async fn gap_before_a_loss_passes_nothing_that_was_lost() {
     let hub = |loses: bool| {
@@ -121,7 +121,7 @@ async fn gap_before_a_loss_passes_nothing_that_was_lost() {
     }
 }
 
-/// Its value is evicted by age, so that it is no longer replaced.
+/// The value is evicted because of its age, not replaced by a newer one.
 #[tokio::test(start_paused = true)]
 async fn evicted_newest_value_is_a_gap_before_older_events() {
     let retention = |topic: &str| (topic == "p").then(|| Retention::latest().age(MILLISECOND));

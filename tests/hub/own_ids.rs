@@ -1,4 +1,4 @@
-//! Views whose clients have ids of the program, and no other store than the hub.
+//! Views whose clients have ids of the program, if the program has no store of events but the hub.
 
 use tower_sse::Heartbeat;
 use tower_sse::decode::MessageId;
@@ -8,8 +8,8 @@ use crate::*;
 
 type Show = fn(Result<Message, Gap>) -> Option<Event>;
 
-/// The data of a message is its own id, a space, and `shown` or `hidden`. The own id looks like one
-/// of another hub.
+/// Returns the program's id of a message. The message's data is that id, a space, and `shown` or
+/// `hidden`. The id looks like one of another hub.
 fn own_id(message: &Message) -> Option<MessageId> {
     Some(message.data.split_once(' ')?.0.into())
 }
@@ -44,7 +44,7 @@ fn own(n: u64) -> Option<LastEventId> {
 /// Everything that a view or a body sends now.
 async fn wire<S: Stream<Item = Bytes> + Unpin>(mut stream: S) -> String {
     let mut all = String::new();
-    // Hidden events use up the budget of a poll of the task.
+    // Hidden events use up the task's cooperative budget.
     for _ in 0..40 {
         yield_now().await;
         while let Some(Some(item)) = stream.next().now_or_never() {
@@ -90,7 +90,7 @@ async fn client_resumes_after_its_own_id_in_each_process() {
         }
         assert_eq!(wire(items(&mut view_of(hub, own(2)))).await, event(3) + &event(4));
         assert_eq!(wire(items(&mut view_of(hub, own(4)))).await, "");
-        // So does a client that has an id of the hub.
+        // A client with an id of the hub resumes too.
         assert_eq!(wire(items(&mut view_of(hub, Some(id(hub, 3))))).await, event(4));
     }
 }
@@ -146,7 +146,7 @@ async fn first_item_without_a_message_has_the_newest_own_id() {
     let reasons = gaps.matches(r#""reason":"unknown_id""#).count();
     assert_eq!((reasons, newest_id(&gaps)), (2, own(3)), "{gaps}");
     assert_eq!(wire(items(&mut view_of(&hub, own(3)))).await, "");
-    // A heartbeat repeats it.
+    // A heartbeat repeats the program's id.
     let layer = SseLayer::new().heartbeat(Heartbeat::every(SECOND).event("beat", "{}"));
     let response = view_of(&hub, own(2)).response();
     let mut body = answer_to(Requester::Fetch.request("/"), &layer, response).into_body();
@@ -161,7 +161,8 @@ fn publish_both(hub: &Hub, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// Without an own id for its place, a gap keeps the hub's, or the stream would end there forever.
+/// If the program has no id for the position of a gap, the gap has the hub's id. Otherwise, the stream
+/// would end at the same gap after each reconnection.
 #[tokio::test(start_paused = true)]
 async fn client_comes_past_a_gap_at_which_its_stream_ends() {
     let (broker, [hub]) = connected();
@@ -178,14 +179,14 @@ async fn client_comes_past_a_gap_at_which_its_stream_ends() {
         all.push(wire.matches("event: gap").count());
     }
     assert_eq!((all, last), (vec![2, 0, 0], own(4)));
-    // Nothing that a gap's id could be is kept.
+    // An empty hub keeps no event whose id the gap could have.
     let empty = Hub::new();
     let gaps = wire(items(&mut view_of(&empty, own(7)))).await;
     assert!(gaps.contains("unknown_id"), "{gaps}");
     assert_eq!(wire(items(&mut view_of(&empty, newest_id(&gaps)))).await, "");
 }
 
-/// Without another source of events, that is all that the client can get.
+/// The program has no other store of events, so the client can get no more.
 #[tokio::test(start_paused = true)]
 async fn client_whose_own_id_was_evicted_gets_a_gap_and_all_kept() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
@@ -198,7 +199,7 @@ async fn client_whose_own_id_was_evicted_gets_a_gap_and_all_kept() {
     assert_eq!(kept, (3..=6).map(event).collect::<String>());
     let figures = hub.stats().gaps_by_reason;
     assert!(figures.contains(&(GapReason::UnknownId, 2)), "{figures:?}");
-    // The program has the events: it begins with its state.
+    // A program that has the state sends it as the greeting.
     let state = |last| {
         let visit = visit(&hub).since(hub.position()).greeting("the state");
         visit.resume(last).view(show as Show)

@@ -33,7 +33,7 @@ async fn slow_client_receives_only_the_newest_value_of_each_topic() {
     let mut slow = Client::new(prices(&hub, &symbols, None));
     assert_eq!(slow.read(), first, "on a first visit");
     for rounds in [1, 2, 100] {
-        // A new cooperative budget, or the subscription would be pending after many reads.
+        // Renews the task's cooperative budget, without which the subscription would be pending.
         yield_now().await;
         advance(WINDOW).await;
         let newest = publish_rounds(&hub, &symbols, rounds);
@@ -175,7 +175,7 @@ fn latest_values_of_many_processes_survive_a_loss() {
     assert_eq!(read(&one, &["p", "pq"], seen), kept, "this process has it");
 }
 
-/// The age of the retention is also the one up to which a process loads values.
+/// A process loads values up to the maximum age of its retention.
 #[tokio::test(start_paused = true)]
 async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     let broker = MemoryBroker::new();
@@ -193,7 +193,8 @@ async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     }
 }
 
-/// In each order of the two steps of the page and the two of the writer.
+/// The page takes the position and reads the state. The writer writes and publishes. The cases are the
+/// orders of these steps.
 #[test]
 fn change_is_in_the_state_or_in_the_stream() {
     for (steps, repeated) in [

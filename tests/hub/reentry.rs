@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Runs some code when it is woken, and when it is dropped lets go of what it holds.
+/// A waker that calls a closure.
 pub(crate) struct Run<F: Fn() + Send + Sync>(pub(crate) F);
 
 impl<F: Fn() + Send + Sync> Wake for Run<F> {
@@ -11,7 +11,7 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
     }
 }
 
-/// Fails instead of waiting for ever, should there be a deadlock.
+/// Fails instead of waiting forever if there is a deadlock.
 pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -53,7 +53,7 @@ fn waker_can_publish_resume_and_close() {
 
 type Held = Arc<Mutex<Vec<Subscription>>>;
 
-/// What a task holds that ends when it is woken, or that is dropped with its last waker.
+/// The subscriptions of a task that ends when it is woken, or is dropped with its last waker.
 fn holder(hub: &Hub) -> Held {
     let subscriptions = [["a", "b"]; 20].map(|topics| hub.subscribe(topics).resume(None));
     Arc::new(Mutex::new(subscriptions.into()))
@@ -152,7 +152,7 @@ struct PanicsOnDrop;
 
 impl Wake for PanicsOnDrop {
     fn wake(self: Arc<Self>) {
-        // Only the drop of the last waker is to panic.
+        // Waking must not panic, only dropping the last waker.
         std::mem::forget(self);
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept, and what is remembered of the rest.
+//! What a hub keeps, and what it remembers of evicted events and removed topics.
 
 use crate::*;
 
@@ -8,7 +8,7 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// What an event with this data takes on the wire.
+/// The number of bytes that an event with this data takes on the wire.
 fn size_of(hub: &Hub, data: &str) -> usize {
     format!("data: {data}\nid: {}\n\n", id(hub, 1)).len()
 }
@@ -19,7 +19,7 @@ fn retaining_zero_events_panics() {
     _ = Hub::builder().retention(Retention::new().events(0));
 }
 
-/// Only publishing to other topics visits them.
+/// Nothing visits the idle topics but publishing to other topics.
 #[tokio::test(start_paused = true)]
 async fn idle_topics_are_removed_when_their_events_expire() {
     let hub = Hub::builder().retention(Retention::new().age(10 * MILLISECOND)).build();
@@ -37,7 +37,8 @@ async fn idle_topics_are_removed_when_their_events_expire() {
     assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
 }
 
-/// Of the first two of so many, the hub knows only up to which number they have lost events.
+/// The hub no longer remembers the first two topics by name. It knows only the sequence number up to
+/// which they may have lost events.
 #[tokio::test(start_paused = true)]
 async fn topics_beyond_the_remembered_ones_have_one_gap_at_the_bound() {
     let hub = Hub::builder().retention(Retention::new().age(MILLISECOND)).build();
@@ -56,7 +57,7 @@ async fn topics_beyond_the_remembered_ones_have_one_gap_at_the_bound() {
     assert_eq!(read(&hub, &["t3"], id(&hub, 2)), ["gap t3@3"]);
 }
 
-/// Each topic is published to once, as those of clients that come and go.
+/// Each topic is published to once, like the topics of clients that come and go.
 #[tokio::test(start_paused = true)]
 async fn expired_topics_are_removed_while_topics_are_added() {
     for (topics_at_once, pause, retained) in [(1, 15, 1000), (20, 1, 4000), (3, 40, 300)] {
@@ -92,7 +93,8 @@ fn panicking_retention_callback_leaves_no_subscriber_behind() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1"]);
 }
 
-/// Room for so many topics of one letter, and so many events of two.
+/// A memory limit for this number of topics whose names have one letter, and of events whose data has
+/// two.
 fn room_for(topics: usize, events: usize) -> HubBuilder {
     let event = size_of(&Hub::new(), "a1") + 112;
     Hub::builder().max_memory(topics * 561 + events * event)
@@ -105,7 +107,7 @@ fn oldest_events_of_all_topics_are_evicted_first() {
     publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
     assert_eq!(topics(&hub), ["a", "b", "c", "d", "e", "f", "g"]);
     publish(&hub, "h", "h9");
-    // The older event of "b" is not enough.
+    // Evicting the older event of "b" would not free enough.
     assert_eq!(topics(&hub), ["b", "c", "d", "e", "f", "g", "h"]);
     assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 0)), ["gap a@0", "gap b@2", "c3@3", "b5@5"]);
     publish_all(&hub, ["g10", "i11"]);
@@ -118,7 +120,7 @@ fn frames_are_evicted_before_events() {
     let hub = room_for(1, 8).build();
     publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
     let all = |seen| read(&hub, &["a"], id(&hub, seen)).len();
-    // Each gets a frame of its own.
+    // A client at another position gets another frame.
     assert_eq!([0, 1, 2, 3].map(all), [7, 6, 5, 4]);
     publish(&hub, "a", "a8");
     assert_eq!([0, 1, 2, 3].map(all), [8, 7, 6, 5]);
@@ -142,7 +144,7 @@ fn large_event_is_shared_without_a_copy() {
     assert_eq!(first[2].as_ptr(), other[2].as_ptr(), "made once");
 }
 
-/// Such as the topics of clients that come and go, in a hub in which little is published.
+/// The topics are like those of clients that come and go. Nothing is published.
 #[test]
 fn removed_topics_leave_no_memory_behind() {
     let hub = Hub::new();

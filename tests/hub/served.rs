@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use super::support::client;
 use crate::*;
 
-/// At `/a,b` the events of the topics `a` and `b`.
+/// Serves the events of the topics `a` and `b` at `/a,b`, and so on.
 async fn serve(hub: &Hub) -> SocketAddr {
     let hub = hub.clone();
     let events = async move |Path(topics): Path<String>, last: Option<LastEventId>| {
@@ -21,7 +21,7 @@ async fn open(address: SocketAddr, path: &str, last: Option<&str>) -> EventReade
     EventReader::new(client::get(address, path, header.as_slice()).await)
 }
 
-/// It goes on to read when the others are done.
+/// The stalled client reads again after the others have read everything.
 #[tokio::test]
 async fn stalled_client_delays_no_other_and_receives_a_gap() {
     const EVENTS: u64 = 400;
@@ -29,7 +29,7 @@ async fn stalled_client_delays_no_other_and_receives_a_gap() {
     let address = serve(&hub).await;
     let mut stalled = open(address, "/a", None).await;
     let mut others = [open(address, "/a", None).await, open(address, "/a", None).await];
-    // More than any socket buffers.
+    // All events together are more than sockets buffer.
     let large = "x".repeat(64 * 1024);
     for number in 1..=EVENTS {
         assert_eq!(publish(&hub, "a", &large), number);

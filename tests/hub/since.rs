@@ -35,7 +35,7 @@ fn first_visit_starts_with_the_backlog_and_continues_after_its_position() {
 #[test]
 fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
     let (hub, subscribe) = queried();
-    // Of `a`, 3, 4 and 5 are kept.
+    // The hub keeps the events 3, 4 and 5 of `a`.
     publish_all(&hub, ["a4", "a5"]);
     let position = hub.position();
     publish_all(&hub, ["b6"]);
@@ -48,7 +48,7 @@ fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
         assert_eq!(data, ["gap a", "gap b", "backlog", "b6"]);
         assert_eq!(read[2..], ["backlog@5", "b6@6"]);
 
-        // Before the backlog, it has nothing.
+        // A client that leaves before the backlog gets all of it again.
         let mut leaves = Client::new(subscribe().resume(last.clone()));
         assert_eq!(leaves.read_one().len(), 2);
         let mut again = Client::new(subscribe().resume(leaves.last));
@@ -59,12 +59,12 @@ fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
         assert_eq!(ending.read()[2..], ["backlog@5", "b6@6"], "it has the state");
         assert!(!ending.has_ended);
     }
-    // Nothing that it has not seen was evicted.
+    // This client has missed no evicted event.
     let mut client = Client::new(subscribe().resume(id(&hub, 2)));
     assert_eq!(client.read(), ["a3@3", "a4@4", "a5@5", "b6@6"]);
 }
 
-/// What is evicted before it is read, and what a broker loses.
+/// The client misses events that were evicted before it read them, and then a loss of the broker.
 #[tokio::test]
 async fn client_that_falls_behind_gets_the_backlog_when_it_reconnects() {
     let broker = MemoryBroker::new();

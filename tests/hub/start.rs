@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// The position that a response's first frame has in an event `start`, if it has one.
+/// The position in the event `start`, if the first frame of the response has one.
 fn start_of(client: Requester, subscription: Subscription) -> Option<LastEventId> {
     let response = answer_to(client.request("/"), &SseLayer::new(), subscription.response());
     start_in(poll_frame(&mut response.into_body()))
@@ -115,7 +115,7 @@ async fn client_that_is_cut_off_before_its_first_event_misses_nothing() {
     }
 }
 
-/// The layer sends it, outside of a filter in the handler.
+/// The layer sends the event `start`, so a filter in the handler doesn't see it.
 #[tokio::test]
 async fn filter_that_drops_everything_keeps_the_start() {
     let hub = Hub::new();
@@ -129,7 +129,7 @@ async fn filter_that_drops_everything_keeps_the_start() {
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
-/// The clients of a run have its ids.
+/// The clients of a run have the ids of the run, not of the hub.
 #[cfg(feature = "runs")]
 #[tokio::test]
 async fn run_whose_source_is_a_hub_has_no_start() {
@@ -176,7 +176,7 @@ async fn test_client_resumes_after_a_start_that_it_does_not_show() {
     assert_eq!((&*again.data, sequence(&again.last_event_id)), ("missed", missed));
 }
 
-/// Behind a proxy that fails longer answers, a longer wait would keep the position from the client.
+/// If a proxy cuts longer answers, a longer wait would keep the position from the client.
 #[tokio::test(start_paused = true)]
 async fn long_poll_that_begins_with_it_waits_for_one_second() {
     let hub = hub_with_events();

@@ -1,4 +1,4 @@
-//! The promises of the [model](crate::model), while everything happens at the same time.
+//! What the [model](crate::model) checks, while several threads publish, read and lose events.
 
 use std::{slice, time::Instant};
 
@@ -6,7 +6,7 @@ use crate::*;
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// What a client has seen, of one connection or several.
+/// What a client has received, over one connection or several.
 struct History {
     begin: u64,
     messages: Vec<Message>,
@@ -14,13 +14,13 @@ struct History {
 }
 
 impl History {
-    /// It begins with what is published from now on.
+    /// Begins with what is published from now on.
     fn new(hub: &Hub) -> Self {
         let last = LastEventId::from(hub.position());
         Self { begin: sequence(last.as_str()), messages: Vec::new(), last }
     }
 
-    /// Reads some items; `false` if the stream has ended.
+    /// Reads this number of items. Returns `false` if the stream ends before.
     fn read(&mut self, subscription: Subscription, items: usize) -> bool {
         let mut client = Client::new(subscription);
         for _ in 0..items {
@@ -31,8 +31,8 @@ impl History {
         true
     }
 
-    /// Asserts that each event published to its topics since its begin was received once and in
-    /// order, or was reported as a gap.
+    /// Asserts that each event published to the client's topics since the history began was received
+    /// once and in order, or was reported as a gap.
     fn check(&self, topics: &[&str], published: &BTreeMap<u64, &str>) {
         let mut served: BTreeMap<_, _> = topics.iter().map(|topic| (*topic, self.begin)).collect();
         let (mut newest, mut gaps) = (self.begin, BTreeSet::new());
@@ -67,8 +67,8 @@ impl History {
     }
 }
 
-/// Publishes to all topics in each of some threads, closes the hubs, and gives all events by their
-/// numbers.
+/// Publishes to all topics from several threads, closes the hubs, and returns the topic of each event by
+/// its sequence number.
 fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str> {
     let published = thread::scope(|scope| {
         let publishers = [0, 1, 2, 3].map(|publisher| {
@@ -91,8 +91,7 @@ fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str>
     published
 }
 
-/// Clients that come, read some, leave, and come back to the next hub with the last id that they have
-/// seen.
+/// Clients that connect, read some items, leave, and reconnect to the next hub with their last event id.
 fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: bool) {
     thread::scope(|scope| {
         let clients = of.map(|topics| {
@@ -144,19 +143,19 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for loss in 1..=30 {
-                // Between some events, on any machine.
+                // The loss comes between events, however fast the machine is.
                 while sequence(hubs[0].position().as_str()) < 100 * loss {
                     thread::yield_now();
                 }
                 broker.lose_history();
             }
         });
-        // Of several topics, only the last gap of a loss has its number.
+        // One topic for each client: of the gaps of several topics, only the last has the loss's number.
         reconnecting_clients(&hubs, TOPICS.each_ref().map(slice::from_ref), 3_000, true);
     });
 }
 
-/// Meanwhile, the order changes in which topics lose their events.
+/// Publishing changes the order in which topics lose their events.
 #[test]
 fn memory_limit_holds_for_many_topics_during_publishing() {
     const ROOM: usize = 1 << 20;
@@ -176,7 +175,7 @@ fn memory_limit_holds_for_many_topics_during_publishing() {
             });
         }
     });
-    // A topic with its one event takes about 750 bytes. What others publish while one makes room
-    // comes on top.
+    // A topic with its one event takes about 750 bytes. Events that other threads publish while one
+    // evicts come on top.
     assert!(hub.topics().len() < 2 * ROOM / 900, "{}", hub.topics().len());
 }

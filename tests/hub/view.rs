@@ -1,4 +1,4 @@
-//! Subscriptions that each client sees in its own way.
+//! Subscriptions whose events are hidden or changed for each client.
 
 use tower_sse::hub::{Gap, View};
 use tower_sse::{Heartbeat, StreamOptions};
@@ -25,10 +25,10 @@ fn view_of(hub: &Hub, last: Option<LastEventId>, show: Show) -> View<Show> {
     hub.subscribe_to("a").resume(last).view(show)
 }
 
-/// Everything that there is now, as the client receives it.
+/// Everything that is ready now, as the client receives it.
 async fn wire(view: &mut (impl Stream<Item = Encoded> + Unpin)) -> String {
     let mut all = String::new();
-    // Hidden events use up the budget of a poll of the task.
+    // Hidden events use up the task's cooperative budget.
     for _ in 0..POLLS {
         yield_now().await;
         while let Some(Some(item)) = view.next().now_or_never() {
@@ -273,7 +273,7 @@ async fn program_with_own_ids_gets_none_of_the_hub() {
     hub.close();
     assert_eq!(wire(&mut view).await, "");
     assert_eq!(view.next().now_or_never(), Some(None));
-    // Nor does a heartbeat repeat one.
+    // A heartbeat repeats no id either.
     let heartbeat = Heartbeat::every(SECOND).event("heartbeat", "{}");
     let view = hub.subscribe_to("b").start_event(false).resume(None).view(hidden).response();
     let layer = SseLayer::new().heartbeat(heartbeat);
@@ -304,7 +304,7 @@ fn text_once(body: &mut (impl Body<Data = Bytes, Error: ToString> + Unpin)) -> S
     str::from_utf8(&bytes).unwrap().to_owned()
 }
 
-/// The view's messages are decoded and encoded again. Nothing may be lost, reordered or renamed by it.
+/// A view decodes and encodes its messages again, which must not lose, reorder or rename anything.
 #[tokio::test(start_paused = true)]
 async fn view_that_hides_nothing_sends_what_its_subscription_sends() {
     let mut gaps = 0;

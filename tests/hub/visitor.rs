@@ -14,19 +14,19 @@ pub(crate) struct Visitor {
     pub(crate) last: Option<LastEventId>,
     /// For each of its topics: the newest sequence number that was sent, or reported as a gap.
     served: Vec<u64>,
-    /// For each of its topics: a gap is due, as the hub cannot know what the client has seen.
+    /// For each of its topics: whether a gap is due because the hub cannot know what the client has seen.
     gap_due: Vec<bool>,
-    /// The sequence number in the last id of this hub.
+    /// The sequence number in the newest id of this hub that the client has.
     newest: u64,
-    /// Losses up to this sequence number were reported, or are none for this client.
+    /// The sequence number up to which losses were reported or do not concern this client.
     loss_seen: u64,
-    /// The number of gaps that were reported of the loss that is being reported.
+    /// The number of gaps that the client has received so far of the loss that is being reported.
     loss_gaps: usize,
-    /// The client brought a foreign id, and has received no id of this hub yet.
+    /// Whether the client sent a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
     /// After a malformed id, all gaps are reported first, at this position.
     gaps_at: Option<u64>,
-    /// A greeting is due, with this position as the id.
+    /// The position that the greeting must have as its id, while the greeting is due.
     greeting_due: Option<u64>,
     /// The last event id before the last item, and after each of its messages.
     pub(crate) ids: Vec<Option<LastEventId>>,
@@ -193,7 +193,7 @@ impl Visitor {
         let number = sequence(&message.last_event_id);
         let is_alone = self.topics.len() == 1;
         let expected = if is_alone { served } else { passed.max().unwrap_or(0).max(self.newest) };
-        // Gaps from before the first visit are in the way of a later id.
+        // Gaps from before the first visit can hold the id back.
         let is_held_back =
             self.loss_seen > self.newest && (self.newest..expected).contains(&number);
         assert!(number == expected || is_held_back, "{number} is not {expected}");
@@ -202,7 +202,7 @@ impl Visitor {
         self.loss_seen = self.loss_seen.max(number);
     }
 
-    /// A client that leaves between gaps has the id that it had before them.
+    /// Asserts that a client that leaves between gaps still has the id from before them.
     fn check_id_before_gaps(&self, message: &Message) {
         if self.is_foreign {
             assert_eq!(&*message.last_event_id, "1-0");
@@ -215,7 +215,8 @@ impl Visitor {
         self.gap_due[index] || naive.evicted_up_to(self.topics[index]) > self.served[index]
     }
 
-    /// Passes the gaps before `end` that are no gaps for this client.
+    /// Skips the gaps up to `end` that this client is not sent, because they are from before its first
+    /// visit.
     fn skip_gaps(&mut self, end: u64, naive: &Naive) {
         for (topic, served) in self.topics.iter().zip(&mut self.served) {
             let is_older = |item: &&Published| {
@@ -235,15 +236,16 @@ impl Visitor {
         })
     }
 
-    /// Returns the sequence number of the gap that the program reported, if it is next. It is the
-    /// last of several with no event between them.
+    /// If the next item of a topic is a gap that the program reported, returns its sequence number. Of
+    /// several such gaps without an event between them, this is the last.
     fn reported_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let first = self.missed(index, naive).filter(|item| item.is_gap && !item.evicted)?;
         let rest = naive.items(self.topics[index]).filter(|item| item.sequence >= first.sequence);
         rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
     }
 
-    /// Returns the sequence number of the gap that is due in one topic alone, 0 if it comes first.
+    /// Returns the sequence number of the gap that is due in one topic alone: 0 for a gap of evicted
+    /// events, which comes before all others.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let evicted = self.has_evicted(index, naive).then_some(0);
         evicted.or_else(|| self.reported_gap(index, naive))
@@ -264,7 +266,7 @@ impl Visitor {
         })
     }
 
-    /// Returns whether a gap of this topic has to be one of a loss of all topics.
+    /// Returns whether a gap of this topic must report a loss of all topics.
     fn is_of_loss(&self, index: usize, naive: &Naive) -> bool {
         let is_at_start = self.gaps_at.is_some() && self.gap_due[index];
         let Some(loss) = self.due_loss(naive) else { return false };

@@ -1,10 +1,10 @@
-//! Who is woken, and how often.
+//! Which subscribers are woken, and how often.
 
 use crate::*;
 
 #[test]
 fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {
-    // Few wakers take another way than many.
+    // The hub handles few wakers differently from many.
     for sleepers in [1, 8, 9, 1000] {
         let hub = Hub::new();
         let (count, waker) = Wakes::new();
@@ -63,7 +63,7 @@ fn dropped_subscription_leaves_no_waker() {
     let hub = Hub::new();
     let (count, waker) = Wakes::new();
     let topics = ["busy", "quiet", "other"];
-    // So that the topics do not go with the clients.
+    // Keeps the topics after the clients have left.
     let _stays = hub.subscribe(topics).resume(None);
     let mut clients: Vec<_> = (0..20).map(|_| asleep(&hub, &topics, &waker)).collect();
     for _ in 0..100 {
@@ -75,7 +75,7 @@ fn dropped_subscription_leaves_no_waker() {
     }
     let most = 2 + clients.len() * (topics.len() + 1);
     assert!(Arc::strong_count(&count) <= most, "one in each topic, and its own");
-    // Some while they sleep, some while they are awake.
+    // Ten clients leave while they sleep, and the others after an event has woken them.
     drop(clients.split_off(10));
     publish(&hub, "busy", "x");
     drop(clients);
@@ -102,8 +102,8 @@ fn moved_subscription_wakes_the_new_task_only() {
 /// More subscriptions than are woken in one turn.
 const MANY: usize = 130_000;
 
-/// Creates a hub with subscriptions that wait in one runtime after the other, and returns the
-/// wake-ups in each of the runtimes.
+/// Creates a hub with subscriptions that wait in these runtimes in turn, and returns the counter of
+/// wake-ups of each runtime.
 fn many_asleep<const N: usize>(runtimes: [&Runtime; N]) -> (Hub, [Arc<Wakes>; N], Vec<Client>) {
     let (hub, wakes) = (Hub::new(), [(); N].map(|()| Wakes::new()));
     let asleep = |n: usize| {
@@ -157,8 +157,8 @@ fn half_of_a_million_tasks_does_not_wait_for_a_blocked_runtime() {
     }
 }
 
-/// Returns the time until the last of 500,000 tasks in one runtime has an event, for which as many
-/// wait in another runtime, which may be blocked. The event can be published in that one.
+/// Returns the time until the last of 500,000 tasks in one runtime has received an event. As many tasks
+/// in another runtime wait for it too, which can be blocked, and which can publish the event.
 fn million(blocks: bool, publishes_in_other: bool) -> Duration {
     const HALF: usize = 500_000;
     let hub = Hub::builder().max_memory(1 << 30).build();

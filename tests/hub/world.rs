@@ -2,13 +2,13 @@
 
 use crate::*;
 
-/// A hub, and what it is due to keep.
+/// A hub under test, and its naive hub.
 pub(crate) struct Process {
     pub(crate) hub: Hub,
     pub(crate) naive: Naive,
     is_closed: bool,
     is_paused: bool,
-    /// What its broker delays.
+    /// What the broker has not passed on to this process yet.
     delayed: Vec<Received>,
 }
 
@@ -167,7 +167,7 @@ impl World {
         }
     }
 
-    /// Starts a process again. All its clients have to be disconnected.
+    /// Starts a process again. All its clients must have disconnected.
     pub(crate) fn restart(&mut self, process: usize) {
         let Some(broker) = &self.broker else { return };
         let process = &mut self.processes[process];

@@ -1,4 +1,4 @@
-//! A hub whose last owner drops it while its broker feeds it is not dropped by the broker's thread.
+//! If a hub loses its last owner while its broker feeds it, another thread than the broker's drops the hub.
 
 use crate::*;
 
@@ -17,7 +17,7 @@ fn feed_one(feed: &mut Feed, fed: Fed, sequence: u64) -> bool {
     result.is_ok()
 }
 
-/// Drops the last owner of a hub when the hub wakes a subscription, and so within the feeding.
+/// Drops the last owner of a hub when the hub wakes a subscription, so while the broker feeds it.
 fn drop_when_woken(hub: Hub) {
     let owner = Arc::new(Mutex::new(None));
     let woken = Arc::clone(&owner);
@@ -90,14 +90,15 @@ fn publisher_joins_the_thread_that_feeds_its_hub() {
             OnDrop(move || joined.send(thread.take().unwrap().join()).unwrap())
         }));
         send.send((fed, 1)).unwrap();
-        // The reader is told that the hub is gone.
+        // This call of the feed fails, because the hub is gone.
         _ = send.send((fed, 2));
         is_joined.recv_timeout(PATIENCE).expect("joined").expect("without a panic");
     }
 }
 
-/// Connects a hub within this runtime, lets its last owner drop it within the feeding, and returns
-/// where its publisher was dropped. Asserts that its events were not freed by the feeding.
+/// Connects a hub within this runtime and lets its last owner drop it while it is fed. Returns the
+/// runtime in which its publisher was dropped. Asserts that the feeding thread dropped neither the
+/// publisher nor the hub's closures.
 fn where_it_drops(runtime: Option<&Runtime>, fed: Fed) -> Option<Handle> {
     let (dropped, is_dropped) = mpsc::channel();
     let (given, taken) = mpsc::channel();

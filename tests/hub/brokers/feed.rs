@@ -115,7 +115,7 @@ fn highest_number_can_end_a_topic() {
     subscribed(&hub, &["a"]).assert_ends_with(&[""; 0]);
 }
 
-/// A subscription could not continue behind it.
+/// A subscription could not continue after this number.
 #[test]
 fn number_that_none_can_follow_is_ignored() {
     let (hub, mut feed) = fed_by_hand();
@@ -131,7 +131,7 @@ fn number_that_none_can_follow_is_ignored() {
     }
 }
 
-/// A broker that only orders events can have one after the end of its topic.
+/// A broker that only orders events may accept an event after the end of its topic.
 #[test]
 fn events_after_an_end_are_dropped_until_the_log_frees_the_name() {
     let (hub, mut feed) = fed_by_hand();

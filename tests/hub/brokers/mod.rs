@@ -1,4 +1,4 @@
-//! What a broker may rely on. The kit that checks brokers has its tests in `crates/tower-sse-broker`.
+//! What a hub guarantees to its broker. The kit that checks brokers is tested in `crates/tower-sse-broker`.
 
 mod dropped;
 mod feed;

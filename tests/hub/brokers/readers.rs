@@ -1,4 +1,4 @@
-//! What a program sees of a reader that ends before its hub.
+//! What a program sees if the reader of a broker ends before the hub.
 #![cfg(feature = "tracing")]
 
 use crate::{log::Log, *};
