@@ -209,7 +209,8 @@ async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     later.assert_waits_after(&["b2@2"]);
 }
 
-/// Not all its topics have ended before its id, so it does not wait for the next topic of the name.
+/// One of the client's topics ended before its id, and the other one has not ended. So the stream ends with
+/// the other one, and does not wait for a new topic called `a`.
 #[tokio::test(start_paused = true)]
 async fn forgotten_end_counts_beside_a_topic_that_has_not_ended() {
     let hub = hub_with_a_freed_name(true).await;

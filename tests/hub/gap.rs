@@ -179,7 +179,8 @@ fn gap_says_why_to_the_client_the_program_and_the_operator() {
     assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
-/// Where the client was to read on, it learned before the second topic evicted events.
+/// Unread events of `b` and `c` are evicted after a poll of the client that has already looked for what
+/// comes next.
 #[test]
 fn gap_that_became_due_meanwhile_comes_with_the_first() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
