@@ -102,7 +102,7 @@ async fn keys_are_kept_from_the_end_on() {
 
 /// A run can be quiet for longer than it is kept after its end.
 #[tokio::test]
-async fn keys_of_a_live_run_are_kept_for_an_hour_after_a_sync() {
+async fn live_runs_keys_are_kept_for_an_hour_after_a_sync() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
     let keys = [CLAIM.to_owned(), stream("a1")];
