@@ -22,7 +22,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
-use tower_sse::SseLayer;
+use tower_sse::{Drain, Retry, SseLayer};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -32,21 +32,26 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            eprintln!("TCP_NODELAY: {error}");
-        }
-    });
-    let shutdown = CancellationToken::new();
-    let server = axum::serve(listener, app(shutdown.clone()))
-        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
-    tokio::select! { served = server => served, stopped = stop => stopped }
+    serve(listener, routes()).await
 }
 
-fn app(shutdown: CancellationToken) -> Router {
-    routes().layer(SseLayer::new().shutdown(shutdown))
+/// Serves until Ctrl-C or SIGTERM, then until all streams have ended, for at most 10 seconds.
+async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
+    let seconds = |min, max| Retry::between(Duration::from_secs(min), Duration::from_secs(max));
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new()
+        .shutdown(shutdown.clone())
+        // The times after which an `EventSource` reconnects: after a crash, and after a shutdown.
+        // These are the defaults.
+        .retry(seconds(1, 5))
+        .drain(Drain::per_client().retry(seconds(2, 10)));
+    // With Nagle's algorithm, each event would wait for the ACK of the one before.
+    let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
+    let server = axum::serve(listener, routes.layer(layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // The deadline is for clients that don't read.
+    let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
+    tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
 /// Returns the application as it was.

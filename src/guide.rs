@@ -33,6 +33,6 @@ page!(other_proxies, all());
 page!(placement, all());
 page!(proxies, all());
 page!(runs_clients, all(feature = "axum", feature = "runs"));
-page!(shutdown, all(feature = "axum", feature = "runs"));
+page!(shutdown, all(feature = "axum", feature = "signal"));
 page!(troubleshooting, all(feature = "hub", feature = "json"));
 page!(upstreams, all(feature = "axum"));

@@ -62,11 +62,17 @@ fn pages_show_the_programs_that_are_tested() {
 }
 
 #[test]
-fn page_serving_shows_the_functions_that_are_tested() {
+fn pages_on_servers_show_the_functions_that_are_tested() {
     let file = read("examples/mcp/src/serving.rs");
     let (_, functions) = file.split_once("\n\n/// Serves until").unwrap();
     let page = read("docs/guide/serving.md");
     assert!(page.contains(&format!("\n\n/// Serves until{functions}```")));
+
+    let file = read("examples/existing_axum.rs");
+    let (_, rest) = file.split_once("\n\n/// Serves until").unwrap();
+    let (function, _) = rest.split_once("\n\n").unwrap();
+    let page = read("docs/guide/shutdown.md");
+    assert!(page.contains(&format!("\n\n/// Serves until{function}\n```")));
 }
 
 /// `fastrand` is not cryptographic: from one's own number, the numbers of others can be computed.
