@@ -40,6 +40,10 @@
 //! Publishing or subscribing creates a topic, which exists while it has subscriptions or keeps
 //! events.
 //!
+//! The topics of an open subscription are fixed: to change them, the client opens a new stream. The
+//! client's last event id is for the former topics, so call `resume(None)`. With the id, the client
+//! receives no greeting, no earlier events of the new topics, and no gap for these events.
+//!
 //! # JSON
 //!
 //! With feature `json`, you can publish any value that implements `Serialize`:
@@ -67,35 +71,28 @@
 //!
 //! Ids follow the order of publication across all topics, so one `Last-Event-ID` is enough for many
 //! topics. A subscription that [resumes](Subscribe::resume) after an id continues with the next
-//! event that the hub still keeps, without duplicates.
+//! event that the hub still keeps.
 //!
-//! The topics of an open subscription are fixed: to change them, the client opens a new stream. The
-//! client's last event id is for the former topics, so call `resume(None)`. With the id, the client
-//! receives no greeting, no earlier events of the new topics, and no gap for these events.
+//! Delivery is *at most once, and a loss is reported*: a client with an id of this hub never
+//! receives an event twice, and gets a [gap](#gaps) for what it misses. [Several
+//! processes](#many-processes) add exceptions. In a topic that keeps [only the newest
+//! value](#only-the-newest-value), replaced values cause no gap.
+//!
+//! A client that disconnects before it has received an id can miss events without a gap. That's why
+//! an `EventSource` or a [library](crate::ClientKind::Library) gets an id at once by default, if
+//! necessary in an event named [`start`](Subscribe::start_event). For other clients, turn `start`
+//! on, or send a [greeting](Subscribe::greeting).
 //!
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
+//! ## Gaps
+//!
 //! If a [limit](#memory) has evicted events that the client missed, the client gets a `gap`, whose
-//! data is a JSON object with the `topic` and the [`reason`](GapReason). In a topic that [keeps
-//! only the newest value](#only-the-newest-value), replaced values cause no gap. A client whose id
-//! the hub doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
+//! data is a JSON object with the `topic` and the [`reason`](GapReason). A client whose id the hub
+//! doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
 //!
 //! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, for
 //! example from an upstream, report a gap with [`Hub::gap`].
-//!
-//! A client that disconnects before it has received an id can miss what you publish until it
-//! reconnects, without getting a gap. That's why an `EventSource` or a
-//! [library](crate::ClientKind::Library) gets an id at once by default, if necessary in an event
-//! named [`start`](Subscribe::start_event). For other clients, turn `start` on, or send a
-//! [greeting](Subscribe::greeting).
-//!
-//! Delivery is *at most once, and a loss is reported*. A client with an id of this hub never
-//! receives an event twice and gets a gap for what it misses. With a broker, there are exceptions:
-//! see the broker's crate.
-//!
-//! Publishing is *at most once* too. With a broker, it can fail with [`PublishError::Unknown`]: the
-//! event may have been published. If you then publish the event again, clients may get it twice. If
-//! its data has a unique key, they can ignore the second copy.
 //!
 //! # In a page
 //!
@@ -460,7 +457,12 @@
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis), or [runs](crate::runs#several-processes) |
 //!
 //! To move to a broker, change the line that creates the hub, and replace
-//! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish).
+//! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish). With a broker, *at most once*
+//! has exceptions: see its crate.
+//!
+//! Publishing can then fail with [`PublishError::Unknown`]: the event may have been published. If
+//! you publish it again, clients may get it twice. If its data has a unique key, they can ignore
+//! the second copy.
 //!
 //! Give all your hubs the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
