@@ -211,12 +211,18 @@ impl Subscribe {
     /// [`LastEventId`](crate::LastEventId), if any, or an [`EventId`], such as a
     /// [`position`](crate::hub::Hub::position).
     ///
-    /// | last event id | without [`since`](Self::since), the subscription sends |
-    /// |---|---|
-    /// | none, or empty (a first visit) | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::Retention::latest) events, and new events |
-    /// | an id of this hub | all later events that the hub still keeps, and a gap for each topic that has evicted later events; no gap for [replaced](crate::Retention::latest) events |
-    /// | an id of another hub, for example from before a restart | a gap for each topic, and all events that the hub still keeps; no gap for topics that keep a [latest](crate::Retention::latest) event |
-    /// | malformed, or later than any id that the hub or its broker could have assigned | a gap for each topic, then the same as on a first visit |
+    /// The id decides what the subscription sends before new events, unless you call
+    /// [`since`](Self::since):
+    ///
+    /// - **No id, or an empty one** (a first visit): the [greeting](Self::greeting), then the
+    ///   [`recent`](Self::recent) and [latest](crate::Retention::latest) events.
+    /// - **An id of this hub**: a gap for each topic that has evicted later events, then all later
+    ///   events that the hub still keeps. Events that a [latest](crate::Retention::latest) event
+    ///   has replaced cause no gap.
+    /// - **An id of another hub**, for example from before a restart: a gap for each topic, except
+    ///   for topics that keep a latest event, then all events that the hub still keeps.
+    /// - **A malformed id**, or one later than any that the hub or its broker could have assigned:
+    ///   a gap for each topic, then the same as on a first visit.
     ///
     /// If a [broker](crate::hub::Hub::connect) lost events before this call, a client whose id is
     /// older than the loss receives a gap for each topic.
