@@ -125,9 +125,10 @@ impl Hub {
 
     /// Publishes an event from synchronous code. This works only if the hub has no broker.
     ///
-    /// A loop of these calls lets no other task run on its thread. If it publishes more events than
-    /// the topic [keeps](super::HubBuilder::retention), clients can get a gap. In async code, use
-    /// [`publish`](Self::publish). In other code, pause the loop, or let the topic keep more.
+    /// A loop of these calls lets no other task run on its thread. If the topic evicts events
+    /// meanwhile, clients can get a gap. With [`Retention::latest`](crate::Retention::latest), they
+    /// get no gap and skip the replaced events. In async code, use [`publish`](Self::publish). In
+    /// other code, pause the loop, or let the topic [keep](super::HubBuilder::retention) more.
     ///
     /// # Errors
     ///
