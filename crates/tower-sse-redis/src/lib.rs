@@ -2,6 +2,11 @@
 //! With this crate, the processes share [hubs](tower_sse::hub) and [runs](tower_sse::runs) over
 //! Redis.
 //!
+//! ```sh
+//! cargo add tower-sse --features axum,hub
+//! cargo add tower-sse-redis
+//! ```
+//!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
 //! use tower_sse::{LastEventId, SseLayer, hub::Hub};
@@ -25,13 +30,22 @@
 //!
 //! The Redis stream `news` has the events of all topics. All processes read it and give each event
 //! the same id, so a client can reconnect to any of them, even one that is behind, and misses
-//! nothing. You don't need sticky sessions. When a user logs out, you can [close the user's event streams in all
-//! processes](tower_sse::streams#many-processes).
+//! nothing. You don't need sticky sessions. When a user logs out, you can [close the user's event
+//! streams in all processes](tower_sse::streams#many-processes).
 //!
-//! You need Redis 7 or Valkey. We've tested with Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
+//! For a whole program, take the guide's [notifications](tower_sse::guide::notifications) and
+//! [change its hub](tower_sse::guide::notifications#restarts-and-several-processes). In the
+//! repository, `crates/tower-sse-redis/examples/cluster/run.sh notifications_cluster` starts this
+//! program in two processes behind nginx.
 //!
-//! Once connected, a hub reconnects by itself. Before you run a second process, set up Redis by the
-//! [checklist](running#checklist), and work out your [limits](operating#sizes).
+//! # Set-up
+//!
+//! 1. Set up Redis 7 or Valkey by the [checklist](running#checklist). We've tested with Redis 7.0
+//!    and 8.2, and with Valkey 8.1 and 9.1.
+//! 2. Work out your [limits](operating#sizes).
+//! 3. Decide what your program does when [publishing fails](operating#publish-errors).
+//! 4. Connect [when your program starts](operating#start), and close the hub [last when it
+//!    stops](operating#shutdown). Once connected, a hub reconnects by itself.
 //!
 //! # What is guaranteed
 //!
@@ -43,28 +57,35 @@
 //!   that stays connected or resumes receives the event or a [gap](tower_sse::hub::GapPolicy). This
 //!   doesn't apply to events published after their topic [ended](tower_sse::hub::Hub::end), or to
 //!   topics that keep only their [latest](tower_sse::Retention::latest) event.
-//! - After a loss, each client that may have missed an event receives a gap, or
-//!   [sometimes](operating#losses) two, for each of its topics. This holds even if Redis restarts
-//!   with older data or none, if a lagging replica is promoted, or if the stream is deleted,
-//!   trimmed or replaced by an older copy.
-//! - If `publish` returned [`Refused`](tower_sse::hub::PublishError::Refused), the event wasn't
-//!   published and won't be. If it returned [`Unknown`](tower_sse::hub::PublishError::Unknown), the
-//!   event is published once or not at all: publish it again, and clients can receive it twice.
+//! - After a loss, each client that may have missed an event receives a gap for each of its topics.
+//!   This holds even if Redis restarts with older data or none, if a lagging replica is promoted,
+//!   or if the stream is deleted, trimmed or replaced by an older copy. There are [three rare
+//!   exceptions](operating#losses).
 //!
 //! If events are lost, clients can receive newer events before the gap. A process that has received
 //! the lost event or its acknowledgement reports the loss within seconds of reaching Redis.
 //!
-//! A loss goes undetected in three cases:
+//! # Clusters and replicas
 //!
-//! - All processes that received the lost [entry](#entries) or its acknowledgement stop before they
-//!   report the loss. If the time in the entry's id is then less than a minute ahead of Redis'
-//!   clock, clients that received the entry miss new events until the clock catches up. You can
-//!   [set up Redis](operating#losses) so that a restart loses no event.
-//! - A program deletes individual entries (`XDEL`, `XDELEX` or `XACKDEL`) before a process has read
-//!   them. That process's clients miss these events.
-//! - After a failover, the old primary still accepts events, and the old or the new primary has
-//!   assigned an id ahead of the other's clock. [`min-replicas-to-write`](operating#losses)
-//!   prevents this.
+//! In a cluster, your URL can name any node. The keys of [runs](tower_sse::runs) must be on one
+//! node, so give their [prefix](Redis::runs) a hash tag, such as `{app}`.
+//!
+//! With replicas but no cluster, each connection must lead to the primary, even after a failover.
+//! [Ask Sentinel](Redis::open_by_sentinel), [list](Redis::open_any) all servers' URLs, or use a
+//! host name that always leads to the primary.
+//!
+//! # TLS
+//!
+//! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
+//! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
+//! `Redis::tls`, your program can trust other root certificates or present a client certificate. The
+//! server's certificate must name the host to which the program connects. If Sentinel gives
+//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in its
+//! configuration.
+//!
+//! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
+//! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the
+//! `ring` equivalent.
 //!
 //! # Entries
 //!
@@ -107,33 +128,6 @@
 //!
 //! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore the topic's further events
 //! until its last event exceeds the hub's age limit, or a loss is reported.
-//!
-//! # TLS
-//!
-//! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
-//! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
-//! `Redis::tls`, your program can trust other root certificates or present a client certificate. The
-//! server's certificate must name the host to which the program connects. If Sentinel gives
-//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in its
-//! configuration.
-//!
-//! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
-//! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the
-//! `ring` equivalent.
-//!
-//! # Permissions
-//!
-//! Your Redis user needs [these permissions](running#permissions). Users and passwords can
-//! [change](Redis::credentials) at run time.
-//!
-//! # Clusters and replicas
-//!
-//! In a cluster, your URL can name any node. The keys of [runs](tower_sse::runs) must be on one
-//! node, so give their [prefix](Redis::runs) a hash tag, such as `{app}`.
-//!
-//! With replicas but no cluster, each connection must lead to the primary, even after a failover.
-//! [Ask Sentinel](Redis::open_by_sentinel), [list](Redis::open_any) all servers' URLs, or use a
-//! host name that always leads to the primary.
 
 #![warn(clippy::unused_async)]
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
