@@ -63,9 +63,9 @@ impl Redis {
     /// doesn't leave a primary that begins to refuse writes.
     ///
     /// Give the primary at least two replicas, and set
-    /// [`min-replicas-to-write`](crate::operating#losses) on each server. Otherwise, an old primary
-    /// that returns accepts writes until it's demoted. With this setting and only one replica, a
-    /// promoted server refuses writes until it has a replica of its own.
+    /// [`min-replicas-to-write`](crate::running#checklist) on each server. Otherwise, an old
+    /// primary that returns accepts writes until it's demoted. With this setting and only one
+    /// replica, a promoted server refuses writes until it has a replica of its own.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -102,7 +102,7 @@ impl Redis {
     ///
     /// The primary is the server that most responding Sentinels name. A connected process asks
     /// again every 10 seconds. A Sentinel that is cut off from the others can name an old primary,
-    /// so list at least three and set [`min-replicas-to-write`](crate::operating#losses) on the
+    /// so list at least three and set [`min-replicas-to-write`](crate::running#checklist) on the
     /// servers.
     ///
     /// ```
