@@ -47,12 +47,12 @@ async fn send_all(
     mut connection: MultiplexedConnection,
     ended: CancellationToken,
 ) {
-    // After a panic, too: the session would take no more calls.
+    // Ends the session after a panic, too: it would take no more calls.
     let _ending = ended.clone().drop_guard();
     let mut pace = Pace::new();
     while let Some(first) = calls.recv().await {
-        // Calls that arrive during this wait join the pipeline, and so do those of tasks that became
-        // ready with the first one's.
+        // Calls that arrive during this wait join the pipeline, and so do the calls of tasks that
+        // became ready together with the first caller's.
         pace.wait().await;
         yield_now().await;
         if ended.is_cancelled() {

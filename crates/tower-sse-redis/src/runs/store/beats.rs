@@ -7,16 +7,17 @@ use tower_sse::runs::__private::Epoch;
 use crate::runs::seam::{DeadProcess, ProcessId};
 use crate::server::whole_milliseconds;
 
-/// The number of beats in a lease. A process is dead once its counter stands still for a lease of
-/// another process's beats. If the leases differ, the longer one of the two counts.
+/// The number of beats in a lease. A process is dead once this many beats of another process in a
+/// row have found its counter unchanged. If the dead process has the longer lease, it takes a
+/// multiple of this number that covers that lease.
 pub(super) const BEATS: u32 = 5;
 /// The number of beats after which an absent process is forgotten.
 const FORGOTTEN: u32 = 4 * BEATS;
 
 /// The processes that share runs, as this process sees them. Each increments a counter in the store.
 ///
-/// No clock decides who is dead. A process counts the reads of its own in which a counter stood
-/// still, so a server that pauses, or sets its clock, ends no run.
+/// No clock decides which process is dead. A process counts how many of its own reads in a row
+/// found a counter unchanged, so a server that pauses, or sets its clock, ends no run.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     lease: Duration,
@@ -60,7 +61,8 @@ impl Heartbeat {
         Self { lease, counter: 0, others: BTreeMap::new(), restoring: None }
     }
 
-    /// Begins a session: the others may not have reached the server yet.
+    /// Begins to count again in a new session: the other processes may not have reached the server
+    /// yet.
     pub(super) fn begin(&mut self) {
         self.others.values_mut().for_each(|other| other.still = 0);
     }
@@ -111,7 +113,7 @@ impl Heartbeat {
     }
 
     /// Returns whether a process is dead. If the store does not list it, the answer is `true` only
-    /// after a lease of beats.
+    /// once the beats of a lease, counted from the first such call, have not found it.
     pub(super) fn is_dead(&mut self, id: &ProcessId) -> bool {
         let other = self.others.entry(id.clone()).or_default();
         other.is_still(self.lease) || other.seen.is_some() && other.lease().is_none()

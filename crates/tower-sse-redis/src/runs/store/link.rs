@@ -61,7 +61,7 @@ impl Link {
         session.filter(|session| !session.ended.is_cancelled()).ok_or(Failure::Unavailable)
     }
 
-    /// Keeps a session until this future is dropped.
+    /// Keeps a session open until this future is dropped: replaces each session that breaks.
     pub(super) async fn keep(&self, backoff: &mut Backoff) {
         let Some(mut session) = lock(&self.session).clone() else { return };
         let mut number = session.number;

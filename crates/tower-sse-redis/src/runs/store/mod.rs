@@ -6,7 +6,7 @@
 //! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
 //!   outlive the sessions.
 //! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that breaks,
-//!   and `Batcher` sends the calls of exports together.
+//!   and `Batcher` sends the calls of owners in shared pipelines.
 //!
 //! # Keys
 //!
@@ -47,13 +47,14 @@
 //!
 //! # Deaths
 //!
-//! Each process increments its counter five times in a lease, and reads those of the others. If one
-//! stands still for a lease of these reads, its process is dead for the reader. The reader becomes its
-//! heir: it replaces the counter that it saw by its own name, then ends and reports the live runs, and
+//! Each process increments its counter five times in a lease, and reads those of the others. If
+//! five reads in a row find a counter unchanged, its process is dead for the reader. If that process
+//! has the longer lease, it takes more reads. The reader becomes the heir of the dead process: it
+//! replaces the counter that it saw by its own name, then ends and reports the live runs, and
 //! deletes the entry. An heir that dies is replaced in the same way.
 //!
-//! A process that returns writes its counter again, and then looks at all its runs. If the heir has
-//! ended one, Redis refuses its events.
+//! A process that returns writes its counter again, and then synchronizes all its runs. If the heir
+//! has ended one, Redis refuses its events.
 //!
 //! A server can return to an earlier state, in which a claim names a run that is over. Its owner learns
 //! of such a claim once a client of another process watches the run, and ends it.
@@ -65,9 +66,9 @@
 //! has known of it for a lease ends it. The first process on an empty server begins no such time,
 //! unless the server is a replica that took over.
 //!
-//! This includes a process that follows its keys to another node, even if that node has everything
-//! that was acknowledged to the process: a replica that lags can still lack the claim of another
-//! process.
+//! A process that follows its keys to another node begins such a time too, even if that node has
+//! everything that was acknowledged to the process: a replica that lags can still lack the claim of
+//! another process.
 //!
 //! Each process keeps `data` with its beats. It expires after a lease, or after 20 seconds if that
 //! is longer. All claims but void ones are kept for longer, so a jump of the server's clock that
@@ -77,7 +78,7 @@
 //! | field | |
 //! |---|---|
 //! | `v` | the version of the protocol, without which a process does not connect |
-//! | `u` | a text that is unique to the time in which claims are restored, until it ends |
+//! | `u` | a unique token of the time in which owners restore their claims; missing at other times |
 //! | `r` | the id of the server at which a beat last began such a time |
 //! | `s` | what `history` in `lua/common.lua` returned when this was written |
 //!

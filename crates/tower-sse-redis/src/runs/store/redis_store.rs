@@ -224,7 +224,8 @@ impl RedisStore {
         self.call(None, claim, script(|fields| fields.look(&run.key))).await
     }
 
-    /// Begins the stream of a run of this process, and returns what the store has of the run.
+    /// Begins the stream of a run of this process, and returns what the store has of the run. The
+    /// time for which the store keeps a live run's keys begins again.
     pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Result<SyncReply, Failure> {
         let Sync { run, entries, restores, is_watched, head } = sync;
         let sync = |it: &Encoder<'_>| {
@@ -242,6 +243,7 @@ impl RedisStore {
 
     /// Returns for each run whether the store has its keys, at a lower cost than `sync`. The replies
     /// for all runs of one command are `false` if one of their keys is missing: then send a `sync`.
+    /// The keys are not kept for longer.
     pub(crate) async fn have_keys(
         &self,
         over: u64,
@@ -273,7 +275,7 @@ impl RedisStore {
     /// then send a `sync`. Only sent after a `sync` that was answered by `InStep` over the same
     /// connection.
     ///
-    /// If it `pushes`, because a client of another process watches the run, other processes receive
+    /// Set `pushes` if a client of another process watches the run. Other processes then receive
     /// the batch or, above [`MAX_PUSH`], only the number of its last event.
     pub(crate) async fn append(
         &self,
@@ -488,8 +490,8 @@ fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
 
-/// Returns a command with space for this number of arguments, the largest with `len` bytes in
-/// total.
+/// Returns a command with space for this number of arguments, of which the largest have `len` bytes
+/// in total.
 fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
     let mut command = Cmd::with_capacity(arguments, len + SPARE);
     command.arg(name);

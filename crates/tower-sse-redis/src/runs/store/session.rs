@@ -73,7 +73,7 @@ impl Session {
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         // After this command, the server executes nothing more that was sent over the earlier
-        // connection. Without one, the command shows that the server executes it.
+        // connection. Without one, the command shows whether the user may send it.
         let killed = previous.filter(|_| earlier == Some(&info.run_id));
         let mut kill = cmd("CLIENT");
         kill.arg("KILL").arg("ID").arg(killed.map_or(i64::MAX, |previous| previous.client));
@@ -204,8 +204,9 @@ impl Session {
         }
     }
 
-    /// Checks that the connection for commands works, and leads to the same server. Also shows that
-    /// this process lives, keeps the key `data`, notices its loss, and learns which processes died.
+    /// Checks that the connection for commands works, and leads to the same server. Its beat shows
+    /// that this process lives, keeps the key `data`, notices the loss of that key, and finds which
+    /// processes have died and what others have asked of this one.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<Checked, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify(&SECTIONS)).await)?;
@@ -223,7 +224,8 @@ impl Session {
             }
             Ok(Ok(reply)) => endpoint.apply_beat(from_redis_value(reply).unwrap_or_default())?,
             Ok(Err(_)) => {}
-            // Only the next session knows what others have asked for in the lost reply.
+            // The lost reply may have had what others have asked for. The next session synchronizes
+            // all runs.
             Err(error) => return Err(failed(JOIN, error)),
         }
         Ok((info, refused.filter(|error| error.kind() == ErrorKind::ReadOnly)))

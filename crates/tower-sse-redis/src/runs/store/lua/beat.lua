@@ -1,10 +1,10 @@
--- Increments the counter of a process among those that use a server, and keeps `data`. Each process
--- calls this script when a session begins, before any other script, and then several times in a lease.
+-- Writes the counter that a process has incremented, and keeps `data`. Each process calls this
+-- script when a session begins, before any other script, and then five times in a lease.
 --
 -- KEYS: data, processes, live runs of the process
 -- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
---       of all processes, process, its counter and its lease, ttl, token of the restoring that is over
---       (or empty)
+--       of all processes, process, its counter and its lease (one text), ttl, token of the time of
+--       restoring that is over (or empty)
 --
 -- joined  token gone asked name value ...  `token`: not empty while owners restore their claims;
 --                                          `gone`: whether another process has declared this one

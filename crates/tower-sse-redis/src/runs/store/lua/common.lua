@@ -56,7 +56,8 @@ local function create_claim(key, epoch, process, ttl, live)
 end
 
 -- Removes a run from those that another process reports if the owner dies. Without the permission,
--- that process can report the run again once another run has the key or the claim has expired.
+-- the run stays listed. If the owner then dies, the run can be reported a second time, once another
+-- run has the key or the claim has expired.
 local function remove_live(live, stream)
   redis.pcall('HDEL', live, stream)
 end

@@ -11,9 +11,9 @@
 -- orphan   by the process that sent the claim, but has no run for it; like `void` before the run
 --          has begun, otherwise the outcome is `interrupted`
 -- cancel   by any process; the owner is asked to end the run itself
--- bury     by the heir of a dead owner, or by any process if the owner is not listed. It reports the
---          end and then removes the run from the live ones of the owner. A run that is still among
---          these is also ended if another heir has buried it, or if its claim is gone
+-- bury     by the heir of a dead owner, or by any process if the owner is not listed. This process
+--          reports the end, and then removes the run from the live ones of the owner. A run that is
+--          still among these is also ended if another heir has buried it, or if its claim is gone
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  deletes the stream of a run that was replaced
 --
@@ -41,7 +41,7 @@ if mode == 'forget' or mode == 'discard' then
   if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
-  -- The process that replaced the run could not: its call lacks the key of the owner's list.
+  -- The process that replaced the run could not remove it: its call lacks the key of this list.
   remove_live(KEYS[3], stream)
   return { 'ended', 'forgotten', 0 }
 end

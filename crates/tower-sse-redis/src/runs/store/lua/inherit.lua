@@ -1,10 +1,10 @@
--- Makes a process the heir of a dead one, and returns the live runs of that one, and those whose end
+-- Makes a process the heir of a dead one, and returns the dead one's live runs, and those whose end
 -- is not reported yet. If there are none, removes the dead process from those that use the server.
 --
 -- KEYS: live runs of the dead process, processes
 -- ARGV: dead process, process, what it last saw of the dead process: its counter or an earlier heir
 --
--- Returns the names of the streams, or none if the dead process lives, or has another heir.
+-- Returns the names of the streams, or none if the process lives after all, or has another heir.
 local live, processes, dead, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 local value = redis.call('HGET', processes, dead)

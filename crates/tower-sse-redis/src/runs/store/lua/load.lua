@@ -7,7 +7,8 @@
 -- KEYS: stream
 -- ARGV: first id, maximum number of bytes, maximum number of entries, number of bytes before the part
 --
--- whether there is nothing behind the page (0, 1), entries, number of bytes of the event (0: it is whole)
+-- Returns whether there is nothing behind the page (0, 1), the entries, and the size of the event
+-- of which the page has a part (0: all events are whole).
 local stream, from, limit, most = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local bytes, read = limit, tonumber(ARGV[4])
 

@@ -30,8 +30,8 @@ if refused then return refused end
 if claim and claim.epoch == epoch and claim.process == process then return { 'new' } end
 if not claim or claim.epoch ~= earlier then return { 'again' } end
 
--- Fails before anything has changed, if the user may not replace claims. A run whose stream has ended
--- already would look replaced, and nobody would report it.
+-- Fails before anything has changed if the user may not replace claims. Otherwise, the script could
+-- stop once it has cancelled the earlier run, and no run would have the key.
 require_permissions(key)
 redis.call('HSET', key, 'v', VERSION)
 local newest, outcome = read_newest(stream)

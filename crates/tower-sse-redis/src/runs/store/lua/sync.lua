@@ -1,5 +1,6 @@
--- Begins the stream of a run, and reports what Redis has of it. The owner sends it when a run begins,
--- when a reply leaves doubt, and on each new connection before anything else.
+-- Begins the stream of a run, keeps the run's keys, and reports what Redis has of the run. The
+-- owner sends it when a run begins, when a reply leaves doubt, when another process asks for
+-- something, about every half hour, and on each new connection before anything else.
 --
 -- KEYS: claim, stream, live runs of the process
 -- ARGV: epoch, process, ttl, expected number of entries (empty: unknown), whether to create lost keys
@@ -10,8 +11,8 @@
 --                                   event (may be empty), if the owner is asked to stop the run
 -- behind newest entries             Redis has another number of entries: restore
 -- gone                              Redis lost the claim: restore
--- over   outcome newest reported    the run was ended. `reported`: whether it is known to be no
---                                   longer among those whose end is to be reported
+-- over   outcome newest reported    the run was ended. `reported`: 1 if no other process has to
+--                                   report its end any more; 0 or missing otherwise
 -- replaced …                        the same, and another run has taken the key
 -- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
@@ -26,7 +27,8 @@ local refused = refuse_version(claim)
 if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
-  -- Whatever state the server has, the key had this run before the stream had an end.
+  -- A run has its key before its stream has an end. So another run that has the key has replaced
+  -- this one, even on a server with an older state.
   local status = claim and claim.epoch ~= epoch and 'replaced' or 'over'
   return { status, outcome, newest, redis.call('HGET', KEYS[3], stream) and 0 or 1 }
 end
