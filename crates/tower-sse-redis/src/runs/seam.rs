@@ -58,7 +58,7 @@ impl ProcessId {
     }
 }
 
-/// What the owner of a run tells the store, and asks of it. See `RedisStore::sync`.
+/// A run as its owner sees it, sent to learn what the store has of it. See `RedisStore::sync`.
 #[derive(Clone, Debug)]
 pub(crate) struct Sync {
     pub(crate) run: RunId,
@@ -217,7 +217,7 @@ pub(crate) enum SyncReply {
         newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
-        /// Whether the run is known to be no longer among those whose end is to be reported.
+        /// Whether it is known that no other process has to report the run's end.
         is_reported: bool,
     },
     /// Another run has the key, and this one has not ended: its claim was lost.
@@ -357,8 +357,8 @@ const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How much longer the store keeps a live run than one that has ended. The owner sends a `Sync` at least
-/// about every half of this time, after which the time begins again.
+/// How much longer the store keeps a live run than one that has ended. The owner sends a `Sync` at
+/// least about every half of this time, and each `Sync` begins the time again.
 pub(crate) const LIVE: Duration = Duration::from_secs(3_600);
 
 /// Returns how long the store keeps a run that has ended.
@@ -381,7 +381,8 @@ pub(crate) enum Incoming {
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.
     Hint(Epoch),
-    /// The same, but read from the store with a beat, because a hint can be lost.
+    /// Another process asks to stop a run of this process, or has replaced it. Read from the store
+    /// with a beat, because the hint can be lost.
     Asked(Epoch),
     /// A client of another process watches a run that this process owns, according to its claim.
     Watched(RunId),

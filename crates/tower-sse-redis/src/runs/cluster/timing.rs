@@ -21,7 +21,7 @@ pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
     pub(crate) lease: Duration,
-    /// The time for which the store keeps a run.
+    /// The time for which the store keeps a run that has ended.
     pub(crate) kept_for: Duration,
     /// The interval at which a process checks the runs of others that it mirrors.
     pub(crate) check: Duration,

@@ -99,7 +99,7 @@ impl Mirrors {
     }
 }
 
-/// Returns whether a run has ended.
+/// Returns whether a reply shows that the run is over.
 fn is_buried(result: &Result<EndReply, Failure>) -> bool {
     use EndReply::{Buried, Ended, Other, Over};
     matches!(result, Ok(Buried { .. } | Ended { .. } | Over(_) | Other { .. }))

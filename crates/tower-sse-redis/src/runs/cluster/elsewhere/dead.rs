@@ -22,7 +22,7 @@ impl Mirrors {
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
         let results = self.end_all(&runs.iter().map(bury).collect::<Vec<_>>()).await;
-        // The owner has reported these.
+        // No process has to report these: the owner has ended the run, or another run has the key.
         let over = runs
             .iter()
             .zip(results)

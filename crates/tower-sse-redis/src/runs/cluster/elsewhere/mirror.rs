@@ -234,7 +234,7 @@ impl Mirror {
         !page.is_last
     }
 
-    /// Ends the record if it has all events. Returns whether it does.
+    /// Ends the record if it has all events. Returns whether it has them.
     fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
         let newest = record.newest();
         if newest > end.newest && end.outcome == Outcome::Completed {

@@ -25,7 +25,7 @@ const BROKEN: &str = "the export of the run panicked";
 const DISPLACED: &str = "the store has given its key to another run";
 const REFUSED: &str = "the store refuses the run";
 
-/// Exports a run whose claim was acknowledged.
+/// Starts to export a run whose claim was acknowledged.
 pub(crate) fn begin(
     record: &Arc<Record>,
     exports: &Arc<Exports>,
@@ -251,7 +251,7 @@ impl Exporter {
                 self.batches.truncate(newest);
                 self.export.state().has_stream = entries > 0;
                 if is_done {
-                    // It has lost the end of the run.
+                    // The store has lost the end of the run.
                     self.exports.revive(&self.export);
                 }
                 self.answered(over, asked);
@@ -349,15 +349,15 @@ impl Exporter {
                 // Another run has the key.
                 process.cancel_record(record, None);
             }
-            // Only the owner completes a run, and reports its end. Otherwise, another process has
-            // taken this one for dead.
+            // The store's end is not this process's. So another process has taken this one for dead,
+            // and reports the end.
             (_, Some(process)) if !is_own => process.fence(record),
             _ => {}
         }
         self.settle(self.exports.timing.kept_for).await;
     }
 
-    /// Ends the run in the store, unless the store refuses that too, and here.
+    /// Ends the run in the store, unless the store refuses that too, and then in this process.
     async fn give_up(&mut self, reason: &'static str) {
         let (connection, mut failures) = (self.store.connection(), 0);
         while failures < MAX_FAILURES && self.process.strong_count() > 0 {

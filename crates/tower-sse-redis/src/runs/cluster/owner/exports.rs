@@ -33,8 +33,8 @@ pub(crate) struct Exports {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// In the order of their epochs. The keys of neighbours are close to each other in Redis'
-    /// memory, where looking for keys from all over it takes a quarter longer.
+    /// In the order of their epochs. Redis has the keys of neighbours close to each other in its
+    /// memory. Looking for keys in another order takes a quarter longer.
     pub(super) runs: BTreeMap<Epoch, Arc<Export>>,
     /// Claims to release: the store may have them or execute them later, but this process has no
     /// run for them.
@@ -68,9 +68,9 @@ pub(crate) struct Export {
 
 #[derive(Default)]
 pub(super) struct ExportState {
-    /// How often the export was asked for a `Sync`, and how many of these it had been asked for when
-    /// the newest `Sync` with a reply was sent.
+    /// How often the export was asked for a `Sync`.
     pub(super) asked: u64,
+    /// The value of `asked` at the time when the newest `Sync` with a reply was sent.
     pub(super) answered: u64,
     /// The connection over which the store's copy is known, or 0.
     pub(super) over: u64,
@@ -82,7 +82,7 @@ pub(super) struct ExportState {
     pub(super) is_replaced: bool,
     /// Until when a client of another process watches the run.
     watched_until: Option<Instant>,
-    /// From when on the store lacks what it should have.
+    /// When the run begins to count as waiting, if the store lacks what it should have.
     pub(super) late_at: Option<Instant>,
     #[cfg(test)]
     panics: usize,
@@ -202,7 +202,7 @@ impl Exports {
         self.get(epoch).inspect(|export| export.synchronize());
     }
 
-    /// Does the same, unless the store is known to have the run's end.
+    /// Asks for a `Sync` of a run, unless the store is known to have the run's end.
     pub(crate) fn asked(&self, epoch: Epoch) {
         if !self.has_ended(epoch) {
             self.synchronize(epoch);
@@ -310,8 +310,9 @@ impl Exports {
         }
     }
 
-    /// Records that the store has the end of a run with this memory, of which live runs had `counted`,
-    /// and deletes it by itself at a time. Returns whether another run has the key.
+    /// Records that the store has the end of a run, or will never have it. The run takes `memory`
+    /// bytes in the store, which deletes it by itself at `deleted_at`. The sum of live runs no
+    /// longer includes the run's `counted` bytes. Returns whether another run has the key.
     pub(super) fn ended(
         &self,
         export: &Export,
@@ -349,7 +350,8 @@ impl Exports {
 
     /// Removes a run that is no longer exported.
     pub(super) fn remove(&self, export: &Export) {
-        // Dropped unlocked: its options contain closures, so that runs code of the program.
+        // Dropped once the lock is released: the run's options contain closures, whose drop can run
+        // code of the program.
         let removed = self.lock().runs.remove(&export.record.epoch);
         drop(removed);
         self.replied.notify_waiters();

@@ -154,7 +154,7 @@ impl Keeper {
     /// Returns the runs that look for their keys at a tick, except those that synchronize instead.
     fn due(&self, tick: u64, over: u64) -> Vec<(Arc<Export>, ExpectedKeys)> {
         let timing = self.exports.timing;
-        // The number of looks after which a run's time begins again.
+        // The number of looks after which a run sends a `Sync`, so that the store keeps its keys.
         let looks = LIVE.as_nanos() / 2 / (timing.lease / TICKS * PERIOD as u32).as_nanos();
         let looks = u64::try_from(looks).unwrap_or(u64::MAX).max(1);
         let state = self.exports.lock();
