@@ -215,7 +215,7 @@ async fn call_that_was_never_made_is_never_interrupted() {
     sleep(Duration::from_millis(30)).await;
     let elsewhere = other.get().await.expect("a call that has not answered");
     let waiting = tokio::spawn(async move { elsewhere.ended().await });
-    // The exporter is waiting for a reply when the process has to give the claim back.
+    // An export of another run waits for its reply when the process has to give the claim back.
     one.store.faults().delay = Duration::ZERO;
     one.store.faults().reply_delay = Duration::from_millis(100);
     send(&busy, &["a"]);

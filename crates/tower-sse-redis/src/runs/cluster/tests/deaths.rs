@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Starts runs at the first process, and lets their events be exported.
+/// Starts runs at a process, and lets their events be exported.
 async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
     let mut sources = Vec::new();
     for turn in 0..runs {
@@ -95,8 +95,8 @@ async fn silent_process_that_returns_keeps_its_runs() {
     assert_eq!((one.outcomes(), other.outcomes()), (vec![Outcome::Completed], vec![]));
 }
 
-/// Claims of live runs expire an hour after the time for which runs are retained, by default five
-/// minutes.
+/// Claims of live runs expire after an hour plus the time for which ended runs are kept, by default
+/// five minutes.
 #[tokio::test(start_paused = true)]
 async fn runs_are_reported_once_after_all_processes_were_away() {
     const RUNS: usize = 9;
@@ -144,7 +144,7 @@ async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
     }
 }
 
-/// No process has the run, whose key another one has taken since. To report it would count an end
+/// No process has the run, and another run has since taken its key. To report it would count an end
 /// without a start.
 #[tokio::test(start_paused = true)]
 async fn claim_that_was_lost_and_replaced_is_never_reported() {

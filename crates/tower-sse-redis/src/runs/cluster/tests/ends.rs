@@ -1,6 +1,6 @@
 use super::*;
 
-/// This also holds for a run that is due at once.
+/// This also holds for a run that its process does not keep after its end.
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     for (retained, delay) in [(0, 0), (1, 2)] {
@@ -152,7 +152,7 @@ async fn replays_are_the_same_after_a_stop_that_the_owner_missed() {
     }
 }
 
-/// The export of the run then has a gap in its numbers.
+/// The event that the stop has added is restored too.
 #[tokio::test(start_paused = true)]
 async fn owner_restores_it_if_the_store_loses_its_data() {
     for size in [1, 70_000] {
@@ -232,7 +232,7 @@ async fn stop_or_replacement_whose_hint_is_lost_is_found_within_a_lease() {
     }
 }
 
-/// If the hint were ignored, the run would continue until the next request to stop it.
+/// If the hint were ignored, the run would continue until the owner's next beat.
 #[tokio::test(start_paused = true)]
 async fn stop_during_a_sync_ends_the_run_at_once() {
     let (one, other, source) = started(&["a"]).await;

@@ -1,4 +1,4 @@
-//! Two or three processes that share a model of Redis, under a paused clock.
+//! Up to four processes that share a model of Redis, under a paused clock.
 
 mod ahead;
 mod claims;

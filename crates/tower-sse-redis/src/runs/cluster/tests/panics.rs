@@ -71,7 +71,8 @@ async fn run_whose_export_panics_is_given_up_once_the_store_returns() {
     assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
 }
 
-/// Its export is tried again. The task of all runs goes on in any case, and pauses after each panic.
+/// The run's export is tried again. The task that looks after all runs goes on in any case, and
+/// pauses after each panic.
 #[tokio::test(start_paused = true)]
 async fn run_whose_export_panics_twice_is_whole() {
     const PANICS: usize = 1_000;

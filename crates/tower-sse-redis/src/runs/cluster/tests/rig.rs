@@ -83,7 +83,7 @@ impl Way {
         lock(&self.counts)
     }
 
-    /// Returns how many calls or commands of a kind the processes have sent.
+    /// Returns how many calls of a kind the processes have made.
     pub(super) fn count(&self, kind: &str) -> usize {
         self.counts().of.get(kind).copied().unwrap_or(0)
     }

@@ -17,7 +17,7 @@ async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
         let mut live = other.attach().await;
         let attached = Instant::now();
         assert_eq!(read(&mut live, 2).await, ["a", "b"]);
-        // Three commands of the owner at most: the one under way, a renewal, and a batch.
+        // Three commands of the owner at most: the one under way, a `Sync`, and a batch.
         assert!(
             attached.elapsed() < Duration::from_millis(350),
             "{delay}: {:?}",

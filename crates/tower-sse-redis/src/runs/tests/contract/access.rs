@@ -105,7 +105,7 @@ async fn run_is_kept_while_a_script_lacks_a_permission() {
     join_all(commands.split(' ').map(is_kept_without)).await;
 }
 
-// What a server answers that cannot do what it should.
+// Servers that cannot do what they are asked to do.
 
 /// While Redis is out of memory, no new run is claimed, and the events of running runs are refused.
 /// Runs can end.

@@ -121,7 +121,7 @@ async fn sync_costs_the_same_behind_a_batch_of_any_size() {
     assert!(times.iter().all(|time| *time <= times[0] * MAX_RATIO), "{times:?} microseconds");
 }
 
-/// Sends the calls in one pipeline, as the exporter does.
+/// Sends the calls in one pipeline, as those of exports that are due together.
 async fn microseconds_of_a_sync(scene: &Scene, newest: u64) -> f64 {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
     for reply in scene.p.send_all(scene.p.number(), vec![sync(&run("a1"), HEAD); CALLS]).await {

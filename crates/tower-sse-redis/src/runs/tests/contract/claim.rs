@@ -1,4 +1,4 @@
-//! Looking which run has a key, and claiming it.
+//! Looking up which run has a key, and claiming the key.
 
 use super::*;
 

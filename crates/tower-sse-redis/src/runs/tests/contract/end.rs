@@ -57,7 +57,8 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     assert_eq!(scene.p.sync("a2", HEAD).await, "ok 0 1", "nothing asks to stop it");
 }
 
-/// Only its heir ends its runs. The heir reports the end even if the first reply was lost.
+/// Only the heir of a dead owner ends its runs. The heir reports an end even if the first reply was
+/// lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.append("a1", 1, 2).await;
@@ -83,7 +84,7 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     assert_eq!(scene.r.send(Call::Inherit(inherit("r"))).await, "[]");
     let listed: bool = scene.world.server.command("HEXISTS app:run:processes p").await;
     assert!(!listed);
-    // No process is listed, so any may end what is left.
+    // The owner is no longer listed, so any process may end its runs.
     scene.p.begin("b1").await;
     assert_eq!(bury_of(&scene.r, "b1").await, "ended interrupted 0");
     assert_eq!(bury_of(&scene.q, "b1").await, "over interrupted");
@@ -207,7 +208,7 @@ async fn batch_that_was_sent_twice_is_refused(scene: Scene) {
 #[tokio::test]
 async fn stops_and_replacements_come_with_the_owners_next_beat() {
     let Some(scene) = Scene::start(Duration::from_secs(5)).await else { return };
-    // Nobody reads what is asked of a process that is not listed.
+    // No process reads what is asked of one that is not listed.
     let _: u32 = scene.world.server.command("HSET app:run:processes gone:a1 +").await;
     scene.p.begin("a1").await;
     for hint in ["hint a1", "replaced a1"] {

@@ -65,7 +65,7 @@ impl Redis {
         self.claim("").await
     }
 
-    /// Lets the time pass in which owners restore their claims.
+    /// Ends the time in which owners restore their claims.
     async fn restored(&self) {
         _ = self.server.command::<u32>(&format!("HDEL {DATA} u")).await;
     }
@@ -112,7 +112,7 @@ async fn claims_may_be_lost_once_the_server_was_a_replica() {
     // In a cluster, no command is counted.
     let _: String = world.server.command("CONFIG RESETSTAT").await;
     assert_eq!(world.claim("a1").await, "restoring");
-    // That is known, so the first replica, which clears what shows it, changes nothing.
+    // The loss is known now. So it changes nothing that the first replica clears its signs.
     world.restored().await;
     let Some(replica) = Server::start().await else { return };
     replica.replicate(&world.server).await;
@@ -215,12 +215,12 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     hints.is_empty(&world).await;
 }
 
-/// If a jump expires a claim, it expires the key that is missing only after a loss too.
+/// A jump of the clock that lets a claim expire lets `data` expire too.
 #[tokio::test]
 async fn claims_that_expire_are_lost() {
     let Some(world) = server().await else { return };
     assert_eq!(world.claim("a1").await, "new");
-    // The time until the owner keeps its claim again.
+    // Stands for the time that can pass until the owner's next `Sync`.
     let longest = 1_200_000 / 8 + LEASE_MS;
     for earlier in ["s1", ""] {
         world.join("s1", earlier).await;
@@ -253,7 +253,7 @@ async fn only_a_process_that_knew_the_data_says_that_they_are_lost() {
     drop(hints);
 }
 
-/// The token of the one before ends no restoring.
+/// The token of an earlier time of restoring does not end a later one.
 #[tokio::test]
 async fn restoring_ends_once_a_process_has_known_of_it_for_a_lease() {
     let Some(world) = server().await else { return };

@@ -1,8 +1,7 @@
 //! The promises of the store that processes share, on a real Redis server.
 //!
 //! A scene is a test that is named `redis`, in a module of the scene's name. Scenes are in `claim`,
-//! `sync`, `end`, `check`, `holes` and `streams`. The other modules break the server
-//! itself.
+//! `sync`, `end`, `check`, `holes` and `streams`. All other tests start their servers themselves.
 
 /// Tests scenes, if Redis is installed.
 macro_rules! scenes {
@@ -61,7 +60,7 @@ use server::Server;
 /// The lease of processes. Their second beats are later than any scene ends.
 const LEASE: Duration = Duration::from_secs(300);
 
-/// Starts a Redis server for a test of what it alone promises, if it is installed.
+/// Starts a Redis server and connects three processes, if Redis is installed.
 async fn redis() -> Option<Scene> {
     Scene::start(LEASE).await
 }

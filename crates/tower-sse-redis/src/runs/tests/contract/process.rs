@@ -52,7 +52,7 @@ impl Process {
         Ok(Self { store, health, inbox: Mutex::new(inbox) })
     }
 
-    /// Makes calls at once, those of exports over the connection with this number.
+    /// Makes calls at the same time. Those of owners use the connection with this number.
     pub(crate) async fn send_all(&self, over: u64, calls: Vec<Call>) -> Vec<String> {
         join_all(calls.iter().map(|call| call.make(&self.store, over))).await
     }

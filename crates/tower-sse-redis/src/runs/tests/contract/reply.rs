@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Returns what a store has answered. Errors are `unavailable`, `lost`, `run` or `version`.
+/// Returns what a store has answered. Errors are `unavailable`, `wrong server`, `lost`, `run` or
+/// `version`.
 pub(crate) fn text<T>(reply: Result<T, Failure>, read: impl FnOnce(T) -> String) -> String {
     match reply {
         Ok(reply) => read(reply),

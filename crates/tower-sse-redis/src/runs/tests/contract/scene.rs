@@ -17,7 +17,7 @@ impl Scene {
         Some(Self { world, p, q, r })
     }
 
-    /// Lets the time pass in which owners restore their claims.
+    /// Ends the time in which owners restore their claims.
     pub(crate) async fn restored(&self) {
         _ = self.world.server.command::<u32>(&format!("HDEL {DATA} u")).await;
     }

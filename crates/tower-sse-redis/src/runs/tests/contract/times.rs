@@ -5,7 +5,7 @@ use super::*;
 /// Almost as long as keys are kept, in milliseconds.
 const LONG: u64 = 290_000;
 
-/// Whatever follows the claim, it does not stay for ever. All that the stream has is the end.
+/// No key stays for ever, whatever follows the claim. The stream has only the end.
 #[tokio::test]
 async fn claim_and_end_of_a_replaced_run_are_kept_for_their_time() {
     let Some(scene) = redis().await else { return };
