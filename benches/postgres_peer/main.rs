@@ -255,7 +255,8 @@ async fn hub_keeps_its_ratios_to_its_peer() {
         println!("| {row} |{} {ratio:.2} | {control:.2} |", cells.concat());
         let excess = if is_less_better { ratio / bound } else { bound / ratio };
         let allowed = if is_less_better { control.min(1.25) } else { 1.0 };
-        if excess > allowed {
+        // A peer that is idle takes nothing above the server's own, so the ratio has no meaning.
+        if bound.is_finite() && excess > allowed {
             missed.push(row);
         }
     }
