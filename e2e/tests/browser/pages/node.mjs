@@ -1,5 +1,5 @@
 // Listens by the EventSource of a package: node.mjs <package> <url>
-// Prints what it has received whenever that changes.
+// Prints all that it has received when that changes, at most every 50 ms: a print takes longer the more it has received.
 
 import { createRequire } from 'node:module';
 import { listen } from './seen.mjs';
@@ -11,7 +11,11 @@ const [name, url] = process.argv.slice(2);
 const { EventSource } = createRequire(`${process.env.PACKAGES}/`)(name);
 const source = new EventSource(url);
 const seen = listen(source);
-const print = () => console.log(JSON.stringify(seen));
+let next;
+const print = () => {
+    next = undefined;
+    console.log(JSON.stringify(seen));
+};
 for (const type of ['open', 'error', 'message', 'farewell']) {
-    source.addEventListener(type, print);
+    source.addEventListener(type, () => { next ??= setTimeout(print, 50); });
 }
