@@ -62,7 +62,7 @@ fn json_allocates_no_string_per_event() {
     let ready = for_each_ready(json);
     assert!(ready < 0.1, "{ready} for each event");
 
-    // The thread has kept the serialization buffer from the event before.
+    // The thread has kept the serialization buffer from earlier events.
     let (counted, frame) = alone(json());
     assert_eq!(counted.count_total, 1);
     assert_eq!(counted.bytes_total, frame.len() as u64);
@@ -161,14 +161,15 @@ fn lone_encoded_event_is_sent_without_a_copy() {
 fn large_events_sent_one_by_one_get_buffers_of_their_own_size() {
     let text: &str = "a long line ".repeat(300).leak();
     let counted = one_by_one(text, EventBody::new);
-    // The second allocation of an event makes its buffer shareable, so that more can go into it.
+    // The second allocation of an event makes its buffer shareable, so that later events can go
+    // into it too.
     assert_eq!(counted.count_total, 200);
     assert!(counted.bytes_total < 100 * (text.len() as u64 + 100), "{counted:?}");
 }
 
 #[test]
 fn bookkeeping_of_heartbeats_allocates_nothing() {
-    // Timers need a runtime. No task polls, because it would have a coop budget.
+    // Timers need a runtime. No task polls, because a task would have a coop budget.
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     let ready = || stream::repeat_with(|| Event::from_static("hello")).take(EVENTS);

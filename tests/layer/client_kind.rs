@@ -112,7 +112,8 @@ fn get_set_to_be_a_call_is_one_during_a_shutdown() {
     }
 }
 
-/// With `Drain::never`, an open stream goes on after the shutdown has begun, but none opens then.
+/// With `Drain::never`, an open stream goes on after the shutdown has begun, but no new stream
+/// opens.
 #[test]
 fn late_request_is_refused_whatever_kind_is_set() {
     let token = CancellationToken::new();

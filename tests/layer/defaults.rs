@@ -2,7 +2,6 @@
 
 use crate::{documented::Documented, rig::*, *};
 
-/// Returns the pages of the crate.
 fn documented() -> Documented {
     Documented::read(&["src", "docs/guide", "README.md"])
 }

@@ -1,4 +1,4 @@
-//! What the public errors of the workspace print.
+//! What the public errors of the workspace print, and which of them have a source.
 
 use std::{iter, path::Path};
 
@@ -41,7 +41,7 @@ async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
     errors
 }
 
-/// Prints an error and its sources, as reporters do.
+/// Returns the texts of an error and of its sources, which a reporter would print.
 fn reported(error: &(dyn Error + 'static)) -> Vec<String> {
     iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
 }
@@ -61,10 +61,11 @@ async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
 const WITH_A_SOURCE: [&str; 3] = [
     // By its source, the layer finds the program's error. The type is not public.
     "src/signals.rs: ItemError",
-    // By its source, `on_error` finds the run's error. The two have different texts.
-    "src/runs/outcome.rs: RunError",
-    // By its source, the layer finds the mark that stops an `EventSource`. The two have different
+    // By its source, `on_error` finds the run's error. `RunError` and its source have different
     // texts.
+    "src/runs/outcome.rs: RunError",
+    // By its source, the layer finds the mark that stops an `EventSource`. `LateResponse` and its
+    // source have different texts.
     "src/early_head/late_response.rs: LateResponse",
 ];
 

@@ -91,7 +91,7 @@ fn stream_with_another_status_counts_and_takes_any_free_permit() {
     assert!(open::<Bodies>(&layer).is_ok());
 }
 
-/// The shutdown is checked first, so that it takes no permit.
+/// The shutdown is checked before the limit, so that a refused client takes no permit.
 #[test]
 fn client_refused_during_the_shutdown_takes_no_permit() {
     let shutdown = CancellationToken::new();

@@ -95,7 +95,7 @@ fn refusal_is_a_debug_line() {
     assert_lines(&lines, &[("DEBUG", "refused")]);
 }
 
-/// A layer that tracks and limits logs nothing about other responses either.
+/// A layer that tracks disconnects and limits streams logs nothing about other responses either.
 #[test]
 fn other_responses_log_nothing() {
     let layer =

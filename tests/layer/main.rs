@@ -1,6 +1,6 @@
 //! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
 //! it, and the compiler's inference.
-// Without all features, some of the tests are left out, and imports of theirs are unused.
+// Without all features, some of the tests are left out, and their imports are unused.
 #![cfg_attr(
     not(all(feature = "axum", feature = "testing", feature = "tracing")),
     allow(unused_imports)

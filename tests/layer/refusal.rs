@@ -7,14 +7,13 @@ pub(crate) fn event_source() -> Request<()> {
     Requester::EventSource.request("/")
 }
 
-/// The reason for which a stream is refused.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RefusalCause {
     Limit,
     Shutdown,
 }
 
-/// Returns a layer that refuses every stream, and a guard that must live as long as it should.
+/// Returns a layer that refuses every stream while the returned guard lives.
 pub(crate) fn refusing<K: Kind>(
     cause: RefusalCause,
     refusal: Refusal,
@@ -37,7 +36,6 @@ pub(crate) fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
     refusing::<Bodies>(RefusalCause::Limit, refusal)
 }
 
-/// Sets the refusal's reconnection time to two seconds.
 pub(crate) fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
@@ -236,7 +234,7 @@ fn head_request_is_never_refused() {
     for_each_kind!(a_head_request_passes);
 }
 
-/// If both apply, `406` tells the client what it can change.
+/// If a `406` and the limit both apply, the `406` tells the client what it can change.
 #[test]
 fn client_that_accepts_no_events_gets_a_406_at_the_limit_too() {
     let (layer, _kept) = full(Refusal::per_client());
@@ -268,7 +266,7 @@ fn call_in_progress_at_the_shutdown_is_answered() {
     }
 }
 
-/// Returns the `retry-after` of a refused client, and what it receives.
+/// Returns the `retry-after` that a refused client receives, and the first poll of the body.
 fn refused(refusal: Refusal) -> (Option<String>, Polled) {
     let (layer, _kept) = full(refusal);
     let response = through(&layer, event_stream(Feed::new().1));

@@ -2,9 +2,9 @@ use crate::*;
 
 pub(crate) use crate::support::*;
 
-/// The bytes that a stream gets between events at the drain of [`layer`].
+/// The last bytes of a stream that [`layer`] drains between events.
 pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
-/// The bytes that the stream gets at the start of a line within an event that is not completed.
+/// The last bytes of a stream that [`layer`] drains mid-event, at the start of a line.
 pub(crate) const RETRY: &str = "retry: 3000\n";
 
 /// Returns a layer that writes an event at the end of the source, at its error and at a shutdown.
@@ -32,7 +32,7 @@ impl Rig {
         Self::fed(layer, client.request("/"))
     }
 
-    /// Builds the rig with the stream of this request.
+    /// Builds the rig with the stream that answers `request`.
     pub(crate) fn fed(layer: SseLayer, request: Request<()>) -> Self {
         Self::answering(layer, request, |answer| answer)
     }
@@ -125,7 +125,6 @@ where
         poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
     }
 
-    /// Asserts what the body yields at its next polls.
     #[track_caller]
     pub(crate) fn assert_polls(&mut self, expected: impl IntoIterator<Item = Polled>) {
         for (number, expected) in expected.into_iter().enumerate() {
@@ -140,7 +139,8 @@ where
         time::advance(time)
     }
 
-    /// Asserts that the body waits for exactly `time`, and advances the clock by it.
+    /// Asserts that the body still waits a millisecond before `time` has passed, and advances the
+    /// clock by `time`.
     pub(crate) async fn assert_waits(&mut self, time: Duration) {
         for step in [time - MILLISECOND, MILLISECOND] {
             assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
@@ -222,7 +222,6 @@ where
     }
 }
 
-/// Panics when it is dropped.
 pub(crate) struct Grumpy;
 
 impl Drop for Grumpy {

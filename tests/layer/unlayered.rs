@@ -1,5 +1,5 @@
-//! A server that sends a body of the crate without a layer around it causes one warning. With a layer,
-//! it causes none.
+//! A server that sends bodies of the crate without a layer around them logs one warning. With a
+//! layer, it logs none.
 //!
 //! Each test runs itself again in a process of its own, because a process warns only once.
 
@@ -14,7 +14,8 @@ use crate::*;
 const CHILD: &str = "TOWER_SSE_UNLAYERED";
 const DONE: &str = "the scenario is done";
 
-/// Runs the scenario of a test in a process of its own, and returns the lines that the crate logs.
+/// Runs the scenario of a test in a process of its own, and returns the lines about `SseLayer` that
+/// it logs.
 fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
     if env::var_os(CHILD).is_some() {
         tracing_subscriber::fmt()
@@ -46,7 +47,7 @@ fn assert_warns(times: usize, scenario: impl Future<Output = ()>) {
     assert_eq!(printed.len(), times, "{printed:?}");
 }
 
-/// Reads the whole body of each path.
+/// Reads the whole body of each path, over HTTP/1 and HTTP/2.
 async fn read(app: Router, paths: &[&str]) -> String {
     let address = serve_axum(app).await;
     let mut bodies = String::new();
@@ -204,7 +205,6 @@ mod runs {
     use super::SseLayer;
     use super::{Body, Request, Router, assert_warns, events, get, map_response, primed, read};
 
-    /// Returns the app with a layer of runs around its routes.
     fn recorded(app: Router) -> Router {
         let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
         app.layer(Runs::new().layer(key))

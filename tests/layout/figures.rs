@@ -78,7 +78,6 @@ const AXUM: &str = "idle, axum's `Sse` with `KeepAlive`, without the layer";
 const SHARED: &str = "idle, a shared topic";
 const OWN: &str = "idle, a shared topic and one of its own";
 
-/// Returns the memory of a stream in KiB.
 fn kib(memory: &str, heading: &str, row: &str) -> f64 {
     figure(memory, heading, row, "KiB")
 }

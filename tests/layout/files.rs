@@ -1,4 +1,5 @@
-//! The sizes of files, and whether methods stand in the file of their type.
+//! The sizes of files, whether methods stand in the file of their type, and whether names of files
+//! and types are used once.
 
 use std::collections::{BTreeMap, BTreeSet};
 

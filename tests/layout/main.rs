@@ -1,5 +1,5 @@
-//! The directions in which the files of each crate import each other, as CONTRIBUTING lists them, the
-//! sizes of files, the versions of the crates, and the length and figures of the front pages.
+//! What no compiler checks: the imports between files and folders, as CONTRIBUTING lists them, the
+//! sizes and names of files, the versions of the crates, and the pages' length, index and figures.
 
 mod figures;
 mod files;
@@ -40,7 +40,8 @@ fn sources(root: &str) -> Vec<(String, String)> {
     files
 }
 
-/// Returns the rows of the table in CONTRIBUTING whose first line begins with `header`.
+/// Returns what stands in backticks in each row of the table in CONTRIBUTING whose first line
+/// begins with `header`.
 fn rows(header: &str) -> Vec<Vec<String>> {
     let contributing = fs::read_to_string("CONTRIBUTING.md").unwrap();
     let names = |row: &str| row.split('`').skip(1).step_by(2).map(str::to_owned).collect();

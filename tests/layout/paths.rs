@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree, token_stream};
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     pub(crate) segments: Vec<String>,
-    /// The name that a `use` gives to it.
+    /// The name that a `use` gives to the path.
     pub(crate) imported_as: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Files and folders as rooms, and the arrows between them.
+//! The files and folders of a crate as rooms, and the imports between rooms as arrows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::{fmt, slice};
@@ -17,7 +17,7 @@ struct Module {
     paths: Vec<Path>,
 }
 
-/// An import of one room from another one of the same folder.
+/// An import of `to_room` by `from_room`, which are in the same folder.
 pub(crate) struct Arrow {
     pub(crate) folder: String,
     pub(crate) from_room: String,
@@ -89,7 +89,7 @@ impl Tree {
         arrows
     }
 
-    /// Returns what each `use` imports, by the module and the name under which others can name it.
+    /// Returns what each `use` imports, by the path under which other modules can name it.
     fn imports(&self) -> HashMap<Vec<String>, Vec<String>> {
         let mut imports = HashMap::new();
         for (module, Module { paths, .. }) in &self.modules {
@@ -137,7 +137,7 @@ fn absolute(module: &[String], segments: &[String]) -> Vec<String> {
     path
 }
 
-/// Returns the arrows between rooms that import each other in a circle.
+/// Returns the arrows of circles, and those that lead from one circle to another.
 pub(crate) fn circles(mut arrows: Vec<Arrow>) -> Vec<Arrow> {
     loop {
         let before = arrows.len();
@@ -145,7 +145,7 @@ pub(crate) fn circles(mut arrows: Vec<Arrow>) -> Vec<Arrow> {
             arrows.iter().map(|it| (it.folder.clone(), it.from_room.clone())).collect();
         let imported: BTreeSet<_> =
             arrows.iter().map(|it| (it.folder.clone(), it.to_room.clone())).collect();
-        // A room that imports none is in no circle, nor is one that none imports.
+        // A room that imports no other, or that no other imports, is in no circle.
         arrows.retain(|Arrow { folder, from_room, to_room, .. }| {
             importing.contains(&(folder.clone(), to_room.clone()))
                 && imported.contains(&(folder.clone(), from_room.clone()))

@@ -4,12 +4,10 @@ use tower_sse::StreamOptions;
 
 use super::*;
 
-/// Returns the response of an event stream with this `body`.
 pub fn event_stream<B>(body: B) -> Response<B> {
     Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
 }
 
-/// Changes to a response that can be chained.
 pub trait ResponseExt {
     fn with_status(self, status: u16) -> Self;
     fn with_header(self, name: &'static str, value: &'static str) -> Self;

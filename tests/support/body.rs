@@ -81,12 +81,10 @@ pub fn checksum() -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("7"))])
 }
 
-/// An error, for comparisons.
 pub fn failed(error: &str) -> Polled {
     Polled::Failed(error.to_owned())
 }
 
-/// Data, for comparisons.
 pub fn data(bytes: &'static str) -> Polled {
     Polled::Data(Bytes::from_static(bytes.as_bytes()))
 }
@@ -105,7 +103,7 @@ impl Wakes {
         self.0.load(SeqCst)
     }
 
-    /// Returns the number of wake-ups since the last call.
+    /// Returns the number of wake-ups since the last `take`.
     pub fn take(&self) -> usize {
         self.0.swap(0, SeqCst)
     }

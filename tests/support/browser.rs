@@ -1,4 +1,5 @@
-//! Browsers that tests reuse, because starting one takes longer than most tests.
+//! Headless Chromium browsers, and the pool from which tests reuse them: starting one takes longer
+//! than most tests.
 
 #![allow(dead_code)]
 
@@ -13,7 +14,6 @@ use tokio::process::Command;
 
 use crate::support::{Directory, PATIENCE, Program, find, soon};
 
-/// The programs that drive a browser.
 pub(crate) struct Tools {
     pub(crate) chromium: PathBuf,
     pub(crate) chromedriver: PathBuf,
@@ -28,7 +28,7 @@ impl Tools {
     }
 }
 
-/// A headless Chromium with a chromedriver of its own. Both end when it is dropped.
+/// A headless Chromium with a chromedriver of its own. Dropping a `Browser` ends both.
 pub(crate) struct Browser {
     session: String,
     driver_port: u16,
@@ -37,7 +37,8 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser with additional arguments, and additional options of chromedriver.
+    /// Starts a browser with additional `arguments` and `goog:chromeOptions`, and returns it with a
+    /// client of its page.
     pub(crate) async fn start(
         tools: &Tools,
         arguments: &[&str],
@@ -49,7 +50,7 @@ impl Browser {
         let user_data = format!("--user-data-dir={}", profile.path().display());
         let own = [
             "--headless",
-            // Chromium does not run as root otherwise.
+            // Chromium does not run as root without it.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
@@ -66,7 +67,7 @@ impl Browser {
         let mut options = options.clone();
         options["binary"] = json!(tools.chromium);
         options["args"] = json!([&own, arguments].concat());
-        // Ends each script in time: chromedriver cannot end its browser while it waits for one.
+        // chromedriver cannot end its browser while a script runs, so scripts time out.
         let timeouts = json!({ "script": PATIENCE.as_millis() as u64 });
         let capabilities = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
         let Value::Object(capabilities) = capabilities else { unreachable!() };
@@ -74,14 +75,13 @@ impl Browser {
         let address = format!("http://127.0.0.1:{driver_port}");
         let page = client.capabilities(capabilities).connect(&address);
         let page = soon(page).await.unwrap();
-        // The browser outlives the test that owns this client.
+        // Keeps the session open when the client is dropped: a later test may use the browser.
         page.persist().await.unwrap();
         let session = page.session_id().await.unwrap().expect("a session");
         let browser = Self { session, driver_port, _driver: driver, _profile: profile };
         (browser, page)
     }
 
-    /// Returns a client of the browser's page.
     pub(crate) async fn page(&self) -> Client {
         let address = format!("http://127.0.0.1:{}", self.driver_port);
         let page = Client::with_existing_session(&address, &self.session, HttpConnector::new());
@@ -101,8 +101,8 @@ impl Browser {
         Ok(())
     }
 
-    /// Sends a command to chromedriver and returns its answer. Blocks, so that the `drop` of a page
-    /// can call it.
+    /// Sends a command to chromedriver and returns its answer. Blocks, so that the `drop` of a
+    /// `Chromium` can call it.
     pub(crate) fn command(
         &self,
         method: &str,
@@ -146,8 +146,8 @@ impl Drop for Browser {
     }
 }
 
-/// Starts a chromedriver, and returns it with its port. One that exits at its start, as it does if
-/// another process takes its port, is started again.
+/// Starts a chromedriver, and returns it with its port. Tries up to five times, because
+/// chromedriver exits if another process takes its port.
 async fn driver(tools: &Tools) -> (Program, u16) {
     for _ in 0..5 {
         let mut command = Command::new(&tools.chromedriver);
@@ -161,8 +161,8 @@ async fn driver(tools: &Tools) -> (Program, u16) {
     panic!("chromedriver does not start");
 }
 
-/// The browsers that no test uses at the moment. They end with the last test that uses one, because
-/// nothing ends them when the process exits.
+/// The browsers that no test uses at the moment. The static holds them weakly, so that the last
+/// test that uses a browser drops them: the exit of the process would not.
 #[derive(Default)]
 pub(crate) struct Idle(Mutex<Vec<Browser>>);
 

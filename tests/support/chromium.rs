@@ -1,4 +1,4 @@
-//! A page of a browser.
+//! A page of a headless Chromium, options for a phone, and the directory for screenshots.
 
 #![allow(dead_code)]
 
@@ -12,10 +12,11 @@ use tokio::time::timeout;
 use super::browser::{Browser, Idle, Tools};
 use crate::support::{PATIENCE, soon};
 
-/// A page of a headless Chromium. Dropping it returns the browser to the pool.
+/// A page of a headless Chromium. Dropping it returns the browser to its pool, unless the test
+/// panics.
 pub(crate) struct Chromium {
     page: Client,
-    /// `None` once dropped.
+    /// `None` only in `drop`.
     browser: Option<Browser>,
     idle: Arc<Idle>,
 }
@@ -33,7 +34,7 @@ impl Chromium {
         Self { page, browser: Some(browser), idle }
     }
 
-    /// Starts a browser for this test only, with additional arguments and options of chromedriver.
+    /// Starts a browser for this test only, with additional `arguments` and `goog:chromeOptions`.
     pub(crate) async fn start_with(tools: &Tools, arguments: &[&str], options: &Value) -> Self {
         let (browser, page) = Browser::start(tools, arguments, options).await;
         Self { page, browser: Some(browser), idle: Arc::default() }
@@ -67,7 +68,8 @@ impl Chromium {
         panic!("{expression} did not become true");
     }
 
-    /// Returns the value that a script passes to the callback in its last argument.
+    /// Returns the value that a script passes to the callback in its last argument, or `None` if
+    /// the script times out.
     pub(crate) async fn answer(&self, script: &str) -> Option<Value> {
         let answer = self.page.execute_async(script, Vec::new());
         match timeout(2 * PATIENCE, answer).await.expect("chromedriver to give up") {
@@ -96,7 +98,6 @@ impl Chromium {
         BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 
-    /// Sends a command of the developer tools.
     pub(crate) fn devtools(&self, command: &str, parameters: Value) -> Value {
         let command = json!({ "cmd": command, "params": parameters });
         let browser = self.browser.as_ref().expect("there until it is dropped");
@@ -115,7 +116,7 @@ impl Drop for Chromium {
     }
 }
 
-/// Returns options of chromedriver for a phone of this width.
+/// Returns the `goog:chromeOptions` of a phone with this width.
 pub(crate) fn phone(width: u32) -> Value {
     json!({
         "mobileEmulation": {

@@ -12,7 +12,8 @@ pub async fn connect_h2(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> 
     handshake_h2(TcpStream::connect(address).await.unwrap()).await
 }
 
-/// Opens an HTTP/2 connection that grants its streams this window.
+/// Opens an HTTP/2 connection over `io` with an initial flow-control window of `window` bytes for
+/// each stream.
 pub async fn connect_h2_with_window(io: TcpStream, window: u32) -> http2::SendRequest<Full<Bytes>> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(window);
@@ -71,7 +72,7 @@ async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    // The connection ends with its sender, unless a response is still in progress.
+    // Dropping `connection` closes it, unless a response is still in progress.
     let mut connection = Protocol::Http1.connect(address).await;
     connection.send(request.body(Full::from(body)).unwrap()).await
 }

@@ -23,8 +23,8 @@ pub fn under_a_paused_clock<F: Future>(future: F) -> F::Output {
     runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
 }
 
-/// Awaits `future`, whose task may never be idle, while the paused clock advances. Panics if that
-/// takes longer than `limit`.
+/// Awaits `future` and advances the paused clock meanwhile, also if the task is never idle. Panics
+/// if `future` takes longer than `limit` of that clock.
 pub async fn while_the_clock_runs<F: Future>(limit: Duration, future: F) -> F::Output {
     let mut future = pin!(future);
     let mut ticks = time::interval(SECOND);

@@ -1,4 +1,4 @@
-//! Streams of any bytes, cut anywhere.
+//! Streams of arbitrary bytes, and ways to cut them into pieces.
 
 // Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
@@ -8,7 +8,7 @@ use std::{iter, ops::Range};
 use proptest::sample::{Index, select};
 use proptest::{collection::vec, prelude::*};
 
-/// Returns the ranges between the places that `cuts` draws in `len` bytes.
+/// Returns the ranges into which `cuts` split `len` bytes.
 pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
     let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(len + 1)).collect();
     places.extend([0, len]);
@@ -16,12 +16,13 @@ pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
     places.windows(2).map(|window| window[0]..window[1]).collect()
 }
 
-/// Returns the pieces of `stream` between the places that `cuts` draws.
+/// Returns the pieces into which `cuts` split `stream`.
 pub fn cut<'s>(stream: &'s [u8], cuts: &[Index]) -> Vec<&'s [u8]> {
     ranges(stream.len(), cuts).into_iter().map(|range| &stream[range]).collect()
 }
 
-/// Returns ways to cut `stream`: into single bytes, and into three pieces at each two places.
+/// Returns ways to cut `stream`: into single bytes, and into three pieces at each pair of
+/// positions.
 pub fn cuttings(stream: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     let len = stream.len();
     let twice = (0..=len).flat_map(move |first| (first..=len).map(move |second| (first, second)));

@@ -7,8 +7,9 @@ use std::{fs, path::Path, time::Duration};
 /// The maximum length of a text that counts as a value, such as `2 to 10 seconds`.
 const LONGEST: usize = 20;
 
-/// Returns the path and the text of each file in these folders of the package, except in folders called
-/// `tests`. Lines come without `//!` or `///`, and without the space at their start.
+/// Returns the path and the text of each file at or below these `paths` of the package, except in
+/// folders called `tests`. Each line comes without `//!` or `///` and without the spaces before its
+/// text.
 pub fn pages(paths: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths: Vec<_> = paths.iter().map(|path| root.join(path)).collect();

@@ -1,5 +1,5 @@
-//! A page of a test in Chromium, Firefox and WebKitGTK, and its script in Node. The page reports to
-//! the test's server, so that no engine needs a driver.
+//! A page of a test in Chromium, Firefox or WebKitGTK, or the page's script in Node. The page
+//! reports to the test's server, so that no engine needs a driver.
 
 #![allow(dead_code)]
 
@@ -20,7 +20,7 @@ pub(crate) enum Engine {
     Chromium,
     Firefox,
     WebKitGtk,
-    /// Node, with the package `eventsource` of npm.
+    /// Node, with npm's `eventsource` package.
     Node,
 }
 
@@ -29,7 +29,8 @@ pub(crate) enum Engine {
 const FIREFOX: &str = "user_pref('dom.disable_open_during_load', false);
     user_pref('dom.serviceWorkers.idle_timeout', 2000);";
 
-/// Runs the script of a page. The arguments are the directory of the package and the URL of the page.
+/// A program for Node that runs the script of a page. Its arguments are the directory of the
+/// `eventsource` package and the URL of the page.
 const NODE: &str = "
     const [, library, url] = process.argv;
     const request = fetch;
@@ -39,7 +40,7 @@ const NODE: &str = "
     };
     fetch(url).then(page => page.text()).then(page => eval(page.split(/<.?script[^>]*>/)[1]));";
 
-/// A page, its engine and its server.
+/// An open page, and the reports that it sends to its server.
 pub(crate) struct EnginePage {
     reports: mpsc::UnboundedReceiver<String>,
     /// All connections between the engine and the server.
@@ -54,8 +55,8 @@ pub(crate) struct OpenEngine {
 }
 
 impl Engine {
-    /// Returns a command that opens a page with a profile in this directory, or `None` if the engine
-    /// is not installed.
+    /// Returns a command that opens the page whose URL is appended to it, with the engine's profile
+    /// in this directory. Returns `None` if the engine is not installed.
     fn command(self, profile: &Path) -> Option<Command> {
         let command = match self {
             Self::Chromium => {

@@ -4,14 +4,14 @@ use tokio::task::JoinError;
 
 use super::*;
 
-/// Returns the error of a task that the program has cancelled.
+/// Returns the error of an aborted task.
 pub async fn cancelled_task() -> JoinError {
     let task = tokio::spawn(std::future::pending::<()>());
     task.abort();
     task.await.unwrap_err()
 }
 
-/// An error of the program.
+/// An error without a source.
 #[derive(Debug)]
 pub struct Root;
 
@@ -23,7 +23,7 @@ impl Display for Root {
 
 impl Error for Root {}
 
-/// An error with a cause.
+/// An error with a source.
 #[derive(Debug)]
 pub struct Caused(pub BoxError);
 

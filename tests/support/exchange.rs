@@ -5,7 +5,7 @@ use tokio::net::TcpStream;
 
 use super::patience::soon;
 
-/// Sends a request, after which the server closes the connection, and returns the whole answer.
+/// Sends a request to a server that closes the connection after its answer, and returns the answer.
 pub async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(request.as_bytes()).await.unwrap();

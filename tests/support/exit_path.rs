@@ -1,5 +1,5 @@
-//! Every way in which a stream can end, for tests of what must happen at each end: the report, and the
-//! return of the stream's places.
+//! Every exit path of a stream, for tests of what must happen on each: the report, and the release
+//! of the stream's place.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -62,7 +62,6 @@ impl ExitPath {
         }
     }
 
-    /// Returns the frames that are sent.
     const fn frames(self) -> &'static [&'static str] {
         match self {
             ClientLeavesBeforeTheFirstPoll
@@ -109,7 +108,7 @@ impl ExitPath {
         // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();
-        // One place: no exit path may lose it.
+        // A limit of one stream: the exit path must release the place that it takes.
         let streams = Streams::builder().limit("a", 1).build();
         let layer = self.set_up(layer.clone().shutdown(shutdown.clone()).streams(&streams));
         let disconnect = Arc::new(Mutex::new(None));

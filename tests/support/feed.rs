@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 
-/// The result of one poll of the body of a [`Feed`].
+/// One frame, the error or the end of the body of a [`Feed`].
 type Step = Option<Result<Frame<Bytes>, BoxError>>;
 
 /// A handle that feeds a body. The body is pending until the handle sends the next step.
@@ -51,12 +51,10 @@ impl Feed {
         self.tell(None);
     }
 
-    /// Returns whether the body was dropped.
     pub fn is_dropped(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// Returns how often the body was polled.
     pub fn polls(&self) -> usize {
         self.0.lock().unwrap().polls
     }
@@ -85,7 +83,8 @@ impl Body for FedBody {
     }
 }
 
-/// Passes an event stream that the test feeds through `layer`, and returns its body.
+/// Passes an event stream through `layer`. Returns the handle that feeds the stream, and the
+/// layer's body.
 pub fn fed(layer: &SseLayer) -> (Feed, SseBody<FedBody>) {
     fed_to(Request::new(()), layer)
 }

@@ -1,4 +1,4 @@
-//! Processes that share a hub over a broker.
+//! Hubs that share a broker, as those of several processes do, and clients of theirs.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -13,7 +13,7 @@ use tower_sse::{Event, LastEventId};
 
 use crate::PATIENCE;
 
-/// The hub of a process with the figures of its broker, and one client of topic `a`.
+/// The hub of a process, the health and the statistics of its broker, and one client of topic `a`.
 pub struct HubProcess<H, S> {
     pub hub: Hub,
     pub health: H,
@@ -37,7 +37,7 @@ impl<H, S> HubProcess<H, S> {
         receipt
     }
 
-    /// Reads events with these numbers as data.
+    /// Asserts that the client's next events have these numbers as data.
     pub async fn reads(&mut self, numbers: impl IntoIterator<Item = usize>) {
         let numbers: Vec<_> = numbers.into_iter().map(|number| number.to_string()).collect();
         assert_eq!(self.client.data(numbers.len()).await, numbers);
@@ -68,9 +68,9 @@ pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
     }
 }
 
-/// Asserts that a client can resume at the position of its first visit, and receives exactly the events
-/// published since: from the same process and from one that has just started. The first visit of all
-/// comes before any event.
+/// Asserts that a client that resumes at the position of its first visit receives the event
+/// published since, both from the same process and from one that has just started. The first of the
+/// two visits comes before any event.
 pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     for number in ["1", "2"] {
         let visited = connect().await;

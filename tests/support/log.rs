@@ -28,7 +28,6 @@ impl Log {
         (log, record_by(lines))
     }
 
-    /// Returns all lines.
     pub fn all(&self) -> Vec<String> {
         let log = self.0.lock().unwrap();
         str::from_utf8(&log).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
@@ -53,15 +52,14 @@ impl io::Write for Log {
 /// Makes `subscriber` the default of this thread until the guard is dropped.
 pub fn record_by(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
     /// With only one subscriber alive in the process, the first thread to reach a callsite decides
-    /// whether it is enabled, and a thread without a subscriber disables it for all. These keep
-    /// more than one alive.
+    /// whether the callsite is enabled, and a thread without a subscriber disables it for all
+    /// threads. `OTHERS` keeps more than one subscriber alive.
     static OTHERS: LazyLock<[Dispatch; 2]> =
         LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
     LazyLock::force(&OTHERS);
     set_default(subscriber)
 }
 
-/// Returns the name of the current span.
 pub fn current_span() -> Option<&'static str> {
     Span::current().metadata().map(tracing::Metadata::name)
 }

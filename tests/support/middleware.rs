@@ -29,7 +29,7 @@ impl Place {
         [Self::OutsideInOneBuilder, Self::Outside, Self::InsideInOneBuilder, Self::Inside];
 }
 
-/// Returns the routes with both layers.
+/// Adds the other layer, at the [`Place`], and the `SseLayer` to the routes.
 pub(crate) type Compose = fn(Place, Router, SseLayer) -> Router;
 
 /// Returns a [`Compose`] of the layer that `$layer` makes anew each time. `boxed` is for a layer that
@@ -61,8 +61,9 @@ macro_rules! compose {
     };
 }
 
-/// The interval of heartbeats, and how many of them a stream without events must deliver. The timeout of
-/// a layer must be longer than one interval and shorter than all of them.
+/// The interval of heartbeats, and the number of heartbeats that a stream without events must
+/// deliver. The timeout of a layer must be longer than `INTERVAL` and shorter than `HEARTBEATS` of
+/// it.
 const INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEATS: usize = 15;
 
@@ -94,12 +95,13 @@ pub(crate) enum Silence {
     Cut,
 }
 
-/// How many control streams must send their first event, and how much time must pass, until the test
-/// gives up on the other stream. Streams are counted because a busy machine delays both.
+/// How many control streams must send their first event, and how much time must pass, until the
+/// test gives up on another stream. Control streams are counted because a busy machine delays them
+/// too.
 const ROUNDS: usize = 20;
 const LATENESS: Duration = Duration::from_millis(200);
 
-/// A stream without the other layer, to compare with.
+/// A server without the other layer, and what was seen of its streams, to compare with.
 pub(crate) struct Control {
     address: SocketAddr,
     without: Seen,
@@ -124,8 +126,8 @@ impl Control {
         control
     }
 
-    /// Awaits `future`. Gives up once [`ROUNDS`] streams without the layer, one after another, have
-    /// sent their first event, and [`LATENESS`] has passed.
+    /// Awaits `future`. Gives up once [`ROUNDS`] streams without the other layer, one after
+    /// another, have sent their first event, and [`LATENESS`] has passed.
     async fn soon<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         let control = async {
             let start = Instant::now();
@@ -143,7 +145,8 @@ impl Control {
         }
     }
 
-    /// Reads heartbeats of `body`. Gives up once a stream without the layer has had twice as many.
+    /// Reads [`HEARTBEATS`] frames of `body`. Gives up once a stream without the other layer has
+    /// delivered twice as many.
     async fn heartbeats(&self, body: &mut Incoming) -> Silence {
         let mut own = open(self.address).await.into_body();
         let both = async {
@@ -170,7 +173,7 @@ async fn count(body: &mut Incoming, frames: usize) -> bool {
     true
 }
 
-/// Opens a stream, with all request headers that a layer may look at.
+/// Opens a stream, with the request headers that the tested layers look at.
 async fn open(address: SocketAddr) -> Response<Incoming> {
     let headers = [("accept", "text/event-stream"), ("accept-encoding", "gzip")];
     client::get(address, "/events", &headers).await
@@ -208,7 +211,7 @@ impl Server {
 const MOST_HEADERS: usize = 5;
 
 impl Seen {
-    /// Describes how this differs from what was seen without the layer.
+    /// Describes how `self` differs from `without`, which was seen without the other layer.
     pub(crate) fn differences(&self, without: &Self) -> String {
         let (this, without) = match (self, without) {
             (Self::Streamed(this), Self::Streamed(without)) => (this, without),
@@ -249,7 +252,8 @@ impl Seen {
     }
 }
 
-/// Describes what differs with the layer in each of [`Place::ALL`].
+/// Describes how streams with the other layer, at each of [`Place::ALL`], differ from those of
+/// `control`.
 pub(crate) async fn differences(control: &Control, compose: Compose) -> [String; 4] {
     let seen =
         Place::ALL.map(|place| observe(control, move |routes, sse| compose(place, routes, sse)));
@@ -257,7 +261,7 @@ pub(crate) async fn differences(control: &Control, compose: Compose) -> [String;
     seen.collect::<Vec<_>>().try_into().expect("one for each place")
 }
 
-/// Opens streams, ends each in another way, and returns what was seen of them.
+/// Opens streams, ends each in a different way, and returns what was seen of them.
 pub(crate) async fn observe(
     control: &Control,
     compose: impl FnOnce(Router, SseLayer) -> Router,

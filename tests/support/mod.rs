@@ -1,8 +1,8 @@
-//! The rig of the tests: everything that several of them use, one topic a file.
+//! The rig of the tests: what several of them use, one topic a file.
 //!
-//! The files that this one does not declare need crates that not all tests have, or read the pages of
-//! one package: a test that uses such a file declares it. `programs.rs` is the part of the rig for
-//! packages that have few of the crates.
+//! A test declares each file that is missing here if it uses the file. Such a file needs a crate
+//! that not all tests have, reads the pages of one package, or is used by only a few tests.
+//! `programs.rs` declares the files for packages that have few of the crates.
 
 // Each test uses only a part of this module.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
@@ -15,7 +15,7 @@ pub mod body;
 pub mod client;
 /// The paused clock of a test, and the names of the cases of a table.
 pub mod clock;
-/// Errors of the program and of tasks.
+/// Errors with and without a source, and the error of an aborted task.
 pub mod error;
 /// Every way in which a stream can end.
 pub mod exit_path;

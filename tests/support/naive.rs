@@ -1,5 +1,5 @@
 //! A second, naive implementation of the standard: the oracle with which property tests compare the
-//! crate's decoder. It reads a stream as a whole, and shares no code with the decoder.
+//! crate's decoder and splitter. It reads a stream as a whole, and shares no code with either.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower_sse::decode::{Decoder, EventRef, Message};
 /// An event as a client dispatches it: name, data, last event ID.
 pub type Seen = (String, String, String);
 
-/// The state of a client after the bytes so far.
+/// Where the bytes so far have left a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Place {
     #[default]
@@ -25,7 +25,6 @@ pub struct Reading {
     pub place: Place,
 }
 
-/// Reads `stream` from its first byte to its last.
 pub fn read(stream: &[u8]) -> Reading {
     let text = String::from_utf8_lossy(stream);
     let text = normalized(text.strip_prefix('\u{feff}').unwrap_or(&text));
@@ -137,8 +136,9 @@ pub fn block(event: EventRef<'_>) -> Block {
     }
 }
 
-/// Returns blocks without what may differ between the oracle and the splitter: the LF of a last CRLF,
-/// which an event of the splitter may not have yet, and the size, which such an event does not have.
+/// Returns blocks without what may differ between the oracle and the splitter: the LF of a last
+/// CRLF, which an event of the splitter may not have yet, and the size, which only the oracle
+/// knows.
 pub fn comparable(mut blocks: Vec<Block>) -> Vec<Block> {
     for block in &mut blocks {
         block.size = 0;

@@ -15,7 +15,7 @@ type Client = fn(&str) -> Vec<Dispatched>;
 pub const CLIENTS: [(&str, Client); 3] =
     [("at pairs", at_pairs), ("at any two ends", at_any_two_ends), ("by lines", by_lines)];
 
-/// Splits where the same line end comes twice, as `@google/genai` and `openai` for npm do.
+/// Splits where the same line end comes twice, as npm's `@google/genai` and `openai` do.
 fn at_pairs(stream: &str) -> Vec<Dispatched> {
     split(stream, |rest| {
         let pairs = ["\n\n", "\r\r", "\r\n\r\n"];
@@ -41,8 +41,9 @@ fn by_lines(stream: &str) -> Vec<Dispatched> {
     reading.events.into_iter().map(|(name, data, _)| (name, data)).collect()
 }
 
-/// Splits at the separators whose place and length `next` finds. A rest without a separator is reported as
-/// an event called `incomplete`, because such clients fail on it or read it as an event.
+/// Splits at the separators whose place and length `next` finds. If the last piece has no
+/// separator, it becomes an event called `incomplete`, because such clients fail on it or read it
+/// as an event.
 fn split(stream: &str, next: impl Fn(&str) -> Option<(usize, usize)>) -> Vec<Dispatched> {
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
     let (mut rest, mut dispatched) = (stream, Vec::new());

@@ -1,5 +1,5 @@
-//! What a filter is expected to make of a stream, from the events that the oracle finds in it. This sees
-//! the stream as a whole, and shares no code with the filters of the crate.
+//! What a filter is expected to make of a stream, from the events that the oracle finds in it. The
+//! oracle sees the stream as a whole, and shares no code with the filters of the crate.
 
 use super::naive::{self, Block, Part, parts};
 
@@ -23,7 +23,7 @@ impl Choice {
 /// What a test lets a filter do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The verdicts on events, in order; all others pass.
+    /// The verdicts on events, in order; all later events pass.
     pub events: Vec<Choice>,
     pub source_end: Choice,
     pub max_event_size: usize,
@@ -42,7 +42,7 @@ pub struct Expected {
     pub outcome: &'static str,
     pub seen: Vec<Block>,
     pub source_ends: Vec<&'static str>,
-    /// Whether an event was dropped or replaced before anything was sent.
+    /// Whether an event was dropped before anything was sent.
     pub starts_late: bool,
 }
 
@@ -101,14 +101,14 @@ fn is_whole(part: &Part) -> bool {
 }
 
 impl Expected {
-    /// Returns this without what a correct filter may do differently, and without what only the
+    /// Returns `self` without what a correct filter may do differently, and without what only the
     /// oracle knows.
     pub fn comparable(self) -> Self {
         Self { seen: naive::comparable(self.seen), starts_late: false, ..self }
     }
 
-    /// Sends bytes of the source. If all before them was dropped, a byte order mark gets a line end
-    /// before it: a client would ignore it at the start of the stream.
+    /// Sends bytes of the source. If everything before them was dropped, a byte order mark gets a
+    /// line end before it: a client would ignore a mark at the start of the stream.
     fn pass(&mut self, raw: Vec<u8>) {
         if self.sent.is_empty() && self.starts_late && raw.first() == Some(&0xef) {
             self.sent.push(b'\n');

@@ -31,7 +31,6 @@ pub fn signed(directory: &Path, name: &str, authority: &str, subject: &str, opti
     );
 }
 
-/// Runs `openssl` with these arguments in a directory.
 pub fn openssl(directory: &Path, arguments: &str) {
     let mut command = Command::new("openssl");
     command.args(arguments.split_ascii_whitespace()).current_dir(directory);

@@ -88,7 +88,8 @@ impl Peer {
             let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
             return self.write(head.as_bytes()).await;
         }
-        // The scheme is a whole entry of HPACK's static table; the other fields use its names.
+        // The scheme is a whole entry of HPACK's static table; the other fields use names of the
+        // table.
         let mut block = vec![0x86];
         for (name, value) in [(1, "localhost"), (2, method), (4, path)] {
             block.extend([name, u8::try_from(value.len()).unwrap()]);
@@ -113,7 +114,8 @@ impl Peer {
         self.until("an end", |peer| peer.end).await
     }
 
-    /// Leaves. The server receives nothing more until the returned socket is dropped.
+    /// Leaves, and returns the socket unless the client has reset the connection. The server
+    /// receives nothing more until the socket is dropped.
     pub async fn leave(mut self, how: Leave) -> Option<TcpStream> {
         match how {
             Leave::Fin => {}

@@ -15,9 +15,10 @@ use super::tool::{find, package, target};
 /// A program that prints lines. Dropping it kills it.
 pub struct Program {
     child: Child,
-    /// Closed when this is dropped, so that the program can exit then.
+    /// Closed when the `Program` is dropped, so that the program can exit then.
     input: ChildStdin,
-    /// Kept open, because a process that writes to a closed pipe is killed.
+    /// `None` once `output` has returned it. Kept open, because a process that writes to a closed
+    /// pipe is killed.
     output: Option<Lines<BufReader<ChildStdout>>>,
 }
 
@@ -34,7 +35,7 @@ impl Program {
     /// Returns the next line, or `None` at the end.
     pub async fn line(&mut self) -> Option<String> {
         let line = self.output.as_mut().expect("nobody else reads").next_line();
-        // Long enough for another process to take over the work of one that counts as dead.
+        // Long enough for another process to take over the work of a process that counts as dead.
         timeout(2 * PATIENCE, line).await.expect("a line in time").unwrap()
     }
 
@@ -67,7 +68,6 @@ impl Program {
         self.output.take().expect("the first call")
     }
 
-    /// Writes a line to the program.
     pub async fn write(&mut self, line: &str) {
         self.input.write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
@@ -92,7 +92,6 @@ impl Program {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Waits for the end of the process.
     pub async fn exited(&mut self) -> ExitStatus {
         soon(self.child.wait()).await.unwrap()
     }

@@ -13,12 +13,10 @@ pub enum Protocol {
 impl Protocol {
     pub const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
 
-    /// Opens a connection of hyper's client.
     pub async fn connect(self, address: SocketAddr) -> Connection {
         self.over(TcpStream::connect(address).await.unwrap()).await
     }
 
-    /// Opens a connection over `io`.
     pub async fn over<I>(self, io: I) -> Connection
     where
         I: AsyncRead + AsyncWrite + Send + Unpin + 'static,

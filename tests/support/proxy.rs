@@ -44,7 +44,7 @@ impl Proxy {
         Self { address, _process: process, _directory: directory }
     }
 
-    /// Starts an nginx in front of these servers, with its default settings and additional ones.
+    /// Starts an nginx in front of the servers in `upstream`, with `settings` for all paths.
     pub async fn nginx(program: &Path, upstream: &str, settings: &str) -> Self {
         Self::start(nginx(program), |address| {
             configure_nginx(&format!(
@@ -71,8 +71,8 @@ pub fn nginx(program: &Path) -> Command {
     command
 }
 
-/// Returns a configuration with these upstreams and servers. There is one process, so that killing
-/// it is enough, and its files stay in its directory.
+/// Returns a configuration with these upstreams and servers. nginx runs as one process, so that
+/// killing it is enough, and its files stay in its directory.
 pub fn configure_nginx(servers: &str) -> String {
     format!(
         "daemon off;

@@ -29,7 +29,7 @@ where
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 return Some(message);
             }
-            // `Bytes` keep their frame alive even if none are left, as if the frame were not written.
+            // Even empty `Bytes` keep their frame alive, as if a server had not yet written it.
             self.bytes = Bytes::new();
             let frame = self.body.frame().await?.unwrap();
             self.bytes = frame.into_data().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Redis servers that report themselves as others.
+//! Relays that change what a Redis server reports about itself, or other texts.
 
 #![allow(dead_code)]
 
@@ -11,7 +11,8 @@ use super::{relay::Relay, server::Server};
 /// Starts a relay through which a server reports itself as a Valkey replica does.
 pub(crate) async fn as_replica_of_valkey(server: &Server) -> Relay {
     start(server, |reply| {
-        // `role:slave` is one byte shorter, so another text must become one byte longer.
+        // `role:slave` is one byte shorter than `role:master`, so another text must become one byte
+        // longer.
         let is_valkey = reply.contains("server_mode:");
         let longer = [("redis_mode:", "server_mode:"), ("# Server", "# Servers")];
         let (from, to) = longer[usize::from(is_valkey)];

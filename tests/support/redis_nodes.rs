@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use super::server::Server;
 use crate::support::{free_port, until_async};
 
-/// The servers of a cluster, which share all slots.
+/// The servers of a cluster, and which of them owns the slot of a test's key.
 pub(crate) struct Nodes {
     /// Three servers, and then those that joined later.
     pub(crate) nodes: Vec<Server>,
-    /// The index of the server that has the key.
+    /// The index of the server that owns `slot`.
     pub(crate) owner: usize,
     pub(crate) slot: u16,
 }
@@ -53,7 +53,7 @@ impl Nodes {
         Some(node)
     }
 
-    /// Starts a replica of the server that has the key.
+    /// Starts a replica of the server that owns the slot.
     pub(crate) async fn add_replica(&mut self) {
         let replica = self.join().await.expect("a server, as before");
         let owner: String = self.nodes[self.owner].command("CLUSTER MYID").await;
@@ -76,7 +76,7 @@ impl Nodes {
         self.nodes.push(node);
     }
 
-    /// Waits until a replica has taken over, and has the key.
+    /// Waits until a replica has become a primary, which then owns the slot.
     pub(crate) async fn is_primary(&mut self, replica: usize) {
         let node = &self.nodes[replica];
         until_async(async || {
@@ -102,7 +102,7 @@ impl Nodes {
             let _: String = from.command(&migrate).await;
             sleep(pause).await;
         }
-        // The new owner first, so that the slot always has one.
+        // The new owner first, so that the slot always has an owner.
         for node in [target, from].into_iter().chain(&self.nodes) {
             let _: Value = node.command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}")).await;
         }

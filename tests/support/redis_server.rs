@@ -62,7 +62,7 @@ impl Server {
         Some(Self { process: None, port: free_port(), directory: Directory::new("redis"), options })
     }
 
-    /// Starts the process again, and waits until it accepts connections.
+    /// Starts the process, for the first time or again, and waits until it answers.
     pub(crate) async fn restart(&mut self) {
         self.spawn();
         let deadline = Instant::now() + PATIENCE;
@@ -79,7 +79,7 @@ impl Server {
         }
     }
 
-    /// Starts the process again, without waiting for it.
+    /// Starts the process, without waiting for it.
     pub(crate) fn spawn(&mut self) {
         assert!(self.process.is_none());
         let mut command = Command::new(program().unwrap());
@@ -156,7 +156,6 @@ impl Server {
         Redis::open(&self.url()).unwrap().timeout(PATIENCE)
     }
 
-    /// Returns a broker of this server.
     pub(crate) fn broker(&self) -> RedisBroker {
         patient(self.redis())
     }
@@ -170,7 +169,7 @@ impl Server {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    /// Returns the id of the newest entry.
+    /// Returns the id of the newest entry of the stream.
     pub(crate) async fn newest(&self) -> String {
         let entries: Vec<(String, redis::Value)> =
             self.command("XREVRANGE tower-sse + - COUNT 1").await;
@@ -188,8 +187,8 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
-    /// Waits until a reader waits for entries. Redis ends the reader's wait when it becomes a
-    /// replica.
+    /// Waits until a reader waits for entries. Redis ends the reader's wait when this server
+    /// becomes a replica.
     pub(crate) async fn has_waiting_reader(&self) {
         until_async(async || {
             let list: String = self.command("CLIENT LIST").await;
@@ -239,8 +238,8 @@ pub(crate) fn patient(redis: Redis) -> RedisBroker {
     redis.timeout(PATIENCE).broker(KEY).publish_deadline(PATIENCE)
 }
 
-/// Opens a connection that waits for as long as tests wait. By default it would be half a second
-/// for a reply, which a busy machine can exceed.
+/// Opens a connection that waits for as long as tests wait. The default for a reply is half a
+/// second, which a busy machine can exceed.
 pub(crate) async fn connect(client: &Client) -> RedisResult<MultiplexedConnection> {
     let patient = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(PATIENCE))
@@ -256,8 +255,8 @@ fn copy_files(from: &Path, to: &Path) {
     }
 }
 
-/// Returns the path of the server's program. `TOWER_SSE_REDIS_SERVER` names one of another version,
-/// or of Valkey.
+/// Returns the path of `redis-server`, or of the program that `TOWER_SSE_REDIS_SERVER` names, which
+/// may be another version or Valkey.
 pub(crate) fn program() -> Option<PathBuf> {
     let Some(path) = env::var_os("TOWER_SSE_REDIS_SERVER").map(PathBuf::from) else {
         return find(&["redis-server"]);

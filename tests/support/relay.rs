@@ -67,7 +67,7 @@ impl Relay {
         Self { address, state, accepting }
     }
 
-    /// Breaks all connections.
+    /// Breaks all open connections. Later ones pass.
     pub fn cut(&self) {
         take(&mut self.state.lock().unwrap().connections).cancel();
     }

@@ -33,7 +33,7 @@ impl Reports {
         self.closed().iter().map(|report| report.reason).collect()
     }
 
-    /// Returns the close reasons since the last call.
+    /// Returns the close reasons since the last `take`.
     pub fn take(&self) -> Vec<CloseReason> {
         mem::take(&mut *self.closed.lock().unwrap()).iter().map(|report| report.reason).collect()
     }

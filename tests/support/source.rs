@@ -76,7 +76,6 @@ impl Source {
         self.steps.is_closed()
     }
 
-    /// Waits until the stream is dropped.
     pub async fn dropped(&self) {
         soon(self.steps.closed()).await;
     }

@@ -26,7 +26,7 @@ pub fn target(path: &str) -> PathBuf {
     root.expect("the workspace").join("target").join(path)
 }
 
-/// Returns a path in that folder if there is a file or folder.
+/// Returns a path in the folder `target`, or `None` if nothing is there.
 pub fn installed(path: &str) -> Option<PathBuf> {
     let found = Some(target(path)).filter(|path| path.exists());
     if found.is_none() {

@@ -1,4 +1,4 @@
-//! A slow or broken link to a server.
+//! A slow or broken link between a process and Redis.
 
 #![allow(dead_code)]
 
@@ -35,7 +35,7 @@ struct State {
     delay: AtomicU64,
     /// The maximum number of bytes from Redis per second, over all connections.
     rate: AtomicU64,
-    /// When all bytes so far have passed at this rate.
+    /// When all bytes so far have passed at `rate`.
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,
@@ -62,7 +62,8 @@ impl Wire {
         format!("redis://{}/", self.address)
     }
 
-    /// Breaks all connections, and refuses new ones.
+    /// Breaks all connections, and until [`heal`](Self::heal) closes each new one once it is
+    /// accepted.
     pub(crate) fn cut(&self) {
         self.state.is_cut.send_replace(true);
     }
@@ -71,7 +72,6 @@ impl Wire {
         self.state.is_cut.send_replace(false);
     }
 
-    /// Delays bytes from Redis.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_micros().try_into().unwrap(), SeqCst);
     }
@@ -81,7 +81,8 @@ impl Wire {
         self.state.rate.store(bytes_per_second, SeqCst);
     }
 
-    /// Holds each connection at its first full chunk: only a page of a load is that large.
+    /// Sets whether each connection stalls at its first full chunk: only a page of a load is that
+    /// large.
     pub(crate) fn hold_loads(&self, holds: bool) {
         self.state.holds_loads.store(holds, SeqCst);
     }

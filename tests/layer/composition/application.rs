@@ -21,7 +21,6 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Returns the application with both layers.
     pub(crate) fn compose<L>(self, sse: SseLayer, other: L) -> (Router, Sources)
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,

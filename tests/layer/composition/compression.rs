@@ -1,5 +1,4 @@
-//! tower-http's `CompressionLayer`, with its default predicate and with one that includes event
-//! streams.
+//! tower-http's `CompressionLayer`, with a predicate that includes event streams.
 
 use axum::{body::Body, middleware::Next, middleware::from_fn, response::Response};
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -64,8 +63,8 @@ async fn compressor_sends_ready_events_before_an_error_or_the_end_of_unfold() {
     }
 }
 
-// The failure of a body. A compressor drops a frame when it gets the next one, so the layer cannot see
-// that its last bytes were taken unless others follow.
+// How a body fails behind a compressor. A compressor drops a frame only when it gets the next one,
+// so the layer cannot see that its last bytes were taken unless another frame follows them.
 
 /// What fails a stream.
 #[derive(Clone, Copy, Debug)]
@@ -205,10 +204,9 @@ async fn drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
 }
 
 /// The codings that servers choose for browsers, without zstd: its library is in C, so `e2e/` tests
-/// it.
+/// zstd.
 pub(super) const CODINGS: [&str; 2] = ["gzip", "br"];
 
-/// Returns the body of `response`, decoded.
 pub(super) async fn decompressed<B>(response: Response<B>) -> DecompressionBody<B>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,

@@ -63,8 +63,8 @@ fn one_second_heartbeat() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(SECOND))
 }
 
-/// Counts the frames before the body ends or fails. All of them must be comment lines: heartbeats,
-/// or the last bytes before a failure.
+/// Counts the frames until the body ends or fails, up to `most`. All of them must be comment lines:
+/// heartbeats, or the last bytes before a failure.
 async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<String>) {
     for count in 0..most {
         match body.frame().await {
@@ -76,8 +76,8 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
     (most, None)
 }
 
-/// A deadline for the whole body does not depend on the stream's activity: it cuts the stream
-/// mid-event, and its clients see a failure. `max_age` limits the age of streams, and ends them
+/// A deadline for the whole body does not depend on the stream's activity: it can cut the stream
+/// mid-event, and the client sees a failure. `max_age` limits the age of streams, and ends them
 /// between events.
 #[tokio::test(start_paused = true)]
 async fn body_deadline_cuts_a_stream_mid_event() {

@@ -14,7 +14,7 @@ fn timeout_layer() -> TimeoutLayer {
 }
 
 /// Asserts that events pass, and that the layers answer by themselves: `CorsLayer` a preflight, and
-/// `TimeoutLayer` a request for which there is no answer in time.
+/// `TimeoutLayer` a request that gets no answer in time.
 async fn assert_answers((app, mut sources): (Router, Sources)) {
     let response = call(&app, get_request("/events", &[])).await;
     assert_streams(response, sources.next().await).await;
@@ -53,7 +53,7 @@ async fn layers_that_answer_by_themselves_compose_in_one_builder() {
     assert_answers((app.layer(stack), sources)).await;
 }
 
-/// Each layer of the crate is directly inside of layers that need a body with a default.
+/// Each layer of the crate is directly inside of layers whose bodies must have a `Default`.
 #[tokio::test(start_paused = true)]
 async fn each_layer_of_the_crate_composes_in_one_builder() {
     let around = || ServiceBuilder::new().layer(CorsLayer::permissive()).layer(timeout_layer());

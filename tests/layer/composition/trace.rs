@@ -71,7 +71,7 @@ async fn trace_observes_every_chunk_and_how_the_body_ends() {
     for (place, client, end, expected) in [
         (Place::Outside, Get, "ends", [1, 1, 0]),
         (Place::Inside, Get, "ends", [1, 1, 0]),
-        // To an outer layer, the last line that the layer sends before the failure is a chunk.
+        // To an outer layer, the last line that `SseLayer` sends before the failure is a chunk.
         (Place::Outside, Get, "fails", [2, 0, 1]),
         (Place::Inside, Get, "fails", [1, 0, 1]),
         (Place::Outside, Get, "is cancelled", [2, 0, 1]),
@@ -91,7 +91,7 @@ async fn trace_observes_every_chunk_and_how_the_body_ends() {
     }
 }
 
-// What surrounding layers observe of streams that end because the server shuts down.
+// What trace layers observe of streams that end because the server shuts down.
 
 const CUT_SHORT: &str = "the event stream was cut short: drained";
 

@@ -5,8 +5,8 @@ use tower_sse::streams;
 
 use crate::*;
 
-/// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
-/// trait wherever its bound holds.
+/// Evaluates whether a type implements a trait. Where the bound of the inherent constant holds, it
+/// takes precedence over the trait's constant.
 macro_rules! implements {
     ($type:ty: $trait:path) => {{
         struct Probe<T>(PhantomData<T>);
@@ -82,7 +82,7 @@ fn bodies_have_the_auto_traits_of_their_parts() {
     assert_traits!("Send Unpin": EventBody<Sending>, SseBody<Sending>, SseBody<EventBody<Sending>>);
 }
 
-/// A body of a type with certain auto traits.
+/// A body with the auto traits of `T`.
 struct BodyOf<T>(T);
 
 impl<T> http_body::Body for BodyOf<T> {

@@ -33,8 +33,8 @@ const IMPORTS: &str = "
 ";
 
 /// The compiler, with the newest builds of the crates that fit together. The build of this crate
-/// has the features of this test. There can be several such builds, each with its own build of
-/// `tower`, and of some only the metadata of `tower` is left.
+/// has the features of this test. Several builds of this crate can have these features, each with
+/// its own build of `tower`, of which sometimes only the metadata is left.
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let mut misfits = Vec::new();
     let compiler = Compiler::default().with(&CRATES, &mut misfits);

@@ -18,9 +18,9 @@ fn assert_contains(printed: &str, texts: &[&str]) {
     }
 }
 
-/// Asserts that the page has the line `error`, in which `…` stands for any text, and that the
-/// compiler rejects `snippet` with it, if it is the version that the page quotes. Returns what the
-/// compiler prints.
+/// Asserts that the page has the line `error`, in which `…` stands for any text, and that `snippet`
+/// does not compile. A compiler of the version that the page quotes must print this line. Returns
+/// what the compiler prints.
 #[track_caller]
 fn assert_quoted(error: &str, snippet: &str) -> String {
     assert!(PAGE.contains(&format!("\n{error}\n")), "the page has no line {error}");
@@ -167,7 +167,7 @@ fn source_of_a_run_is_a_function_that_returns_a_stream() {
         assert_eq!(compile(&snippet(method, "|| events")), "");
         assert_eq!(compile(&snippet(method, "stream::empty::<Event>")), "");
     }
-    // The stream itself is named if it is the mistake.
+    // A mistake in the stream itself causes an error about the stream, not about the function.
     let numbers = "|| stream::iter([1])";
     assert_error(&snippet("start", numbers), &["`{integer}` is not an event"]);
     let local =
