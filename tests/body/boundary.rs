@@ -59,9 +59,9 @@ fn receive(body: &mut Body, received: &mut Vec<u8>) {
 
 type Body = SseBody<FedBody>;
 
-/// Asserts that the layer now writes `ours`. Within an event, its lines end as the source's last
-/// line does. Elsewhere, if the source's last byte is a CR, a line feed comes first, which completes
-/// the CRLF.
+/// Asserts that the layer now writes `ours`. Within an event, the lines of `ours` end as the
+/// source's last line does. Elsewhere, if the source's last byte is a CR, a line feed comes first,
+/// which completes the CRLF.
 fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
     let ends = match naive::read(received).place {
         Place::LineStartInEvent => &["\r\n", "\r"][..],
@@ -119,7 +119,7 @@ fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     }
 }
 
-/// This includes clients that do not read line by line.
+/// Some of these clients do not read line by line.
 #[test]
 fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
     for end in ["\n", "\r\n", "\r"] {

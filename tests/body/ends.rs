@@ -102,7 +102,7 @@ async fn terminator_without_data_gets_empty_data_or_is_not_sent() {
     }
 }
 
-/// With a longer delay, JavaScript's `setTimeout` fires at once.
+/// With a delay of more than 2,147,483,647 milliseconds, JavaScript's `setTimeout` fires at once.
 #[tokio::test]
 async fn reconnection_time_is_capped_at_what_clients_can_represent() {
     for time in [Duration::from_millis(1 << 31), Duration::MAX] {
@@ -131,7 +131,8 @@ async fn reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
         let (feed, mut body) = fed(&layer);
         feed.data(first);
         assert_eq!(poll_frame(&mut body), data(preamble), "{first:?}");
-        // The layer removes a byte order mark behind its preamble: it is only legal at the start.
+        // The layer removes a byte order mark behind its preamble: the mark is only legal at the
+        // start.
         let rest = first.trim_start_matches('\u{feff}');
         assert_eq!(poll_frame(&mut body), data(rest), "{first:?}");
         assert_eq!(poll_frame(&mut body), Polled::Pending);

@@ -43,7 +43,8 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
         let last = poll_frame(&mut body);
         assert_eq!(last, data(": \n"));
         idle(&mut body, 11 * MILLISECOND).await;
-        // A compressor holds each frame until it gets the next. The second line is for the first.
+        // A compressor holds each frame until it gets the next. The second line makes it drop the
+        // first.
         let second = poll_frame(&mut body);
         assert_eq!(second, data(": \n"));
         for _ in 0..9 {
@@ -219,7 +220,7 @@ enum Host {
     Axum(Answer),
     /// tonic with tonic-web. The routes of tonic are an axum router.
     Tonic(Answer),
-    /// axum around the routes of tonic. Each of them wraps errors.
+    /// axum around the routes of tonic. axum and tonic each wrap the error.
     AxumAroundTonic,
     /// hyper alone.
     Hyper(Answer),
@@ -385,8 +386,8 @@ async fn on_error_receives_the_error_of_the_program() {
         let options = Options { on_error: |error| error.is::<Root>(), ..Options::new() };
         let received = host.fail(Root, &options).await;
         assert_eq!(received, ("data: one\n\ndata: true\n\n".to_owned(), true), "{host:?}");
-        // The program's error is not taken for a wrapper because it has a cause, even if that cause
-        // is a wrapper.
+        // A program's error that has a cause is not taken for a wrapper, even if the cause is a
+        // wrapper.
         let options = Options { on_error: |error| error.is::<Caused>(), ..Options::new() };
         let received = host.fail(Caused(axum::Error::new(Root).into()), &options).await;
         let expected = match host {

@@ -8,7 +8,7 @@ fn every_16_seconds() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
 }
 
-/// The docs of `SseLayer` say so.
+/// The docs of `SseLayer` name this panic.
 #[test]
 #[should_panic = "timers are disabled"]
 fn idle_body_panics_in_a_runtime_without_timers() {
@@ -25,7 +25,7 @@ async fn due_heartbeat_wakes_the_task_that_polled_last() {
         assert_eq!(poll_frame_with(&mut body, waker), Polled::Pending);
         assert_eq!(poll_frame_with(&mut body, waker), Polled::Pending);
     }
-    // This also holds if the timer is armed for a silence that has ended.
+    // The task that polled last is also woken if the timer is armed for a silence that has ended.
     time::advance(SECOND).await;
     feed.data("data: x\n\n");
     let (_, last) = &tasks[1];
@@ -150,7 +150,8 @@ async fn busy_source_without_bytes_does_not_starve_heartbeats() {
     }
 }
 
-/// An `id` line at the start of a frame shows nothing: many servers write an event's id first.
+/// An `id` line at the start of a frame does not show that the frame has no event: many servers
+/// write an event's id first.
 #[tokio::test(start_paused = true)]
 async fn only_positions_without_an_event_delay_no_heartbeat_event() {
     let start = "event: start\ndata: {}\nid: 1\n\n";

@@ -213,7 +213,8 @@ fn source_that_panics_when_it_is_dropped_is_reported() {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // A polled body drops its source at the stream's end, and any other when it is dropped itself.
+        // A body that is polled to its end drops its source there, and any other body when it is
+        // dropped itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {

@@ -5,7 +5,7 @@ use tracing_subscriber::{layer::Context, registry::LookupSpan};
 
 use crate::{log::current_span, *};
 
-/// How a log line begins that is written within the request's span.
+/// The beginning of a log line that is written within the request's span.
 const OF_THE_REQUEST: &str = "DEBUG the request: tower_sse";
 
 /// The spans in which closures were called.

@@ -211,8 +211,8 @@ async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
     }
 }
 
-/// A handler adds a subject late. There are layers outside of the early head, or on both sides of it.
-/// If `twice` is set, the handler also sends an early head of its own.
+/// A handler adds a subject late. `SseLayer`s are outside of the early head, or on both sides of
+/// it. If `twice` is set, the handler also sends an early head of its own.
 #[tokio::test(start_paused = true)]
 async fn late_place_counts_once_for_any_layers() {
     for (layers_outside, is_inside, twice) in
@@ -248,7 +248,8 @@ async fn late_place_counts_once_for_any_layers() {
     }
 }
 
-/// The first early head was answered by the second one, and the handler has not answered yet.
+/// At the logout, the handler has answered the layer's early head with an early head of its own.
+/// Its call adds the subject later.
 #[tokio::test(start_paused = true)]
 async fn log_out_after_a_second_early_head_ends_the_stream() {
     let streams = Streams::new();

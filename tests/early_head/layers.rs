@@ -23,8 +23,8 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
-/// A stream that ends with the event of a late error has none either. Both hold whichever tasks poll,
-/// and the latter also behind a second early head.
+/// A stream that ends with the event of a late error, behind one early head or two, has no
+/// terminator either. This does not depend on which tasks call the service and read the body.
 #[tokio::test(start_paused = true)]
 async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     let endless = || {
@@ -102,7 +102,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     };
     let streams = tower_sse::streams::Streams::new();
     let layer = SseLayer::new().without_heartbeat().without_retry().streams(&streams);
-    // The inner of the two layers passes the request through, because the outer one already waits.
+    // The inner `EarlyHeadLayer` passes the request through, because the outer one already waits.
     let app = Router::new().fallback(any(handler)).layer(early()).layer(early()).layer(layer);
     for (closes_at, ends_at) in [(SECOND, SECOND), (LATE, 4 * SECOND)] {
         let start = Instant::now();
@@ -118,7 +118,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     }
 }
 
-/// First without an `SseLayer`, then around one.
+/// The early head stands without an `SseLayer`, and then around one.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {
     let late_event = |late: &Response<Bytes>| Some(Event::from(late.status().as_str()));

@@ -1,4 +1,4 @@
-//! Heads that are sent before the service has answered, under a paused clock.
+//! Heads that are sent before the service has answered.
 
 mod answers;
 mod composition;
@@ -18,7 +18,7 @@ const AFTER: Duration = Duration::from_secs(10);
 /// How long a late handler takes to answer.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Returns a layer for all requests.
+/// Returns a layer whose condition holds for all requests.
 fn early() -> EarlyHeadLayer {
     EarlyHeadLayer::new(AFTER).when(|_| true)
 }

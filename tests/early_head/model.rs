@@ -1,4 +1,5 @@
-//! Orders of answers, ends and drops, compared with a naive model of what a client receives.
+//! A model test: whatever happens before and after an early head (a reply, a log-out, a shutdown, a
+//! client that leaves), a client receives what the rules of the documentation say.
 
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::sample::select;
@@ -35,7 +36,7 @@ struct Scene {
     has_late_event: bool,
 }
 
-/// What a client can tell of its answer.
+/// How the answer looks to the client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Received {
     /// A status without a stream.

@@ -1,4 +1,4 @@
-//! Runs and hubs behind an early head.
+//! Runs and hubs behind an early head, and an early head inside of a run.
 
 use tower_sse::hub::Hub;
 use tower_sse::runs::{InvalidKey, Outcome, RunKey, Runs};
@@ -258,7 +258,8 @@ async fn late_view_moves_each_client_on_as_an_early_one_does() {
     }
 }
 
-/// A heartbeat with the id behind a greeting or gap would have a client that reconnects miss either.
+/// A heartbeat with an id from behind a greeting or gap would make a client that reconnects miss
+/// the greeting or gap.
 #[tokio::test(start_paused = true)]
 async fn late_hub_repeats_no_id_that_skips_a_greeting_or_gap() {
     let heartbeat = Heartbeat::every(SECOND).event("beat", "{}");

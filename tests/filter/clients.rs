@@ -99,7 +99,6 @@ fn with_data(block: &Block, data: &str) -> Block {
     Block { lines, empty_line: block.empty_line }
 }
 
-/// Changes the stream by hand.
 fn by_hand(blocks: &[Block], changes: &[Change], adds_at_end: bool) -> String {
     let mut stream = String::new();
     let mut changes = changes.iter();

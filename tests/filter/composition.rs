@@ -75,7 +75,7 @@ async fn filter_sees_a_run_once_inside_and_for_each_client_outside() {
     assert_eq!(ends, [1, 2]);
 }
 
-/// Records how its source ended, and replaces the end.
+/// A filter that records how its source ended, and replaces the end.
 #[derive(Clone, Default)]
 struct Replaces(Arc<Mutex<Vec<&'static str>>>);
 
@@ -164,7 +164,7 @@ async fn refusal_and_interruption_are_no_streams_for_a_filter() {
     }
 }
 
-/// Records whether its source's error is the program's.
+/// A filter that records whether its source's error is the program's.
 struct Sees(Arc<AtomicUsize>);
 
 impl EventFilter for Sees {

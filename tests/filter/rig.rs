@@ -48,7 +48,7 @@ where
     service.call(request)
 }
 
-/// Returns the response to an answer that is ready.
+/// Sends a request through `layer` to a service that returns `answer`.
 pub(crate) fn through<M, F, B>(
     layer: &FilterLayer<M>,
     answer: Response<B>,

@@ -1,5 +1,5 @@
-//! The memory, counted by an allocator, that clients take which are behind and do not read. A server
-//! such as hyper takes up to 16 frames for each of them.
+//! Clients that are behind and do not read: the memory that they take, counted by an allocator, and
+//! when a replaced value is sent. A server such as hyper takes up to 16 frames for each client.
 
 use crate::*;
 

@@ -14,7 +14,7 @@ impl Client {
         Self { subscription, decoder: Decoder::new(), last: None, has_ended: false }
     }
 
-    /// The messages of the next item. A gap's data is its topic here.
+    /// Returns the messages of the next item, with a gap's topic as its data.
     pub(crate) fn poll(&mut self) -> Poll<Option<Vec<Message>>> {
         self.poll_with(Waker::noop())
     }
@@ -41,7 +41,7 @@ impl Client {
         wait(poll_fn(|cx| self.poll_with(cx.waker())))
     }
 
-    /// The messages of each item that is ready now.
+    /// Returns the messages of each item that is ready now.
     pub(crate) fn items(&mut self, waker: &Waker) -> impl Iterator<Item = Vec<Message>> {
         iter::from_fn(|| match self.poll_with(waker) {
             Poll::Ready(item) => item,
@@ -49,7 +49,7 @@ impl Client {
         })
     }
 
-    /// Everything that is ready now, as [`describe`] formats it.
+    /// Returns everything that is ready now, as [`describe`] formats it.
     pub(crate) fn read(&mut self) -> Vec<String> {
         self.read_with(Waker::noop())
     }
@@ -58,12 +58,12 @@ impl Client {
         self.items(waker).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// The next item if it is ready, as [`describe`] formats it.
+    /// Returns the next item if it is ready, as [`describe`] formats it.
     pub(crate) fn read_one(&mut self) -> Vec<String> {
         self.items(Waker::noop()).take(1).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// Every message that is ready now.
+    /// Returns every message that is ready now.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.items(Waker::noop()).flatten().collect()
     }
@@ -89,34 +89,32 @@ impl Client {
     }
 }
 
-/// The topic in the data of a gap.
 fn topic_of_gap(data: &str) -> String {
     serde_json::from_str::<HashMap<String, String>>(data).unwrap().remove("topic").unwrap()
 }
 
-/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the
-/// topic `a`.
+/// Formats a message: `a1@7` is the event with the data `a1` and the sequence number 7, `gap a@6` a
+/// gap in the topic `a`.
 pub(crate) fn describe(message: &Message) -> String {
     let gap = if message.event == "gap" { "gap " } else { "" };
     format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))
 }
 
-/// The sequence number in an id.
+/// Returns the sequence number in an id.
 pub(crate) fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
-/// The last event id that a client sends.
 pub(crate) fn last_id(id: &str) -> LastEventId {
     LastEventId::try_from(id).unwrap()
 }
 
-/// The id of another hub.
+/// Returns an id of another hub.
 pub(crate) fn foreign() -> LastEventId {
     LastEventId::from(Hub::new().position())
 }
 
-/// The id that belongs to this sequence number, whether or not there is such an event.
+/// Returns the id that belongs to this sequence number, whether or not there is such an event.
 pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
     let position = hub.position();
     let epoch = position.as_str().split_once('-').unwrap().0;
@@ -142,22 +140,22 @@ pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>
     }
 }
 
-/// What a client with this last event id gets.
+/// Returns what a client with this last event id gets.
 pub(crate) fn read(hub: &Hub, topics: &[impl AsRef<str>], last: LastEventId) -> Vec<String> {
     Client::new(hub.subscribe(topics).resume(last)).read()
 }
 
-/// A client of these topics without an id.
+/// Returns a client of these topics without an id.
 pub(crate) fn subscribed(hub: &Hub, topics: &[impl AsRef<str>]) -> Client {
     Client::new(hub.subscribe(topics).resume(None))
 }
 
-/// A client of these topics that has seen the events up to this number.
+/// Returns a client of these topics that has seen the events up to this number.
 pub(crate) fn resumed(hub: &Hub, topics: &[impl AsRef<str>], seen: u64) -> Client {
     Client::new(hub.subscribe(topics).resume(id(hub, seen)))
 }
 
-/// A client of these topics that waits for the first event.
+/// Returns a client of these topics that waits for the first event.
 pub(crate) fn asleep(hub: &Hub, topics: &[impl AsRef<str>], waker: &Waker) -> Client {
     let mut client = subscribed(hub, topics);
     assert!(client.poll_with(waker).is_pending());
@@ -224,7 +222,7 @@ pub(crate) fn fed_by_hand() -> (Hub, Feed) {
     (hub, taken.recv().unwrap())
 }
 
-/// The arrival of an event with this sequence number, whose age is zero.
+/// Returns the arrival of an event with this sequence number, whose age is zero.
 pub(crate) const fn arrival(sequence: u64) -> Arrival {
     Arrival::new(sequence, Duration::ZERO, Duration::ZERO)
 }

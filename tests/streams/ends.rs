@@ -55,7 +55,7 @@ async fn later_closes_of_all_count_only_streams_that_opened_since() {
     }
 }
 
-/// The body is not polled any more, so that the end cannot be sent.
+/// The body is not polled any more, so the end cannot be sent.
 #[tokio::test(start_paused = true)]
 async fn stream_of_a_stalled_client_is_reported_when_it_is_dropped() {
     let streams = Streams::new();

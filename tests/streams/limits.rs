@@ -264,7 +264,7 @@ async fn refused_streams_are_counted_once_in_all_and_by_prefix() {
     );
 }
 
-/// Names come from clients, so that any number of them can come and go.
+/// Names come from clients, so any number of them can come and go.
 #[test]
 fn names_without_places_cost_no_memory() {
     let streams = limited(&[("user:", 1)]);
@@ -289,7 +289,8 @@ const USER_LIMIT: i64 = 2;
 const TENANT_LIMIT: i64 = 5;
 const ROUNDS: usize = 10_000;
 
-/// Sends a request whose handle adds a user and the tenant. Returns the response if it is a stream.
+/// Sends a request whose handle adds a user and the tenant. Returns the response if its status is
+/// 200.
 fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Sized + use<>> {
     let mut request = Request::new(());
     let subjects = streams.subjects_of(&mut request);
@@ -301,7 +302,7 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     }
     subjects.add("tenant:1");
     let answer = match round % 5 {
-        // No stream.
+        // Such a stream is never refused. It is dropped at once, because its status is not 200.
         0 => event_stream(Feed::new().1).with_status(404),
         _ => event_stream(Feed::new().1),
     };

@@ -1,4 +1,4 @@
-//! How the program closes the streams of a subject, poll by poll, under a paused clock.
+//! How the program closes the streams of a subject and limits their number.
 
 mod ends;
 #[cfg(feature = "axum")]

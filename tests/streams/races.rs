@@ -8,7 +8,8 @@ use crate::*;
 
 type Events = stream::Pending<Event>;
 
-/// So that some rounds open the stream and others do not, whichever thread is faster.
+/// The number of lengths of a pause: enough that some rounds open the stream and others do not,
+/// whichever thread is faster.
 const PAUSES: usize = 64;
 /// Two rounds for each pair of pauses of the two threads.
 const ROUNDS: usize = 2 * PAUSES * PAUSES;

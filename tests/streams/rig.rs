@@ -25,7 +25,7 @@ pub(crate) fn open(streams: &Streams, subjects: &[&'static str]) -> Rig {
     open_for(streams, layer(streams), Requester::EventSource, subjects).begin(b"")
 }
 
-/// Adds subjects in a service inside the layer.
+/// Adds subjects to a request that a service inside the layer has received.
 pub(crate) fn add<B>(request: &Request<B>, subjects: &[&'static str]) {
     let handle = request.extensions().get::<Subjects>().expect("the layer has streams");
     for subject in subjects {

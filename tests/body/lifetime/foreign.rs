@@ -123,7 +123,8 @@ proptest! {
         let reader = under_a_paused_clock(async {
             match why {
                 _ if is_busy => busy(&chunks, last, why, client).await,
-                // `at_once` waits too briefly for the end of an event to be silent before chunks.
+                // With `at_once`, the wait for the end of an event is too short for silences before
+                // chunks.
                 Why::AtOnce => slow(&chunks, last, 0, why, client).await,
                 Why::Shutdown | Why::Age => slow(&chunks, last, silent, why, client).await,
             }

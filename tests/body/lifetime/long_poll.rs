@@ -98,7 +98,7 @@ async fn poll_of_a_busy_source_ends_after_its_longest_wait() {
     rig.assert_ends(CloseReason::Answered);
 }
 
-/// Within a task, one of tokio's channels is pending after 128 events although it has more.
+/// Within one turn of a task, a tokio channel is pending after 128 events, although it has more.
 #[tokio::test(start_paused = true)]
 async fn poll_takes_all_that_is_ready_whatever_the_budget_of_its_task() {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();

@@ -84,7 +84,7 @@ async fn unrepresentable_age_is_no_limit() {
     }
 }
 
-/// The last layer has no option that depends on the kind of client, and recognises it nonetheless.
+/// The last layer has no option that depends on the kind of client, but recognises the kind.
 #[tokio::test(start_paused = true)]
 async fn response_can_have_a_shorter_age() {
     let layer = || aging(MaxAge::new(AGE));
@@ -114,7 +114,7 @@ async fn no_handler_outlives_the_age_of_its_request() {
         for in_response in [
             StreamOptions::new(),
             StreamOptions::new().max_age(2 * AGE),
-            // As long for a GET, and longer for a call, which has the grace.
+            // As long as the request's age for a GET, and longer for a call, which has the grace.
             StreamOptions::new().max_age(MaxAge::new(AGE).grace(AGE)),
         ] {
             let _case = case(format!("{client:?}, {in_response:?}"));

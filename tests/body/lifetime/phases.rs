@@ -33,7 +33,7 @@ async fn drained_stream_is_over_with_the_last_byte_of_its_farewell() {
 
 #[tokio::test(start_paused = true)]
 async fn error_is_delayed_from_the_farewell_on() {
-    // Polled late, the error has been delayed long enough.
+    // The delay counts from the farewell, so a second later the error comes at once.
     let mut rig = Rig::draining(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
     assert_eq!(rig.poll(), data(GOODBYE));
     rig.idle(SECOND).await;

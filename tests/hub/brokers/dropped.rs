@@ -17,7 +17,8 @@ fn feed_one(feed: &mut Feed, fed: Fed, sequence: u64) -> bool {
     result.is_ok()
 }
 
-/// Drops the last owner of a hub when the hub wakes a subscription, so while the broker feeds it.
+/// Drops the last owner of a hub when the hub wakes a subscription, which is while the broker feeds
+/// it.
 fn drop_when_woken(hub: Hub) {
     let owner = Arc::new(Mutex::new(None));
     let woken = Arc::clone(&owner);
@@ -38,7 +39,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// The feeds of a broker. A publisher leaves the list when it is dropped.
+/// The feeds of a broker. A feed leaves the list when its publisher is dropped.
 #[derive(Clone, Default)]
 struct List(Arc<Mutex<Vec<(usize, Feed)>>>);
 
