@@ -60,7 +60,7 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
     }
 }
 
-/// Mid-event, the event of `on_error` cannot be sent either.
+/// Mid-event, the event of `on_error` cannot be sent.
 #[tokio::test(start_paused = true)]
 async fn last_line_is_written_only_where_a_line_can_start() {
     let without = layer();
@@ -426,7 +426,7 @@ async fn cancellation_if_sees_the_error_of_the_program_and_each_cause() {
     }
 }
 
-/// The predicate of the page `guide::errors`.
+/// Decides as the predicate on the page `guide::errors` does.
 fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)

@@ -46,8 +46,8 @@ async fn comments_and_reconnection_times_are_no_events() {
     assert!(matches!(rig.poll(), Polled::Data(_)), "the preamble");
     rig.idle(10 * SECOND).await;
     assert!(matches!(rig.poll(), Polled::Data(_)), "a heartbeat");
-    // These include a comment in two frames, the second of which looks like a field, and frames that
-    // are an empty line.
+    // Among the frames are the two halves of a comment, the second of which looks like a field, and
+    // frames that are an empty line.
     for passed in
         [": comment\n\n", "retry: 5\r\n\r\n", ": half of a ", "data: comment\n", "\n", "\n"]
     {

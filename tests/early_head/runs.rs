@@ -117,7 +117,7 @@ async fn run_of_a_late_stream_records_no_reconnection_time() {
     }
 }
 
-/// Outside of runs, such a stream ends cleanly for an `EventSource`.
+/// Outside of runs, a late stream that a layer cuts ends cleanly for an `EventSource`.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
     for has_middle in [false, true] {

@@ -245,7 +245,8 @@ async fn response_after_a_caught_panic_of_the_service_is_withheld() {
     assert_eq!(outcome(&log), "panicked");
 }
 
-/// The property tests rarely generate such streams.
+/// The property tests rarely generate streams with two byte order marks, or with one behind a
+/// dropped event.
 #[test]
 fn mark_within_the_source_does_not_become_the_first_bytes() {
     for (stream, sent) in [

@@ -145,14 +145,14 @@ fn readers_fill_no_memory_beyond_the_limit() {
             }
         }
     });
-    // This includes the hub's list of frames, which shrinks only when an event is published.
+    // The bytes include the hub's list of frames, which shrinks only when an event is published.
     let bytes = kept.bytes_current + read.bytes_current;
     assert!(bytes < i64::try_from(LIMIT + LIMIT / 10).unwrap(), "{kept:?} {read:?}");
 }
 
 // Clients that stall while the values of their topics are replaced.
 
-/// A hub in which each event of a topic from `a` to `m` replaces the one before it.
+/// Returns a hub in which each event of a topic from `a` to `m` replaces the one before it.
 fn prices() -> Hub {
     Hub::builder().retention_of(|topic| (topic < "n").then(Retention::latest)).build()
 }

@@ -6,7 +6,7 @@ type Body = SseBody<EventBody<stream::Pending<Event>>>;
 
 const TOPIC: &str = "closes";
 
-/// A process with streams that it can close everywhere.
+/// What one process has: a hub, and streams that follow the closes of all processes.
 struct Process {
     hub: Hub,
     streams: Streams,
@@ -80,7 +80,8 @@ async fn no_process_obeys_its_own_close() {
     assert_eq!(poll_frame(&mut after), Polled::Pending);
 }
 
-/// With `Retention::latest`, a price replaces the one before it, but a close replaces no other close.
+/// With `Retention::latest`, a price replaces the price before it, but a close replaces no other
+/// close.
 #[tokio::test]
 async fn no_close_is_lost_in_a_hub_that_keeps_few_events() {
     let few = Retention::new().events(1).bytes(1).age(Duration::ZERO);
@@ -171,14 +172,14 @@ async fn gap_ends_all_streams_with_subjects() {
     assert_eq!(poll_frame(&mut with), Polled::End);
     assert_eq!(poll_frame(&mut without), Polled::Pending);
 
-    // After the gap, the process still follows the closes of others.
+    // After the gap, the process still follows the closes of other processes.
     let mut later = one.open(&["a"]);
     other.streams.close("a").await.unwrap();
     until(|| one.streams.count("a") == 0).await;
     assert_eq!(poll_frame(&mut later), Polled::End);
 }
 
-/// A newer version may publish closes that this one does not know.
+/// A newer version may publish closes that this version does not know.
 #[tokio::test]
 async fn unknown_event_of_the_topic_is_a_gap() {
     let (_, [one, other, _]) = processes();

@@ -70,7 +70,7 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
     }
 }
 
-/// The client's process knows the end of the topic, but not yet the event.
+/// The client's process knows the end of the topic, but has not received the event yet.
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
     let broker = MemoryBroker::new();
@@ -85,8 +85,8 @@ async fn event_that_begins_an_ended_topic_anew_is_published() {
     assert_eq!(client.read(), ["a2@2"]);
 }
 
-/// Returns a hub whose topic `a` has ended, when its name is free. The topic was removed with its last
-/// event, or the next stream evicts that event.
+/// Returns a hub whose topic `a` ended so long ago that the name is free. If `is_removed` is set,
+/// the topic was removed with its last event. Otherwise the next stream evicts that event.
 async fn hub_with_a_freed_name(is_removed: bool) -> Hub {
     let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
     end(&hub, "a", "a1");
@@ -209,8 +209,8 @@ async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     later.assert_waits_after(&["b2@2"]);
 }
 
-/// One of the client's topics ended before its id, and the other one has not ended. So the stream ends with
-/// the other one, and does not wait for a new topic called `a`.
+/// The topic `a` ended before the client's id, and `c` has not ended. So the stream ends with `c`,
+/// and does not wait for a new topic called `a`.
 #[tokio::test(start_paused = true)]
 async fn forgotten_end_counts_beside_a_topic_that_has_not_ended() {
     let hub = hub_with_a_freed_name(true).await;

@@ -1,4 +1,5 @@
-//! Gaps that a program reports. Random ones are in the [model](crate::model).
+//! Gaps: those that a program reports, what their events look like, and their reasons. Random gaps
+//! are in the [model](crate::model).
 
 use crate::*;
 
@@ -26,7 +27,7 @@ fn reported_gap_has_its_place_among_the_events_of_every_process() {
         for (hub, client) in hubs.iter().zip(&mut clients) {
             assert_eq!(client.read(), all[5..]);
             assert_eq!(hub.stats().gaps, 2);
-            // What a client gets that returns, with each id that it can have.
+            // What a returning client gets, for each id that it can have.
             for seen in 0..=all.len() {
                 assert_eq!(resumed(hub, &topics, seen as u64).read(), all[seen..], "after {seen}");
             }
@@ -179,8 +180,8 @@ fn gap_says_why_to_the_client_the_program_and_the_operator() {
     assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
-/// Unread events of `b` and `c` are evicted after a poll of the client that has already looked for what
-/// comes next.
+/// Unread events of `b` and `c` are evicted after a poll of the client, which has already looked
+/// for the next event of each topic.
 #[test]
 fn gap_that_became_due_meanwhile_comes_with_the_first() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();

@@ -2,7 +2,8 @@
 
 use crate::*;
 
-/// A hub whose events have their sequence number in their data. The first event of `a` is evicted.
+/// Returns a hub whose events have their sequence number in their data. The first event of `a` is
+/// evicted.
 fn hub() -> Hub {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
@@ -103,7 +104,8 @@ fn interrupted_gaps_are_all_repeated() {
     }
 }
 
-/// While a subscription starts, the hub creates its topics, and calls the closure of the program.
+/// While a subscription starts, the hub creates its topics, for which it calls the closure of
+/// `retention_of`.
 #[test]
 fn counted_subscription_receives_all_later_events() {
     for topics in [&["a", "b"][..], &["a", "c", "b"]] {

@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// The gaps that report a loss at this sequence number in these topics, to a client that has received
-/// everything before it. Only the last gap has the id of the loss.
+/// Returns the gaps that report a loss at this sequence number in these topics, to a client that
+/// has received everything before it. Only the last gap has the id of the loss.
 pub(crate) fn gaps(topics: &[impl AsRef<str>], loss: u64) -> Vec<String> {
     let number = |index| if index + 1 == topics.len() { loss } else { loss - 1 };
     let topics = topics.iter().map(AsRef::as_ref).enumerate();
@@ -16,7 +16,7 @@ fn kept_events_come_before_one_gap_for_each_topic() {
         let (broker, [hub]) = connected();
         let names: Vec<_> = (0..topics).map(|n| format!("topic {n}")).collect();
         let mut behind = subscribed(&hub, &names);
-        // The topics are published to in reverse order.
+        // Publishes to the topics in reverse order.
         let mut events: Vec<_> =
             names.iter().rev().map(|topic| format!("x@{}", publish(&hub, topic, "x"))).collect();
         let mut idle = asleep(&hub, &names, Waker::noop());
@@ -54,7 +54,8 @@ fn client_that_leaves_between_gaps_gets_all_gaps_but_no_event_again() {
         assert_eq!(described, [&before[..], &gaps(&names, 3), &after].concat());
         let last_gap = 1 + topics;
         for (seen, message) in messages.iter().enumerate() {
-            // Every position near the ends of the gaps and of their items, and some others.
+            // The first and the last positions, those around each multiple of 256, because an item
+            // has up to 256 gaps, and every hundredth one.
             let is_of_interest =
                 seen < 4 || seen + 4 > last_gap || seen % 256 < 3 || seen % 100 == 0;
             if is_of_interest {
@@ -124,7 +125,7 @@ async fn flush_window_delays_a_loss_with_the_events() {
 // Losses of one process alone, such as entries that were trimmed before it read them: clients move
 // between processes that have lost different events.
 
-/// A hub that has received the first of five events, and those after `lost_up_to`.
+/// Returns a hub that has received the first of five events, and those after `lost_up_to`.
 fn hub(lost_up_to: u64) -> Hub {
     let (hub, mut feed) = fed_by_hand();
     for (number, topic) in (1..).zip(["a", "b", "c", "a", "b"]) {

@@ -31,7 +31,8 @@ impl Task {
         self.client.poll_with(&self.waker)
     }
 
-    /// The data and ids of the messages of each item, until the client sleeps or its stream ends.
+    /// Returns the data and ids of the messages of each item, until the client sleeps or its stream
+    /// ends.
     fn read(&mut self) -> Vec<Vec<(String, String)>> {
         let describe = |message: Message| (message.data, message.last_event_id.to_string());
         let mut items = Vec::new();

@@ -319,7 +319,7 @@ impl Naive {
         evicted.map_or(0, |event| event.sequence)
     }
 
-    /// Records what the hub has received, after which it has evicted old events of all topics.
+    /// Records what the hub has received. The hub has already evicted old events of all topics.
     pub(crate) fn receive(&mut self, hub: &Hub, received: &[Received]) {
         for received in received {
             match received {
@@ -354,14 +354,15 @@ impl Naive {
         }
     }
 
-    /// Records a new subscriber, for which the hub has evicted old events of the topic.
+    /// Records a new subscriber of a topic. When it subscribed, the hub evicted old events of the
+    /// topic.
     pub(crate) fn subscribe(&mut self, hub: &Hub, topic: usize) {
         self.subscribers[topic] += 1;
         assert!(self.observe(hub, topic).is_empty(), "evicted without need");
     }
 
-    /// Asks the hub which events of a topic it keeps. Returns those that it has evicted although the
-    /// topic's own limits allow them.
+    /// Asks the hub which events of a topic are kept. Returns the evicted events that the topic's
+    /// own limits would allow.
     fn observe(&mut self, hub: &Hub, topic: usize) -> Vec<Published> {
         let allowed = self.allowed(topic);
         let name = TOPICS[topic];

@@ -3,7 +3,7 @@
 
 use crate::*;
 
-/// A hub that keeps two events of each topic, and one that keeps more.
+/// Returns a hub that keeps two events of each topic, and one that keeps more.
 fn pair() -> (MemoryBroker, Hub, Hub) {
     let broker = MemoryBroker::new();
     let small = connect_with(Hub::builder().retention(Retention::new().events(2)), &broker);

@@ -1,4 +1,4 @@
-//! The recipes of the hub's manual page.
+//! The recipes on the module page of `hub`.
 
 use crate::*;
 
@@ -84,7 +84,7 @@ async fn newest_value_is_kept_at_any_age_unless_one_is_set() {
     }
 }
 
-/// Prices in topics that begin with `p`, and news in the others.
+/// Sets the retention of prices, in topics that begin with `p`, and of news, in the others.
 fn mixed(builder: HubBuilder) -> HubBuilder {
     builder
         .retention(Retention::new().events(2))

@@ -11,7 +11,7 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
     }
 }
 
-/// Fails instead of waiting forever if there is a deadlock.
+/// Runs `test`, and fails instead of waiting forever if there is a deadlock.
 pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -53,7 +53,8 @@ fn waker_can_publish_resume_and_close() {
 
 type Held = Arc<Mutex<Vec<Subscription>>>;
 
-/// The subscriptions of a task that ends when it is woken, or is dropped with its last waker.
+/// Returns subscriptions for a task that drops them when it is woken or when its last waker is
+/// dropped.
 fn holder(hub: &Hub) -> Held {
     let subscriptions = [["a", "b"]; 20].map(|topics| hub.subscribe(topics).resume(None));
     Arc::new(Mutex::new(subscriptions.into()))

@@ -8,7 +8,7 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// The number of bytes that an event with this data takes on the wire.
+/// Returns the number of bytes that an event with this data takes on the wire.
 fn size_of(hub: &Hub, data: &str) -> usize {
     format!("data: {data}\nid: {}\n\n", id(hub, 1)).len()
 }
@@ -93,8 +93,8 @@ fn panicking_retention_callback_leaves_no_subscriber_behind() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1"]);
 }
 
-/// A memory limit for this number of topics whose names have one letter, and of events whose data has
-/// two.
+/// Returns a builder whose memory limit holds this number of topics, whose names have one letter,
+/// and of events, whose data has two letters.
 fn room_for(topics: usize, events: usize) -> HubBuilder {
     let event = size_of(&Hub::new(), "a1") + 112;
     Hub::builder().max_memory(topics * 561 + events * event)

@@ -6,7 +6,7 @@ fn backlog() -> Event {
     Event::new().event("backlog").data("backlog")
 }
 
-/// A hub with the events 1 to 3, the position 2 of a query, and its result as the greeting.
+/// Returns a hub with the events 1 to 3, the position 2 of a query, and its result as the greeting.
 fn queried() -> (Hub, impl Fn() -> Subscribe) {
     let hub = Hub::builder().retention(Retention::new().events(3)).build();
     publish_all(&hub, ["a1", "b2"]);
@@ -48,7 +48,7 @@ fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
         assert_eq!(data, ["gap a", "gap b", "backlog", "b6"]);
         assert_eq!(read[2..], ["backlog@5", "b6@6"]);
 
-        // A client that leaves before the backlog gets all of it again.
+        // A client that leaves before the backlog gets the gaps again, and then the backlog.
         let mut leaves = Client::new(subscribe().resume(last.clone()));
         assert_eq!(leaves.read_one().len(), 2);
         let mut again = Client::new(subscribe().resume(leaves.last));
@@ -64,7 +64,8 @@ fn client_that_has_missed_events_gets_the_backlog_after_a_gap() {
     assert_eq!(client.read(), ["a3@3", "a4@4", "a5@5", "b6@6"]);
 }
 
-/// The client misses events that were evicted before it read them, and then a loss of the broker.
+/// The client misses events that were evicted before it read them. Later, the broker loses its
+/// history.
 #[tokio::test]
 async fn client_that_falls_behind_gets_the_backlog_when_it_reconnects() {
     let broker = MemoryBroker::new();

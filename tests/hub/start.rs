@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// The position in the event `start`, if the first frame of the response has one.
+/// Returns the position in the event `start`, if the first frame of the response has one.
 fn start_of(client: Requester, subscription: Subscription) -> Option<LastEventId> {
     let response = answer_to(client.request("/"), &SseLayer::new(), subscription.response());
     start_in(poll_frame(&mut response.into_body()))
@@ -15,7 +15,8 @@ fn start_in(first: Polled) -> Option<LastEventId> {
     Some(last_id(&message.last_event_id))
 }
 
-/// A hub with three events in the topic `a`, and the value of `l`, which replaces earlier ones.
+/// Returns a hub with three events in the topic `a`, and the value of `l`, which replaces earlier
+/// ones.
 fn hub_with_events() -> Hub {
     let retention = |topic: &str| match topic {
         "none" => Some(Retention::new().age(Duration::ZERO)),

@@ -4,7 +4,7 @@ use crate::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The memory of topics and events as `HubBuilder::max_memory` documents it.
+/// Returns the memory of topics and events as `HubBuilder::max_memory` documents it.
 fn memory(hub: &Hub, topics: &[(&str, &[&str])]) -> usize {
     let wire = |data: &str| format!("data: {data}\nid: {}\n\n", id(hub, 1)).len();
     let events = |events: &[&str]| events.iter().map(|data| wire(data) + 112).sum::<usize>();

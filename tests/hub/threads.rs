@@ -91,7 +91,8 @@ fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str>
     published
 }
 
-/// Clients that connect, read some items, leave, and reconnect to the next hub with their last event id.
+/// Runs clients that connect, read some items, leave, and reconnect to the next hub with their last
+/// event id, while threads publish. Checks what each client has received.
 fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: bool) {
     thread::scope(|scope| {
         let clients = of.map(|topics| {
@@ -176,6 +177,6 @@ fn memory_limit_holds_for_many_topics_during_publishing() {
         }
     });
     // A topic with its one event takes about 750 bytes. Events that other threads publish while one
-    // evicts come on top.
+    // thread evicts come on top.
     assert!(hub.topics().len() < 2 * ROOM / 900, "{}", hub.topics().len());
 }

@@ -25,7 +25,7 @@ fn view_of(hub: &Hub, last: Option<LastEventId>, show: Show) -> View<Show> {
     hub.subscribe_to("a").resume(last).view(show)
 }
 
-/// Everything that is ready now, as the client receives it.
+/// Returns everything that is ready now, as the client receives it.
 async fn wire(view: &mut (impl Stream<Item = Encoded> + Unpin)) -> String {
     let mut all = String::new();
     // Hidden events use up the task's cooperative budget.

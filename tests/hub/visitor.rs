@@ -236,8 +236,8 @@ impl Visitor {
         })
     }
 
-    /// If the next item of a topic is a gap that the program reported, returns its sequence number. Of
-    /// several such gaps without an event between them, this is the last.
+    /// Returns the sequence number of the next item of a topic, if that is a gap that the program
+    /// reported. Of several such gaps without an event between them, this is the last.
     fn reported_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let first = self.missed(index, naive).filter(|item| item.is_gap && !item.evicted)?;
         let rest = naive.items(self.topics[index]).filter(|item| item.sequence >= first.sequence);

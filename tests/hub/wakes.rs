@@ -157,8 +157,9 @@ fn half_of_a_million_tasks_does_not_wait_for_a_blocked_runtime() {
     }
 }
 
-/// Returns the time until the last of 500,000 tasks in one runtime has received an event. As many tasks
-/// in another runtime wait for it too, which can be blocked, and which can publish the event.
+/// Returns the time until the last of 500,000 tasks in one runtime has received an event. As many
+/// tasks wait for it in another runtime, which is blocked if `blocks` is set, and publishes the
+/// event if `publishes_in_other` is.
 fn million(blocks: bool, publishes_in_other: bool) -> Duration {
     const HALF: usize = 500_000;
     let hub = Hub::builder().max_memory(1 << 30).build();

@@ -6,7 +6,7 @@ fn key(n: usize) -> RunKey {
     RunKey::new(format!("user:{n}"), "turn").unwrap()
 }
 
-/// Runs with memory for four running ones of 40 kB each.
+/// Returns runs whose memory limit holds four running runs of 40 kB each.
 fn four_at_a_time() -> Runs {
     Runs::builder().max_memory(4 * 42_752).retention(Retention::new().bytes(40_000)).build()
 }

@@ -4,7 +4,8 @@ use crate::*;
 
 const EVENTS: usize = 20_000;
 
-/// `EVENTS` events that are ready at once, and the number of those that were taken.
+/// Returns a source of `EVENTS` events that are ready at once, and the number of events taken from
+/// it.
 fn fast() -> (Arc<AtomicUsize>, impl FnOnce() -> Events) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);
@@ -23,7 +24,7 @@ fn small() -> Runs {
     Runs::builder().retention(Retention::new().bytes(64 * 1024)).build()
 }
 
-/// The numbers of the events that are ready, and whether the attachment failed.
+/// Returns the numbers of the events that are ready, and whether the attachment failed.
 fn ready(attachment: &mut Attachment) -> (Vec<usize>, bool) {
     let mut read = Vec::new();
     while let Some(Some(item)) = attachment.next().now_or_never() {
@@ -54,7 +55,8 @@ async fn read_rest(taken: &AtomicUsize, attachment: &mut Attachment, mut read: u
     }
 }
 
-/// A rig with a run that two readers are attached to: a client through the layer, and an attachment.
+/// Returns a rig with a run to which two readers are attached: a client through the layer, and an
+/// attachment.
 async fn two_readers() -> (Rig, Run, Arc<AtomicUsize>, Attachment, Client) {
     let rig = Rig::new(small());
     let (taken, events) = fast();
@@ -131,7 +133,8 @@ async fn reader_that_lags_behind_in_a_cancelled_run_fails_too() {
     assert!(failed, "the attachment itself fails");
 }
 
-/// After the faster reader has left, the source waits for the slower one, so that it does not lag.
+/// After the faster reader has left, the source waits for the slower one, so that the slower one
+/// does not lag.
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_the_reader_that_stays() {
     let (taken, events) = fast();
@@ -205,7 +208,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     assert_eq!(rig.runs.stats().running, 0);
 }
 
-/// By default, a run has no maximum duration either.
+/// A run has no maximum duration by default either.
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
     let runs = Runs::builder()

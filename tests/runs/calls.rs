@@ -262,7 +262,8 @@ async fn starter_that_a_layer_outside_refuses_cancels_a_run_without_other_client
     }
 }
 
-/// A service of which at most `limit` calls wait for their answers.
+/// Returns a function that sends a request to a service in which at most `limit` calls wait for
+/// their answers.
 fn limited(rig: &Rig, limit: usize) -> impl Fn(&str) -> JoinHandle<Reply> + use<> {
     let limit = ConcurrencyLimitLayer::new(limit).layer(rig.handler.service());
     let service = rig.runs.layer(key).layer(limit);

@@ -24,7 +24,7 @@ impl Ends {
     }
 }
 
-/// A rig with a run of one event.
+/// Returns a rig with a run of one event.
 async fn running(ends: &Ends) -> (Rig, Feed, Client) {
     Rig::new(ends.builder().build()).running().await
 }

@@ -3,7 +3,7 @@
 use super::support::error::{Caused, Root};
 use crate::*;
 
-/// A rig whose layer sends the type of the error that `on_error` receives.
+/// Returns a rig whose layer sends the name of the type of the error that `on_error` receives.
 fn naming(runs: Runs) -> Rig {
     let name = |error: &(dyn Error + 'static)| {
         Event::from(match error {
@@ -16,7 +16,7 @@ fn naming(runs: Runs) -> Rig {
     Rig { layer: SseLayer::new().on_error(name), ..Rig::new(runs) }
 }
 
-/// The errors of a source, and what `on_error` receives.
+/// Returns the errors of a source, and what `on_error` receives.
 fn cases() -> [(BoxError, &'static str); 4] {
     [
         (Root.into(), "root"),
@@ -43,7 +43,7 @@ async fn on_error_receives_the_programs_error_for_every_client_of_a_run() {
             };
             assert_eq!(first.read().await, ["a", expected]);
             assert_eq!(first.end, Some(End::Clean));
-            // A client that comes later has the same error.
+            // A client that comes later receives the same error.
             let mut later = Client::new(rig.answer(post()).await);
             assert_eq!(later.read().await, ["a", expected]);
         }
@@ -129,7 +129,7 @@ async fn error_is_dropped_with_its_run() {
     settle().await;
     assert_eq!(run.outcome(), Some(Outcome::Failed));
     assert_eq!(witness.strong_count(), 1);
-    // The next run with the key replaces it.
+    // The next run with the key replaces the failed one.
     drop(run);
     _ = runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
     settle().await;

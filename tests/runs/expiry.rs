@@ -73,7 +73,7 @@ fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
     start();
     assert!(idle.block_on(runs.cancel(&turn(), None)));
     is_forgotten();
-    // Even if that runtime has had a run of its own before.
+    // The same holds if that runtime has had a run of its own before.
     idle.block_on(complete(&runs, 0));
     start();
     assert!(idle.block_on(runs.cancel(&turn(), None)));

@@ -65,7 +65,8 @@ impl Page {
     }
 }
 
-/// A page that has sent no request yet, and a run of two events with its feed and its first client.
+/// Returns a page that has sent no request yet, and a run of two events with its feed and its first
+/// client.
 async fn running(around: Around) -> (Page, Feed, Client) {
     let mut rig = Rig::new(Runs::new());
     if around == Around::OnError {

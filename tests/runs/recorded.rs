@@ -51,7 +51,7 @@ fn events(steps: Vec<Step>) -> impl Stream<Item = Event> + Send + 'static {
     })
 }
 
-/// A body that this crate did not make, with the same bytes in frames of any size.
+/// Returns a body that this crate did not make, with the same bytes in frames of any size.
 fn foreign(steps: Vec<Step>, random: &mut fastrand::Rng) -> Response<Body> {
     let pauses: Vec<_> = steps.iter().map(|(_, pending)| *pending).collect();
     let bytes: Encoded = steps.into_iter().map(|(event, _)| event).collect();
@@ -81,7 +81,7 @@ async fn read(answer: Answer) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// A rig whose streams have nothing but the events of the run.
+/// Returns a rig whose streams have nothing but the events of the run.
 fn plain_rig(runs: Runs) -> Rig {
     Rig { layer: SseLayer::new().without_heartbeat(), ..Rig::new(runs) }
 }
@@ -172,7 +172,7 @@ async fn messages_of_a_run_are_its_events_unless_one_was_evicted() {
 
 // Bytes of any source, cut anywhere, are recorded as the events that a client decodes.
 
-/// The names and data of the events that a client decodes.
+/// Returns the names and data of the events that a client decodes.
 pub(crate) fn names_and_data(bytes: &[u8]) -> Vec<(String, String)> {
     naive::read(bytes).events.into_iter().map(|(name, data, _)| (name, data)).collect()
 }
@@ -199,7 +199,7 @@ async fn check(source: &[u8], cuts: &[Index]) {
     assert_eq!(names_and_data(&recorded), names_and_data(source));
     let text = String::from_utf8_lossy(&recorded);
     assert!(!text.contains('\r') && !text.contains("\n:"), "{text:?}");
-    // Each event ends with its id, and has no other.
+    // Each event ends with its id, and has no other `id` line.
     for (n, block) in text.split_terminator("\n\n").enumerate() {
         let lines: Vec<_> = block.lines().collect();
         let (last, others) = lines.split_last().unwrap();

@@ -101,15 +101,15 @@ fn stranger(method: &str, id: Option<&str>) -> Request<()> {
     }
 }
 
-/// What a stranger gets through the layer and by `answer`, whether it can cancel the run, and how many
-/// calls it makes.
+/// Returns what a stranger gets through the layer and by `answer`, whether it can cancel the run,
+/// and how many calls it makes.
 async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
     let calls = rig.handler.calls();
     let mut pending = rig.send(stranger(method, id));
     let layered = match pending.now().await {
         Some(answer) => answer.unwrap(),
         None => {
-            // It waits for a call of its own.
+            // The request waits for a call of its own.
             rig.handler.reply_newest_with_json();
             pending.answer().await
         }

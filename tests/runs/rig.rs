@@ -86,13 +86,13 @@ impl Handler {
     }
 }
 
-/// The key of a request: its header `owner`, and its path.
+/// Returns the key of a request: its header `owner`, and its path.
 pub(crate) fn key(request: &Request<()>) -> Option<Result<RunKey, InvalidKey>> {
     let owner = request.headers().get("owner")?.to_str().ok()?;
     Some(RunKey::new(owner, request.uri().path()))
 }
 
-/// The key of the requests of a [`Rig`].
+/// Returns the key of the requests of a [`Rig`].
 pub(crate) fn turn() -> RunKey {
     RunKey::new("ann", "/turn").unwrap()
 }
@@ -182,7 +182,6 @@ impl Rig {
     }
 }
 
-/// A service with one answer.
 fn once(answer: Response<Body>) -> ServiceFn<impl FnMut(Request<()>) -> Ready<Reply> + Clone> {
     let answer = Arc::new(Mutex::new(Some(answer)));
     service_fn(move |_| ready(Ok(answer.lock().unwrap().take().expect("one request"))))
@@ -207,7 +206,6 @@ impl Pending {
         self.now().await.expect("an answer").unwrap()
     }
 
-    /// Waits for the answer.
     pub(crate) async fn wait(self) -> Result<Answer, BoxError> {
         self.0.await.expect("the request's future returned")
     }
@@ -222,7 +220,7 @@ impl Pending {
         self.0.is_finished() && self.0.await.is_err_and(|error| error.is_panic())
     }
 
-    /// The client leaves before the head.
+    /// Lets the client leave before the head.
     pub(crate) async fn leave(self) {
         self.0.abort();
         _ = self.0.await;
@@ -230,23 +228,23 @@ impl Pending {
     }
 }
 
-/// A stream that the test feeds.
+/// Returns a stream that the test feeds.
 pub(crate) fn source<T>() -> (mpsc::UnboundedSender<T>, UnboundedReceiverStream<T>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, UnboundedReceiverStream::new(receiver))
 }
 
-/// A runtime with a paused clock, for a test that has to end or to measure it.
+/// Returns a runtime with a paused clock, for a test that has to end or to measure it.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// The data lines of recorded events.
+/// Returns the data lines of recorded events.
 pub(crate) fn data_of(events: &Encoded) -> impl Iterator<Item = &str> {
     field_of(events, "data: ")
 }
 
-/// The values of a field of recorded events.
+/// Returns the values of a field of recorded events.
 pub(crate) fn field_of<'e>(events: &'e Encoded, field: &str) -> impl Iterator<Item = &'e str> {
     let text = str::from_utf8(events.as_bytes()).unwrap();
     text.lines().filter_map(move |line| line.strip_prefix(field))
@@ -264,7 +262,7 @@ pub(crate) async fn settle() {
     }
 }
 
-/// A POST by `ann` to `/turn`, whose key is [`turn`].
+/// Returns a POST by `ann` to `/turn`, whose key is [`turn`].
 pub(crate) fn post() -> Request<()> {
     by(Requester::Post)
 }
@@ -275,13 +273,13 @@ pub(crate) fn by(requester: Requester) -> Request<()> {
     request
 }
 
-/// The id of another event of the run that has assigned `id`.
+/// Returns the id of another event of the run that has assigned `id`.
 pub(crate) fn sibling(id: &str, sequence: u64) -> String {
     let (epoch, _) = id.split_once('-').unwrap();
     format!("{epoch}-{sequence}")
 }
 
-/// The request with a last event id.
+/// Returns the request with a last event id.
 pub(crate) fn after(id: &str, mut request: Request<()>) -> Request<()> {
     request.headers_mut().insert("last-event-id", id.parse().unwrap());
     request

@@ -1,4 +1,4 @@
-//! Over sockets, with axum.
+//! Runs over sockets, with axum.
 
 use axum::response::{IntoResponse, Response, Sse, sse};
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>
 /// Each word of an answer takes a permit, which the test adds.
 type Permits = Arc<Semaphore>;
 
-/// Fifty words.
+/// Returns fifty words, each of which takes a permit.
 fn fifty(permits: Permits) -> impl Stream<Item = String> + Send + 'static {
     stream::iter(0..50).then(move |n| {
         let permits = Arc::clone(&permits);
@@ -129,13 +129,14 @@ async fn handlers_are_one_line_each() {
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
     assert_eq!(send(address, own).await.status(), 204);
-    // Both end cleanly, without the words that have no permit.
+    // Both streams end cleanly, without the words that have no permit.
     assert_eq!(reader.rest().await.len(), 1);
     assert_eq!(resumed.rest().await.len(), 0);
     assert_eq!(ended_as(&runs.stats(), Outcome::Cancelled), 1);
 }
 
-/// The recipe of [`Runs::drain`]: every client gets the whole answer, or learns that it is cut.
+/// The recipe of [`Runs::drain`]: every client gets the whole answer, or learns that the answer is
+/// cut.
 #[tokio::test]
 async fn graceful_shutdown_completes_the_answers_of_all_clients() {
     for grace in [PATIENCE, Duration::from_millis(50)] {
@@ -184,7 +185,8 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
                 assert_eq!(words, [numbers(1..50), vec!["[DONE]".into()]].concat());
             }
         } else {
-            // Both clients learn it: the caller's body fails, and the page receives an event.
+            // Both clients learn that the answer is cut: the caller's body fails, and the page
+            // receives an event.
             let [caller, page] = clients;
             assert!(soon(caller.into_body().collect()).await.is_err());
             assert_eq!(page.rest().await.last().unwrap().event, "interrupted");

@@ -242,7 +242,7 @@ async fn answer_that_outlasts_its_drain_is_cut() {
     }
 }
 
-/// It ends like the layer's other streams.
+/// The answer ends like the layer's other streams.
 #[tokio::test(start_paused = true)]
 async fn answer_without_a_drain_of_its_own_is_cut_at_once() {
     for head_after in [None, Some(Duration::ZERO)] {

@@ -11,7 +11,7 @@ fn events(data: &'static str) -> Call {
     Ok(stream::iter(vec![Event::from(data)]))
 }
 
-/// A call that returns what is sent.
+/// Returns a call whose result the test sends.
 fn waiting() -> (oneshot::Sender<Call>, impl Future<Output = Call> + Send + 'static) {
     let (sender, receiver) = oneshot::channel();
     (sender, async { receiver.await.unwrap() })
@@ -55,7 +55,8 @@ async fn stream_is_recorded_once_the_call_has_it() {
     assert_eq!(data(&same).await, ["a"]);
 }
 
-/// Each makes its own call, because the error of the first call is for the first client.
+/// Each waiting client makes its own call, because the error of the first call is for the first
+/// client.
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_call_themselves_if_the_call_fails() {
     let rig = Rig::new(Runs::new());

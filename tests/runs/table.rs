@@ -35,7 +35,7 @@ async fn ask_all(rig: &Rig, request: Request<()>) -> Got {
     got
 }
 
-/// A rig with a run of two events, and the id of the first.
+/// Returns a rig with a run of two events, and the id of the first.
 async fn running() -> (Rig, Feed, Client, String) {
     let (rig, feed, mut first) = Rig::new(Runs::new()).running().await;
     let id = first.last.clone();
@@ -44,8 +44,8 @@ async fn running() -> (Rig, Feed, Client, String) {
     (rig, feed, first, id)
 }
 
-/// A rig with a run of two events that ended in this way, the id of the first event, and that of
-/// the last.
+/// Returns a rig with a run of two events that ended in this way, the id of the first event, and
+/// that of the last.
 async fn ended(outcome: Outcome) -> (Rig, String, String) {
     let (rig, feed, client, first) = running().await;
     let last = client.last.clone();
@@ -65,7 +65,7 @@ const OUTCOMES: [Outcome; 5] = [
 /// What an `EventSource` gets whose answer is incomplete.
 const TOLD: &str = "<interrupted>";
 
-/// How an attachment ends after this outcome.
+/// Returns the last events of an attachment after this outcome, and how its body ends.
 fn end_of(outcome: Outcome, requester: Requester) -> (&'static [&'static str], End) {
     match (outcome, requester) {
         (Outcome::Completed, _) => (&["[DONE]"], End::Clean),
@@ -75,7 +75,7 @@ fn end_of(outcome: Outcome, requester: Requester) -> (&'static [&'static str], E
     }
 }
 
-/// What a client gets with an id that cannot be resumed.
+/// Returns what a client gets with an id that cannot be resumed.
 fn not_found(requester: Requester, id: &str) -> Got {
     // The id is of the run but of no event that it has, or nothing is known of the id.
     let event = if id.ends_with("-99") { TOLD } else { r#"{"run":"unknown"}"# };
@@ -246,7 +246,7 @@ async fn run_without_events_stops_an_event_source() {
     let first = rig.call(by(Requester::EventSource)).await;
     rig.handler.stream().end();
     assert_eq!(read(first.client().await).await, got(200, &["[DONE]"], End::Clean));
-    // Otherwise it would reconnect forever, as it has no id.
+    // Otherwise the `EventSource` would reconnect forever, as it has no id.
     let again = rig.send(by(Requester::EventSource)).client().await;
     assert_eq!(read(again).await, got(204, &[], End::Clean));
     let other = rig.send(post()).client().await;

