@@ -1,11 +1,10 @@
-//! Processes that die, or are stopped for longer than their leases.
+//! Processes that pause for longer than their lease, or exit on SIGTERM, while they own runs.
 
 use crate::*;
 
-/// How long a client takes to notice in addition, on a busy machine.
+/// How much longer than [`DEATH`] a client may take to notice on a busy machine.
 const SLACK: Duration = Duration::from_secs(10);
 
-/// Reads in a task and returns how and when the connection ended.
 fn reading(mut client: Client, to: SocketAddr) -> JoinHandle<(Client, Closed, Instant)> {
     tokio::spawn(async move {
         let closed = client.post(to, usize::MAX).await;
@@ -13,7 +12,7 @@ fn reading(mut client: Client, to: SocketAddr) -> JoinHandle<(Client, Closed, In
     })
 }
 
-/// The process that comes back may not add to the run that others have declared dead.
+/// After SIGCONT, the process must not add events to a run that other processes have ended.
 #[tokio::test]
 async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let Some(cluster) = Cluster::start().await else { return };

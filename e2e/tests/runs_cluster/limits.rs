@@ -1,4 +1,4 @@
-//! How a program's limits bound the memory of its runs in Redis.
+//! Limits of runs in Redis: times that exceed its clock, and `max_memory`.
 
 use crate::*;
 
@@ -8,7 +8,6 @@ async fn connect(server: &Server, options: RunsBuilder) -> Runs {
     options.connect(server.redis().runs("app")).await.unwrap()
 }
 
-/// Starts runs of one event each, one after the other.
 async fn start_all(runs: &Runs, keys: impl IntoIterator<Item = RunKey>) {
     for key in keys {
         let run = runs.start(&key, None, || stream::iter([Event::from("x")])).await.unwrap();
@@ -16,7 +15,6 @@ async fn start_all(runs: &Runs, keys: impl IntoIterator<Item = RunKey>) {
     }
 }
 
-/// Returns the memory of all keys of runs.
 async fn memory(server: &Server) -> BTreeMap<String, usize> {
     let keys: Vec<String> = server.command("KEYS app:run:{*").await;
     let mut connection = server.try_connect().await.unwrap();
@@ -26,7 +24,6 @@ async fn memory(server: &Server) -> BTreeMap<String, usize> {
     keys.into_iter().zip(sizes.into_iter().flatten()).collect()
 }
 
-/// Waits until the keys of runs take at most 1.5 times the limit.
 async fn takes_about(server: &Server, limit: usize) {
     let total = async || memory(server).await.values().sum::<usize>();
     until_async(async || total().await <= limit * 3 / 2).await;
@@ -34,13 +31,13 @@ async fn takes_about(server: &Server, limit: usize) {
     assert!(total > limit / 2, "{total} of {limit}: it evicts what the limit allows");
 }
 
-/// A long name of characters that the name of a key escapes.
+/// Returns a name padded with `/`, which takes three bytes in the name of a Redis key.
 fn long_name(number: usize) -> String {
     format!("{number:/>512}")
 }
 
-/// Redis could not add these times to its clock: a lease counts as ten years, and a run is kept for
-/// a hundred years.
+/// Redis could not add `Duration::MAX` to its clock. So a lease is at most ten years, and an ended
+/// run is kept for at most a hundred years.
 #[tokio::test]
 async fn runs_start_whatever_the_times_are() {
     let Some(server) = Server::start().await else { return };
@@ -56,12 +53,12 @@ async fn runs_start_whatever_the_times_are() {
     start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
 }
 
-/// What Redis keeps of a run is more than its events, and a long name counts too.
+/// Redis stores more than the events of a run, and the names of keys count too.
 #[tokio::test]
 async fn all_runs_keep_as_much_in_redis_as_a_process_may_use() {
     for name in [|n| format!("run {n}"), long_name] {
         let Some(server) = Server::start().await else { return };
-        // Small, so that runs start while those before them end in Redis.
+        // Small, so that `max_memory` has room for a new run while earlier runs end in Redis.
         let retention = Retention::new().bytes(16 << 10);
         let options = Runs::builder().max_memory(MEBIBYTE).retention(retention);
         let runs = connect(&server, options).await;

@@ -2,13 +2,14 @@
 
 use crate::*;
 
-/// The size of an event. Each is a batch.
+/// The size of an event, which is close to the size of a batch. So each event has its own batch.
 const EVENT: usize = 64_000;
-/// The time in which half of the runs must start meanwhile. A start waits for two round trips:
-/// behind the pages that are under way, these would take twice as long.
+/// The time in which half of the runs that start during a load must have started. A start waits for
+/// two round trips, which would take twice as long behind the pages that are under way.
 const START: Duration = Duration::from_millis(200);
 
-/// Two processes that share their runs. Each reaches Redis over a wire.
+/// Two `Runs` that share a store, as those of two processes do. Each reaches Redis over its own
+/// wire.
 struct Pair {
     redis: Server,
     owners_wire: Wire,
@@ -32,7 +33,6 @@ impl Pair {
         Some(Self { redis, owners_wire, wire, owner, reader })
     }
 
-    /// Stores an answer with this number of events.
     async fn store(&self, name: &str, events: usize) {
         self.store_of(name, events, EVENT).await;
     }
@@ -45,8 +45,8 @@ impl Pair {
         until_async(async || self.redis.command::<String>(&state).await == "completed").await;
     }
 
-    /// Reads an answer of the other process, and again each time that it is refused or fails.
-    /// Returns the number of its bytes, and how often it was refused.
+    /// Reads an answer at `reader`, again after each refusal or failure. Returns the number of
+    /// bytes of the whole answer, and the number of refusals and failures.
     async fn read(&self, name: &str) -> (usize, usize) {
         let mut refusals = 0;
         loop {
@@ -61,7 +61,8 @@ impl Pair {
         }
     }
 
-    /// Starts runs at the second process until it is dropped and adds the time of each start.
+    /// Starts runs at `reader` until this future is dropped. Adds the time of each start to
+    /// `times`.
     async fn keep_starting(&self, times: &mut Vec<Duration>) {
         loop {
             let (began, name) = (Instant::now(), format!("started{}", times.len()));
@@ -81,8 +82,8 @@ fn request() -> Parts {
     Request::get("/").body(()).unwrap().into_parts().0
 }
 
-/// Reads `runs` answers of `events` events each at the same time, over a link with this rate. Returns
-/// how long it took, as a multiple of the time that the link needs.
+/// Reads `runs` answers of `events` events each at the same time, over a link of `rate` bytes per
+/// second. Returns how long this took, as a multiple of the time that the link needs for the bytes.
 async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
     let pair = Pair::start().await?;
     let names: Vec<_> = (0..runs).map(|run| format!("stored{run}")).collect();
@@ -119,7 +120,7 @@ async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
     Some(took.as_secs_f64() / link.as_secs_f64())
 }
 
-/// The link takes longer for all of them than Redis may take for a reply.
+/// All answers together take longer over the link than the time limit for one reply of Redis.
 #[tokio::test]
 async fn answers_of_other_processes_arrive_over_a_slow_link() {
     _ = all_arrive(12, 16, 4_000_000).await;
@@ -132,7 +133,7 @@ async fn thirty_answers_of_4_megabytes_arrive_over_a_slow_link() {
     assert!(times < 2.0, "{times}");
 }
 
-/// A page has about 64 KiB, and the first one also has the head.
+/// A page of a load has about 64 KiB, and the first page also has the run's head.
 #[tokio::test]
 async fn event_that_is_larger_than_a_page_is_read_elsewhere() {
     let Some(pair) = Pair::start().await else { return };
@@ -146,7 +147,7 @@ async fn event_that_is_larger_than_a_page_is_read_elsewhere() {
     }
 }
 
-/// What is loaded for a client that has left occupies the link of all others.
+/// What is loaded for a client that has left delays the loads for all other clients.
 #[tokio::test]
 async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
     const CLIENTS: u64 = 8;
@@ -166,7 +167,7 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
             () = until(|| pair.wire.passed() - passed > EVENT as u64 / 2) => {}
         }
     }
-    // What the clients that left asked for comes first.
+    // The pages for the clients that left arrive before this answer.
     _ = pair.read("stored").await;
     let passed = pair.wire.passed() - before;
     let event = EVENT as u64;
@@ -174,7 +175,8 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
     assert!(passed < (EVENTS + 3 * CLIENTS) * event, "{passed} bytes");
 }
 
-/// The key whose expiry refuses starts is kept by the beats of this process, the only one left.
+/// No run starts once the key `app:run:data` expires. With the owner's wire cut, only the beats of
+/// `reader` renew the key.
 #[tokio::test]
 async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
     let Some(pair) = Pair::start().await else { return };
@@ -203,7 +205,6 @@ async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
     assert_eq!(pair.wire.connections(), connections, "no connection broke");
 }
 
-/// Reads an answer over a link with this rate while runs start.
 async fn arrives_while_runs_start(pair: &Pair, name: &str, rate: u64) -> usize {
     pair.wire.limit(rate);
     let (connections, mut starts) = (pair.wire.connections(), Vec::new());
@@ -215,7 +216,8 @@ async fn arrives_while_runs_start(pair: &Pair, name: &str, rate: u64) -> usize {
     read
 }
 
-/// The event takes longer than a connection may be silent.
+/// The event takes 12 seconds over this link. A connection for loads breaks after 10 seconds
+/// without a byte.
 #[tokio::test]
 async fn one_large_event_breaks_no_connection() {
     let Some(pair) = Pair::start().await else { return };
@@ -223,7 +225,8 @@ async fn one_large_event_breaks_no_connection() {
     assert!(arrives_while_runs_start(&pair, "stored", 350_000).await > 4 << 20);
 }
 
-/// While an event arrives, the connection for pushes is checked.
+/// While an event arrives over the slow link, the connection for pushes is checked over the same
+/// link.
 #[tokio::test]
 async fn large_event_of_a_live_answer_breaks_no_connection() {
     let Some(pair) = Pair::start().await else { return };
@@ -231,7 +234,8 @@ async fn large_event_of_a_live_answer_breaks_no_connection() {
     assert!(arrives_while_runs_start(&pair, "live", 300_000).await > 2_200_000);
 }
 
-/// The last event is loaded in vain. Afterwards, the answer can be loaded over another connection.
+/// All three attempts at loading the only event stall. Once the wire passes loads again, the answer
+/// is loaded over a new connection.
 #[tokio::test]
 #[ignore = "of .ci/slow runs-cluster"]
 async fn load_that_stalls_three_times_fails_its_own_client_alone() {
@@ -259,7 +263,6 @@ async fn load_that_stalls_three_times_fails_its_own_client_alone() {
     assert!(pair.read("live").await.0 > 100_000);
 }
 
-/// Starts an answer with an event of this size after each pause.
 async fn live(pair: &Pair, size: usize, events: usize, pause: Duration) {
     let text = "x".repeat(size);
     let pauses = stream::iter(0..events).then(move |_| sleep(pause));

@@ -11,12 +11,12 @@ const REPLACE: &str = concat!(
     include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/common.lua"),
     include_str!("../../../crates/tower-sse-redis/src/runs/store/lua/replace.lua"),
 );
-/// The longest time without an event in another process than the owner's.
+/// How long a client at a process that does not own the run may wait for an event.
 const STALL: Duration = Duration::from_secs(4);
-/// The time between the moves of two keys of a slow move. The whole move lasts longer than a lease.
+/// The time between two keys of a slow move, which lasts longer than a lease in total.
 const SLOW: Duration = Duration::from_millis(200);
 
-/// Three processes that share their runs over a cluster.
+/// Three processes that share their runs over a Redis cluster.
 struct Slots {
     redis: Nodes,
     processes: Vec<Process>,
@@ -38,7 +38,7 @@ impl Slots {
 }
 
 /// Asserts that every event arrives once, that the service is called once for each run, and that no
-/// client outside of the owner's process waits for longer than [`STALL`], besides the time that
+/// client at a process that does not own the run waits for longer than [`STALL`] plus the time that
 /// `fault` returns.
 async fn nothing_is_lost_while(
     nodes: Option<Nodes>,
@@ -84,7 +84,8 @@ async fn slot_moves_three_times() {
     .await;
 }
 
-/// The source redirects commands one by one in this time, or asks to try again.
+/// During the move, the node that gives up the slot redirects commands one by one, or asks to try
+/// again.
 #[tokio::test]
 async fn slot_moves_slowly() {
     nothing_is_lost_while(Nodes::start(PREFIX).await, async |slots| {
@@ -95,7 +96,7 @@ async fn slot_moves_slowly() {
     .await;
 }
 
-/// The server that had the slot leaves. No process knows the server that has it afterwards.
+/// The server that had the slot leaves. No process was started with the URL of the new server.
 #[tokio::test]
 async fn slot_moves_to_a_new_server_and_the_old_one_leaves() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };
@@ -145,7 +146,7 @@ async fn idle_process_follows_a_slot() {
     assert_eq!(count, 1);
 }
 
-/// The documentation has one command for a single server, and says what differs.
+/// The page has the command for a single server, and says what differs in a cluster.
 #[tokio::test]
 async fn documented_permissions_are_enough_in_a_cluster() {
     let Some(nodes) = Nodes::start(PREFIX).await else { return };
@@ -177,7 +178,8 @@ async fn documented_permissions_are_enough_in_a_cluster() {
     assert_eq!(events.filter_map(async |event| event.ok()).count().await, 1);
     for node in &nodes.nodes {
         let mut denied: Vec<Value> = node.command("ACL LOG").await;
-        // The client of Redis 7.2 and later sends its name, and ignores the reply.
+        // The `redis` crate sends `CLIENT SETINFO`, which Redis 7.2 and later have, and ignores the
+        // reply.
         denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));
         assert!(denied.is_empty(), "{denied:?}");
     }
@@ -193,7 +195,7 @@ async fn prefix_without_a_hash_tag_is_refused() {
     }
 }
 
-/// Behind such a proxy, the subscriptions do not end.
+/// Behind a proxy that hides the cluster, subscriptions do not end when the slot moves.
 #[tokio::test]
 async fn idle_process_behind_a_proxy_follows_a_slot() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };

@@ -5,13 +5,13 @@ use std::time::Instant;
 use super::cluster::PROCESSES;
 use crate::*;
 
-/// Reads many runs, each by two clients. Every seventh is as fast as it can be.
+/// Reads many runs, each with two clients. Every seventh run has no pauses between its events.
 async fn storm(runs: usize) {
     let Some(cluster) = Cluster::start().await else { return };
     let addresses = cluster.addresses();
     let started = Instant::now();
     let mut connections = 0;
-    // A hundred at a time.
+    // A hundred runs at a time.
     for batch in (0..runs).collect::<Vec<_>>().chunks(100) {
         let clients = batch.iter().flat_map(|run| [*run; 2]).map(async |run| {
             let (events, gap) = if run % 7 == 0 { (2_000, 0) } else { (60, 5) };
@@ -25,7 +25,7 @@ async fn storm(runs: usize) {
     for run in 0..runs {
         assert_eq!(cluster.calls(&format!("storm-{run}")), 1, "{run}");
     }
-    // Each process has a channel of its own, and all share another.
+    // Each process has a channel of its own, and all processes share another.
     let channels = async || cluster.redis.command::<Vec<String>>("PUBSUB CHANNELS").await.len();
     until_async(async || channels().await == PROCESSES + 1).await;
     println!("{runs} runs, {connections} connections, {:?}", started.elapsed());

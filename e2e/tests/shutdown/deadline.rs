@@ -5,7 +5,8 @@ use crate::*;
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// Returns the close reports once the server has returned, and once its runtime is gone.
+/// Returns the reasons that were reported until the server returned, and until its runtime was
+/// gone.
 fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let (servers, clients) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let reports = Reports::default();
@@ -43,7 +44,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let returned = reports.reasons();
     servers.shutdown_timeout(Duration::from_secs(10));
     let gone = reports.reasons();
-    // Until now no client has left.
+    // Until now no stalled client has left.
     drop(stalled);
     (returned, gone)
 }
@@ -58,14 +59,13 @@ fn deadline_ends_streams_that_the_drain_cannot() {
             scope.spawn(move || {
                 let (returned, gone) = reports_of(host);
                 assert_eq!(gone, ALL, "{host:?}");
-                // A server that accepts its own connections can also wait for them.
+                // Only hyper's example accepts its connections itself, so it can wait for their
+                // ends.
                 assert!(host != Host::Hyper || returned == ALL, "{returned:?}");
             });
         }
     });
 }
-
-// Clients that do not read, and the streams that stall.
 
 const SMALL_SOCKET: usize = 16 * 1024;
 
@@ -86,7 +86,8 @@ fn flood(version: Version, full: Arc<AtomicUsize>) -> Response<Body> {
     })))
 }
 
-/// Opens a flood whose client reads the beginning and then nothing, until what is returned is dropped.
+/// Opens a flood and reads only its beginning. The client leaves when the returned value is
+/// dropped.
 async fn stall(protocol: Protocol, address: SocketAddr) -> Box<dyn Any> {
     let mut stream = connect_small(address).await;
     match protocol {

@@ -1,9 +1,7 @@
-//! Graceful shutdowns of every server. They finish in every state of the streams, because each
-//! stream ends as its `Drain` requires.
+//! Graceful shutdowns of every server: the farewell arrives before a body may fail, and HTTP/2
+//! streams without a window delay the shutdown.
 
 use crate::*;
-
-// The farewell, which arrives however its stream ends.
 
 const RUNS: usize = 500;
 
@@ -28,7 +26,8 @@ async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
         let text = String::from_utf8(end.bytes).unwrap();
         // The source may not have been polled at all.
         let goodbye = text.strip_prefix("data: hello\n\n").unwrap_or(&text);
-        // A busy server has not written the last bytes before a comment follows them.
+        // If a busy server has not written the last bytes yet, the layer sends a comment behind
+        // them before the body fails.
         let goodbye = goodbye.strip_suffix(": \n").unwrap_or(goodbye);
         let retry = goodbye
             .strip_prefix("retry: ")
@@ -72,15 +71,15 @@ async fn fetch_gets_the_farewell_before_its_body_fails_over_slow_networks() {
     }
 }
 
-// HTTP/2 streams whose client grants them no window: their data waits for one, so they are not
-// polled, and nothing in them can end them. One connection may have as many of them as the server
-// allows.
+// HTTP/2 streams whose client grants no window. Their data waits for a window, so the streams are
+// not polled, and neither their maximum age nor the shutdown ends them. One connection may have as
+// many such streams as the server allows.
 
-/// hyper's default limit for one connection.
+/// hyper's default limit of streams for one connection.
 const STREAMS: usize = 200;
 const MAX_AGE: Duration = Duration::from_millis(100);
 
-/// A connection, and the responses that it never reads.
+/// A connection, and the responses that its client never reads.
 type Shut = (http2::SendRequest<Full<Bytes>>, Vec<Response<Incoming>>);
 
 async fn connect(address: SocketAddr) -> Shut {

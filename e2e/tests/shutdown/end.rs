@@ -1,4 +1,4 @@
-//! Everything that a client has received.
+//! Reads a body to its end.
 
 use crate::*;
 
@@ -15,7 +15,7 @@ where
 {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
-    // One timeout for the whole body: heartbeats would renew a timeout per frame.
+    // One timeout for the whole body: a busy source would renew a timeout per frame.
     let failed = soon(async {
         loop {
             match body.frame().await {

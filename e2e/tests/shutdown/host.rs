@@ -56,8 +56,8 @@ impl Host {
         }
     }
 
-    /// Serves on a port of its own, with a deadline that no test reaches. Streams start with what their
-    /// source sends.
+    /// Serves on a port of its own, with a deadline that no test reaches. Streams start without a
+    /// `retry` line.
     pub(crate) async fn start(
         self,
         layer: SseLayer,

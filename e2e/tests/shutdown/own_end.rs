@@ -1,4 +1,5 @@
-//! Streams that may continue until their source ends after the shutdown has begun.
+//! Streams that may continue until their source ends after the shutdown has begun, and streams that
+//! end only with their connection.
 
 use crate::*;
 
@@ -60,7 +61,8 @@ async fn streams_that_may_go_on_hold_the_server_until_their_own_end() {
     }
 }
 
-// An HTTP/2 client with a window of 0, whose permits only the maximum age of its connection frees.
+// An HTTP/2 client with a window of 0. Only the maximum age of its connection frees the permits of
+// its streams.
 
 const PLACES: usize = 20;
 

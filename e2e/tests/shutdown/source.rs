@@ -1,4 +1,4 @@
-//! Sources that never end by themselves, and all that their clients receive.
+//! Sources of streams: each [`Source`] never ends by itself, and a test ends each [`Feed`].
 
 use crate::*;
 
@@ -38,8 +38,8 @@ impl Source {
         Self::ALL.into_iter().find(|source| source.path() == path).expect("the path of a source")
     }
 
-    /// Answers with this source. Busy sources send something at every `period`; without one they
-    /// are always ready.
+    /// Answers with this source. Busy sources send something at every `period`; without a period,
+    /// they are always ready.
     pub(crate) fn answer(self, period: Option<Duration>) -> Response<Body> {
         match self {
             Self::Idle => {
@@ -79,7 +79,8 @@ impl Source {
             }
             Self::Busy | Self::ForeignBusy => {
                 let event = ["data: ", BUSY, "\n\n"].concat().into_bytes();
-                // A busy server has not written the comment before another one follows.
+                // If a busy server has not written the last bytes yet, the layer sends a comment
+                // behind them before the body fails.
                 let bytes = bytes.strip_suffix(b": \n").unwrap_or(bytes);
                 let events = bytes.strip_suffix(goodbye.as_bytes()).expect(&what);
                 assert!(events == event.repeat(events.len() / event.len()), "{what}");

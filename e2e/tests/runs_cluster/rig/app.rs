@@ -15,14 +15,14 @@ pub(crate) const DONE: &str = "[DONE]";
 pub(crate) struct Answer {
     /// The number of events.
     pub(crate) events: u64,
-    /// The time between two, in milliseconds.
+    /// The time before each event, in milliseconds.
     pub(crate) gap: u64,
 }
 
 #[derive(Clone)]
 pub(crate) struct Service {
     runs: Runs,
-    /// The directory with a file for each name, to which each call adds a line.
+    /// The directory with a file for each turn, to which each call of `turn` adds a line.
     calls: Arc<PathBuf>,
 }
 
@@ -63,7 +63,6 @@ fn key_of(uri: &Uri) -> Result<RunKey, InvalidKey> {
     RunKey::new("ann", uri.path())
 }
 
-/// Stops a turn. Says whether it ran.
 async fn stop(State(service): State<Service>, uri: Uri) -> String {
     let key = key_of(&uri).unwrap();
     service.runs.cancel(&key, None).await.to_string()
@@ -74,7 +73,7 @@ async fn turn(
     Path(name): Path<String>,
     Query(answer): Query<Answer>,
 ) -> impl IntoResponse {
-    // Each call is counted, also by a process that is then killed.
+    // In a file, so that the calls of a process that is then killed count too.
     let mut file =
         OpenOptions::new().create(true).append(true).open(service.calls.join(name)).unwrap();
     file.write_all(b"call\n").unwrap();

@@ -5,7 +5,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 
-/// How long a client waits before it repeats a request that was refused.
+/// How long a client waits before it connects again after a refusal, a clean end without the
+/// terminator, or a connection that could not be opened.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long one connection can last at most.
@@ -17,15 +18,15 @@ pub(crate) struct Client {
     path: String,
     /// The numbers of the events, in the order in which they came.
     pub(crate) numbers: Vec<u64>,
-    /// When each came.
+    /// When each event came.
     pub(crate) times: Vec<Instant>,
     pub(crate) last: Option<String>,
-    /// How often the client has connected.
+    /// How often the client has tried to connect.
     pub(crate) connections: usize,
     pub(crate) progress: Progress,
 }
 
-/// How far a client is that reads in another task.
+/// The number of responses and events of a client that reads in another task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress(Arc<AtomicUsize>);
 
@@ -53,12 +54,12 @@ pub(crate) enum Closed {
     Cut,
     /// The response has a status other than `200`.
     Status(StatusCode),
-    /// There was no answer.
+    /// The connection or the request failed before a response.
     Unreachable,
 }
 
 impl Client {
-    /// Returns a client of a turn, which any process starts.
+    /// Returns a client of a turn, which starts at the first process that the client asks.
     pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
         Self {
             path: format!("/turn/{name}?events={events}&gap={gap}"),
@@ -70,7 +71,7 @@ impl Client {
         }
     }
 
-    /// Starts a turn at the first process, of which it reads some events.
+    /// Starts a turn at the first process and reads the first 200 bytes of the answer.
     pub(crate) async fn begun(cluster: &Cluster, name: &str, events: u64) -> Self {
         let mut client = Self::of_turn(name, events, 5);
         assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
@@ -93,7 +94,7 @@ impl Client {
         self.send(Method::POST, to).await
     }
 
-    /// Stops the turn at any process. Returns whether it ran.
+    /// Stops the turn through the process `at`. Returns whether the turn was running.
     pub(crate) async fn stop(&self, at: SocketAddr) -> bool {
         let (response, _connection) = self.send(Method::DELETE, at).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes() == "true"
@@ -123,7 +124,7 @@ impl Client {
         let mut decoder = Decoder::new();
         let mut is_complete = false;
         loop {
-            // Heartbeats keep a connection alive whose run is forgotten.
+            // If a run were forgotten, heartbeats would keep its connections open without an end.
             assert!(Instant::now() < deadline, "no end: {:?}", self.last);
             let frame = timeout(PATIENCE, body.frame()).await;
             let frame = frame.unwrap_or_else(|_| panic!("a frame in time: {self:?}"));
@@ -170,7 +171,7 @@ impl Client {
                 | Closed::Unreachable => {
                     sleep(PAUSE).await;
                 }
-                // Its end came before it was cut.
+                // The last connection ended behind the last event and before the terminator.
                 Closed::Status(StatusCode::NO_CONTENT) => return,
                 Closed::Status(status) => panic!("{status}: {self:?}"),
             }
@@ -184,7 +185,6 @@ impl Client {
     }
 }
 
-/// Reads a turn from any of these processes, and asserts that every event came once, and in order.
 pub(crate) async fn reads_whole(name: &str, events: u64, from: &[SocketAddr]) {
     let mut client = Client::of_turn(name, events, 5);
     client.read_all(from, usize::MAX, 0).await;

@@ -2,7 +2,6 @@ use std::path::Path;
 
 use super::*;
 
-/// The number of processes.
 pub(crate) const PROCESSES: usize = 3;
 /// A short lease, so that tests of a death take seconds.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
@@ -42,13 +41,12 @@ impl Cluster {
         self.processes.iter().map(|process| process.address).collect()
     }
 
-    /// Returns how often a name's answer was called for.
+    /// Returns how often the handler was called for this turn.
     pub(crate) fn calls(&self, name: &str) -> usize {
         calls(&self.calls, name)
     }
 }
 
-/// Returns how often a name's answer was called for, from the directory of the calls.
 pub(crate) fn calls(directory: &Path, name: &str) -> usize {
     fs::read(directory.join(name)).map_or(0, |calls| calls.len() / "call\n".len())
 }

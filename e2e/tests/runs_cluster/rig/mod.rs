@@ -1,5 +1,5 @@
-//! Three processes that share runs over a Redis server, and clients that read them.
-//! `slow/tests/cluster` uses it too.
+//! Three processes that share runs over a Redis server, and clients that read the runs.
+//! `slow/tests/cluster` uses this rig too.
 
 #![allow(dead_code, unused_imports)]
 

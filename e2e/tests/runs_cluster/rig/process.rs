@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::*;
 
-/// The grace of a shutdown. On a busy machine, an answer that takes a second takes several.
+/// Long, because an answer that takes a second takes several seconds on a busy machine.
 const GRACE: Duration = PATIENCE;
 
-/// Serves. The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease, and the
+/// The task is the URLs of Redis, the prefix of the runs, the milliseconds of the lease, and the
 /// directory of the calls.
 #[test]
 #[ignore = "the process of the other tests"]
@@ -28,7 +28,7 @@ fn serves_until_sigterm() {
     });
 }
 
-/// Starts a process. A comma separates the URLs.
+/// Starts a process. Commas separate the URLs of Redis.
 pub(crate) async fn start(urls: &str, prefix: &str, lease: Duration, calls: &Path) -> Process {
     let task = format!("{urls} {prefix} {} {}", lease.as_millis(), calls.display());
     Process::start("rig::process::serves_until_sigterm", task).await

@@ -6,7 +6,8 @@ pub(crate) const EVENTS: u64 = 600;
 pub(crate) const GAP: u64 = 10;
 pub(crate) const RUNS: usize = 6;
 
-/// Reads runs of all processes by a client at each, while `fault` happens.
+/// Asserts that clients at all processes receive every event of all runs once, and that no run
+/// starts twice, although `fault` happens while they read.
 pub(crate) async fn nothing_is_lost_while(
     cluster: impl Future<Output = Option<Cluster>>,
     fault: impl AsyncFnOnce(&mut Cluster),
@@ -23,7 +24,7 @@ pub(crate) async fn nothing_is_lost_while(
     }
 }
 
-/// Reads runs of all processes by a client at each. Each process starts every third run.
+/// Reads each run with one client at each process. The processes start the runs in turn.
 pub(crate) fn read_everywhere(addresses: &[SocketAddr]) -> Vec<JoinHandle<Client>> {
     let reading = (0..RUNS * addresses.len()).map(|at| {
         let (run, at) = (at / addresses.len(), at % addresses.len());
@@ -31,7 +32,7 @@ pub(crate) fn read_everywhere(addresses: &[SocketAddr]) -> Vec<JoinHandle<Client
         let (address, all) = (addresses[at], addresses.to_vec());
         tokio::spawn(async move {
             let mut client = Client::of_turn(&format!("fault-{run}"), EVENTS, GAP);
-            // The owner's client starts the run.
+            // The client at the owner connects first, so that this process starts the run.
             if address != owner {
                 sleep(Duration::from_millis(300)).await;
             }

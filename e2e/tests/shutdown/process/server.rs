@@ -4,7 +4,7 @@ use crate::*;
 
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Serves until a SIGTERM, like the `main` of each example. The task is a host.
+/// Serves until a SIGTERM, like the `main` of each example. The task is the name of a host.
 #[test]
 #[ignore = "the server of the tests beside it, which start it in a process of its own"]
 fn serves_until_sigterm() {
