@@ -45,7 +45,7 @@ async fn next_bytes(body: &mut Body) -> Option<Bytes> {
     }
 }
 
-/// Returns the id in bytes that have nothing else.
+/// Returns the id, and asserts that the bytes have nothing else.
 fn id_alone(bytes: &[u8]) -> String {
     let text = std::str::from_utf8(bytes).unwrap();
     let id = text.strip_prefix("id: ").and_then(|it| it.strip_suffix("\n\n")).expect("an id alone");

@@ -1,14 +1,13 @@
-//! A slow model. Clients get a stream's head before the model answers.
+//! A model that is slow or busy. Clients that stream get a head before the model answers.
 
 use crate::*;
 
-/// Starts the example with a model that takes longer than the head.
+/// Starts the example with a model that answers after the early head.
 async fn gateway() -> Process {
     let mut command = Command::new(example_program("early_head"));
     serve(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1")).await
 }
 
-/// Returns the status of a completion, and the text of its body.
 async fn complete(gateway: &Process, model: &str, stream: bool) -> (StatusCode, String) {
     let headers = [("content-type", "application/json")];
     let request = json!({ "model": model, "stream": stream }).to_string();

@@ -23,7 +23,7 @@ fn open(address: SocketAddr, path: &str) -> TcpStream {
 async fn is_cut_at_the_deadline(name: &str) {
     let mut example = run(name).await;
     let flood = open(example.address, "/flood");
-    // The example for hyper serves a clock at every other path.
+    // The example for hyper serves a clock at every path except `/flood`.
     let clock = open(example.address, "/events");
     let began = Instant::now();
     example.signal("TERM");

@@ -1,4 +1,4 @@
-//! The layer in the servers that it supports.
+//! The examples for axum, hyper and tonic, and the proxy.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -87,7 +87,7 @@ async fn client_notices_nothing_of_an_upstream_that_breaks_off() {
     assert_eq!(news.next().await.unwrap().data, "one");
     let request = answer(&upstream, "data: two").await;
     assert!(request.starts_with("GET /news ") && request.contains("\r\nlast-event-id: 7\r\n"));
-    // Without a least delay, the proxy would be busy while its upstream is down.
+    // Without a minimum delay, the proxy would reconnect in a busy loop while its upstream is down.
     assert!(began.elapsed() > Duration::from_millis(100));
     assert_eq!(news.next().await.unwrap().data, "two");
 

@@ -1,4 +1,4 @@
-//! Events that one request publishes and another receives.
+//! The examples with a hub, from the quickstart to the ticker.
 
 use crate::*;
 

@@ -112,7 +112,7 @@ async fn client_that_wants_no_ping_receives_comments_alone() {
     }
 }
 
-/// A client never sees an event that JMAP doesn't know.
+/// JMAP has no event for a gap, so the client gets the states of all its types instead.
 #[tokio::test(start_paused = true)]
 async fn client_with_an_unknown_id_receives_all_states() {
     let (former, app, query) = (app(), app(), "types=Email,Mailbox&closeafter=state&ping=0");

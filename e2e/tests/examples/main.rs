@@ -1,5 +1,5 @@
-//! Each example as its users run it: a process, and the exchange that shows what the example is for.
-//! The crate's own tests guard its promises, and `../browser` tests the pages.
+//! Examples, as processes or as modules: the exchange that shows what each example is for. The
+//! crate's own tests guard the crate's promises, and `../browser` tests the pages of examples.
 
 mod beacon_events;
 #[cfg(unix)]

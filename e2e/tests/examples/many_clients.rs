@@ -28,7 +28,7 @@ async fn many_clients_on_all_cores_resume_and_are_drained_at_sigterm() {
     assert_eq!((resumed.data.as_str(), &resumed.last_event_id), ("two", &ids[64]));
     example.signal("TERM");
     for client in &mut clients {
-        // The end between two events, with its last chunk: a cut would be an error.
+        // The stream ends between two events, with the last chunk: a cut would be an error.
         while let Some(event) = client.next().await {
             assert_eq!(event.data, "", "{event:?}");
         }

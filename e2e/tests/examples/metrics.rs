@@ -1,4 +1,4 @@
-//! The metrics of the example, with a Redis.
+//! The example `metrics`, with a Redis server.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use tower_sse::{runs::Runs, stats::Stats, streams::Streams};
 use super::server::Server;
 use crate::*;
 
-/// Starts the example with the Redis and waits until it knows the state of its stream.
+/// Starts the example and waits until it serves the metrics of the hub's stream in Redis.
 async fn start(server: &Server) -> Process {
     let mut command = Command::new(example_program("metrics"));
     let example = serve(command.env("REDIS_URL", server.url())).await;
@@ -26,7 +26,6 @@ async fn scrape(example: &Process) -> String {
     get(example, "/metrics").await.1
 }
 
-/// Returns the names of metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.split(|c| !is_part(c)).filter(|word| word.starts_with("sse_")).collect()

@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// The session of a user.
 #[derive(Clone)]
 pub(crate) struct Session {
     address: SocketAddr,
@@ -55,7 +54,6 @@ fn row(row: &Value) -> (u64, String) {
     (row["id"].as_u64().unwrap(), row["text"].as_str().unwrap().to_owned())
 }
 
-/// Returns the next notification.
 pub(crate) async fn next(events: &mut EventReader<Incoming>) -> (u64, String) {
     let event = events.next().await.unwrap();
     assert_eq!(event.event, "notification");
@@ -74,7 +72,7 @@ async fn log_out_ends_the_streams_of_its_session_only() {
     assert_eq!((first.rest().await.len(), second.rest().await.len()), (0, 0));
     assert_eq!(laptop.status().await, StatusCode::UNAUTHORIZED);
     assert_eq!(laptop.post("/notify/ann", "no").await, StatusCode::UNAUTHORIZED);
-    // A page repeats a logout whose close has failed.
+    // A page repeats a logout if closing its streams has failed.
     assert_eq!(laptop.post("/log_out", "").await, StatusCode::SEE_OTHER);
     phone.notify("ann", "still here").await;
     assert_eq!(next(&mut other).await, (1, "still here".to_owned()));

@@ -1,4 +1,5 @@
-//! Checks that the guide's pages with a whole program show the program that the tests run.
+//! Checks that pages of the documentation show the programs that the tests run, and that the
+//! programs' secrets cannot be computed.
 
 /// Each page with the languages and paths of the files that it shows.
 const PAGES: [(&str, &str); 7] = [
@@ -34,13 +35,11 @@ const PAGES: [(&str, &str); 7] = [
     ),
 ];
 
-/// Returns a file of the repository.
 fn read(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
     std::fs::read_to_string(format!("{root}/{path}")).unwrap_or_else(|it| panic!("{path}: {it}"))
 }
 
-/// Returns the languages and paths in a list.
 fn files(list: &str) -> impl Iterator<Item = (&str, &str)> {
     list.split(", ").map(|file| file.split_once(' ').unwrap())
 }
@@ -51,7 +50,7 @@ fn pages_show_the_programs_that_are_tested() {
         let page = read(page);
         for (language, path) in files(list) {
             let file = read(path);
-            // The first paragraph of a program is for those who see only the file.
+            // The first paragraph of a program is for readers who see only the file.
             let program = match file.split_once("\n\n") {
                 Some((first, rest)) if first.starts_with("//!") => rest,
                 _ => &file,

@@ -1,11 +1,9 @@
 use crate::*;
 
-/// Starts an example on a free port.
 pub(crate) async fn run(name: &str) -> Process {
     serve(&mut Command::new(example_program(name))).await
 }
 
-/// Starts a command on a free port.
 pub(crate) async fn serve(command: &mut Command) -> Process {
     Process::serve(command.env("PORT", "0")).await
 }
@@ -17,7 +15,6 @@ pub(crate) async fn open(address: SocketAddr, path: &str, last: &str) -> EventRe
     EventReader::new(client::get(address, path, &headers).await)
 }
 
-/// Posts a text and returns the text of the answer.
 pub(crate) async fn post(address: SocketAddr, path: &str, text: &str) -> String {
     let headers = [("content-type", "application/json")];
     let response = client::post(address, path, &headers, text.to_owned()).await;

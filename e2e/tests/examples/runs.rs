@@ -1,4 +1,4 @@
-//! Answers that outlive their connection.
+//! Answers that outlive their connection, and a gateway that bills answers.
 
 use crate::*;
 

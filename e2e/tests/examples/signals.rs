@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::*;
 
-/// The examples without a drill of their own, and the path of a `GET` that opens a stream.
+/// Examples, each with the path of a `GET` that opens a stream, or an empty text.
 const EXAMPLES: [(&str, &str); 16] = [
     ("beacon_events", "/eth/v1/events?topics=head"),
     ("early_head", ""),
@@ -71,7 +71,7 @@ async fn exits_at_the_deadline(signal: &str) {
     example.signal(signal);
     assert_eq!(events.rest().await.len(), 0, "a clean end");
     assert!(example.exited().await.success());
-    // The mute client kept it up to the deadline.
+    // The mute client delayed the exit up to the deadline.
     assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
     drop(mute);
 }

@@ -47,7 +47,7 @@ async fn nothing_prolongs_the_lifetime_of_a_ticket() {
     let app = app();
     let [ticket, late] = [issue(&app, "ann").await, issue(&app, "ann").await];
     sleep(LIFETIME - Duration::from_secs(1)).await;
-    // Neither a further ticket nor a use.
+    // Neither another ticket nor the use of one prolongs the lifetime of `late`.
     issue(&app, "ann").await;
     assert_eq!(open(&app, &ticket).await.status(), StatusCode::OK);
     assert_eq!(open(&app, &ticket).await.status(), StatusCode::UNAUTHORIZED);

@@ -18,8 +18,8 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Asserts that the server has reported each stream and run once, with the right reason. Its
-    /// figures include the streams that it has drained at the end.
+    /// Asserts that the server has reported each stream and run once, with the right reason. The
+    /// server's figures include the streams of [`drain`].
     pub(crate) fn assert_matches(&self, server: &Figures, plan: &Plan) {
         let drained = plan.max_streams() as u64;
         let [opened, ended, left, failed, refused, runs] =
@@ -43,7 +43,7 @@ impl Account {
             "closed for another reason: {:?}",
             server.closed
         );
-        // A client can leave while the end is on its way to it.
+        // A client can leave while the end of its stream is on the way.
         assert!(closed("ended") >= ended, "{ended}");
 
         assert_eq!(server.started, runs);
@@ -57,8 +57,6 @@ impl Account {
         assert!(server.gaps > 0);
     }
 }
-
-// What a server holds when its clients have left.
 
 /// Opens as many streams as the limit allows, which needs every permit, and shuts the server down.
 /// Returns its figures when all streams have closed.
@@ -79,8 +77,9 @@ pub(crate) async fn drain(plan: &Plan, server: &mut ServerProcess) -> Figures {
     wait_for(&mut server.control, plan, |figures| figures.open == 0).await
 }
 
-/// Asserts that the server has no more than before the load. Events of topics to which nothing is
-/// published are evicted while other events are published.
+/// Asserts that the server has no streams and runs left, and no more tasks and descriptors than
+/// before the load. Events of topics to which nothing is published are evicted while other events
+/// are published.
 pub(crate) async fn assert_none(plan: &Plan, before: &Figures, control: &mut Control) {
     _ = wait_for(control, plan, |now| {
         let held = [now.open, now.subscribers, now.running, now.kept, now.attached];

@@ -47,7 +47,7 @@ impl Client {
         count(&self.account.left);
     }
 
-    /// Listens to two topics, and once more from where it has left.
+    /// Listens to two topics, leaves, and resumes once.
     async fn listen(&self) {
         let path = format!("/events/{},{}", self.topic(), self.topic());
         let mut last = None;
@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// Starts a run, of which it reads a part. Every other client returns for the rest.
+    /// Starts a run and reads a part of it. Returns for the rest in half of all cases.
     async fn start_run(&self) {
         let path = format!("/runs/{}", self.account.runs.fetch_add(1, Relaxed));
         let events = fastrand::usize(1..EVENTS + 5);
@@ -95,7 +95,8 @@ impl Client {
         }
     }
 
-    /// Reads this many events at most, until the deadline. Returns whether there was a stream.
+    /// Reads at most `events` events, until `deadline`. Returns `false` if the server has refused
+    /// the stream.
     async fn read(
         &self,
         response: Response<Incoming>,

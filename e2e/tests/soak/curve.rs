@@ -9,7 +9,7 @@ pub(crate) struct Curve {
 struct Metric {
     name: &'static str,
     of: fn(&Figures) -> u64,
-    /// By how much the median of a quarter differs from that of another, besides 5 %.
+    /// How much the median of the last quarter may exceed that of the second one, besides 5 %.
     noise: u64,
 }
 
@@ -38,8 +38,8 @@ impl Curve {
         Self { samples }
     }
 
-    /// Asserts that no figure is larger in the last quarter than in the second one. What additional
-    /// open streams take is allowed, because clients leave later on a busy machine.
+    /// Asserts that no figure grows from the second quarter to the last one by more than its noise.
+    /// What additional open streams take is allowed, because clients leave later on a busy machine.
     pub(crate) fn assert_no_growth(&self) {
         assert!(self.samples.len() >= 16, "{} samples", self.samples.len());
         let open = |it: &Figures| it.open;

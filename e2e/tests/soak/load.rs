@@ -53,16 +53,17 @@ pub(crate) struct Plan {
     pub(crate) duration: Duration,
     /// The time between two samples of the curve.
     pub(crate) sample: Duration,
-    /// The longest time that a client stays connected.
+    /// The longest time for which a client listens. A client that never reads stays four times as
+    /// long.
     pub(crate) stay: Duration,
-    /// The time after which all clients listen to new topics.
+    /// The time after which all topics are replaced by others.
     pub(crate) move_on: Duration,
     /// How long events and ended runs are kept.
     pub(crate) retention: Duration,
     pub(crate) abandon_after: Duration,
     /// The time between two events of a run.
     pub(crate) step: Duration,
-    /// The time between two events that are published.
+    /// The interval at which the publisher publishes.
     pub(crate) publish: Duration,
 }
 
@@ -128,7 +129,7 @@ impl Control {
         self.call(Request::post(format!("/publish/{topic}")), text).await.unwrap()
     }
 
-    /// Ends all streams and opens no more.
+    /// Has the server end all streams and refuse new ones.
     pub(crate) async fn drain(&mut self) {
         _ = self.call::<()>(Request::post("/drain"), "").await;
     }

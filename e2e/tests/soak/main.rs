@@ -1,4 +1,5 @@
-//! A server under load for an hour, and the curve of its memory, descriptors and tasks.
+//! A server under load for 20 seconds or an hour, and the curve of its memory, descriptors and
+//! tasks.
 //!
 //! The server runs in its own process, so its figures don't include the clients'. `TOWER_SSE_SOAK`
 //! sets the number of seconds of the long test. Both tests write their curves to the folder that

@@ -5,7 +5,7 @@ use super::*;
 /// The addresses of the processes that live.
 pub(crate) type Servers = Arc<Mutex<Vec<SocketAddr>>>;
 
-/// Reads from `last` on up to the event `end` and returns the data of all events.
+/// Reads from `last` on up to the event `end` and returns the data of all events before it.
 pub(crate) async fn read_to_end(
     http: reqwest::Client,
     servers: Servers,

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The number of tasks of a process that publish.
+/// The number of publishing tasks of a process.
 const PUBLISHERS: usize = 2;
 const PAUSE: Duration = Duration::from_millis(80);
 
