@@ -32,7 +32,7 @@ impl Certificate {
         self.directory.path().join(name)
     }
 
-    /// Connects to a server with this certificate, which has to choose `protocol`.
+    /// Connects to a server that has this certificate. The server must choose `protocol`.
     pub(crate) async fn connect(&self, address: SocketAddr, protocol: Protocol) -> Connection {
         let name: &[u8] = match protocol {
             Protocol::Http1 => b"http/1.1",

@@ -103,7 +103,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     let server = Server::start(ANY, Hub::new()).await;
     let (ann, bob) = tokio::join!(Chromium::start(&tools), Chromium::start(&tools));
     ann.open(&format!("http://{}/?room=kitchen&name=a:b", server.address)).await;
-    // The page asks again for a name that is invalid.
+    // The page asks again if the name is invalid.
     ann.until("!$('#join').hidden && ($('#join [name=name]').value = ' ann ')").await;
     ann.click("#join button").await;
     ann.until("document.activeElement === $('#text')").await;
@@ -212,7 +212,7 @@ async fn page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));
 
-    // This time, the page is left and restored, and its script sends the id.
+    // This time, the page is left and opened again, and its script sends the id.
     browser.open("about:blank").await;
     second.until_all_have_left().await;
     second.shut_down().await;

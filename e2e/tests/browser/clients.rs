@@ -15,7 +15,6 @@ pub(crate) fn find_fetch_event_source() -> Option<PathBuf> {
     package("@microsoft/fetch-event-source")
 }
 
-/// Returns routes for the page and its scripts.
 pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
     let seen = ([("content-type", "text/javascript")], include_str!("pages/seen.mjs"));
     let page = Router::new()
@@ -24,7 +23,6 @@ pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
     fetch_event_source.map_or(page.clone(), |package| page.merge(modules(package)))
 }
 
-/// Returns a route for the modules of `@microsoft/fetch-event-source`.
 pub(crate) fn modules(package: PathBuf) -> Router {
     // The modules import one another without the extension, as bundlers allow.
     let module = async move |Path(name): Path<String>| {

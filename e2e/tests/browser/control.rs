@@ -74,7 +74,7 @@ async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
 }
 
-// A stream that a compressor passes on without holding events back. The crate's own tests have the
+// A stream that a compressor passes on without holding events back. The crate's own tests cover the
 // codings that need no library in C.
 
 #[tokio::test]
@@ -131,8 +131,6 @@ async fn failure_compressed_with_zstd_is_no_later() {
     .await;
 }
 
-// What decides whether nginx holds events back, and which proxies share connections to the server.
-
 const HTTP_1_0: &str = "proxy_http_version 1.0;";
 const HTTP_1_1: &str = "proxy_http_version 1.1;";
 
@@ -159,7 +157,7 @@ async fn outer_of_two_nginx_needs_http_1_1_or_the_header() {
         for (outer, inner, holds) in cases {
             let inner = behind(&program, server, inner).await;
             let nginx = behind(&program, inner.address, outer).await;
-            // The first event comes later than ten that come directly from the server.
+            // Whether the first event through nginx comes later than ten directly from the server.
             let is_held = tokio::select! {
                 () = read(nginx.address, 1) => false,
                 () = read(server, 10) => true,
@@ -247,7 +245,7 @@ async fn client_that_does_not_read_silences_others_on_a_connection_of_haproxy() 
         let mut before = 0;
         while before < count.load(SeqCst) || before == 0 {
             before = count.load(SeqCst);
-            // Takes the events that came until then.
+            // Takes the ticks that arrive through HAProxy meanwhile.
             tokio::select! {
                 () = take_directly() => {}
                 () = async { while ticks.next().await.is_some() {} } => {}

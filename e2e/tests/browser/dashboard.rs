@@ -7,8 +7,8 @@ const LIVE: usize = 10;
 /// are a storm.
 const PEAK: u64 = 90;
 
-/// The numbers of the samples that the page's own code has received, each with the number of its
-/// connection.
+/// Returns the numbers of the samples that the page's code has received, each with the number of
+/// its connection. Asserts that the samples are consecutive.
 async fn seen(browser: &Chromium) -> Vec<(u64, u64)> {
     let samples = browser.until("dashboard.samples.map(s => [s.number, s.connection])").await;
     let samples: Vec<(u64, u64)> = serde_json::from_value(samples).unwrap();
@@ -28,7 +28,7 @@ async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     browser.open(&format!("http://{address}/")).await;
     browser.until(&format!("dashboard.samples.length >= {LIVE}")).await;
     assert_eq!(browser.until("document.querySelector('#state').textContent").await, "open");
-    // A drill ends with its server, and the page does not wait for it.
+    // A drill ends with its server, and the page does not wait for the drill.
     browser.click("#drill [value=true]").await;
     browser.until("dashboard.runs.spread?.returned.some(count => count > 0)").await;
     first.shut_down().await;
@@ -140,9 +140,9 @@ async fn dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
 
     let [storm, spread] = bars(&browser).await;
-    // Both kinds include all clients, so their bars have about the same area.
+    // Both kinds of drill include all clients, so their bars have about the same area.
     assert!(storm > 1000 && storm.abs_diff(spread) < storm / 4, "painted {storm} and {spread}");
-    // Drained, and left by themselves, twice.
+    // In each of the two drills, 200 streams are drained and 200 are left by their clients.
     let closed = "dashboard.samples[dashboard.samples.length - 1].streams.closed";
     browser.until(&format!("{closed}.drained === 400 && {closed}.disconnected === 400")).await;
     browser.until("document.querySelector('#closes').textContent.includes('drained400')").await;

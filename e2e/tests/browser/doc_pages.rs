@@ -2,7 +2,8 @@
 
 use crate::*;
 
-/// The elements that are wider than their container. Code may scroll, text and tables may not.
+/// Finds tables that are wider than their container, and a page that is wider than the window. Code
+/// may scroll.
 const TOO_WIDE: &str = "
     const wide = [...document.querySelectorAll('.docblock table')]
         .filter(table => table.parentElement.clientWidth > 0)
@@ -12,7 +13,7 @@ const TOO_WIDE: &str = "
     if (page.scrollWidth > page.clientWidth + 1) wide.push('the page: ' + page.scrollWidth);
     arguments[arguments.length - 1](wide);";
 
-/// The words in tables that are broken across lines, with their tables.
+/// Finds the words in tables that are broken across lines.
 const BROKEN: &str = "
     const broken = [];
     for (const cell of document.querySelectorAll('.docblock td, .docblock th')) {

@@ -1,5 +1,6 @@
-//! The proxy configurations in the guide. Also the nginx configuration of the examples with several
-//! processes, which gives clients the same answer while no server is up.
+//! The proxy configurations and the periods of a shutdown in the guide. Also the nginx
+//! configuration of the examples with several processes, which gives clients the same answer while
+//! no server is up.
 
 use axum::routing::get;
 
@@ -41,7 +42,7 @@ async fn event_source_survives_a_time_without_servers() {
         first.shut_down().await;
         let answers = Protocol::BOTH.map(|protocol| later(&proxy, &certificate, protocol));
         join_all(answers).await;
-        // An empty stream opens and ends.
+        // The proxy answers with an empty stream, which opens and ends.
         browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
 
         let second = Server::start(address, layer("second"), app("second")).await;
@@ -213,7 +214,7 @@ const MANIFEST: &str = include_str!("../../../docs/guide/clouds.md");
 const RECIPE: &str = include_str!("../../../docs/guide/serving.md");
 const PROGRAM: &str = include_str!("../../../docs/guide/assistant.md");
 
-/// Returns what stands between the only occurrences of two texts.
+/// Returns the text between the only occurrence of `before` and the next occurrence of `after`.
 fn between<'a>(page: &'a str, before: &str, after: &str) -> &'a str {
     let mut found = page.split(before).skip(1);
     let (Some(rest), None) = (found.next(), found.next()) else { panic!("not once: {before}") };

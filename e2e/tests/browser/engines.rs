@@ -1,17 +1,17 @@
-//! Pages in several engines, driven by a script in Node.
+//! The page of a first visitor in several engines, driven by a script in Node.
 
 use axum::routing::get;
 
 use crate::engine::{Engine, EnginePage};
 use crate::*;
 
-/// The page of a first visitor, at the path `/events`.
+/// The script of the page, which reads `/events`.
 const FIRST_VISITOR: &str = "
     const source = new EventSource('/events');
     source.addEventListener('start', event => report('start ' + event.data + ' ' + event.lastEventId));
     source.onmessage = event => report('message ' + event.data);";
 
-/// Uses the README's program.
+/// Has the handler of the README's program.
 async fn first_visit_survives_a_cut(engine: Engine) {
     let hub = Hub::new();
     let subscribed = hub.clone();

@@ -23,7 +23,7 @@ impl Answers {
     }
 }
 
-/// Serves the example with a hub that keeps events for a time and opens its page.
+/// Serves the example with a hub that keeps events for `retained`, and opens the page.
 async fn open(retained: Duration) -> Option<(String, Answers, Chromium)> {
     let tools = Tools::find()?;
     let answers = Answers::default();

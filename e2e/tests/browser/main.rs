@@ -1,5 +1,4 @@
-//! Tests with independent clients: headless Chromium, directly and through proxies, and packages
-//! for Node.
+//! Tests with independent clients: browsers, directly and through proxies, and packages for Node.
 
 #[cfg(unix)]
 mod assistant;

@@ -14,7 +14,7 @@ impl Client {
     fn start(package: &str, address: SocketAddr) -> Option<Self> {
         let mut command = node("tests/browser/pages/node.mjs", &[package])?;
         command.args([package, &format!("http://{address}/events")]);
-        // undici warns there that its `EventSource` is experimental.
+        // undici warns on standard error that its `EventSource` is experimental.
         Some(Self(Program::start(command.stderr(Stdio::null()))))
     }
 
@@ -65,7 +65,7 @@ async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
     first.drain();
     client.until_refused(&first).await;
     first.shut_down().await;
-    // The ends of the stream and of two or three refusals, and a failed connection.
+    // An error for the end of each opened stream, and one for a failed connection.
     client.until(|seen| seen.errors > seen.opened).await;
 
     let _second = Server::start(address, layer("second"), log.routes("second")).await;

@@ -78,7 +78,6 @@ async fn notify(address: SocketAddr, user: &str, text: &'static str) {
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
 }
 
-/// Opens the page, and logs in.
 async fn log_in(tools: &Tools, address: SocketAddr) -> Chromium {
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{address}/")).await;
@@ -198,7 +197,7 @@ async fn page_shows_another_user_who_has_logged_in_elsewhere() {
     notify(address, "bob", "for bob").await;
     notify(address, "ann", "for ann").await;
     shows(&browser, &["for ann"]).await;
-    // Logs out as another tab would, before this one reconnects.
+    // Logs out and in again as another tab would, before this page reconnects.
     browser
         .until(
             "fetch('/log_out', { method: 'POST' }).then(() =>

@@ -1,4 +1,4 @@
-//! The guide's page that switches to long polls, behind hops that buffer.
+//! The guide's page that switches to long polls, behind hops that buffer or cut streams.
 
 use std::mem;
 
@@ -26,7 +26,7 @@ enum Hop {
     Nginx,
 }
 
-/// The guide's page, with shorter times before it gives up on streaming.
+/// Returns the guide's page with shorter times.
 fn script() -> String {
     let code = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     let mut code = code.filter(|code| code.contains("poll=8"));

@@ -1,5 +1,5 @@
 //! The proxies whose configurations the guide shows. The configurations are read from the guide's
-//! pages, and only addresses and paths are replaced.
+//! pages. Addresses and paths are replaced, and a test can replace more.
 
 use super::support::proxy::{configure_nginx, find_envoy, find_newest_nginx, nginx};
 use crate::*;
@@ -123,8 +123,8 @@ impl Kind {
                 text = replace(&text, from, to);
             }
             if is_old {
-                // What the page says of older versions, which do not offer the TLS of the tests
-                // either.
+                // The page's lines for older versions, which do not offer the TLS of the tests by
+                // default either.
                 text = replace(&text, "    http2 on;\n", "    ssl_protocols TLSv1.2 TLSv1.3;\n");
                 text = replace(&text, " ssl;", " ssl http2;");
             }
@@ -134,13 +134,13 @@ impl Kind {
     }
 }
 
-/// Replaces what `text` has once.
+/// Replaces the only occurrence of `from`.
 pub(crate) fn replace(text: &str, from: &str, to: &str) -> String {
     assert_eq!(text.matches(from).count(), 1, "{from}");
     text.replace(from, to)
 }
 
-/// Returns whether this is an nginx before 1.25.1, which has no directive `http2`.
+/// Returns whether this nginx is older than the version `than`.
 pub(crate) async fn is_older(nginx: &Path, than: [u32; 3]) -> bool {
     let output = Command::new(nginx).arg("-v").output().await.unwrap();
     let output = String::from_utf8(output.stderr).unwrap();

@@ -1,5 +1,5 @@
-//! The example `runs` in a browser: whatever happens to the page's connections, the handler is
-//! called once, and the page has every word once.
+//! The example `runs` in a browser: as long as the process lives, the handler is called once for a
+//! question, and the page has every word once, whatever happens to its connections.
 
 use self::example::Demo;
 use self::example::model::{ANSWER, Model};
@@ -53,7 +53,7 @@ fn beginning(words: usize) -> String {
     ANSWER.split_inclusive(' ').take(words).collect()
 }
 
-/// Waits until a document shows exactly these words of the answer.
+/// Waits until a document shows exactly the first `words` words of the answer.
 async fn shows(browser: &Chromium, document: &str, words: usize) {
     let text = json!(beginning(words));
     browser.until(&format!("{document}.querySelector('#answer')?.textContent === {text}")).await;

@@ -2,13 +2,13 @@
 
 use crate::*;
 
-/// Starts a server of the service, with both the pages and the events.
 async fn serve(name: &'static str, address: SocketAddr, log: &Log, package: &Path) -> Server {
     let app = log.routes(name).merge(page(Some(package.to_path_buf())));
     Server::start(address, layer(name), app).await
 }
 
-/// Waits until both clients have the events that were published after the second server took over.
+/// Waits until both clients have an event from the second server that was published after this
+/// call.
 async fn until_second(browser: &Chromium, log: &Log) {
     let now = log.last();
     let caught_up = format!("it.events.some(([id, server]) => id > {now} && server === 'second')");

@@ -1,4 +1,5 @@
-//! The guide's worker that holds one stream for all tabs, and the page that closes it while hidden.
+//! The guide's worker that holds one stream for all tabs, and the guide's page that closes its
+//! stream while hidden.
 
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
@@ -88,8 +89,8 @@ async fn firefox_shares_one_stream_between_tabs() {
     each_tab_shows_every_event_once(Engine::Firefox).await;
 }
 
-/// Runs the test's commands in the page with the guide's watchdog, and reports its gaps and whether it
-/// is visible. The commands open and close a tab in front of the page.
+/// Runs the test's commands in the page with the guide's watchdog, and reports gaps and the page's
+/// visibility. The commands open and close a tab in front of the page.
 const WATCHDOG: &str = "
     const show = report;
     globalThis.EventSource = class extends EventSource {

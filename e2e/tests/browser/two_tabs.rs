@@ -1,5 +1,6 @@
 //! The guide's programs that read with `fetch`, in two windows of one browser. A second request for
-//! a URL waits for the first's cache entry: in Chromium for its head, in Firefox for 20 seconds.
+//! a URL waits for the cache entry of the first request: in Chromium until the first response has a
+//! head, in Firefox for 20 seconds.
 
 use axum::extract::OriginalUri;
 use axum::routing::{get, post};
@@ -25,7 +26,7 @@ struct Windows {
     asked: Arc<AtomicUsize>,
     /// The paths of the requests that have arrived.
     arrived: Arc<Mutex<Vec<String>>>,
-    /// Cancelled when the responses to the first requests may begin.
+    /// Cancelled when responses may begin.
     heads: CancellationToken,
 }
 

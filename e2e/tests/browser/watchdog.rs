@@ -109,7 +109,7 @@ async fn events(
     hub.subscribe_to("news").resume(last).response()
 }
 
-/// Passes everything until it is notified, and nothing from then on. The connections stay open.
+/// Starts a relay. When `frozen` is notified, the open connections stay open and pass nothing more.
 async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
     Relay::start(server.port(), move |mut page, mut server| {
         let frozen = Arc::clone(&frozen).notified_owned();
@@ -196,7 +196,7 @@ async fn fetch_goes_on_after_clean_ends_until_the_last_event() {
     until(|| rig.hub.stats().subscribers == 0).await;
 }
 
-/// Returns the function of the page that posts, without its types.
+/// Returns the page's function that posts, without its types.
 fn ask() -> String {
     let blocks = PAGE.split("```ts\n").skip(1);
     let mut codes = blocks.map(|block| block.split_once("```").unwrap().0);

@@ -77,13 +77,13 @@ async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
     let Some(mut page) = EnginePage::open(engine, app(&hub), FRAMES).await else { return };
     let open = SCOPES.map(|scope| format!("{scope} open"));
     until_reported(&mut page, &open.each_ref().map(|open| &**open)).await;
-    // In Firefox, it is enough that the worker has been idle.
+    // In Firefox, the stream of the answering worker closes without a cut once the worker is idle.
     if matches!(engine, Engine::Chromium) {
         page.relay.cut();
     }
     let mut reports = until_reported(&mut page, &["answering closed"]).await;
     hub.publish("news", "one").await.unwrap();
-    // A cut also stops the stream that is younger than its maximum age in Chromium.
+    // In Chromium, the cut also stops the stream in `aged`, before its maximum age.
     let received: &[_] = match engine {
         Engine::Firefox => &["passing one", "aged one"],
         _ => &["passing one"],

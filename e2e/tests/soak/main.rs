@@ -44,8 +44,6 @@ use tower_sse::runs::{RunKey, Runs};
 use tower_sse::{Drain, Event, LastEventId, Retention, SseLayer, decode::Decoder, stats::Stats};
 use tower_sse_redis::{BrokerStats, Redis};
 
-// For the Redis server of `../redis`.
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_grows_or_is_left_after_20_seconds() {
     soak(Plan::short(Duration::from_secs(20))).await;

@@ -16,12 +16,12 @@ struct State {
     calls: AtomicUsize,
     /// The number of open calls.
     open: AtomicUsize,
-    /// A call has no head before its first word.
+    /// A call waits for its first word before it sends a head.
     quota: Quota,
     refuses: AtomicBool,
 }
 
-/// Counts the words that may still be said.
+/// Counts the words that the calls may still send.
 struct Quota(Semaphore);
 
 impl Default for Quota {
@@ -66,7 +66,7 @@ impl Api {
         until(|| self.0.quota.0.available_permits() == 0).await;
     }
 
-    /// Refuses the call that waits, and later ones.
+    /// Refuses the waiting call and all later calls.
     pub(crate) async fn refuse(&self) {
         self.0.refuses.store(true, SeqCst);
         self.say(1).await;

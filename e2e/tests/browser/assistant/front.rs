@@ -17,7 +17,7 @@ use crate::*;
 
 type Answer = axum::response::Response;
 
-/// Evaluates the expression of each order until it is truthy, but not in a second tab.
+/// Evaluates the expression of each order until its value is truthy. Does nothing in a second tab.
 const SCRIPT: &str = "<script>
 if (!location.search) (async () => {
   for (;;) {
@@ -46,7 +46,7 @@ struct State {
     /// After this time without a byte, a response is cut.
     limit: Duration,
     orders: AtomicUsize,
-    /// The responses for an answer that have begun.
+    /// The number of requests for an answer whose response has begun or failed.
     heads: AtomicUsize,
     timeouts: AtomicUsize,
     /// Ends all open responses.
@@ -120,7 +120,7 @@ impl Front {
         let number = self.state.orders.fetch_add(1, SeqCst) + 1;
         let order = Order { number, expression: expression.to_owned(), reloads, answer };
         *self.state.order.lock().unwrap() = Some(order);
-        // Also for the start of an engine, which takes long on a busy machine.
+        // Long enough for the start of an engine on a busy machine.
         let answered = timeout(4 * PATIENCE, answered).await;
         answered.unwrap_or_else(|_| panic!("{expression} did not become true")).unwrap()
     }
@@ -189,7 +189,8 @@ impl State {
         }
     }
 
-    /// Passes a response on until it is idle for too long.
+    /// Passes a response on until it ends, is idle for `limit`, or is ended by
+    /// [`Front::end_responses`].
     fn limited(self: Arc<Self>, mut response: Response<Incoming>) -> Answer {
         response.headers_mut().remove(TRANSFER_ENCODING);
         response.map(|body| {

@@ -1,5 +1,5 @@
 //! The example `assistant` as one process and as three over Redis. Tests what its page shows in
-//! real engines, whatever happens while the model is silent or writes.
+//! real engines if users, processes or proxies interrupt an answer before or after its first word.
 
 mod api;
 mod front;
@@ -68,7 +68,7 @@ async fn sigterm(engine: Engine, store: Store) {
             old.signal("TERM");
             rig.add_process(SOON).await;
             if store == Store::Redis {
-                // Any process has the answer.
+                // With Redis, any process can continue the answer.
                 rig.reload(moment).await;
             }
             let heads = rig.front.heads();
@@ -91,7 +91,7 @@ async fn kill_of_the_only_process(engine: Engine) {
                 rig.reload(moment).await;
             }
             rig.kill(&Method::POST).await;
-            // With the id of an event, its `EventSource` is told that the rest is lost.
+            // An `EventSource` that has an event id is told that the rest is lost.
             let has_id = is_attached && moment == Moment::Middle;
             rig.shows(moment.words(), if has_id { "interrupted" } else { "gone" }).await;
             rig.api.is_idle().await;
@@ -119,7 +119,7 @@ async fn kill_of_the_process_of_the_answer(engine: Engine) {
         let Some(mut rig) = Rig::start(engine, Store::Redis).await else { return };
         rig.ask(moment).await;
         rig.kill(&Method::POST).await;
-        // Once the process counts as dead.
+        // The page learns of the loss once the process counts as dead.
         rig.front.until("$('state').textContent === 'interrupted'").await;
         rig.api.is_idle().await;
     };

@@ -6,9 +6,9 @@ use crate::support::{Process, example_program};
 
 use super::{api::Api, front::Front, *};
 
-/// No response is cut.
+/// Longer than any test, so that the proxy cuts no response.
 const NEVER: Duration = Duration::from_secs(3600);
-/// The early head comes at once.
+/// The seconds of a `PROXY_TIMEOUT` with which the early head comes at once.
 pub(crate) const SOON: f64 = 0.02;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +53,7 @@ impl Rig {
         Self::behind(engine, store, NEVER, SOON).await
     }
 
-    /// Behind a proxy that cuts a response after this time without a byte.
+    /// Starts a rig behind a proxy that cuts a response after `limit` without a byte.
     pub(crate) async fn behind(
         engine: Engine,
         store: Store,
@@ -75,7 +75,7 @@ impl Rig {
         Some(rig)
     }
 
-    /// Starts a process, to which requests go from now on.
+    /// Starts one more process, which gets requests from now on.
     pub(crate) async fn add_process(&mut self, proxy_timeout: f64) {
         let mut command = Command::new(example_program("assistant"));
         command.env("PORT", "0").env("PROXY_TIMEOUT", proxy_timeout.to_string());
@@ -107,7 +107,7 @@ impl Rig {
         self.add_process(SOON).await;
     }
 
-    /// Asks a question and waits until its answer has come to this moment.
+    /// Asks a question and waits until the page shows the answer up to this moment.
     pub(crate) async fn ask(&self, moment: Moment) {
         let (calls, heads) = (self.api.calls(), self.front.heads());
         self.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
@@ -117,7 +117,7 @@ impl Rig {
         self.stays(moment).await;
     }
 
-    /// Reloads the page, which attaches to its answer then.
+    /// Reloads the page and waits until it shows its answer again.
     pub(crate) async fn reload(&self, moment: Moment) {
         let heads = self.front.heads();
         self.front.reload().await;

@@ -19,7 +19,6 @@ const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
 const PROGRAMS: [&str; 3] =
     [include_str!("htmx.rs"), include_str!("datastar.rs"), include_str!("openapi.rs")];
 
-/// Returns the document for htmx 4.
 pub(crate) fn htmx_4_page() -> &'static str {
     let (_, page) = PROGRAMS[0].split_once("r#\"").unwrap();
     page.split_once("\"#").unwrap().0
@@ -31,7 +30,6 @@ pub(crate) fn htmx_4_scripts(routes: Router, package: &Path) -> Router {
     script(routes, "/assets/hx-sse.js", package, "dist/ext/hx-sse.js")
 }
 
-/// Serves a file of an npm package.
 fn script(routes: Router, path: &str, package: &Path, file: &str) -> Router {
     let file = package.join(file);
     let script = async move || {

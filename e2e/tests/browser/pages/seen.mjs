@@ -3,12 +3,12 @@
 export const newSeen = () => ({
     opened: 0,
     errors: 0,
-    // Given up or regarded as complete: the client does not reconnect.
+    // Whether the client has given up or regards its stream as complete: it does not reconnect.
     over: false,
     // [id, server]
     events: [],
     farewells: [],
-    // The reconnection time that came with the last event, where the client exposes it.
+    // The reconnection time that came with the farewell, where the client exposes it.
     retry: null,
     // [status, Retry-After]
     answers: [],
