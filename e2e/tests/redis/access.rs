@@ -35,8 +35,6 @@ async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
     publishes_and_reads(patient(redis)).await;
 }
 
-// The permissions that the documentation lists.
-
 #[tokio::test]
 async fn documented_permissions_are_enough() {
     let Some(server) = Server::start().await else { return };
@@ -53,13 +51,13 @@ async fn documented_permissions_are_enough() {
     let mut client = Client::connect(&hub, &["a"]);
     _ = hub.publish("a", "1").await.unwrap();
     assert_eq!(client.data(1).await, ["1"]);
-    // Each command of the protocol: a loss, an end, an idle stream, and a history.
+    // A loss, an end, an idle stream and a history need every command of the protocol.
     assert_eq!(server.command::<u32>("DEL tower-sse").await, 1);
     _ = hub.publish("a", "2").await.unwrap();
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["2"]);
     hub.end("job", "done").await.unwrap();
-    // Connecting asks for the time too.
+    // Connecting has called `TIME` too, so its count is reset first.
     assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
     let asks_for_the_time = async || {
         let stats = server.command::<String>("INFO commandstats").await;
@@ -78,9 +76,7 @@ async fn documented_permissions_are_enough() {
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
-// Connecting, and leaving.
-
-/// The client of Redis does not tell hubs why it cannot connect.
+/// The `redis` crate does not tell hubs why it cannot connect, so hubs report `Unreachable`.
 #[tokio::test]
 async fn limit_of_connections_is_a_lack_of_resources_for_runs() {
     let Some(server) = Server::start().await else { return };

@@ -1,9 +1,10 @@
-//! Acknowledged events that are no longer in the stream when the reader reaches their place.
+//! Acknowledged events that are no longer in the stream when the reader reaches their place, and
+//! processes whose connections reach two servers.
 
 use crate::*;
 
-/// Two processes that have read the event 0. The event 1 is acknowledged to the first one, and Redis
-/// has answered it to both readers, which receive the answer only when the proxies are released.
+/// Two processes that have read the event 0. The event 1 is acknowledged to the first process, and
+/// Redis has sent the event to both readers, which receive it only when the proxies are released.
 struct Unread {
     server: Server,
     proxies: [Proxy; 2],
@@ -80,14 +81,14 @@ async fn event_that_an_older_copy_lacks_is_a_gap() {
     copy(server).await;
     _ = processes[0].publish([2]).await;
     put_back(server).await;
-    // The next event could otherwise have the id of the one before.
+    // The event 3 could otherwise get the id of the event 2.
     server.reach_next_millisecond().await;
     let last = processes[1].publish([3]).await;
     proxies.iter().for_each(Proxy::release);
     unread.read_then_gap(last).await;
 }
 
-/// The server assigns an id again.
+/// The server assigns the id of the acknowledged event 2 to the event 3.
 #[tokio::test]
 async fn other_event_with_an_acknowledged_id_is_a_gap() {
     for breaks in [false, true] {
@@ -128,7 +129,7 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// The second process continues from a copy without event 1 and can't know that there was one.
+/// The second process continues from a copy that lacks the event 1, of which it knows nothing.
 #[tokio::test]
 async fn rolled_back_event_that_is_trimmed_is_a_gap_in_every_process() {
     let Some(unread) = Unread::start(Server::start().await, copy).await else { return };

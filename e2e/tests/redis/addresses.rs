@@ -1,8 +1,8 @@
-//! Lists of URLs. Processes use the primary among them.
+//! Lists of URLs, among which processes use the primary's, and the URL of a Unix socket.
 
 use crate::*;
 
-/// A primary and a replica that has its data.
+/// Returns a primary, and a replica that has the primary's data.
 async fn primary_and_replica() -> Option<[Server; 2]> {
     let primary = Server::start().await?;
     let replica = Server::start().await?;

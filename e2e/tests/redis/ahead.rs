@@ -30,7 +30,7 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
     assert_above(next, last);
 
     pair.proxy.release();
-    // What the reader had been sent before.
+    // Redis sent the event 1 to the waiting reader before the stream was deleted.
     pair.behind.reads([1]).await;
     let Pair { ahead, behind, .. } = &mut pair;
     ahead.client.move_to(&behind.hub);
@@ -76,7 +76,7 @@ async fn event_after_a_rollback_is_above_those_unknown_to_its_publisher() {
     proxies[0].switch_to(free_port());
     server.kill();
     proxies[1].lose();
-    // Publishers would be faster than the reader.
+    // With this delay, the publisher is faster than the reader.
     proxies[1].delay(Duration::from_millis(100));
     server.restart().await;
     let next = behind.publish([6]).await;
@@ -94,8 +94,9 @@ async fn event_after_a_rollback_is_above_those_unknown_to_its_publisher() {
     }
 }
 
-/// A process that takes the ids for ahead of the clock advances them by a second. If the stream is lost
-/// while no process is connected, the next one assigns the ids of that second again.
+/// A process that believes that the ids are ahead of the clock advances them by a second. If the
+/// stream is then lost while no process is connected, the next process assigns the ids of that
+/// second again.
 #[tokio::test]
 async fn late_reply_about_the_time_advances_no_ids() {
     let Some(server) = Server::start().await else { return };

@@ -1,4 +1,4 @@
-//! Certificates that the program sets, and certificates that are refused.
+//! Certificates that the program sets or the system trusts, and certificates that are refused.
 
 use std::path::Path;
 
@@ -34,7 +34,6 @@ impl Secure {
         fs::read(self.server.directory().join(name)).unwrap()
     }
 
-    /// Returns settings with this authority.
     fn trusting(&self, authority: &str) -> Tls {
         Tls::new().authority(self.file(&format!("{authority}.crt")))
     }
@@ -130,7 +129,7 @@ fn files_in_another_format_are_refused() {
     assert!(error.contains("rediss://"), "{error}");
 }
 
-/// Makes two authorities, and certificates of the first one except for `stranger`.
+/// Makes two authorities and four certificates. `ca` signs all of these except `stranger`.
 fn make_certificates(directory: &Path) {
     for authority in ["ca", "other"] {
         openssl::self_signed(directory, authority, authority, "");

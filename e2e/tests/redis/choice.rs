@@ -12,7 +12,7 @@ struct Named {
 }
 
 impl Named {
-    /// Starts one that answers after `delay`, as one behind a slower link does.
+    /// Starts a Sentinel that answers after `delay`, as a Sentinel behind a slower link does.
     async fn start(primary: u16, delay: Duration) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -54,7 +54,7 @@ async fn answer(
     }
 }
 
-/// Sentinels, of which the first answers at once.
+/// Sentinels, of which the first answers at once and the others 10 milliseconds later.
 struct Sentinels(Vec<Named>);
 
 impl Sentinels {
@@ -77,8 +77,8 @@ impl Sentinels {
     }
 }
 
-/// Returns a primary without replicas, which refuses events as `operating` demands. With
-/// `has_data`, it has a stream.
+/// Returns a primary that refuses events because it has no replica. With `has_data`, it has a
+/// stream.
 async fn lone_primary(has_data: bool) -> Option<Server> {
     let server = Server::start().await?;
     if has_data {
@@ -88,7 +88,7 @@ async fn lone_primary(has_data: bool) -> Option<Server> {
     Some(server)
 }
 
-/// Returns a URL that leads to a server a little later than its own.
+/// Returns a URL that leads to `server` with a delay, and the relay of this URL.
 async fn farther(server: &Server) -> (relay::Relay, String) {
     let relay = relay::Relay::start(server.port(), async |mut client, mut server| {
         sleep(Duration::from_millis(30)).await;
@@ -111,7 +111,7 @@ async fn most_sentinels_decide_although_another_one_answers_first() {
     let Some(old) = lone_primary(false).await else { return };
     let Some(older) = lone_primary(true).await else { return };
     for wrong in [new.port(), free_port(), old.port(), older.port()] {
-        // Of two, a process can't tell which one is cut off.
+        // If two Sentinels disagree, a process can't tell which of them is cut off.
         for named in [&[wrong, new.port(), new.port()][..], &[wrong, new.port()]] {
             connects(Sentinels::start(named).await.redis(), "app").await;
         }
@@ -129,7 +129,7 @@ async fn list_leads_past_a_primary_that_takes_no_events() {
     }
 }
 
-/// Readers receive the events that this server has.
+/// The process still reads the events that the server has.
 #[tokio::test]
 async fn primary_that_takes_no_events_is_used_if_there_is_no_other() {
     let Some(server) = lone_primary(true).await else { return };
@@ -181,7 +181,8 @@ async fn processes_leave_a_server_once_most_sentinels_name_another() {
     let runs = Runs::connect(store).await.unwrap();
     process.delivers([0]).await;
 
-    // One of them is cut off. Each question is to three, and the hub and the runs ask.
+    // One Sentinel names another server, as if it were cut off. The hub and the runs each ask all
+    // three Sentinels again.
     sentinels.0[0].name(&new);
     let asked = sentinels.asked();
     until(|| sentinels.asked() >= asked + 2 * 3).await;

@@ -4,7 +4,8 @@ use tokio::process::Command;
 
 use crate::*;
 
-/// A Sentinel that watches a server with a replica. Dropping it kills it.
+/// A Sentinel that watches one server and its replica, if any. Dropping this value kills the
+/// Sentinel.
 pub(crate) struct Sentinel {
     _process: tokio::process::Child,
     client: redis::Client,
@@ -16,7 +17,8 @@ impl Sentinel {
         Self::start_with(watched.directory(), watched.port(), &[])
     }
 
-    /// Starts one that has the certificate of a server too. Returns also its URL for TLS.
+    /// Starts a Sentinel that has the server's certificate. Also returns the Sentinel's URL for
+    /// TLS.
     pub(crate) fn start_secure(
         Secure { server, certificate, port, .. }: &Secure,
     ) -> (Self, String) {
@@ -27,7 +29,7 @@ impl Sentinel {
             format!("tls-cert-file {certificate}.crt"),
             format!("tls-key-file {certificate}.key"),
             "tls-auth-clients no".to_owned(),
-            // For its own connections to the server too.
+            // For TLS on the Sentinel's own connections to the server.
             "tls-replication yes".to_owned(),
         ];
         let sentinel = Self::start_with(server.directory(), *port, &lines);
@@ -46,7 +48,7 @@ impl Sentinel {
             format!("sentinel monitor hub 127.0.0.1 {watched} 1"),
             "sentinel down-after-milliseconds hub 300".to_owned(),
             "sentinel failover-timeout hub 3000".to_owned(),
-            // Another one than that of the servers.
+            // The servers do not have this password.
             "requirepass watch".to_owned(),
         ];
         fs::write(&file, lines.join("\n")).unwrap();
@@ -64,7 +66,8 @@ impl Sentinel {
         Self { _process: process, client, url }
     }
 
-    /// Returns the server that it names, for programs that also know a Sentinel that is down.
+    /// Returns the server that this Sentinel names, from a list that also has a Sentinel that is
+    /// down.
     pub(crate) fn redis(&self) -> Redis {
         let nobody = format!("redis://127.0.0.1:{}/", free_port());
         Redis::open_by_sentinel("redis://hub/", [&nobody, &self.url]).unwrap()
@@ -79,14 +82,14 @@ impl Sentinel {
         port.parse().ok()
     }
 
-    /// Returns whether it knows the replica, so that it can promote it.
+    /// Returns whether Sentinel knows the replica, and so can promote it.
     pub(crate) async fn knows_replica(&self) -> bool {
         self.ask("REPLICAS").await.is_ok_and(|replicas| {
             replicas.into_sequence().is_ok_and(|replicas| !replicas.is_empty())
         })
     }
 
-    /// Promotes the replica although the server runs. Returns whether it has begun to.
+    /// Promotes the replica although the server runs. Returns whether Sentinel has begun to.
     pub(crate) async fn fail_over(&self) -> bool {
         self.ask("FAILOVER").await.is_ok()
     }
@@ -97,8 +100,8 @@ impl Sentinel {
     }
 }
 
-/// Leads a proxy to the server that has the name, as DNS that Sentinel updates does, until what it
-/// returns is dropped.
+/// Leads the proxies to the server that Sentinel names, as DNS that Sentinel updates does, until
+/// the returned value is dropped.
 pub(crate) fn follow_name(
     sentinel: Arc<Sentinel>,
     proxies: Vec<Proxy>,

@@ -38,11 +38,11 @@ async fn set_password(server: &Server, password: &str) {
     assert_eq!(server.command::<String>(&command).await, "OK");
 }
 
-/// The connections of a hub, and of runs.
+/// The numbers of connections of a hub and of runs.
 const OF_A_HUB: usize = 2;
 const OF_RUNS: usize = 3;
 
-/// Breaks all connections of the user.
+/// Breaks all connections of the user, of which there must be `count`.
 async fn kill_connections(server: &Server, count: usize) {
     assert_eq!(server.command::<usize>("CLIENT KILL USER app").await, count);
 }
@@ -85,7 +85,8 @@ pub(crate) async fn start_run(runs: &Runs, turn: &str) {
     let (parts, ()) = Request::new(()).into_parts();
     let key = RunKey::new("ann", turn).unwrap();
     let deadline = Instant::now() + PATIENCE;
-    // For a lease after another server has taken over, it may lack runs, and none starts.
+    // For a lease after another server has taken over, no run starts, because that server may lack
+    // claims.
     while let Err(error) = runs.start(&key, &parts, || stream::iter([Event::from("token")])).await {
         assert!(matches!(error, StartError::Unavailable), "{error:?}");
         assert!(Instant::now() < deadline, "no run starts in time");

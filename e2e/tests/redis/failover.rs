@@ -1,8 +1,8 @@
-//! A replica replaces the primary.
+//! Hubs and runs whose server is replaced or away: replicas, clusters and Sentinels.
 
 use crate::*;
 
-/// The server becomes a replica of its successor while the process stays connected to it.
+/// The server becomes a replica of its successor while the process stays connected to the server.
 #[tokio::test]
 async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     let Some(server) = Server::start().await else { return };
@@ -18,8 +18,6 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     process.reads_around_a_gap(0..5, [5]).await;
     assert_eq!(process.stats.losses(), 1);
 }
-
-// More than one server: a cluster whose stream moves, and Sentinel behind a name that changes.
 
 #[tokio::test]
 async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
@@ -95,12 +93,12 @@ async fn minutes_without_a_primary_lose_nothing() {
     without_a_primary(Duration::from_secs(180)).await;
 }
 
-/// The server dies for this time. Sentinel, which knows no other one, names it all the time.
+/// The server is dead for `outage`. Sentinel knows no replica, so it names the server all the time.
 async fn without_a_primary(outage: Duration) {
     let Some(mut server) = Server::start_durable().await else { return };
     let sentinel = Sentinel::start(&server);
     until_async(async || sentinel.primary().await == Some(server.port())).await;
-    // An event fails within this time, so that there are many during the outage.
+    // An event is refused within this time, so that many are refused during the outage.
     let broker = patient(sentinel.redis()).publish_deadline(Duration::from_secs(2));
     let mut process = Process::connect(broker).await;
     let store = sentinel.redis().timeout(PATIENCE).runs("app");

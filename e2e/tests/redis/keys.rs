@@ -8,14 +8,14 @@ async fn deleted_key_is_one_gap_in_each_process() {
         let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
         _ = pair.ahead.publish_and_read(1..5).await;
         let _: redis::Value = pair.server.command(command).await;
-        // A new stream's ids would otherwise be among those of the old one, which the mutant
-        // `redis-mkstream` would not even read.
+        // A new stream's ids would otherwise be among those of the old stream. With the mutant
+        // `redis-mkstream`, readers would then not read the events.
         pair.server.reach_next_millisecond().await;
         _ = pair.ahead.publish([5]).await;
         pair.proxy.release();
         _ = pair.behind.publish([6]).await;
         pair.ahead.reads(1..5).await;
-        // What the reader had been sent before.
+        // Redis sent the event 1 to the waiting reader before the stream was deleted.
         pair.behind.reads([1]).await;
         pair.reads_after_one_gap([5, 6]).await;
     }
@@ -41,10 +41,10 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let broker = server.broker().publish_deadline(SHORT_DEADLINE);
     let refused = Process::connect(broker).await;
     let _: String = server.command("SET tower-sse text").await;
-    // Redis refuses it.
+    // Redis refuses the event.
     let reason = process.refusal().await;
     assert!(format!("{reason:?}").contains("WRONGTYPE"), "{reason:?}");
-    // Then the readers shut publishers out.
+    // Once the readers know, they refuse events.
     proxy.release();
     for process in [&process, &refused] {
         process.reports("wrongtype").await;
@@ -62,7 +62,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// More entries are left than one reply contains, and fewer, as after a trim by an operator.
+/// A trim by an operator leaves more entries than one reply contains, or fewer.
 #[tokio::test]
 async fn stream_trimmed_under_a_slow_reader_is_a_gap_before_the_rest() {
     for (published, left) in [(3_000, 1_010), (100, 20)] {
@@ -132,7 +132,7 @@ async fn counter_that_grows_too_high_is_skipped() {
     let entries: Vec<(String, Vec<String>)> =
         server.command(&format!("XRANGE tower-sse ({ahead}-{} + COUNT 10", (1 << 20) - 2)).await;
     let skips: Vec<_> = entries.iter().filter(|(_, fields)| fields[0] == "skip").collect();
-    // One process is enough, and the counter is low again.
+    // One process adds one `skip`, after which the counter is low again.
     let [skip] = skips[..] else { panic!("{entries:?}") };
     for (id, _) in [skip, entries.last().unwrap()] {
         assert!(id.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
@@ -142,7 +142,7 @@ async fn counter_that_grows_too_high_is_skipped() {
 // Entries whose ids cannot be those of events, because their sequence numbers would overflow or
 // break the order.
 
-/// Returns ids that are out of range, and what a program may have meant by them.
+/// Returns ids that are out of range, each with a description.
 async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {
     let now = server.now().await;
     [
@@ -192,7 +192,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
     let Some((server, mut process)) = Process::start().await else { return };
     let refused = Process::connect(server.broker().publish_deadline(SHORT_DEADLINE)).await;
     process.delivers([0]).await;
-    // Not always the second one: a process can have advanced the ids.
+    // Not always the second entry: a process can have added an entry that advances the ids.
     let first = server.newest().await;
 
     let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;
@@ -257,7 +257,7 @@ async fn marker_is_above_the_ids_of_a_stream_that_was_just_deleted() {
     const MARK: &str = include_str!("../../../crates/tower-sse-redis/src/broker/lua/mark.lua");
     let Some(server) = Server::start().await else { return };
     let mut pipeline = redis::pipe();
-    // Several of them in each millisecond.
+    // Several streams begin in each millisecond.
     for _ in 0..200 {
         pipeline.cmd("EVAL").arg(&[MARK, "1", KEY, "empty", "0", "1000-0", "nonce", "0"]);
         for _ in 0..3 {

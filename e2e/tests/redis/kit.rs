@@ -29,7 +29,7 @@ impl<'s> Stream<'s> {
     async fn put_back(&self) {
         let mut connection = self.server.try_connect().await.unwrap();
         // A server that starts with an older state does so in a later millisecond than that of its
-        // newest entry, and so gives no id to a second entry.
+        // newest entry, and so assigns no id twice.
         let newest = format!("XREVRANGE {} + - COUNT 1", self.key);
         let newest: Vec<(String, redis::Value)> = self.server.command(&newest).await;
         let newest: u128 = newest[0].0.split('-').next().unwrap().parse().unwrap();
@@ -72,7 +72,7 @@ impl World for Stream<'_> {
         Some(Box::pin(async move { _ = self.server.command::<usize>(command).await }))
     }
 
-    /// Meanwhile, the server accepts only the client that ends the outage.
+    /// During the outage, the server accepts only the client that ends it.
     fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         let client = Arc::new(tokio::sync::Mutex::new(None));
         let connected = Arc::clone(&client);
@@ -104,7 +104,7 @@ async fn redis_passes_the_kit() {
 
 // The publisher in Python that the documentation shows.
 
-/// Returns the code block of the module's documentation.
+/// Returns the Python code in the documentation of the crate.
 fn documented() -> String {
     let source = include_str!("../../../crates/tower-sse-redis/src/lib.rs");
     let (_, code) = source.split_once("//! ```python\n").expect("a publisher in Python");

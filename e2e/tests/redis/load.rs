@@ -1,5 +1,5 @@
-//! The stream, the connections and the processes under load: publishers in several processes, one
-//! of which can read late, and clients that move between them.
+//! Hubs of several processes under load: publishers in each process, and clients that move between
+//! the processes.
 
 use crate::*;
 

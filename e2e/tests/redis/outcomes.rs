@@ -1,4 +1,4 @@
-//! Events whose publisher gets an error. They are published or not, as the error says.
+//! Errors that publishers get, and the time limit for connecting.
 
 use crate::*;
 
@@ -21,7 +21,7 @@ async fn server_that_refuses_writes_refuses_the_event() {
             "ACL SETUSER default +@all",
         ),
     ] {
-        // Redis can end the reader's wait, and the reader would shut the gate.
+        // Otherwise the reader could learn of the change first and refuse the event.
         proxy.hold();
         let _: String = server.command(before).await;
         let error = hub.publish("a", reason).await.unwrap_err();

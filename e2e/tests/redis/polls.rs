@@ -19,7 +19,8 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
     let start = LastEventId::from(hubs[0].0.position());
     let addresses = Arc::new(Mutex::new(hubs.each_ref().map(|(_, address)| *address)));
 
-    // Clients pause between polls, as an `EventSource` does, so many leave time for the publisher.
+    // Clients pause between polls, as an `EventSource` does, so that even many clients leave time
+    // for the publisher.
     let max_pause = Duration::from_millis(10) * clients as u32;
     let clients: Vec<_> = (0..clients)
         .map(|_| {

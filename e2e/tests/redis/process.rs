@@ -7,7 +7,6 @@ pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
-    /// Starts a server, and connects a process to it.
     pub(crate) async fn start() -> Option<(Server, Self)> {
         let server = Server::start().await?;
         let process = Self::connect(server.broker()).await;
@@ -52,7 +51,7 @@ impl Process {
         }
     }
 
-    /// Waits until the last error contains this text in lower case.
+    /// Waits until the last error, in lower case, contains `text`.
     #[track_caller]
     pub(crate) fn reports(&self, text: &str) -> impl Future<Output = ()> {
         let contains = move |error: Error| error.to_string().to_lowercase().contains(text);
@@ -77,14 +76,13 @@ pub(crate) async fn publishes_and_reads(broker: RedisBroker) {
     assert!(process.health.is_ready(), "{:?}", process.health);
 }
 
-/// Connects a hub to a server.
 pub(crate) async fn hub_of(server: Option<Server>) -> Option<(Server, Hub)> {
     let server = server?;
     let hub = Hub::connect(server.broker()).await.unwrap();
     Some((server, hub))
 }
 
-/// Two processes that use one server, one of which reads through a proxy.
+/// Two processes that use one server. `behind` is connected through a proxy.
 pub(crate) struct Pair {
     pub(crate) server: Server,
     pub(crate) proxy: Proxy,
@@ -108,8 +106,8 @@ impl Pair {
         Some(pair)
     }
 
-    /// Publishes the event 0 and waits until both processes have read it. From then on, one reads
-    /// nothing more.
+    /// Publishes the event 0 and waits until both processes have read it. From then on, `behind`
+    /// reads nothing more.
     pub(crate) async fn hold_one_behind(&mut self) {
         let first = self.ahead.publish([0]).await;
         self.ahead.reads([0]).await;

@@ -4,7 +4,8 @@ use crate::*;
 /// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
 const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";
 
-/// A proxy in front of a server that delays the reader of a hub, but not its publishers.
+/// A proxy in front of a server. It can delay or hold the reader of a hub without the publishers,
+/// or hold the publishers alone.
 ///
 /// If the server dies, bytes for a reader that the proxy has not forwarded are lost.
 pub(crate) struct Proxy {
@@ -83,14 +84,14 @@ impl Proxy {
         self.state.held.send_replace(None);
     }
 
-    /// Discards the held bytes, as it does when the server dies, and holds no more.
+    /// Breaks all connections, and so discards the held bytes, as when the server dies. Holds no
+    /// more.
     pub(crate) fn lose(&self) {
         self.relay.cut();
         self.release();
     }
 
-    /// Breaks all connections. From now on, the first is to one server and the second to the other,
-    /// and so on.
+    /// Breaks all connections. From now on, connections lead to the two servers in turn.
     pub(crate) fn alternate(&self, servers: [u16; 2]) {
         self.relay.alternate(servers);
         self.relay.cut();
@@ -107,7 +108,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let (from_server, to_server) = server.into_split();
     let is_publisher = AtomicBool::new(false);
     let (chunks, queue) = mpsc::unbounded_channel();
-    // The first to end ends the connection, whatever is in the queue.
+    // The first of these to end ends the connection, whatever is in the queue.
     tokio::select! {
         () = pass_up(from_client, to_server, &is_publisher, &state) => {}
         () = receive(from_server, chunks) => {}

@@ -26,7 +26,7 @@ impl Acknowledged {
 /// The messages that one client received over all its connections.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    /// The sequence number of the position at which it began.
+    /// The sequence number of the position at which the client began.
     pub(crate) start: u64,
     pub(crate) messages: Vec<Received>,
 }
@@ -68,12 +68,10 @@ fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap() << 20
 }
 
-/// Returns the data of an event.
 pub(crate) fn data(topic: usize, number: u64) -> String {
     format!("{topic} {number}")
 }
 
-/// Returns the sequence number of an id.
 pub(crate) fn sequence(id: &str) -> u64 {
     id.split_once('-').unwrap().1.parse().unwrap()
 }
@@ -97,7 +95,7 @@ pub(crate) struct Loss {
 
 impl Loss {
     pub(crate) const fn between(began: u64, ended: u64) -> Self {
-        // The id of a gap can be that before the marker's.
+        // The id of a gap can be the one before the marker's.
         Self { began: (began << 20) - 1, ended: (ended + 1) << 20 }
     }
 }
@@ -144,9 +142,9 @@ pub(crate) fn check(
     Ok(verdict)
 }
 
-/// Returns whether a missing event is reported by one of the messages of its topic after its place.
-/// Newer events can precede the gap if Redis had lost the event when the client received the first of
-/// them.
+/// Returns whether a gap among the later messages of its topic reports a missing event. Newer
+/// events may precede the gap if Redis had already lost the event when the client received the
+/// first of them.
 fn is_reported(event: &Acknowledged, journal: &Journal, losses: &[Loss]) -> bool {
     let of_topic: Vec<_> = journal.messages.iter().filter(|it| it.topic == event.topic).collect();
     let is_before = |it: &&Received| it.number.is_some() && it.sequence < event.sequence;

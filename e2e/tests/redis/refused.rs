@@ -4,7 +4,7 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../../crates/tower-sse-redis/docs/running.md");
 
-/// What the tests below try, besides what makes connecting fail.
+/// What the tests below refuse, besides the commands whose lack makes connecting fail.
 const OTHERS: [&str; 12] = [
     "XADD",
     "XTRIM",
@@ -39,7 +39,6 @@ fn needed(table: usize) -> Vec<&'static str> {
     names.filter(|name| name.starts_with(|first: char| first.is_ascii_uppercase())).collect()
 }
 
-/// Returns the permission for a command.
 fn permission(command: &str) -> String {
     format!("+{}", command.to_lowercase().replace(' ', "|"))
 }
@@ -100,7 +99,7 @@ async fn hub_that_lacks_a_command_names_it_when_it_connects() {
 #[tokio::test]
 async fn runs_that_lack_a_command_name_it_when_they_connect() {
     let Some(server) = Server::start().await else { return };
-    // The newer protocol has no permission of its own.
+    // The newer protocol, for which `HELLO` stands, has no permission of its own.
     let commands = needed(1).into_iter().filter(|command| !["SELECT", "HELLO"].contains(command));
     for command in commands {
         let permission = permission(command);
@@ -263,9 +262,9 @@ async fn eviction_is_reported_as_far_as_it_is_known() {
     }
 }
 
-/// The last entry that the process has read is trimmed while the process is away. Whether the server
-/// has its newer entries from the same history is then unknown, so clients of both processes learn
-/// of a loss. With all fields, only those of one process do.
+/// The last entry that `behind` has read is trimmed while this process is away. If `INFO` lacks a
+/// field, it is then unknown whether the server's newer entries are from the same history, so
+/// clients of both processes learn of a loss. With all fields, only clients of `behind` do.
 #[tokio::test]
 async fn less_lineage_means_more_gaps() {
     let Some(server) = Server::start().await else { return };

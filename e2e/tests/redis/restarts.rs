@@ -18,7 +18,7 @@ async fn rollback_is_one_gap_in_each_process() {
     pair.behind.reads(1..6).await;
     pair.reads_after_one_gap([10, 11]).await;
 
-    // No client receives it again from the other process.
+    // No client receives the gap again from the other process.
     let Pair { ahead, behind, .. } = &mut pair;
     ahead.client.move_to(&behind.hub);
     behind.client.move_to(&ahead.hub);

@@ -1,4 +1,5 @@
-//! Redis' replies are late or report that Redis is still loading.
+//! Redis' replies are late, too large for a link, or report that Redis lacks memory or is still
+//! loading.
 
 use crate::*;
 
@@ -28,7 +29,7 @@ async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
     while stopped.elapsed() < Duration::from_secs(60) {
         let sent = Instant::now();
         match pair.ahead.hub.publish("a", next.to_string()).await.unwrap_err() {
-            // Redis has it and answers later.
+            // Redis has received the event and answers later.
             PublishError::Unknown(_) => {
                 unknown += 1;
                 next += 1;
@@ -36,7 +37,7 @@ async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
             PublishError::Refused(_) => refused += 1,
             error => panic!("{error:?}"),
         }
-        // An event whose connection breaks is unknown before that.
+        // If the connection breaks, the outcome is unknown before the deadline.
         assert!(sent.elapsed().as_millis() <= DEADLINE.as_millis() + 1, "{:?}", sent.elapsed());
     }
     assert!(unknown > 0 && refused > 0, "{unknown} unknown, {refused} refused");
@@ -135,7 +136,7 @@ async fn pages_of_large_events_are_limited_by_their_bytes() {
     let ranges = commands.iter().filter(|(_, _, _, parts, ..)| parts[0] == "XRANGE");
     let counts = ranges.filter_map(|(.., parts, _, _)| parts.get(5)?.parse().ok());
     let counts: Vec<usize> = counts.collect();
-    // With the last entry of the page before.
+    // Each count includes the last entry of the page before.
     assert!(counts.len() > 10 && counts.iter().all(|it| *it <= 5), "{counts:?}");
 }
 
@@ -162,8 +163,8 @@ async fn event_that_a_link_cannot_carry_is_a_gap_only_there() {
     assert_eq!(pair.ahead.hub.stats().events, 3, "the other process has it");
 }
 
-/// After a roll-back, the large entry has the id of the last one that was read. No process adds
-/// another one.
+/// After a roll-back, the large entry has the id of the last entry that was read. No process adds
+/// an entry before the gap.
 #[tokio::test]
 async fn last_entry_that_a_link_cannot_carry_is_a_gap() {
     let Some(server) = Server::start().await else { return };
@@ -217,7 +218,7 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let Some(mut pair) = Pair::with_one_behind(Server::start_with(&options).await).await else {
         return;
     };
-    // Redis answers while it loads after each few keys.
+    // While it loads, Redis answers after each few keys.
     let _: String = pair.server.command("DEBUG POPULATE 600 key 4000").await;
     _ = pair.ahead.publish_and_read(1..5).await;
     let _: String = pair.server.command("SAVE").await;

@@ -1,4 +1,4 @@
-//! Clients that are cut and move between processes while Redis is killed again and again.
+//! Clients that move between processes while Redis is killed again and again.
 //!
 //! `TOWER_SSE_STORM` sets how many seconds the test lasts.
 
@@ -6,7 +6,7 @@ use crate::*;
 
 /// The delay of the process that is behind.
 const DELAY: Duration = Duration::from_millis(250);
-/// The number of acknowledged events that a kill can lose at least.
+/// The minimum number of events that are acknowledged before each kill.
 const NEW_EVENTS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,8 +43,8 @@ fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
-/// Kills Redis once enough events were acknowledged, of which the process that is behind has not
-/// read the newest. Returns when events were lost.
+/// Kills Redis repeatedly, each time after [`NEW_EVENTS`] more events, the newest of which the
+/// process that is behind has not read. Returns when events were lost.
 async fn kill_again_and_again(
     server: &mut Server,
     proxy: &Proxy,
