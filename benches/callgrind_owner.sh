@@ -1,7 +1,8 @@
 #!/bin/sh
-# Counts the instructions per event of a run that nobody watches elsewhere, with and without Redis, and prints rows:
-# `benches/callgrind_owner.sh target/release/runs`. What a run needs once is subtracted. Those of Redis are not counted.
-# The machine must be idle enough that each event has a frame of its own, which the program prints.
+# Counts the instructions per event of a run that no client watches at another process, with and
+# without Redis, and prints rows: `benches/callgrind_owner.sh target/release/runs`. What a run needs
+# once is subtracted. The instructions of Redis are not counted. The machine must be idle enough
+# that each event has a frame of its own: the program prints how many frames an event has.
 set -eu
 
 runs=$1

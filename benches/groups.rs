@@ -3,7 +3,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use tower_sse_benches::{Case, in_runtime};
 
-/// Returns a configuration with short measurements, for there are many cases.
+/// Returns a configuration with short measurements, because there are many cases.
 pub fn short() -> Criterion {
     Criterion::default()
         .sample_size(20)
@@ -11,7 +11,7 @@ pub fn short() -> Criterion {
         .measurement_time(Duration::from_secs(1))
 }
 
-/// Adds one group for each work, with one function for each implementation.
+/// Adds each case as a function of the group of its work.
 pub fn bench(criterion: &mut Criterion, cases: Vec<Case>, times: u64) {
     in_runtime(|| {
         for mut case in cases {

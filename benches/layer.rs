@@ -1,4 +1,5 @@
-//! `cargo bench --bench layer`: the cost of the layer for responses that are not event streams.
+//! `cargo bench --bench layer`: the cost of the layer for whole responses, most of which are not
+//! event streams.
 //!
 //! To compare rows, use `record.sh`, whose rounds are interleaved.
 

@@ -17,7 +17,7 @@ stop() {
 }
 trap 'stop; rm -rf "$out"' EXIT
 
-# What the hub on a Redis with these options publishes, as lines of `publishers events/s`.
+# Prints what the hub on a Redis with these options publishes, as lines of `publishers events/s`.
 redis() {
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     redis-server --port "$port" --bind 127.0.0.1 --save "" --dir "$out" "$@" >/dev/null &

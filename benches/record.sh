@@ -1,6 +1,7 @@
 #!/bin/sh
-# Measures everything and writes benches/record/DATE.csv and DATE.md:
-# `benches/record.sh DATE`. It wants a machine that is otherwise idle, valgrind, and about three minutes beyond the build.
+# Measures times, allocations and instructions of all cases, and writes benches/record/DATE.csv and
+# DATE.md: `benches/record.sh [DATE]`. It wants a machine that is otherwise idle, valgrind, and
+# about three minutes beyond the build.
 set -eu
 
 cd "$(dirname "$0")/.."

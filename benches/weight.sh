@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What tower-sse adds to an axum app: packages, and the processor time of debug and release builds. Builds a small app that
-# has a stream of axum from nothing, and then the same with tower-sse on top of it, `rounds` times.
+# What tower-sse adds to an axum app: packages, and the processor time of debug and release builds.
+# Builds a small app with axum's `Sse` from scratch, and then the app with tower-sse on top of that
+# build, `rounds` times.
 #
 # benches/weight.sh [rounds]
 set -euo pipefail
@@ -12,7 +13,7 @@ trap 'rm -rf "$directory"' EXIT
 unset RUSTFLAGS
 export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
-# An app with these features of tower-sse, or without it.
+# Makes an app with these features of tower-sse, or without tower-sse.
 make_app() {
     local name=$1 features=${2-}
     mkdir -p "$directory/$name/src"
@@ -57,7 +58,7 @@ packages() {
         sed -e 's/ (\*)$//' -e 's/ (.*)$//' | grep -v '^app ' | sort -u)
 }
 
-# Processor seconds of a build on top of what is built.
+# Prints the processor seconds of a build on top of what is already built.
 build() {
     # `pid` is this subshell's, whose children are cargo and its compilers.
     local name=$1 profile=$2 pid=$BASHPID before after

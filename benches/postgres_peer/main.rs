@@ -1,7 +1,7 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both use their defaults, with two exceptions: PostgreSQL
-//! reserves the prefix of the peer's default schema, and the hub's limits are raised to hold the
-//! events of the last part. Each side runs in a new database of one server.
+//! `.ci/slow postgres-peer`. Both use their defaults, with two exceptions: the peer has another
+//! schema, because PostgreSQL reserves the prefix of its default one, and the hub's limits are
+//! raised to hold the events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, compares the hub with the mean of both, and the medians of these ratios count. The
@@ -31,12 +31,12 @@ use server::Server;
 use support::PATIENCE;
 use theirs::Theirs;
 
-/// How long each part of a round lasts.
+/// How long each part of a round lasts, except [`Side::publish_many`].
 const SECONDS: u64 = 6;
-/// The rate of events that are published one by one.
+/// The number of events a second that are published one by one.
 const RATE: u64 = 20;
 const BYTES: usize = 100;
-/// The events of a statement that publishes many.
+/// The number of events of a statement that publishes many.
 const MANY: u64 = 1000;
 /// The number of such statements of each connection.
 const STATEMENTS: u64 = 50;
@@ -210,8 +210,8 @@ async fn load<S: Side>(
     join_all(loads).await.into_iter().sum()
 }
 
-/// Returns the medians of the hub's figure as a multiple of the mean of the peer's two, and of the
-/// larger of those two as a multiple of the smaller one.
+/// Returns two medians: of the hub's figure divided by the mean of the peer's two, and of the
+/// larger of the peer's two divided by the smaller one.
 fn compare(ours: &[f64], before: &[f64], after: &[f64]) -> (f64, f64) {
     let peer = before.iter().zip(after);
     let ratios = ours.iter().zip(peer.clone()).map(|(ours, (a, b))| 2.0 * ours / (a + b));
@@ -234,7 +234,7 @@ async fn hub_keeps_its_ratios_to_its_peer() {
     println!("| | pg-bus | waker | `wake => true` | neither | waker / pg-bus | control |");
     println!("|---|---|---|---|---|---|---|");
     // The bound of the hub's figure as a multiple of the peer's, and whether less is better. Rows
-    // without a bound are only printed.
+    // with an infinite bound are only printed.
     let rows = [
         ("p50", "commit to client, p50, ms", 1.2, true),
         ("idle", "idle: % of a processor above the server's own", f64::INFINITY, true),

@@ -75,7 +75,8 @@ impl<const WAKE: u8> Side for Ours<WAKE> {
             (Arc::clone(&count), self.hub.subscribe(["a"]).resume(None));
         tokio::spawn(async move {
             while let Some(events) = subscription.next().await {
-                // The data of each published event begins with `x`. That of the hub's own doesn't.
+                // The data of each published event begins with `x`, unlike that of the hub's own
+                // events.
                 let text = str::from_utf8(events.as_bytes()).unwrap();
                 assert!(!text.contains("event: gap"), "a gap");
                 counted.fetch_add(text.matches("data: x").count() as u64, Relaxed);

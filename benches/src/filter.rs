@@ -6,7 +6,7 @@ use crate::*;
 
 /// The number of events in a large frame.
 const EVENTS: u64 = 64;
-/// The number of events in each case's frames. `times` is a multiple of both.
+/// The works, and the number of events in each of their frames.
 const FRAMES: [(&str, u64); 2] =
     [("filter an event a frame", 1), ("filter 64 events a frame", EVENTS)];
 
@@ -43,7 +43,7 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// Returns a body of `times` events.
+/// Returns a body of whole frames with at most `times` events.
 fn body(events: u64, times: u64) -> impl Body<Data = Bytes, Error = Infallible> {
     let frame: Bytes = (0..events).map(|_| Event::new().data(line(64))).collect::<Encoded>().into();
     let frames = usize::try_from(times / events).expect("few events");

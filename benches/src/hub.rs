@@ -213,7 +213,7 @@ impl Stream for Polled {
     }
 }
 
-/// A receiver that loses no event.
+/// A receiver that panics if it loses an event.
 struct Received(BroadcastStream<Bytes>);
 
 impl Stream for Received {

@@ -53,12 +53,13 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Reads a number of streams, of which each connection has 200, the most that hyper lets a
-    /// client open by default, or the connections and the streams of each, as in `2400x50`.
+    /// Parses a number of streams, or the number of connections and that of the streams of each, as
+    /// in `2400x50`. A number alone puts 200 streams on each connection, the most that hyper lets a
+    /// client open by default.
     ///
     /// # Panics
     ///
-    /// If it is neither.
+    /// If `name` is neither.
     #[must_use]
     pub fn named(name: &str) -> Self {
         let number = |text: &str| text.parse().expect("a number of streams");

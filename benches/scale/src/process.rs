@@ -63,7 +63,6 @@ impl Server {
         }
     }
 
-    /// Returns the id of the process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

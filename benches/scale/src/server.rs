@@ -20,11 +20,11 @@ use tower_sse::{BoxError, Event, SseLayer, hub::Hub};
 
 use crate::{MARK, Subject};
 
-/// Longer than a measurement: the heartbeats of a million streams would be in every other figure.
+/// Longer than a measurement, because the heartbeats of a million streams would be in the figures.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
 const TOPIC: &str = "news";
 
-/// What the client tells the server to do, and how long it has held the thread.
+/// The server that is measured. It obeys the orders of the measuring process.
 #[derive(Clone)]
 pub struct Server {
     hub: Hub,
@@ -201,7 +201,6 @@ fn thread_ns() -> u64 {
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
 }
 
-/// Serves every connection with `service`.
 async fn accept<S, B>(listener: TcpListener, service: S) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,

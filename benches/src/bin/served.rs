@@ -98,7 +98,7 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
     }
 }
 
-/// Returns a stream that never has an event.
+/// Returns an idle stream. Only with a compressor, it has events first.
 fn silent(subject: &str, hub: &Hub) -> Response {
     match subject {
         SHARED | OWN => subscribed(hub, subject),
@@ -182,7 +182,8 @@ impl<T> futures_core::Stream for Pending<T> {
     }
 }
 
-/// Serves HTTP/1 until the process ends, with `SseLayer` around our own stream only.
+/// Serves until the process ends, with `layer`, if any. The compressor of a coding is outside of
+/// it.
 async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
 where
     F: Fn() -> Response + Clone + Send + 'static,
@@ -204,7 +205,7 @@ where
     }
 }
 
-/// Serves endless streams. Returns the address, and the number of events that were made.
+/// Serves endless streams. Returns the address, and the counter of the events that are made.
 fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<AtomicU64>) {
     let address = listener.local_addr().expect("an address");
     let made = Arc::new(AtomicU64::new(0));
@@ -214,7 +215,7 @@ fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<Atomi
     (address, made)
 }
 
-/// Serves streams that never have an event and returns the address.
+/// Serves idle streams and returns the address.
 fn serve_silent(listener: TcpListener, subject: &str) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     let (served, hub) = (subject.to_owned(), Hub::new());
@@ -222,7 +223,6 @@ fn serve_silent(listener: TcpListener, subject: &str) -> SocketAddr {
     address
 }
 
-/// Serves every connection with `service`.
 async fn accept<S, B>(listener: TcpListener, service: S)
 where
     S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
@@ -274,7 +274,7 @@ fn on_one_thread<F: Future<Output = ()>>(work: impl FnOnce(TcpListener) -> F) {
     });
 }
 
-/// Opens clients, which block.
+/// Opens clients on a thread of their own, because they block.
 async fn on_a_thread<T: Send + 'static>(open: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(open).await.expect("clients")
 }
@@ -302,7 +302,7 @@ fn hold(subject: &str) {
             }
             last = now;
         }
-        // At least one wait, for a stream that sends nothing: the machine's own delay.
+        // At least one wait, because there may be none beside a stream that sends nothing.
         waits.push(Duration::ZERO);
         waits.sort();
         println!(
@@ -345,8 +345,8 @@ fn stalled(subject: &str, read_before: usize) {
     });
 }
 
-/// Measures the memory per client of a hub that stalls after the head, while events are published
-/// that would take 5 MB in a queue per client. What the hub retains is subtracted.
+/// Measures the memory per client of a hub. The clients stall after the head, while events are
+/// published that would take 5 MB in a queue per client. What the hub retains is subtracted.
 fn stalled_hub(subject: &str) {
     const EVENTS: u64 = 20_000;
 
@@ -382,8 +382,9 @@ fn stalled_hub(subject: &str) {
     });
 }
 
-/// Measures the memory per client. The clients resume from 64 positions, each with at most a megabyte
-/// to read. Clients with topics of their own also have an event there between the others.
+/// Measures the memory per client. The clients resume from 64 positions, each with at most a
+/// megabyte to read. With `own`, each client also has a topic of its own, and every third of these
+/// has ten events between the others.
 fn behind_hub(own: bool) {
     const CLIENTS: u64 = 300;
     const EVENTS: u64 = 1000;

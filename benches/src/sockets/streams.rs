@@ -26,11 +26,11 @@ pub fn data(number: u64, size: usize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconnect {
     Never,
-    /// After the last `retry` of the server, or at once without one.
+    /// After the `retry` that the ended stream has sent, or at once without one.
     AsTold,
 }
 
-/// Many clients of one server, each with a stream or about to open one.
+/// Many clients, each with at most one stream.
 pub struct Streams {
     poll: Poll,
     events: Events,
@@ -77,9 +77,9 @@ pub struct Seen {
     pub clean: u64,
     pub truncated: u64,
     pub reset: u64,
-    /// The clean ends with a `retry` that differs from the previous one.
+    /// The clean ends of streams that have sent a `retry`.
     pub told: u64,
-    /// Connections that no listener has accepted.
+    /// Connections that could not be opened, or that ended before a head, except by a reset.
     pub unconnected: u64,
     /// Responses that are no streams, by their status: 200 for one that only has a `retry`.
     pub refused: BTreeMap<u16, u64>,
@@ -314,7 +314,6 @@ impl Streams {
         }
     }
 
-    /// Sends the request.
     fn send(&mut self, at: usize) -> io::Result<()> {
         let client = &mut self.clients[at];
         let mut request = format!(
@@ -333,11 +332,11 @@ impl Streams {
                 tls.writer().write_all(request.as_bytes())?;
                 while tls.wants_write() && tls.write_tls(io)? > 0 {}
             }
-            // A socket that is new has room for it.
+            // A new socket has room for the request.
             None => io.write_all(request.as_bytes())?,
         }
         client.stage = Stage::Head;
-        // As a browser: nothing is written any more.
+        // Like a browser, the client writes nothing more.
         if client.tls.is_none() {
             self.poll.registry().reregister(io, Token(at), Interest::READABLE)?;
         }

@@ -72,8 +72,8 @@ pub(crate) fn nchan(directory: &Path) {
     run(command.spawn().expect("nginx"), port);
 }
 
-/// The port at which pushpin takes events, relative to the one of its streams. It is fixed by the
-/// process, because pushpin prints neither.
+/// Returns the port at which pushpin takes events, which follows from the port of its streams.
+/// `peers serve` chooses both ports and prints only that of the streams.
 pub(crate) fn publisher_of(streams: u16) -> u16 {
     streams ^ 1
 }

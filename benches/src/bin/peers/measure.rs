@@ -4,8 +4,8 @@ use tower_sse_benches::sockets::median;
 
 use crate::{Subject, foreign, work::Work};
 
-/// Measures with all servers in rounds, every other one in the reverse order, and prints tables of
-/// the medians, with the lowest and the highest figure behind them.
+/// Measures with all servers in rounds, every second round in the reverse order, and prints tables
+/// of the medians, with the lowest and the highest figure behind them.
 pub(crate) fn measure(arguments: &[&str]) {
     let rounds = arguments.first().map_or(3, |rounds| rounds.parse().expect("a number of rounds"));
     let wanted = arguments.get(1..).unwrap_or_default();

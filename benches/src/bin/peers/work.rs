@@ -13,18 +13,18 @@ use tower_sse_scale::process::Server;
 
 use crate::{Subject, foreign};
 
-/// What to measure. Each work runs in a separate process.
+/// What to measure. Each measurement starts a new server process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
-    /// Single events, this many a second, to this many clients.
+    /// Single events, `rate` a second, to `clients` clients.
     Paced { clients: usize, rate: u64 },
     /// As many events as 16 publishers and 1,000 clients allow.
     Flow,
     /// 10 of 30 clients do not read.
     Slow,
-    /// All of this many clients go away, miss 100 events, and come back at once.
+    /// All `clients` clients go away, miss 100 events, and come back at once.
     Storm { clients: usize },
-    /// A SIGTERM with this many clients.
+    /// A SIGTERM with `clients` clients.
     Shutdown { clients: usize },
 }
 

@@ -1,4 +1,4 @@
-//! The time from the call of a publisher to a client's frame.
+//! The time from a `publish` call to a client's frame.
 
 use crate::*;
 

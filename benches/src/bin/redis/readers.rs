@@ -37,7 +37,7 @@ pub(crate) fn measure_batches(server: &Server) {
         (16, 0, 200_000),
         (100, 0, 40_000),
     ] {
-        // The entries are added in the same process, at the same rate.
+        // The entries are added by this process too, so the cost without readers is subtracted.
         let alone = run(follow_batches(server, 0, 0, entries));
         let cost = run(follow_batches(server, readers, clients, entries));
         let each = |cost: f64, alone: f64| (cost - alone) / readers.max(1) as f64;

@@ -2,7 +2,6 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::*;
 
-/// The server that is measured.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) process: u32,
@@ -42,7 +41,6 @@ impl Server {
     }
 }
 
-/// Returns the processor time of this process.
 pub(crate) fn own_processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock").into()
 }

@@ -8,8 +8,9 @@ const RUNS: u64 = 64;
 const GAP: Duration = Duration::from_millis(20);
 const PORT: u16 = 17_935;
 
-/// Runs answers of `events` events each, 50 a second, with one client each at their own process.
-/// No client reads them at another process. With `subject` `connected`, the runs are shared over Redis.
+/// Runs [`RUNS`] answers of `events` events each, 50 a second, with one client each at the owner.
+/// No client reads them at another process. With `subject` `connected`, the runs are shared over
+/// Redis.
 pub(crate) fn run(subject: &str, events: u64) {
     let server = (subject == "connected").then(Server::start);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -33,7 +34,7 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock").into()
 }
 
-/// Reads a run and returns the number of its frames.
+/// Starts a run, reads it and returns the number of its frames.
 async fn read(runs: Runs, run: u64, events: u64) -> u64 {
     let text = payload::line(30);
     let service = service_fn(move |_: Request<()>| {

@@ -7,7 +7,7 @@ use crate::*;
 /// Its reader is scheduled again at once, after the tasks that were woken meanwhile.
 pub(crate) struct Paced {
     body: EventBody<Bursts>,
-    /// The reader has had its frame of this turn.
+    /// Whether the reader has had its frame of this turn.
     has_given: bool,
 }
 
@@ -46,7 +46,7 @@ impl Body for Paced {
     }
 }
 
-/// Events that are pending after each burst. It wakes nobody: [`Paced`] does.
+/// A stream that is pending after each burst. [`Paced`] wakes the task, not this stream.
 pub(crate) struct Bursts {
     left: u64,
     given: u64,

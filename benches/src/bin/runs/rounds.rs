@@ -43,7 +43,6 @@ fn cost(case: &mut Case, mut nanoseconds: Vec<f64>, times: u64) -> Cost {
     }
 }
 
-/// Prints a table of what each case costs.
 pub(crate) fn print(cases: &mut [Case], times: u64) {
     println!("| | | ns, median | ns, minimum | bytes | allocations |");
     println!("|---|---|---:|---:|---:|---:|");

@@ -1,4 +1,4 @@
-//! Serves many streams over one HTTP/2 connection.
+//! Measures many streams over each HTTP/2 connection.
 
 use std::{io::Read, thread};
 
@@ -32,7 +32,8 @@ pub(super) fn idle(subject: &str) {
     });
 }
 
-/// Measures the memory of each stream of one connection after `window` of its bytes were taken.
+/// Measures the memory of each stream of one connection. A stream may send `window` bytes, which
+/// the client takes from its socket if `reads`.
 pub(super) fn stalled(subject: &str, window: u32, reads: bool) {
     on_one_thread(|listener| async {
         let (address, made) = serve_endless(listener, subject);

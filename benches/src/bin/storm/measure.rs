@@ -14,7 +14,8 @@ use tower_sse_redis::Redis;
 
 use crate::server::BROKER;
 
-/// Enough that a part of the clients finds free ports, even while old connections are remembered.
+/// Enough that each part of the clients finds free ports while the kernel remembers old
+/// connections.
 const PORTS: usize = 4;
 
 /// How long a storm may take.
@@ -24,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 struct Row {
     name: &'static str,
     seen: Seen,
-    /// From the first connection that is cut to the last event at the last client.
+    /// The time until all clients have a stream and all events.
     took: Duration,
     peak_kib: u64,
     processor: Duration,
@@ -35,7 +36,8 @@ struct Row {
     is_whole: bool,
 }
 
-/// Runs all storms and prints them as a table. Fails if a client has not each event once.
+/// Runs all storms and prints a table. Returns a failure unless every client receives each event
+/// exactly once, within [`LIMIT`].
 pub(crate) fn measure(clients: usize, processes: usize, redis: &str) -> ExitCode {
     let mut storm = Storm::start(clients, processes, redis);
     println!(
@@ -89,9 +91,9 @@ struct Storm {
     hub: Hub,
     published: u64,
     peak_kib: u64,
-    /// The file to which the servers write.
+    /// The file to which the servers write their errors.
     log: PathBuf,
-    /// The processor time of servers that have ended.
+    /// The processor time of servers that have ended at SIGTERM.
     ended: Duration,
 }
 
@@ -193,7 +195,7 @@ impl Storm {
         }
     }
 
-    /// Waits for the end of a server and publishes meanwhile.
+    /// Waits for the end of a server, and meanwhile observes the memory of the others.
     fn wait_for(&mut self, server: &mut Child) {
         let begun = Instant::now();
         let mut processor = Duration::ZERO;
@@ -324,10 +326,10 @@ fn resident_kib(process: u32) -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
-/// The processor time of a process, which the system counts in hundredths of a second.
+/// Returns the processor time of a process, which the system counts in hundredths of a second.
 fn processor_time(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // The name before it may have spaces, and ends with a parenthesis.
+    // The process's name, before these fields, may have spaces. It ends with a parenthesis.
     let fields = stat.rsplit(") ").next().unwrap_or_default();
     let ticks = fields.split(' ').skip(11).take(2);
     Duration::from_millis(ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum::<u64>() * 10)

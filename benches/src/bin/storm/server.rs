@@ -17,8 +17,7 @@ pub(crate) const BROKER: &str = "storm";
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Serves until a SIGTERM, beside other processes on the same ports, and prints what became of its
-/// streams.
+/// Serves until a SIGTERM, beside other processes on the same ports.
 pub(crate) fn serve(redis: &str, limit: usize, ports: impl Iterator<Item = u16>) {
     end_with_parent();
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -44,7 +44,6 @@ pub fn count(streams: Streams, limits: &[&str]) -> io::Result<()> {
     if is_within { Ok(()) } else { exit(1) }
 }
 
-/// Returns the costs of the steps.
 fn costs(subject: Subject, streams: Streams) -> io::Result<[Cost; 3]> {
     let directory = env::temp_dir().join(format!("scale-count-{}", std::process::id()));
     fs::create_dir_all(&directory)?;

@@ -15,16 +15,17 @@ struct Row {
     opening: f64,
     event: f64,
     end: f64,
-    /// The first and the last client that has the event, and the end, in seconds.
+    /// When the first and the last client had the event, and the end, in seconds.
     event_seen: [f64; 2],
     end_seen: [f64; 2],
-    /// How long the calls held the thread, in milliseconds of the processor.
+    /// How long the calls held the thread, in milliseconds: `subscribe` by the wall clock, the
+    /// others in processor time.
     subscribe: f64,
     publish: f64,
     stats: f64,
     ending: f64,
-    /// The longest time for which no other task had a turn, in the same way: during the opening, the
-    /// event and the end.
+    /// The longest processor time between two turns of the task that watches the thread, in
+    /// milliseconds: during the opening, the event and the end.
     turns: [f64; 3],
     seconds: f64,
 }
