@@ -22,7 +22,8 @@ COMMANDS = {
 def run(client, at, url):
     process = subprocess.Popen([*COMMANDS[client], url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stdout:
-        # What has no end of line is the program's to judge, not the client's.
+        # Whether a line without its end is an event is for the program to judge, not for the
+        # client.
         if line.startswith(b"data:") and line.endswith(b"\n"):
             data = line[5:].strip().decode()
             print(json.dumps({"at": at, "data": data[:40], "size": len(data)}), flush=True)

@@ -84,7 +84,7 @@ func launchDarkly(at, url string) {
 		over(at, err)
 		return
 	}
-	// Its program hangs if nothing reads the errors.
+	// The client hangs if nothing reads the errors.
 	for {
 		select {
 		case it := <-stream.Events:
@@ -94,7 +94,7 @@ func launchDarkly(at, url string) {
 	}
 }
 
-// The same without a look at the errors.
+// The same client, whose errors are not read.
 func launchDarklyUnread(at, url string) {
 	stream, err := launchdarkly.SubscribeWithURL(url)
 	if err != nil {

@@ -76,7 +76,7 @@ public class Main {
 
     static void okhttpSse(String at, String url, boolean isSet) {
         if (isSet) {
-            // That of docs/clients.md, which the build puts beside this file.
+            // The program of docs/clients.md, which the build puts beside this file.
             new Follow(url) {
                 void show(String data) { event(at, "", data); }
                 void reload() { event(at, "gap", ""); }
@@ -151,7 +151,7 @@ public class Main {
             .subscribe((HttpData it) -> lines.add(it.toStringUtf8()), error -> over(at, error), () -> over(at, null));
     }
 
-    /** Decodes what has events without names. */
+    /** Decodes streams whose events have no names. */
     static final class Lines {
         final String at;
         final StringBuilder rest = new StringBuilder();

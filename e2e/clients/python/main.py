@@ -161,7 +161,7 @@ def run(client, url, at):
 
 client, *situations = sys.argv[1:]
 threads = []
-# Both packages are the module `sseclient`.
+# The packages sseclient and sseclient-py are both the module `sseclient`.
 folder = "python-sseclient" if client == "sseclient" else "python"
 sys.path.insert(0, f"{ROOT}/target/clients/{folder}")
 for situation in situations:

@@ -5,10 +5,11 @@ use crate::*;
 const CUTS: usize = 50;
 /// 50 cuts use some 400 of these words.
 const PACE: Pace = Pace::new(800, 4);
-/// The time after which no client reconnects.
+/// A client that sends no request for this time has stopped.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// Asserts that the last answer is a 204, and that no request follows it.
+/// Asserts that all cuts were made in the answer of one call, that the last response is a 204, and
+/// that no request follows it.
 async fn is_silent(proxy: &Proxy, deployment: &Deployment) {
     assert_eq!((proxy.made().len(), deployment.calls()), (CUTS, 1));
     let mut requests = proxy.requests();

@@ -89,7 +89,8 @@ fn routes() -> Router {
         .route("/words", get(words))
 }
 
-/// Starts a server behind nginx: without the layer, with it, and with it and each late event.
+/// Starts a server behind nginx. Its routes are without `EarlyHeadLayer`, with it, and with it and
+/// the late event of each API.
 async fn start() -> Option<Proxy> {
     let program = find_nginx()?;
     let heartbeat = Heartbeat::every(Duration::from_millis(500));
@@ -110,7 +111,7 @@ async fn start() -> Option<Proxy> {
     Some(Proxy::nginx(&program, &format!("server {server};"), NGINX).await)
 }
 
-/// Posts by curl, and returns its exit status, the status of the response, and the body.
+/// Posts by curl, and returns curl's exit status, the status of the response, and the body.
 async fn curl(program: &std::path::Path, nginx: &Proxy, path: &str) -> (i32, String, String) {
     let url = format!("http://{}{path}", nginx.address);
     let mut command = Command::new(program);
@@ -133,7 +134,7 @@ async fn curl_gets_a_whole_answer_or_sees_that_it_failed() {
     assert_eq!((bare.0, &*bare.1), (0, "504"));
     assert_eq!((whole.0, &*whole.1), (0, "200"));
     assert!(whole.2.starts_with(": \n") && whole.2.ends_with("data: [DONE]\n\n"), "{}", whole.2);
-    // The body was cut.
+    // This exit status says that the body was cut.
     assert_eq!((failed.0, &*failed.1), (18, "200"));
     assert!(!failed.2.contains("data: "), "{}", failed.2);
 }
@@ -159,8 +160,9 @@ async fn finish(mut client: Client) -> Ended {
     }
 }
 
-/// Lets a client ask for answers without the layer, with it, and for a late error, which has this class
-/// and this status. Without the layer, the client reports the timeout by a text.
+/// Starts a client for a slow answer without `EarlyHeadLayer`, for one with it, and for a late
+/// error. Without it, the client must report `timeout`. The client's late error must have the class
+/// `kind` and, at `place`, the status.
 async fn asks(
     layer: &str,
     start_client: impl Fn(&str) -> Option<Client>,

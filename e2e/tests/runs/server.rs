@@ -21,7 +21,6 @@ fn serves_until_sigterm() {
     });
 }
 
-/// Starts a server.
 pub(crate) async fn start(address: SocketAddr, pace: Pace, grace: Duration) -> Process {
     let Pace { words, gap } = pace;
     let task = format!("{address} {words} {} {}", gap.as_millis(), grace.as_millis());

@@ -47,7 +47,7 @@ async fn every_client_completes(names: &[&str], packages: Packages) {
         let Some((mut server, mut client)) = started else { return };
         server.signal("TERM");
         match *name {
-            // An `EventSource` goes on reconnecting after the end, so it reports none.
+            // An `EventSource` goes on reconnecting after the end, so it reports no end.
             "eventsource" => client.until_received(PACE.text(0).len()).await,
             _ => assert_eq!(client.end().await, "complete", "{name}"),
         }

@@ -35,7 +35,7 @@ fn of<'s>(seen: &'s Seen, situation: &str) -> &'s Facts {
     &seen[situation]
 }
 
-/// What stands where a client that never comes back has nothing to lose or to ask for.
+/// The cell of a client that never comes back, and so has nothing to lose or to ask for.
 const NOTHING_TO_SEE: &str = "–";
 
 fn never_returns(seen: &Seen) -> bool {
@@ -69,7 +69,7 @@ pub(crate) fn loses(seen: &Seen) -> String {
     }
 }
 
-/// What the client does once a topic has ended.
+/// Returns what the client does once a topic has ended.
 pub(crate) fn afterwards(seen: &Seen) -> &'static str {
     match of(seen, "ended_topic") {
         it if it.hammers => "**asks again and again**",
@@ -99,14 +99,16 @@ pub(crate) fn largest(seen: &Seen) -> String {
     }
 }
 
-/// Limits of clients, in seconds. What is seen comes later than the limit, by at most as much as the next one is longer.
+/// Possible limits of clients, in seconds. A client leaves later than its limit, but before the
+/// next larger one.
 const LIMITS: [u64; 14] = [2, 5, 10, 15, 20, 30, 40, 45, 60, 90, 120, 180, 240, 300];
 
 fn limit(left: Duration) -> u64 {
     LIMITS.into_iter().rev().find(|limit| left.as_secs() >= *limit).unwrap_or(0)
 }
 
-/// Of two silent streams, counts the one that the client left earlier: a busy machine delays this.
+/// Returns the limit for a silent stream. Of two silent streams, the one that the client left
+/// earlier counts, because a busy machine delays leaving.
 pub(crate) fn idle(seen: &Seen) -> String {
     let silent = ["silence", "more_silence"].iter().filter_map(|it| of(seen, it).left).min();
     let Some(silent) = silent else { return "none".to_owned() };

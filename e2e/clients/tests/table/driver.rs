@@ -65,7 +65,8 @@ impl Seen {
         self.received.iter().any(|it| it.data.parse() == Ok(number))
     }
 
-    /// Returns whether the last six requests are new, and most of them came within two seconds after the one before.
+    /// Returns whether the last request came within the last four seconds, and at least three of
+    /// the last five came within two seconds after the one before.
     pub(crate) fn is_hammered(&self) -> bool {
         let soon = Duration::from_secs(2);
         let Some(last) = self.requests.last_chunk::<6>() else { return false };

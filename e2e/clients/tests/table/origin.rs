@@ -118,7 +118,7 @@ impl Stage {
         server
     }
 
-    /// Waits for the first request.
+    /// Waits for the first request and returns whether it came.
     pub(crate) async fn came(&self) -> bool {
         self.shared.until(START, |seen| !seen.requests.is_empty() || seen.over.is_some()).await
             && !self.shared.lock().requests.is_empty()

@@ -17,9 +17,10 @@ pub(crate) struct Facts {
     pub(crate) back: bool,
     /// How many events it missed without a gap, before others that it received.
     pub(crate) lost: usize,
-    /// Whether it went on to send more than one request in two seconds.
+    /// Whether it kept sending requests, most of them within two seconds after the one before.
     pub(crate) hammers: bool,
-    /// How often it went on to send requests, in ten seconds.
+    /// How many requests it sent in the last ten seconds, or in the last minute after a topic's
+    /// end.
     pub(crate) asks: usize,
     /// The largest event that it received, in bytes.
     pub(crate) largest: usize,
@@ -164,7 +165,7 @@ async fn replaced(stage: &Stage, death: Death) -> Facts {
         Death::Stop => server.stop().await,
         Death::Kill => server.kill().await,
     }
-    // Connections are refused meanwhile: those of clients that do not wait as long as a shutdown tells them.
+    // Meanwhile, a client that does not wait as long as the shutdown told it finds no server.
     sleep(ms(1_500)).await;
     let next = stage.prepare(layer());
     next.publish(3);

@@ -1,4 +1,4 @@
-//! Tests of what the guide says about these middlewares.
+//! Tests of what the guide says about middlewares.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -72,7 +72,7 @@ async fn limiter_stops_an_event_source_unless_its_answer_becomes_a_refusal() {
     assert!(body.starts_with(b"retry: "), "{body:?}");
 }
 
-/// A session with a value that the stream counts up, after the head has been sent.
+/// Returns a stream that changes the session after the head has been sent.
 async fn count(session: Session, is_saved: bool) -> impl IntoResponse {
     tower_sse::response(stream::once(async move {
         session.insert("count", 1).await.unwrap();
@@ -185,7 +185,8 @@ async fn test_server_waits_for_the_end_of_a_stream() {
     assert!(asked.await.is_err());
 }
 
-/// The layer does not do so if the request has a `Cache-Control`, as a browser's `EventSource` sends.
+/// `CacheControlLayer` does not do so if the request has a `Cache-Control`, as a browser's
+/// `EventSource` sends.
 #[tokio::test]
 async fn cache_control_layer_inside_makes_a_stream_cacheable() {
     let app = endless().layer(CacheControlLayer::default()).layer(SseLayer::new());

@@ -53,7 +53,7 @@ pub(crate) struct Row {
     pub(crate) package: &'static str,
     pub(crate) layer: &'static str,
     pub(crate) compose: Compose,
-    /// Whether it does not compile directly around `SseLayer`.
+    /// Whether the layer does not compile directly around `SseLayer`.
     pub(crate) is_boxed: bool,
 }
 
@@ -69,7 +69,7 @@ async fn failed<E: Display>(error: E) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// Answers the errors of the layer inside of it.
+/// Puts a layer around `$layer` that answers its errors.
 macro_rules! handled {
     ($error:ty, $layer:expr) => {
         (HandleErrorLayer::new(failed::<$error>), $layer)
@@ -95,7 +95,7 @@ fn peer_quota() -> axum_governor::GovernorLayer<std::net::IpAddr> {
     axum_governor::GovernorLayer::new(config.finish().unwrap())
 }
 
-/// A body without shared access, which is thereby `Sync`.
+/// A body that is `Sync`, because only exclusive access reaches the inner body.
 struct SyncBody(Mutex<Body>);
 
 impl SyncBody {

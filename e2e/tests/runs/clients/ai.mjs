@@ -6,7 +6,7 @@ import { fail, report } from './report.mjs';
 const url = process.argv[3];
 const length = (chat) => chat.answers.at(-1)?.length ?? 0;
 
-/** Asks, and reloads the page when half of the answer has come. */
+/** Asks, and reloads the page when a part of the answer has come. */
 const reload = async (chat, restore) => {
     const before = chat.answers.length;
     chat.sendMessage({ text: 'Ask' }).catch(() => {});
@@ -25,7 +25,7 @@ const steps = async () => {
     await idle.resumeStream();
     report({ idle: { status: idle.status, messages: idle.messages.length } });
 
-    // A server that stores a message once it is complete, and a page that stores what it shows.
+    // First as if a server stored complete messages only, then as if the page stored what it shows.
     let chat = await reload(new Chat('chat'), (messages) => messages.slice(0, -1));
     const first = await lastId('chat');
     chat = await reload(chat, (messages) => messages);

@@ -7,7 +7,7 @@ const [url, joined] = process.argv.slice(2);
 let run;
 const fetchClient = (input, init) => {
     const id = new Headers(init.headers).get('x-run-id');
-    // Reported with the first words, as the run is unknown before.
+    // The first request names the run, which is reported with the first words.
     run ??= id;
     return fetch(input, init);
 };

@@ -9,7 +9,7 @@ use axum::routing::post;
 
 use crate::*;
 
-/// Answers with a secret, the beginnings of secrets, and one at the end.
+/// An answer with the secret, and with texts that begin like the secret, one of them at the end.
 const ANSWER: &str = "Say open sesame, or open open sesame; open sesam is wrong, ö, open ses";
 const REDACTED: &str = "Say ***, or open ***; open sesam is wrong, ö, open ses";
 

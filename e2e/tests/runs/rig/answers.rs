@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An answer's number of words, and the time between two.
+/// An answer's number of words, and the time before each of them.
 #[derive(Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) words: usize,

@@ -14,7 +14,7 @@ pub(crate) struct Service {
     pub(crate) runs: Runs,
     calls: Arc<AtomicUsize>,
     pace: Pace,
-    /// The time that an `EventSource` may stay connected to a server that shuts down.
+    /// The grace that runs get at a shutdown. Streams may stay for five seconds longer.
     grace: Duration,
 }
 
@@ -69,7 +69,7 @@ impl Service {
         self.runs.drain(grace).await;
     }
 
-    /// Lets an `EventSource` stay until its run has ended.
+    /// Lets streams stay at a shutdown until their run has ended.
     fn options(&self) -> StreamOptions {
         StreamOptions::new().drain(Drain::after(self.grace + Duration::from_secs(5)))
     }

@@ -1,9 +1,9 @@
-//! The service in one process, and shared by three over Redis.
+//! One service, and three services that share their runs over Redis.
 
 use super::redis_server::Server;
 use super::*;
 
-/// The time that an `EventSource` may stay connected to a server that shuts down.
+/// The grace of a shutdown, which no deployment begins.
 const GRACE: Duration = Duration::from_secs(5);
 const PROCESSES: usize = 3;
 
@@ -16,8 +16,8 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// Returns a deployment of one service, and one of services that share their runs. The latter is
-    /// missing where Redis is not installed.
+    /// Returns a deployment of one service and, where Redis is installed, one of services that
+    /// share their runs.
     pub(crate) async fn all(pace: Pace) -> Vec<Self> {
         let alone = Service::new(pace, GRACE);
         let mut all = vec![Self::serve(vec![alone], None).await];

@@ -7,23 +7,24 @@ use super::*;
 pub(crate) enum Cut {
     /// After at most this many bytes of the body.
     Random(usize),
-    /// After at most this many bytes behind the body's second id. By then, TanStack's client has taken
-    /// the first one.
+    /// After at most this many bytes behind the body's second id. By then, TanStack's client has
+    /// taken the first id.
     RandomBehindId(usize),
     /// Behind the first occurrence of a text.
     Behind(&'static str),
     /// Behind the block in which a text occurs.
     BehindBlock(&'static str),
-    /// Between the two line feeds that end an event, at most this many bytes behind the start.
+    /// Between the two line feeds that end an event: the first event whose id begins behind a
+    /// random place, at most this many bytes behind the start.
     InBlankLine(usize),
 }
 
 #[derive(Default)]
 struct Shared {
     cuts: Mutex<VecDeque<Cut>>,
-    /// The last bytes before each cut.
+    /// The bytes of the body that each cut let through.
     made: Mutex<Vec<Vec<u8>>>,
-    /// The first lines of the requests, and the status of the answer.
+    /// The first lines of the requests and of their answers.
     requests: watch::Sender<Vec<(String, String)>>,
 }
 
@@ -48,12 +49,12 @@ impl Proxy {
         format!("http://{}{path}", self.address)
     }
 
-    /// Returns the last bytes that each cut let through.
+    /// Returns the bytes of the body that each cut let through.
     pub(crate) fn made(&self) -> Vec<Vec<u8>> {
         self.shared.made.lock().unwrap().clone()
     }
 
-    /// Returns the first line of each request, with the status of its answer.
+    /// Returns the first line of each request, with the first line of its answer.
     pub(crate) fn requests(&self) -> watch::Receiver<Vec<(String, String)>> {
         self.shared.requests.subscribe()
     }
@@ -130,7 +131,7 @@ async fn read_head(from: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Ve
 
 struct Cutter {
     cut: Option<Cut>,
-    /// The bytes to let through at random.
+    /// The random number of bytes, for a cut that has a maximum.
     bytes: usize,
     body: Vec<u8>,
     passed: usize,
