@@ -47,7 +47,7 @@ fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     done(&log, sent, error)
 }
 
-/// Reads a plan from the first bytes. Returns it with the other bytes.
+/// Reads a plan from the first bytes. Returns the plan and the other bytes.
 fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
     let (&[mode, limit, end, count], rest) = data.split_first_chunk()?;
     let (choices, rest) = rest.split_at_checked(usize::from(count % 16))?;

@@ -156,7 +156,7 @@ fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
         let position = hub.position();
         let seen = sequence(position.as_str());
         let subscription = hub.subscribe(["a"]).resume(LastEventId::from(position));
-        // If the event is published first, it is 1, and `report_loss(1)` then reports nothing.
+        // If the event is published first, its number is 1, and `report_loss(1)` reports nothing.
         let unseen: Vec<_> = (seen + 1..=publish(&hub, "a").unwrap()).collect();
         assert_eq!(receive(subscription, unseen.len()), unseen);
         reader.join().unwrap();

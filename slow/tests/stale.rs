@@ -54,7 +54,8 @@ struct Stall {
     changes: (usize, Duration),
 }
 
-/// Two routes: one uses the hub's own response, the other answers with the subscription as any stream.
+/// Returns two routes. `/newest` uses the hub's own response, `/any` answers with the subscription
+/// as with any stream.
 fn app(hub: Hub) -> Router {
     let subscribe = |hub: &Hub, last: Option<LastEventId>| {
         let window = Duration::from_millis(5);

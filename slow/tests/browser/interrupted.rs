@@ -62,7 +62,7 @@ async fn page_tells_half_an_answer_from_a_whole_one() {
         for is_killed in [false, true] {
             let (mut page, process) = open(engine, true).await.unwrap();
             if is_killed {
-                // Another process serves, which knows no run.
+                // Another process takes over, which knows no run.
                 *process.lock().unwrap() = Runs::new();
                 page.relay.cut();
             } else {

@@ -1,4 +1,4 @@
-//! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them: these overwrite
+//! Screenshots for a review by eye, which `.ci/slow screenshots` takes. The tests here overwrite
 //! `docs/dashboard.png`, and need `TOWER_SSE_SCREENSHOTS=<directory>`.
 
 use std::{fs::write, path::Path, time::Duration};

@@ -1,4 +1,4 @@
-//! `ai` with its `DefaultChatTransport`, whose requests name a chat and carry no ids.
+//! `ai` with its `DefaultChatTransport`, whose requests name a chat and carry no event ids.
 
 use crate::*;
 

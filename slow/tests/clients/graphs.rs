@@ -52,7 +52,7 @@ async fn learns_that_a_run_is_unknown(start: fn(&[&str]) -> Option<Client>) {
         is_not_found(&mut unknown).await;
         assert_eq!(deployment.calls(), 0);
 
-        // This client joins with an id of another run.
+        // The second client joins with an id of another run.
         let mut first = start(&[&url]).unwrap();
         first.until_received(1).await;
         is_not_found(&mut start(&[&url, "0"]).unwrap()).await;

@@ -5,7 +5,7 @@ use crate::*;
 
 const HEARTBEAT: Duration = Duration::from_millis(10);
 const WORDS: usize = 30;
-/// The words after which the upstream waits until the client has most of them.
+/// The number of words after which the upstream waits until the client has most of them.
 const BEFORE_THE_WAIT: usize = 20;
 /// Clients that wait for the byte after a CR are an event late.
 const EXPECTED_BY_THEN: usize = BEFORE_THE_WAIT - 2;
@@ -130,8 +130,9 @@ impl Protocol {
         format!("{name}data: {data}{end}{end}")
     }
 
-    /// Returns the frames of an answer. Each frame ends within an event's line ends, each time at
-    /// another byte.
+    /// Returns the frames of an answer before and after the upstream's wait. All but the last
+    /// frames of each part end within an event's line ends, each at another byte than the frame
+    /// before.
     fn frames(self, end: &str) -> (Vec<Bytes>, Vec<Bytes>) {
         let before = self.before();
         let words = (0..WORDS).map(|at| self.of_word(&word(at)));
@@ -184,8 +185,8 @@ fn upstream(protocol: Protocol, end: &'static str, go_on: Arc<Notify>) -> Router
     Router::new().fallback(answer)
 }
 
-/// Puts a filter in front of the upstream that writes `o` for `ö`, inserts a word and drops `[DONE]`,
-/// which the layer sends again.
+/// Puts a filter in front of the upstream. The filter writes `o` for `ö`, inserts a word and drops
+/// `[DONE]`, which the layer sends again.
 fn gateway(protocol: Protocol, upstream: Router) -> Router {
     let filters = FilterLayer::new(move |_: &Request| {
         Some(filter::from_fn(move |event| {

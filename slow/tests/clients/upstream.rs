@@ -1,4 +1,5 @@
-//! OpenAI's clients, which use no ids and fail at blocks that contain only comments.
+//! OpenAI's clients, which use no ids and fail at blocks that contain only comments. A run leaves
+//! out such blocks of its source.
 
 use crate::*;
 

@@ -1,7 +1,7 @@
 //! What an attacker with write access to Redis can do to a run by its keys and channels.
 //!
 //! Clients get the whole answer or learn that it is incomplete: their body fails or ends without
-//! the terminator, or their next request gets `404`.
+//! the terminator, or their next request gets `404`. Only [`FORGERIES`] deceive some clients.
 
 use redis::Cmd;
 
@@ -45,8 +45,9 @@ enum Sight {
 }
 
 /// Returns the words of an attack's commands. `C` is the claim's key, `S` the stream's, `@S` the
-/// stream's channel, `E` the epoch, `P` the process, `<N>` the newest event's number, and `<N+1>` the
-/// next. Within a word, `_` is a space, `~` a line feed, and `<1M>` is 1 MiB of text.
+/// stream's channel, `E` or `<E>` the epoch, `P` or `<P>` the process, `<N>` the newest event's
+/// number, and `<N+1>` the next. Within a word, `_` is a space, `~` a line feed, and `<1M>` is 1
+/// MiB of text.
 fn commands(target: &Target, text: &str) -> Vec<Vec<String>> {
     let word = |word: &str| match word {
         "C" => target.claim.clone(),

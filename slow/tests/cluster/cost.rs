@@ -68,8 +68,8 @@ async fn used(redis: &Server, span: Duration) -> Used {
     Used { commands, process, events, reads }
 }
 
-/// Returns the number of events in Redis, which gets those of a run that no other process watches
-/// only once a second.
+/// Returns the number of events in Redis. If no other process watches a run, Redis gets the run's
+/// events only about once a second.
 async fn events(redis: &Server) -> u64 {
     let mut connection = redis.try_connect().await.unwrap();
     let streams: Vec<String> =
@@ -93,7 +93,6 @@ async fn processor_time(redis: &Server) -> f64 {
     field(&info, "used_cpu_sys:") + field(&info, "used_cpu_user:")
 }
 
-/// Returns a number of `INFO`.
 fn field(info: &str, name: &str) -> f64 {
     let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().parse().unwrap()
@@ -184,7 +183,7 @@ async fn redis_time_of_a_start_and_a_stop() {
     assert!(used <= 1_000.0, "{used} us");
 }
 
-/// How much later a client at another process gets an event than a client at the owner's.
+/// Measures how much later a client at another process gets an event than a client at the owner.
 #[tokio::test]
 async fn latency_of_events_at_another_process() {
     const EVENTS: u64 = 250;

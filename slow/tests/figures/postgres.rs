@@ -21,7 +21,7 @@ async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
     rate.unwrap_or_else(|| panic!("{output}"))
 }
 
-/// A hub that keeps all events.
+/// Returns a builder of hubs that keep all events.
 fn large() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
 }
