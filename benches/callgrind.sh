@@ -1,6 +1,6 @@
 #!/bin/sh
-# Counts the instructions per event or request with valgrind and prints CSV. They do not depend on
-# other load on the machine. What a process and a body need once is subtracted.
+# Counts the instructions per event or request with valgrind and prints CSV. The counts do not
+# depend on other load on the machine. What a process and a body need once is subtracted.
 set -eu
 
 instructions=$1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Counts the instructions per recorded event with valgrind, beside a plain stream and the hub, and prints rows:
-# `benches/callgrind_runs.sh target/release/runs`. They do not depend on other load on the machine. What a run needs once is subtracted.
+# `benches/callgrind_runs.sh target/release/runs`. The counts do not depend on other load on the machine. What a run needs once is subtracted.
 set -eu
 
 runs=$1

@@ -54,7 +54,7 @@ fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
     bytes
 }
 
-/// Publishes to a new topic each time. The topic is created and removed again, as nothing is
+/// Publishes to a new topic each time. The topic is created and removed again, because nothing is
 /// retained.
 pub fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::builder().max_memory(0).build();

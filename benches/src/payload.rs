@@ -7,7 +7,7 @@ pub enum Ownership {
     Literal,
     /// A `String` made for this event: one allocation, which is the caller's.
     Owned,
-    /// Counted references: `Encoded` here, a `ByteString` elsewhere.
+    /// Counted references: an `Encoded` for the crate, a `ByteString` for axum and actix-web-lab.
     Shared,
 }
 

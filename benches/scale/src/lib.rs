@@ -45,7 +45,7 @@ impl Subject {
     }
 }
 
-/// The streams of all connections together, and those of each.
+/// The number of streams of all connections together, and of each connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Streams {
     pub all: usize,

@@ -384,7 +384,7 @@ fn stalled_hub(subject: &str) {
 
 /// Measures the memory per client. The clients resume from 64 positions, each with at most a
 /// megabyte to read. With `own`, each client also has a topic of its own, and every third of these
-/// has ten events between the others.
+/// topics has ten events between those of the shared topic.
 fn behind_hub(own: bool) {
     const CLIENTS: u64 = 300;
     const EVENTS: u64 = 1000;

@@ -1,5 +1,5 @@
-//! Clients of event streams on one thread. They reconnect as browsers do and check by content that
-//! each event comes once.
+//! Clients of event streams on one thread. They reconnect as the server's `retry` says, and count
+//! lost and duplicate events by the content.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io::{self, Read, Write};
@@ -71,7 +71,7 @@ pub struct Seen {
     pub openings: BTreeMap<u64, u32>,
     /// The longest time between the end of a stream and the head of its client's next response.
     pub longest_wait: Duration,
-    /// The same without what the client had been told to wait.
+    /// The longest such time beyond what the server had told the client to wait.
     pub longest_delay: Duration,
     /// Streams that have ended with a last chunk, without one, and by a reset.
     pub clean: u64,

@@ -74,7 +74,7 @@ fn pages_on_servers_show_the_functions_that_are_tested() {
     assert!(page.contains(&format!("\n\n/// Serves until{function}\n```")));
 }
 
-/// `fastrand` is not cryptographic: from one's own number, the numbers of others can be computed.
+/// `fastrand` is not cryptographic: a user can compute the numbers of other users from their own.
 #[test]
 fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {
     let shown = PAGES

@@ -45,8 +45,8 @@ impl Unread {
     }
 
     /// The second process continues with event 2, before which everything is trimmed. Then the
-    /// first one continues too. The first process has skipped entries before event 2, and both have
-    /// a loss after it.
+    /// first process continues too. It has skipped entries before event 2, and both processes have
+    /// a loss after event 2.
     async fn read_a_gap_after_2(mut self) {
         let [behind, other] = &mut self.processes;
         self.proxies[1].lose();
@@ -104,8 +104,8 @@ async fn other_event_with_an_acknowledged_id_is_a_gap() {
     }
 }
 
-/// The address leads the reader to one server and the publishers to another one. Both are
-/// primaries.
+/// The address leads the reader to one server and the publishers to another one. Both servers
+/// are primaries.
 #[tokio::test]
 async fn both_connections_of_a_process_reach_the_same_server() {
     let Some(server) = Server::start().await else { return };
@@ -137,7 +137,8 @@ async fn rolled_back_event_that_is_trimmed_is_a_gap_in_every_process() {
     unread.read_a_gap_after_2().await;
 }
 
-/// The server becomes a replica of another one, which lacks the event 1, and then the primary again.
+/// The server becomes a replica of another server, which lacks the event 1, and then the primary
+/// again.
 #[tokio::test]
 async fn event_that_a_replica_forgets_is_a_gap_in_every_process() {
     let Some(other) = Server::start().await else { return };

@@ -178,7 +178,7 @@ async fn sentinel(dies: bool, found: Found) {
         // Connections to the old server are cut within this time.
         sleep(Duration::from_millis(200)).await;
         if found != Found::ByName {
-            // Two for each process, besides those of Sentinel and of this test.
+            // Two for each process. Those of Sentinel and of this test are not counted.
             until_async(async || hub_connections(&replica).await == 4).await;
         }
         vec![Loss::between(began, replica.now().await)]

@@ -88,7 +88,8 @@ async fn trims(server: Server, published: usize, left: usize) {
     assert_eq!(pair.losses(), [0, 1]);
 }
 
-/// As documented, this goes unnoticed: nothing in the stream shows that the entry was there.
+/// As documented, the deletion goes unnoticed: nothing in the stream shows that the entry was
+/// there.
 #[tokio::test]
 async fn entry_that_is_deleted_unread_is_missed_without_a_gap() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };

@@ -63,7 +63,7 @@ async fn runs(url: &str) -> Result<Runs, Error> {
     Runs::connect(Redis::open(url).unwrap().runs("app")).await
 }
 
-/// Connects a hub and runs and returns both errors.
+/// Returns the errors of a hub and of runs, neither of which may connect.
 async fn errors(url: &str) -> [String; 2] {
     let hub = Hub::connect(patient(Redis::open(url).unwrap())).await.unwrap_err();
     [hub.to_string(), runs(url).await.unwrap_err().to_string()]

@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// Only the up-to-date process has read the events after the snapshot. It detects the loss, and the
-/// other process reads the marker.
+/// Only `ahead` has read the events after the snapshot. This process detects the loss, and `behind`
+/// reads the marker.
 #[tokio::test]
 async fn rollback_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };

@@ -140,8 +140,8 @@ async fn pages_of_large_events_are_limited_by_their_bytes() {
     assert!(counts.len() > 10 && counts.iter().all(|it| *it <= 5), "{counts:?}");
 }
 
-/// Another program can add an event of any size. The link of two processes does not carry this one
-/// within their time limit: one has read what precedes it, and one starts.
+/// Another program can add an event of any size. The link of `behind` and `starting` does not carry
+/// this event within their time limit. `behind` has read the event before it.
 #[tokio::test]
 async fn event_that_a_link_cannot_carry_is_a_gap_only_there() {
     let Some(mut pair) = Pair::start(Server::start().await).await else { return };

@@ -85,7 +85,7 @@ impl Curve {
     }
 }
 
-/// Draws each metric from zero to its largest value, over the same time.
+/// Draws each metric from zero to its largest value, over the time of the soak.
 pub(crate) fn to_svg(curve: &Curve) -> String {
     let mut svg = "<svg xmlns='http://www.w3.org/2000/svg' width='800' height='600'>\n".to_owned();
     let end = curve.samples.last().unwrap().0;

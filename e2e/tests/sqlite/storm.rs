@@ -53,7 +53,7 @@ async fn read(mut lines: Lines<BufReader<ChildStdout>>, outcomes: Arc<Mutex<Outc
     }
 }
 
-/// Commits some transactions and rolls back the others, as a program of another language would.
+/// Commits some transactions and rolls back the others, as a program in another language would.
 fn run_sql(path: &str, outcomes: &Mutex<Outcomes>, stop: &AtomicBool) {
     let program = Connection::open(path).unwrap();
     program.busy_timeout(PATIENCE).unwrap();

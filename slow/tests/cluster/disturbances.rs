@@ -1,4 +1,5 @@
-//! An operator changes a server, then undoes this, while runs are read in all processes.
+//! An operator changes a server, and undoes most of the changes, while runs are read in all
+//! processes.
 
 use crate::*;
 

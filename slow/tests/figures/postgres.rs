@@ -1,4 +1,4 @@
-//! Figures of the hub as ratios to those of pgbench with the same server in the same run.
+//! Figures of the hub beside those of pgbench with the same server in the same run.
 
 use tokio::time::timeout;
 

@@ -212,7 +212,7 @@ impl Run {
             return Err(io::Error::other(format!("{} of {clients} open", streams.open)));
         }
         streams.reconnect = Reconnect::Never;
-        // Some peers send something before the first event. It is not counted.
+        // What some peers send before the first event is not counted.
         streams.until(Duration::from_millis(300), |_| false)?;
         streams.take_seen();
         Ok(())

@@ -4,7 +4,7 @@ use crate::*;
 
 const ROUNDS: usize = 30;
 
-/// What a case costs each time.
+/// What one repetition of a case costs. Times are in nanoseconds.
 pub(crate) struct Cost {
     pub(crate) median: f64,
     pub(crate) minimum: f64,

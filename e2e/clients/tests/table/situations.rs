@@ -258,7 +258,7 @@ pub(crate) async fn ended_topic(stage: &Stage) -> Facts {
     let back = stage.receives(last).await;
     // The first requests do not count: a client may have to learn that there is nothing more.
     sleep(3 * WINDOW).await;
-    // It may also wait longer and longer.
+    // The client may also wait longer and longer between requests.
     sleep(6 * WINDOW).await;
     let seen = stage.shared.lock();
     let (asks, hammers) = (seen.requests_within(6 * WINDOW), seen.is_hammered());

@@ -1,4 +1,4 @@
-// EventSource of npm: event_source.mjs <url>
+// The `EventSource` of the npm package `eventsource`: event_source.mjs <url>
 
 import { EventSource } from 'eventsource';
 import { report } from './report.mjs';

@@ -1,4 +1,4 @@
-//! The service: a route for the protocol of each client. Its answers are runs.
+//! The service: a route for the protocol of each client. The answers are runs.
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -23,7 +23,7 @@ impl Service {
         Self::with(Runs::new(), Arc::default(), pace, grace)
     }
 
-    /// Creates a service that counts its calls together with others.
+    /// Creates a service that counts its calls in `calls`, which services can share.
     pub(crate) fn with(runs: Runs, calls: Arc<AtomicUsize>, pace: Pace, grace: Duration) -> Self {
         Self { runs, calls, pace, grace }
     }

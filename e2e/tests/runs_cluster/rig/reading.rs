@@ -1,4 +1,4 @@
-//! Runs that are read in all processes while something happens.
+//! Runs that are read in all processes while a fault happens.
 
 use super::*;
 

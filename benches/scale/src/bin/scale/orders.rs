@@ -18,7 +18,7 @@ pub(crate) fn settle(server: &Server) -> io::Result<u64> {
     }
 }
 
-/// The connection over which the server is told what to do.
+/// The connection over which the server gets its orders.
 pub(crate) struct Orders(BufReader<TcpStream>);
 
 impl Orders {
