@@ -23,8 +23,7 @@ pub fn filter(data: &[u8]) {
 fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     let log = Logged::default();
     let make = |_: &Request<()>| Some(Planned { plan: plan.clone(), log: Arc::clone(&log) });
-    let layer = FilterLayer::new(make)
-        .max_event_size(plan.max_event_size);
+    let layer = FilterLayer::new(make).max_event_size(plan.max_event_size);
     let error = plan.fails.then(|| Err(BoxError::from(OF_SOURCE)));
     let mut frames: Vec<_> =
         chunks.iter().map(|chunk| Ok(Frame::data(chunk.clone()))).chain(error).collect();
