@@ -1,4 +1,4 @@
-//! Checks the response's head.
+//! The checks `answer`, `start` and `headers`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::session::Session;
 
 /// A head is late if it takes at least this much longer than connecting did.
 const LATE: Duration = Duration::from_secs(1);
-/// A head that takes longer than this comes close to the time limits of proxies.
+/// If a head takes longer than this, the finding mentions the time limits of proxies.
 const TOO_LATE: Duration = Duration::from_secs(10);
 /// Bytes that come this soon after the head count as coming with it.
 const TOGETHER: Duration = Duration::from_millis(20);
@@ -109,7 +109,8 @@ pub(crate) fn start(session: &Session) -> Finding {
         .with_all(evidence.map(|(_, text)| text.to_owned()))
 }
 
-/// Describes what holds the head back, and returns whether it is a proxy. `None` if unknown.
+/// Returns a description of what holds the head back, and whether that is a proxy. `None` if
+/// unknown.
 fn holder(session: &Session) -> Option<(String, bool)> {
     let inner = session.inner.iter().map(|stream| &stream.recording);
     let server = inner.clone().last()?;

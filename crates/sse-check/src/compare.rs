@@ -59,7 +59,8 @@ impl<'a> Hop<'a> {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the inner events that the outer stream should have received by now, but has not.
+    /// Returns the inner events after the last matched one that should have reached the outer
+    /// stream by now.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),
@@ -70,7 +71,7 @@ impl<'a> Hop<'a> {
         after.get(..len).unwrap_or_default()
     }
 
-    /// Returns the inner stream's last events if both streams have ended, the outer without them.
+    /// Returns the inner events after the last matched one, if both streams have ended.
     fn missing_at_the_end(&self) -> &'a [Event] {
         let are_over = [self.outer, self.inner].iter().all(|it| it.recording.end != End::Open);
         let last = self.inner.events.get(self.after_pairs()..).filter(|_| are_over);
@@ -89,7 +90,7 @@ impl<'a> Hop<'a> {
         groups.filter(is_bunch).map(<[_]>::len).sum()
     }
 
-    /// Describes the events with the longest delays.
+    /// Describes up to three events: those not received yet, then those with the longest delays.
     fn samples(&self) -> Vec<String> {
         let mut events: Vec<_> = self.events().collect();
         events.sort_by_key(|(inner, outer)| std::cmp::Reverse(outer.at.saturating_sub(inner.at)));
@@ -101,7 +102,8 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Pairs the events that are the same. Matches by a property in which most events differ.
+/// Pairs the events of two streams by ids or else by name and data, if these tell most events
+/// apart, and otherwise by order.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -125,7 +127,7 @@ fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     (Basis::Order, (0..count).map(|at| (at, at)).collect())
 }
 
-/// Compares each address with the next one. Returns the worst finding, with both addresses.
+/// Compares each address's stream with the next address's. Returns the worst finding.
 fn each_hop(session: &Session, compare: impl Fn(&Hop<'_>) -> Finding) -> Finding {
     let outer = [&session.outermost].into_iter().chain(&session.inner);
     let findings = outer.zip(&session.inner).map(|(outer, inner)| {
@@ -165,7 +167,7 @@ fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
     let delays = hop.events().map(|(inner, outer)| outer.at.saturating_sub(inner.at));
     let mut delays: Vec<_> = delays.collect();
     delays.sort_unstable();
-    // The answers to two calls may be made at different times.
+    // A server may produce the answers to two POST requests at different times.
     let is_same = session.method == Method::GET && hop.basis != Basis::Order;
     let verdict = |is_sure| if is_sure { Finding::fail } else { Finding::warning };
     let is_open = outer.is_open();
@@ -219,7 +221,8 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If the outer stream has as many other events here, each stream has its own events.
+            // If the outer stream has at least as many other events here, each stream has its own
+            // events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -269,7 +272,6 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     finding.with(format!("{from} became {to}"))
 }
 
-/// Describes the headers that the hop changes.
 fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     let names = ["content-type", "content-encoding", "content-length", "cache-control"];
     let (inner, outer) = (&hop.inner.recording, &hop.outer.recording);
@@ -277,10 +279,12 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     changed.map(|it| format!("{it}: {} became {}", inner.quoted(it), outer.quoted(it))).collect()
 }
 
-/// The key that tells a stream's events apart: the id, plus name and data if events share an id.
+/// The key that tells a stream's events apart: the id, plus name and data if several events have
+/// that id.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Compares the streams of a client that reconnected with the first connection's.
+/// Compares what a client receives at each address when it reconnects with the first connection's
+/// stream.
 pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
     let Some(Resumption { id, streams }) = &session.resumption else {
@@ -297,7 +301,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     // A refusal or an error says nothing about ids.
     let is_stream = streams.first().is_some_and(|it| it.recording.is_event_stream());
     let is_hub = finding.page.clone().unwrap_or_default().ends_with(HUB);
-    // A stream that keeps only the newest value can send one missed event when asked, but not two.
+    // Only a server that keeps more than the newest value can send two missed events.
     let asked = streams.iter().map(|it| it.recording.sent).min();
     let missed = with_ids(first).skip_while(|(it, _)| it != id).skip(1);
     let missed = missed.take_while(|(_, event)| Some(event.at) <= asked).count();
@@ -328,7 +332,8 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
     let due = until(recording.end_at.saturating_sub(UNDERWAY));
     let is_live = due > until(recording.sent);
-    // How many events had come when the second connection's request was sent, and at its head.
+    // How many events had come when the second connection's request was sent and when its head
+    // came.
     let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
     let newest = until(recording.sent)..=until(head);
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
@@ -368,9 +373,10 @@ fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {
     if has_own_id { (id, "", b"") } else { (id, &event.name, &event.data) }
 }
 
-/// Compares the events that a client received after it reconnected with the first `due` events of
-/// `after`, which follow the client's id. If each event replaces the previous one, the number of
-/// the first received event in `after`, counted from one, should be in `newest`.
+/// Compares `received`, the events that came after a client reconnected, with the first `due`
+/// events of `after`, the events that follow the client's id. `newest` is how many events of
+/// `after` may have come when the server answered: a server that keeps only the newest event begins
+/// with the last of them.
 fn judge(
     before: &[Key<'_>],
     after: &[Key<'_>],
@@ -379,7 +385,7 @@ fn judge(
     newest: RangeInclusive<usize>,
     has_gap: bool,
 ) -> Finding {
-    // For each event, how much more often it came than on the first connection.
+    // How many more times each event came on the second connection than on the first.
     let mut excess = HashMap::<_, isize>::new();
     received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
     after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);
@@ -413,7 +419,8 @@ fn judge(
     let (replaced, rest) = due.split_at(missing.len());
     let count = missing.len() + 1;
     let is_newest = replaced == missing && newest.contains(&count) && is_in_order(rest);
-    // Events that only the second connection received, between events of the first.
+    // If an event that only the second connection received is between two that the first received
+    // too, each stream has its own events.
     let mut unknown = received.iter().skip_while(again).skip_while(|key| !again(key));
     let text = format!("{} events were lost in between", missing.len());
     let finding = if has_gap {

@@ -1,4 +1,4 @@
-//! Reads the address of a stream and connects to the server.
+//! Addresses, requests, and the connections that send them.
 
 use std::{error::Error, time::Duration};
 
@@ -20,7 +20,6 @@ use crate::finding::quoted;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
-/// Parses the address of a stream.
 pub(crate) fn address(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -85,7 +84,8 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
-    /// The HTTP version, even HTTP/2 without TLS. If `None`, TLS negotiates the version.
+    /// The HTTP version, with or without TLS. If `None`, TLS negotiates it, and it is HTTP/1.1
+    /// without TLS.
     pub(crate) version: Option<Version>,
     pub(crate) connector: HttpsConnector<HttpConnector>,
 }
@@ -95,7 +95,7 @@ pub(crate) fn connector(version: Option<Version>) -> HttpsConnector<HttpConnecto
     // If no certificates are found, only addresses with TLS fail.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let config = ClientConfig::builder_with_provider(default_provider().into());
-    // The provider supports both versions.
+    // The provider supports TLS 1.2 and TLS 1.3.
     let config = config.with_safe_default_protocol_versions().expect("TLS 1.2 and 1.3");
     let config = config.with_root_certificates(roots).with_no_client_auth();
     let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
@@ -109,14 +109,13 @@ pub(crate) fn connector(version: Option<Version>) -> HttpsConnector<HttpConnecto
     }
 }
 
-/// A connection over which no request was sent yet.
 pub(crate) enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl Connection {
-    /// Connects. The error is a sentence.
+    /// Connects within [`CONNECT_LIMIT`]. The error is the message to report.
     pub(crate) async fn open(target: &Uri, request: &Request) -> Result<Self, String> {
         let connection = timeout(CONNECT_LIMIT, Self::connect(target, request)).await;
         let limit = format!("nothing answers within {} seconds", CONNECT_LIMIT.as_secs());

@@ -59,8 +59,9 @@ fn made(event: &Event, began: SystemTime) -> Option<f64> {
 /// before the request. `None` if an event has no time or no event is left.
 fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
-    // How far the server's clock is behind, by the fastest event. If these are all events, all may
-    // be late, so only a time zone is corrected, in quarters of an hour.
+    // How far the server's clock is behind, judged by the event that came fastest. If the stream
+    // has no events except these, all may be late: then only a time zone is corrected, in quarters
+    // of an hour.
     let is_all = events.len() == stream.events.len();
     let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
     let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();
@@ -68,8 +69,8 @@ fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
     Some(new.clone().reduce(f64::max)? - new.reduce(f64::min)?)
 }
 
-/// Finds a time in a text and returns it in seconds after `began`: a Unix time in any unit from
-/// seconds to nanoseconds, or a time in the format of RFC 3339.
+/// Finds a time in a text, at most two days from `began`, and returns it in seconds after `began`:
+/// a Unix time in s, ms, µs or ns, or a time in the format of RFC 3339.
 fn time_in(text: &str, began: SystemTime) -> Option<f64> {
     let seconds = |it: SystemTime| it.duration_since(UNIX_EPOCH).map(|it| it.as_secs_f64()).ok();
     let began = seconds(began)?;
@@ -80,7 +81,7 @@ fn time_in(text: &str, began: SystemTime) -> Option<f64> {
         Some(number.parse::<f64>().ok()? / unit)
     });
     let rfc3339 = text.split(|it: char| !it.is_ascii_digit() && !"-:.T".contains(it));
-    // `spread` corrects time zones.
+    // Ignore the time zone: `spread` corrects it.
     let rfc3339 = rfc3339.filter_map(|it| seconds(humantime::parse_rfc3339_weak(it).ok()?));
     unix.chain(rfc3339).map(|it| it - began).find(|it| it.abs() < 172_800.0)
 }
@@ -129,7 +130,7 @@ pub(crate) fn end(session: &Session) -> Finding {
         End::Cut(error) => Finding::fail(format!("it is cut after {after}: {error}"), ERRORS),
     };
     let mut findings = vec![finding.with("an EventSource reconnects")];
-    // The answers to two calls may have different lengths.
+    // The answers to two POST requests may have different lengths.
     let is_same = session.method == Method::GET || matches!(recording.end, End::Cut(_));
     let outlives = |inner: &&Stream| is_same && inner.recording.is_open();
     if let Some(inner) = session.inner.iter().find(outlives) {

@@ -16,9 +16,9 @@ use crate::origin::*;
 use crate::recording::{End, Event, Recording, Stream, lock};
 use crate::session::{Recorder, progress};
 
-/// How much longer than its script an answer may take if the origin ends it.
+/// How long to wait for an answer's end after its script should be over.
 const PATIENCE: Duration = Duration::from_secs(6);
-/// An event that is held back for longer than this is late.
+/// An event that is held back for at least this long is late.
 const HELD: Duration = Duration::from_millis(150);
 /// How long a request may take to reach the origin.
 const ARRIVAL: Duration = Duration::from_secs(4);
@@ -48,7 +48,8 @@ pub(crate) struct HopOptions {
     pub(crate) json: bool,
 }
 
-/// The answer to a script, and what the origin reports about the script's request, or null.
+/// The answer to a request for a script, and what the origin reports about the request, or null if
+/// it hasn't arrived.
 #[derive(Debug)]
 pub(crate) struct Played {
     pub(crate) stream: Stream,
@@ -65,10 +66,10 @@ pub(crate) struct Observed {
     pub(crate) post: Played,
     pub(crate) http2: Played,
     pub(crate) late: Played,
-    /// What follows the server's FIN, and what follows its reset.
+    /// The answer that the origin ends with a FIN, and the one that it ends with a reset.
     pub(crate) cut: [Played; 2],
-    /// Long answers with the heads of `events` and `bare`. `None` if the hop doesn't hold that
-    /// script's events back.
+    /// Long answers with the heads of `events` and of `bare`. `None` for a head with which the hop
+    /// doesn't hold events back.
     pub(crate) fill: [Option<Played>; 2],
     pub(crate) idle: Played,
     /// What [`Observer::leave`] returns for a silent stream and for a stream with events.
@@ -78,7 +79,6 @@ pub(crate) struct Observed {
     pub(crate) down: Stream,
 }
 
-/// An observation's state.
 struct Observer<'a> {
     hop: &'a HopOptions,
     get: Request,
@@ -89,8 +89,8 @@ struct Observer<'a> {
 }
 
 impl Played {
-    /// Returns how late each event came after the origin wrote it. Subtracts the network's delay,
-    /// which is taken to be the fastest event's.
+    /// Returns how long after the origin wrote them the events came, in ascending order. Subtracts
+    /// the fastest event's delay, which is taken for the network's.
     pub(crate) fn lags(&self) -> Vec<Duration> {
         let Stream { recording, events, .. } = &self.stream;
         let lag = |it: &Event| {
@@ -112,7 +112,7 @@ impl Played {
     }
 }
 
-/// Observes a hop. The error is a sentence.
+/// Observes a hop. The error is the message to print.
 pub(crate) async fn observe(hop: &HopOptions) -> Result<Observed, String> {
     listen(&hop.origin).await?;
     let lines = ["cache-control: no-cache", "last-event-id: 7", "incremental: ?1"];
@@ -187,7 +187,7 @@ impl Observer<'_> {
         self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // Start the clock only now: the answer above can take several seconds.
+        // Start the clock only after `down`, which can take several seconds.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -245,7 +245,7 @@ impl Observer<'_> {
     }
 
     /// Disconnects after the first byte, or after [`ARRIVAL`]. Returns how long the origin took to
-    /// notice this. The error is how long the origin was watched without noticing.
+    /// notice this. If it didn't notice, the error is how long the origin was watched.
     async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
         let (id, recorder) = self.begin(script, &self.get);
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;

@@ -50,7 +50,6 @@ const CHECKS: [Check; 10] = [
 
 const RESUMPTION: usize = 8;
 
-/// Runs the checks with these numbers.
 fn run(numbers: &[usize], session: &Session) -> Vec<Finding> {
     let recording = &session.outermost.recording;
     let chosen = (1..).zip(CHECKS).filter(|(number, _)| numbers.contains(number));
@@ -145,14 +144,13 @@ impl Options {
 
     fn request(&self) -> Result<Request, String> {
         let (method, body) = (self.method(), self.data.clone().unwrap_or_default());
-        // An `EventSource` sends this too.
+        // An `EventSource` sends this header too.
         let lines = (method == Method::GET).then_some("cache-control: no-cache");
         let json = (!body.is_empty()).then_some("content-type: application/json");
         self.wire.request(method, lines.into_iter().chain(json), body)
     }
 }
 
-/// Runs a task until it is done.
 fn run_until_done<T>(task: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
@@ -162,7 +160,8 @@ fn run_until_done<T>(task: impl Future<Output = Result<T, String>>) -> Result<T,
     result
 }
 
-/// Prints a report. Ignores an error, because a reader such as `head` may have closed the pipe.
+/// Prints `json` or `text`. Ignores an error, because a reader such as `head` may have closed the
+/// pipe.
 fn print(is_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
     let text = if is_json { format!("{:#}\n", json()) } else { text() };
     _ = stdout().write_all(text.as_bytes());

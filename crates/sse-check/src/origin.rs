@@ -54,7 +54,7 @@ pub(crate) struct Script {
     /// The time between the head and the first event.
     pub(crate) delay: Duration,
     pub(crate) count: usize,
-    /// An event's size.
+    /// An event's size in bytes.
     pub(crate) size: usize,
     interval: Duration,
     ending: Ending,
@@ -85,7 +85,7 @@ impl Script {
         Some(self.delay + self.interval * count)
     }
 
-    /// Returns an event as it is sent.
+    /// Returns an event in its wire format.
     pub(crate) fn event(&self, number: usize) -> String {
         let start = format!("id: {number}\ndata: ");
         let padding = self.size.saturating_sub(start.len() + 2);
@@ -134,7 +134,7 @@ struct Seen {
 /// The requests with their ids, the newest first.
 type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 
-/// Serves until the address can no longer be listened on.
+/// Serves until it can't listen again after the question `down`.
 pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     let (address, log) = (listener.local_addr()?, Arc::new(Log::default()));
     loop {
@@ -193,7 +193,7 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
     Ok(())
 }
 
-/// Returns the answer to a question about a request.
+/// Returns the answer to a question, with what the origin has seen of the request with this id.
 fn report(question: &str, id: &str, log: &Log) -> String {
     // If a hop has sent the request twice, report the first one.
     let seen = lock(log).iter().rfind(|(known, _)| known == id).map(|(_, seen)| {
@@ -219,7 +219,7 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Reads a request with its body. Returns the request and whether the answer can be chunked, or
-/// `None` after the last request.
+/// `None` if the connection has ended or the request is longer than [`MAX_REQUEST`].
 async fn read_request(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

@@ -44,7 +44,7 @@ pub(crate) fn hop_text(hop: &HopOptions, judgements: &[Judgement]) -> String {
     format!("{} in front of {}\n\n{table}", name(&hop.url), hop.origin)
 }
 
-/// Writes each finding after its label and counts the verdicts.
+/// Returns the findings, each after its label, and the number of findings with each verdict.
 fn table(findings: &[Finding], label: impl Fn(&Finding) -> String) -> String {
     let mut text = String::new();
     for finding in findings {

@@ -1,4 +1,4 @@
-//! Records a stream at all of its addresses at the same time.
+//! Records a stream at all of its addresses, and what a client receives there when it reconnects.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// The streams nearer to the server, in the order of the addresses.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The answer to a `HEAD` request, sent only if the outermost address answered no `GET`.
+    /// The answer to a `HEAD` request, sent only if the outermost address didn't answer the `GET`.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
     /// When the first requests were sent.
@@ -63,7 +63,7 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records a stream, over a new connection if there is none yet.
+    /// Records a stream, over a new connection if `connection` is `None`.
     pub(crate) fn start(
         connection: Option<(Connection, Duration)>,
         target: &Uri,
@@ -92,7 +92,7 @@ impl Recorder {
     pub(crate) fn stop(self, now: Duration) -> Stream {
         self.task.abort();
         let mut recording = lock(&self.recording).clone();
-        // A full recording was not watched until now.
+        // A full recording is read no further, so its watch ended with the last bytes.
         if recording.end == End::Open && recording.bytes.len() <= MAX_BYTES {
             recording.end_at = now;
         }
@@ -100,7 +100,7 @@ impl Recorder {
     }
 }
 
-/// Records the streams of all targets. The error is a sentence.
+/// Records the streams of all targets. The error is the message to print.
 pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let (mut connecting, mut recorders) = (JoinSet::new(), Vec::new());
     for (index, target) in plan.targets.iter().cloned().enumerate() {
@@ -119,7 +119,8 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
         recorders.push(Recorder::start(Some(connection), &target, &plan.request, None, start));
     }
     let resumption = watch(plan, &recorders, start).await;
-    // On a busy machine, later bytes may be unread, so no later silence counts.
+    // On a busy machine, bytes that came after `plan.length` may be unread, so silence after it
+    // doesn't count.
     let now = start.elapsed().min(plan.length);
     let stop = |recorders: Vec<Recorder>| recorders.into_iter().map(|it| it.stop(now)).collect();
     let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });
@@ -149,7 +150,8 @@ pub(crate) fn progress(length: Duration) -> ProgressBar {
 type Resuming = (String, Vec<Recorder>);
 
 /// Waits until the streams end, the time is over, or Ctrl-C is pressed. If the plan resumes, opens
-/// the second connections after half of the time, or when all streams have ended.
+/// the second connections after half of the time or when all streams have ended, or later if no
+/// event with an id has come by then.
 async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let mut interrupted = pin!(tokio::signal::ctrl_c());
     let mut limit = plan.length;

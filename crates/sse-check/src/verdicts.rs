@@ -144,7 +144,8 @@ fn post(played: &Played) -> Judgement {
     }
 }
 
-/// Describes the headers that differ from those that were sent, and chooses the case.
+/// Returns the verdict on headers, each with its name, the value that was sent and the value that
+/// was received. `case` can choose another case than `kept` and `changed`.
 fn headers(
     name: &'static str,
     headers: &[(&str, String, String)],

@@ -1,4 +1,4 @@
-//! Each check without `--via`, with a server that fails the check and one that passes.
+//! Each check that needs no `--via`, with servers that pass and with servers that don't.
 
 use std::sync::{OnceLock, atomic::AtomicUsize, atomic::Ordering::SeqCst};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,6 @@ async fn look(address: SocketAddr, check: &str, time: &str) -> Report {
     Report::of(&[&format!("http://{address}/events"), "--only", check, "--for", time]).await
 }
 
-/// Runs a check on a stream that ends at once.
 async fn look_at(check: &str, bytes: impl AsRef<[u8]>) -> Report {
     let address = serve_steps([write(bytes), Step::At(50), Step::End]).await;
     look(address, check, "2s").await
@@ -49,7 +48,7 @@ async fn start_warns_of_late_heads_and_links_to_what_may_hold_them() {
     let with_event = ["until the first byte", "it comes only with the first event"];
     let with_event = [&with_event[..], &["tower_sse/early_head/", "--via"]].concat();
     let late = ["it comes later than 10 s", "tower_sse/early_head/"];
-    // Each case has the times of the head and of the first event.
+    // Each case has the time of the head and, if it differs, that of the first event.
     for (head_at, event_at, time, texts) in [
         (1_200, None, "2s", &with_event[..]),
         (1_200, Some(1_700), "2s", &["guide/proxies/#buffers"]),
@@ -86,7 +85,8 @@ fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
 }
 
-/// Looks at a stream whose server makes an event every 300 ms but sends events every 1.5 seconds.
+/// Looks at a stream on which five events come every 1.5 seconds. `made` returns an event's text,
+/// given the stream's start in milliseconds and the event's number.
 async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
     let address = serve(move |_| {
         let start = now() + 50;
@@ -308,7 +308,8 @@ async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
     }
 }
 
-/// The server keeps only the newest value while it waits to send.
+/// A server that keeps only the newest value while a client reads slowly sends each client other
+/// events.
 #[tokio::test]
 async fn resumption_with_other_events_than_the_first_stream_warns() {
     let address = serve(|request| match request.header("last-event-id") {

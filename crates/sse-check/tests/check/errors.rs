@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{report::Report, server::*};
 
-/// Expects the program to end with one line on standard error and exit status 2.
+/// Expects the program to print only an error with this text, and to exit with status 2.
 async fn refused(arguments: String, text: &str) {
     let started = Instant::now();
     let arguments: Vec<_> = arguments.split(' ').chain(["--for", "1s"]).collect();

@@ -1,4 +1,4 @@
-//! A hop in front of the origin that `sse-check hop` plays. It can have the faults of real hops.
+//! A hop with the faults of real hops, in front of the origin that `sse-check hop` plays.
 
 use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -82,7 +82,7 @@ pub(crate) struct Faults {
     pub(crate) while_down: WhileDown,
 }
 
-/// Runs `sse-check hop` with a hop that has these faults, and an origin behind it.
+/// Runs `sse-check hop` with a hop that has these faults. The program starts the origin.
 pub(crate) async fn look_at(faults: Faults, options: &str) -> Report {
     let (hop, origin) = start(faults).await;
     let url = format!("http://{hop}/events?token=secret");
@@ -91,7 +91,7 @@ pub(crate) async fn look_at(faults: Faults, options: &str) -> Report {
     Report::of(&arguments).await
 }
 
-/// Starts a hop. Returns its address and the origin's.
+/// Starts a hop. Returns its address, and the address to which it passes requests on.
 pub(crate) async fn start(faults: Faults) -> (SocketAddr, String) {
     let origin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (listener, address) = listen().await;
@@ -179,7 +179,8 @@ async fn answer_while_down(what: WhileDown) -> Response {
 
 type Sender = mpsc::Sender<io::Result<Bytes>>;
 
-/// Passes the body on until the client leaves, the body ends or the server dies.
+/// Passes the body on until it ends, the server dies, the idle limit passes, or the client leaves
+/// and `on_leaving` isn't `Never`.
 async fn pump(
     mut body: Incoming,
     sender: Sender,
@@ -244,7 +245,6 @@ async fn die(sender: Sender, how: OnDeath, error: hyper::Error) {
 }
 
 impl Report {
-    /// Returns the value of one of a hop's verdicts.
     pub(crate) fn value(&self, name: &str) -> &Value {
         &self.json[name]
     }

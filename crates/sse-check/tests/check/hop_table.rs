@@ -27,13 +27,14 @@ const GROUPS: [(&str, &str); 5] = [
 
 /// How many hops to look at at a time. Looking at a hop is mostly waiting.
 const AT_A_TIME: usize = 8;
-/// Known idle limits of proxies, in seconds. A proxy can cut up to a tenth later than its limit.
+/// Known idle limits of proxies, in seconds. A measured time is rounded down to one of them,
+/// because a proxy may cut later than its limit.
 const LIMITS: [u64; 8] = [5, 8, 10, 15, 20, 30, 50, 60];
 /// How long a hop may take to start and to be looked at.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a late head takes, and how long a busy stream is watched.
 const LATE: Duration = Duration::from_secs(35);
-/// How long the server is down when a proxy may bridge the time.
+/// How long the server is down to find out whether a hop bridges the time.
 const AWAY: Duration = Duration::from_secs(2);
 
 /// A hop, as in a line `=== NAME | VERSION | NOTES | OPTIONS` and the lines below it.
@@ -69,7 +70,7 @@ fn hops(group: &str) -> Vec<Hop> {
     sections.collect()
 }
 
-/// Returns a shell that has the functions of `tests/hops/prelude.sh`.
+/// Returns a script that runs these lines with the functions of `tests/hops/prelude.sh`.
 fn shell(lines: &str) -> String {
     let (sources, tools) = (sources(), target(""));
     let (sources, tools) = (sources.display(), tools.display());
@@ -164,7 +165,8 @@ fn serve(origin: &str) -> Child {
     server.spawn().unwrap()
 }
 
-/// Returns after how many seconds a stream with events ends, or `None` if it doesn't.
+/// Returns after how many seconds the hop ends a stream with events, or `None` if the stream lasts
+/// for [`LATE`].
 async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u64> {
     let _server = serve(origin);
     sleep(AWAY).await;
@@ -196,7 +198,8 @@ async fn bridges(hop: &Proxy, path: &str, origin: &str) -> bool {
     timeout(5 * AWAY, asking).await.unwrap_or(false)
 }
 
-/// Describes what a client receives if the head is late.
+/// Returns a text for a row's cell if a client doesn't receive a head that comes after [`LATE`],
+/// otherwise an empty text.
 async fn late_head(hop: &Proxy, path: &str, origin: &str) -> String {
     let listener = TcpListener::bind(origin).await.unwrap();
     let serve = async {
@@ -220,7 +223,7 @@ async fn late_head(hop: &Proxy, path: &str, origin: &str) -> String {
 }
 
 fn known_limit(seconds: f64) -> u64 {
-    // The client's time starts a little before the server's.
+    // Allow for a stream that ends up to 0.3 s before the limit.
     let known = LIMITS.into_iter().rev().find(|limit| seconds + 0.3 >= *limit as f64);
     known.unwrap_or(seconds as u64)
 }
@@ -305,7 +308,7 @@ fn passes(report: &Value) -> String {
     cell
 }
 
-/// Names the headers that matter to streams and that the hop drops or changes.
+/// Returns the cell about the headers that the hop drops or changes, and about HTTP/1.0.
 fn changes(report: &Value) -> String {
     let names = |name: &str| -> Vec<String> {
         let changes = report[name].as_array().into_iter().flatten();

@@ -12,7 +12,8 @@ use crate::support::Program;
 /// The options of tests that need neither a long watch nor many streams.
 const SHORT: &str = "--for 2s --streams 3";
 
-/// Expects these verdicts. Every other verdict must be that of a hop without faults.
+/// Expects these verdicts. Every other verdict except `left_after_ms` must be that of a hop without
+/// faults.
 #[track_caller]
 fn expect(report: &Report, faults: &[(&str, Value, &str)]) {
     let faultless = [

@@ -253,7 +253,7 @@ async fn events_that_come_in_another_order_are_not_held_back() {
     report.expect("delay", "pass");
 }
 
-/// Compares the answers to two calls.
+/// Compares the answers to two POST requests.
 async fn look_at_calls(
     outer: impl IntoIterator<Item = Step>,
     inner: impl IntoIterator<Item = Step>,
@@ -262,7 +262,8 @@ async fn look_at_calls(
     look_through(&hops, "--data {} --for 3s").await
 }
 
-/// The answers to two calls are made at different times and have different lengths.
+/// A server can send the answers to two POST requests at different times and with different
+/// lengths.
 #[tokio::test]
 async fn calls_that_differ_in_time_only_warn() {
     let late = late(events(0, 5, 200), 400).chain([Step::End]);
@@ -290,7 +291,7 @@ async fn calls_that_differ_in_speed_only_warn() {
     assert_eq!(report.all("fail"), [""; 0], "{report}");
 }
 
-/// This happens behind nginx.
+/// nginx over HTTP/1.0 holds events back like this.
 #[tokio::test]
 async fn call_whose_events_come_all_at_its_end_fails() {
     let bunch = late(events(0, 10, 0), 2000).chain([Step::End]);

@@ -1,5 +1,4 @@
-//! Runs the program with servers and proxies that have the problems it looks for, and with correct
-//! ones.
+//! Runs `sse-check` with faulty and with correct servers and proxies.
 
 #[path = "../../../../tests/support/programs.rs"]
 mod support;

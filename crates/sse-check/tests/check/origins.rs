@@ -1,4 +1,5 @@
-//! Origins that send hostile bytes, refusals, no events, other codings or very small chunks.
+//! Unusual answers of origins: hostile bytes, refusals, no events, codings, charsets, resets and
+//! very small chunks.
 
 use std::{io::Write, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -184,7 +185,7 @@ async fn peak(address: SocketAddr, seconds: u64) -> (u64, Value) {
     let status = format!("/proc/{}/status", process.id().unwrap());
     let (mut stdout, mut report, mut peak) =
         (process.stdout.take().unwrap(), vec![], String::new());
-    // Read late, so that the peak includes the whole report if it does not fit into the pipe.
+    // The program prints its report at the end, so look at its memory until then.
     while timeout(Duration::from_millis(5), stdout.read_buf(&mut report)).await.is_err() {
         let status = std::fs::read_to_string(&status).unwrap();
         peak = status.lines().find(|it| it.starts_with("VmHWM")).map_or(peak, str::to_owned);

@@ -1,4 +1,4 @@
-//! Real proxies, with and without their traps.
+//! Real proxies, with settings that harm streams and with settings that don't.
 
 use std::{fs::write, net::SocketAddr, path::Path};
 
@@ -31,7 +31,6 @@ async fn serve() -> SocketAddr {
     serve_steps(events(0, 99, 300)).await
 }
 
-/// Looks at a stream through a proxy.
 async fn look(proxy: &Proxy, server: SocketAddr) -> Report {
     let (url, via) = (format!("http://{}/", proxy.address), format!("http://{server}/"));
     let only = "answer,start,headers,bursts,delay,changes,silence,end,lines";

@@ -34,7 +34,6 @@ impl Report {
         report
     }
 
-    /// Returns the verdict of a check.
     pub(crate) fn verdict(&self, check: &str) -> &str {
         self.check(check)["verdict"].as_str().unwrap()
     }
@@ -72,7 +71,7 @@ impl Report {
     /// Expects a text in the summary or the evidence.
     #[track_caller]
     pub(crate) fn expect_text(&self, check: &str, text: &str) {
-        // Undo the escapes of JSON.
+        // Undo the escapes that JSON needs for quotation marks.
         let check = self.check(check).to_string().replace("\\\"", "\"");
         assert!(check.contains(text), "no {text:?} in {self}");
     }

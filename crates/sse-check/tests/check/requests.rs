@@ -101,7 +101,7 @@ async fn hop_to_newest_events_only_is_not_blamed_for_a_replaced_one() {
             Some(_) => Answer { head_at, ..Answer::new(events(first, 3 - first, 0)) },
         }
     };
-    // Both addresses are requested after 3 seconds.
+    // Both addresses get their second request after 3 seconds.
     let [outer, inner] = [serve(after(2, 2_000)).await, serve(after(1, 0)).await];
     let report = look_through(&[outer, inner], "--for 6s --only resumption").await;
     report.expect_with("resumption", "warning", "only the newest of 2 events came");
@@ -117,7 +117,8 @@ async fn start_that_was_not_sent_through_the_hop_is_not_held_back() {
     assert!(!report.to_string().contains("held"), "{report}");
 }
 
-/// Varnish's default configuration drops this header, so the server takes the client for a library.
+/// Varnish's default configuration drops `Cache-Control`, so the server takes an `EventSource` for
+/// a client library.
 #[tokio::test]
 async fn start_comes_through_a_hop_that_drops_cache_control() {
     let hops = serve_hub(Hub::new(), &["cache-control"]).await;

@@ -65,7 +65,8 @@ const hops = {
 
   async next() {
     process.env.NEXT_TELEMETRY_DISABLED = '1'
-    // Next.js looks for its packages below its folder, which is therefore that of `node_modules`.
+    // Next.js looks for its packages below its folder, so the folder is the one that has
+    // `node_modules`.
     const dir = join(packages, '..')
     mkdirSync(join(dir, 'pages'), { recursive: true })
     writeFileSync(join(dir, 'pages/index.js'), 'export default () => null')
