@@ -17,7 +17,6 @@ fn redis() -> Redis {
     Redis::open("redis://127.0.0.1/").unwrap()
 }
 
-/// Asserts that the options have this value.
 #[track_caller]
 fn assert_has(options: &impl Debug, field: &str, value: &dyn Debug) {
     let (options, expected) = (format!("{options:?}"), format!(" {field}: {value:?}"));

@@ -13,7 +13,6 @@ async fn failed(flaw: Option<Flaw>) -> Vec<&'static str> {
     failed.collect()
 }
 
-/// Asserts that this scene fails for a broker with this flaw.
 async fn assert_finds(scene: &str, flaw: Flaw) {
     let failed = failed(Some(flaw)).await;
     assert!(failed.contains(&scene), "{flaw:?} is found by {failed:?}");

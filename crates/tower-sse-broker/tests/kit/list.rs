@@ -58,7 +58,7 @@ async fn list_broker_passes_the_kit() {
     check(Server::new).await;
 }
 
-/// Removes an event that a hub and its client have read from the list, then changes the list.
+/// Removes from the list an event that a hub and its client have read, then changes the list.
 async fn lose_event(change: impl FnOnce(&mut Vec<Entry>, Entry)) -> (Hub, Subscription) {
     let server = Server::new().await;
     let hub = Hub::connect(server.broker()).await.unwrap();

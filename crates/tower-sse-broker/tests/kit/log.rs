@@ -79,7 +79,7 @@ impl Log {
         self.changed.send_replace(());
     }
 
-    /// Returns the entries after this number.
+    /// Returns the entries after this number, the first of which marks a loss if some were trimmed.
     pub(super) fn read(&self, after: u64) -> Vec<Entry> {
         let (now, state) = (self.created.elapsed(), self.state.lock().unwrap());
         let trimmed = (state.trimmed > after).then_some((state.trimmed, now, Duration::ZERO, None));

@@ -1,4 +1,5 @@
-//! Publishing while the server does not answer: each call ends at its deadline with a true result.
+//! Publishing while the server does not answer: when each call ends, with which outcome, and what
+//! stays behind.
 
 use allocation_counter::measure;
 
@@ -26,7 +27,7 @@ async fn publish_at_once(hub: &Hub, name: &str) -> [Vec<String>; 2] {
     [published, unknown]
 }
 
-/// Reads up to the event `last`. Each earlier event must be in `possible` and arrive once.
+/// Reads up to the event `last`. Each earlier event must be in `possible` and arrive at most once.
 async fn reads_at_most_once(client: &mut Client, mut possible: Vec<String>, last: &str) {
     loop {
         let message = client.next().await;
@@ -167,7 +168,7 @@ async fn publishing_continues_with_the_next_session() {
     let Some(server) = Server::start().await else { return };
     let proxy = Proxy::start(server.port).await;
     let process = Process::connect(proxy.broker().publish_deadline(DEADLINE)).await;
-    // After this, the publishers' connection sends only batches for at least a second.
+    // Once `waiting` is known, the publishers' connection sends only batches for at least a second.
     until(|| process.stats.waiting().is_some()).await;
     proxy.hold_publishers();
     let error = process.hub.publish("a", "1").await.unwrap_err();

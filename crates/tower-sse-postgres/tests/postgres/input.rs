@@ -1,4 +1,4 @@
-//! What programs may insert, and what makes their statements fail.
+//! What programs and hubs may publish, how streams and schemas may be called, and triggers.
 
 use crate::*;
 
@@ -219,7 +219,7 @@ pub(crate) fn statements_of(name: &str) -> String {
     block(OPERATING, &format!("sql,{name}"))
 }
 
-/// Returns the block of a page that begins with this line.
+/// Returns the code block of a page that has this text after its opening fence.
 pub(crate) fn block(page: &str, fence: &str) -> String {
     let text = |line| str::strip_prefix(line, "//! ").or(str::strip_prefix(line, "//!"));
     let mut lines = page.lines().map(|line| text(line).unwrap_or(line));

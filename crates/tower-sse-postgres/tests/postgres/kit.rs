@@ -95,7 +95,6 @@ impl Process {
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }
 
-    /// Publishes events and reads them.
     pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
         self.publish(numbers.clone()).await;
         self.reads(numbers).await;

@@ -157,8 +157,8 @@ async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
     }
 }
 
-/// The process has read all rows that are then trimmed. While it is held, there is one new event,
-/// in the second round also the row that a new connection adds.
+/// `behind` has read all rows that are then trimmed. While it is held, there is one new event, in
+/// the second round also the row that a new connection adds.
 #[tokio::test]
 async fn trim_of_rows_that_were_read_is_no_gap() {
     let Some(server) = Server::start().await else { return };
@@ -236,7 +236,7 @@ async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     sql(&client, "create table copy as select * from tower_sse.log").await;
     proxy.hold().await;
     ahead.delivers([2]).await;
-    // The second event has the number after the one that `ahead` has read.
+    // Event 4 gets the number after the one that `ahead` has read.
     let overtake = "begin; select from tower_sse.stream for update;
         truncate tower_sse.log; insert into tower_sse.log select * from copy;
         select from tower_sse.append('tower_sse', 0, 0, null, false, '{a, a}', '{3, 4}',

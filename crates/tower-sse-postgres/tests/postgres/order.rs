@@ -114,7 +114,7 @@ async fn bulk_of_rows_is_complete_and_in_order() {
     process.reads(0..=12_000).await;
 }
 
-/// A row with the id of a covered transaction must still be found.
+/// A row whose transaction's id is below `covered` must still be found.
 #[tokio::test]
 async fn row_of_a_covered_transaction_is_found_later() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -125,7 +125,8 @@ async fn row_of_a_covered_transaction_is_found_later() {
     process.reads([1]).await;
 }
 
-/// A transaction that began before another but commits after it is numbered by the next batch.
+/// If a transaction began before another one but commits after it, the next batch numbers its
+/// events.
 #[tokio::test]
 async fn late_commits_are_found_by_the_next_poll() {
     let Some((server, mut process)) = Process::start().await else { return };

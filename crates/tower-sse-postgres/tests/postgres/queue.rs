@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// Replaces the server's functions for notifications. The sequence `failed` counts those that were
-/// refused, because a rollback doesn't undo a sequence.
+/// Replaces the server's functions for notifications. A sequence counts the refused notifications,
+/// because a rollback doesn't undo it.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);

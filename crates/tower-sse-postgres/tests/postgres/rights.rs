@@ -1,4 +1,4 @@
-//! Programs with no more rights than the two roles of the operator's page.
+//! The rights and credentials of roles, and the schemas and servers that hubs refuse.
 
 use super::input::statements_of;
 use crate::*;

@@ -40,7 +40,7 @@ impl Server {
         Self::start_with(&[]).await
     }
 
-    /// Starts a server with these settings.
+    /// Starts a server with the schema and these settings.
     pub(crate) async fn start_with(settings: &[&str]) -> Option<Self> {
         let server = Self::start_empty(settings).await?;
         sql(&server.connect().await, tower_sse_postgres::SCHEMA).await;
@@ -188,7 +188,6 @@ pub(crate) fn patient(broker: PostgresBroker) -> PostgresBroker {
     broker.publish_deadline(PATIENCE)
 }
 
-/// Returns a broker for the server at this address.
 pub(crate) fn broker_at(address: &str) -> PostgresBroker {
     patient(Postgres::open(address).unwrap().broker("tower_sse"))
 }

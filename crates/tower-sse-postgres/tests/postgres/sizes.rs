@@ -1,4 +1,4 @@
-//! What is removed from the log and counted in the inbox, and what polls cost.
+//! The sizes of the log, the inbox and events: trims, counts, the cost of polls, and slow links.
 
 use crate::*;
 
@@ -152,7 +152,8 @@ async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     assert!(matches!(losses, (Some(1..), Some(0)) | (None, None)), "{losses:?}");
 }
 
-/// Otherwise, the hub would skip an event while the server is slow.
+/// If a notification counted as a part of the response, the hub would skip an event while the
+/// server is slow.
 #[tokio::test]
 async fn notifications_are_no_part_of_a_late_response() {
     let Some(server) = Server::start().await else { return };
@@ -205,7 +206,8 @@ async fn deleted_rows_cost_no_poll() {
     assert_eq!(sql(&client, far).await, ["true"]);
 }
 
-/// Returns how many blocks a poll looks at. Its time also depends on what else runs.
+/// Returns how many blocks a poll looks at. Unlike its time, the number doesn't depend on what else
+/// runs.
 async fn blocks_of_poll(client: &tokio_postgres::Client, covered: &str) -> u64 {
     let poll = format!("select * from tower_sse.poll('tower_sse', {covered})");
     // The session's first call parses the function.
@@ -231,8 +233,9 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
     process.reads([2]).await;
 }
 
-/// Numbering all rows at once could exceed a statement's time limit. The next part begins at the rows
-/// that are left, or earlier, at the rows of a transaction that was open meanwhile.
+/// Numbering all rows at once could exceed a statement's time limit. Each part returns the
+/// `covered` from which the next part looks for rows. It must not pass the rows that are left, nor
+/// those of a transaction that is still open.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };

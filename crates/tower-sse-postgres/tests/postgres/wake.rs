@@ -92,7 +92,7 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
             where funcname = 'poll' and schemaname = $1";
         client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
     };
-    // Counts the polls of the hub that listens while the other one polls often.
+    // Counts the polls of `process` during 80 polls of `_deaf`.
     let count = async || {
         let (own, other) = (polls("tower_sse").await, polls("deaf").await);
         until_async(async || polls("deaf").await >= other + 80).await;
@@ -240,7 +240,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
     process.delivers([2]).await;
 }
 
-// The tests below: locks stop the hub or its trim for a while. Later events arrive as usual.
+// In the tests below, locks stop the hub or its trim for a while. Later events arrive as usual.
 
 /// Far longer than an event by SQL takes, but shorter than ten times a lock of these tests.
 const USUAL: Duration = Duration::from_secs(5);

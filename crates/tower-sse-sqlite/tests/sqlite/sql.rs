@@ -1,4 +1,4 @@
-//! Publishing by SQL in the program's transactions.
+//! Publishing by SQL: transactions, columns, limits and triggers.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! The names of tables, and tables that already exist.
+//! The names and shapes of tables, and the files that have them.
 
 use crate::*;
 
