@@ -39,7 +39,7 @@ async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
     }
 }
 
-/// This also holds while the store is away for a time.
+/// In the second round, the store is away for a lease.
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {
     for is_away in [false, true] {
@@ -80,7 +80,7 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
 }
 
-/// This holds whichever comes first: the last events, the end, a client's hint, or a check's reply.
+/// The last events, the end, a client's hint and a check's reply come in different orders.
 #[tokio::test(start_paused = true)]
 async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]

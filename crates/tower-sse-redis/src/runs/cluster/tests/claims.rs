@@ -163,8 +163,8 @@ async fn loss_at(has_earlier: bool, ends: bool, seen: Option<u64>, moment: u64) 
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
 
-/// The owner of the run restores the claim. This also holds for a first visit, if no earlier run is
-/// there.
+/// The owner of the run restores the claim. If there is no earlier run, a request without an id
+/// also gets the run.
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     let all = [None, Some(0), Some(1), Some(2)];
@@ -234,8 +234,8 @@ async fn call_that_was_never_made_is_never_interrupted() {
     assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
 }
 
-/// This holds with and without a grace period, for a key with and without a run, and after the
-/// request has left.
+/// The drain has a grace period or none, the key has a run or none, and the request waits or has
+/// left.
 #[tokio::test(start_paused = true)]
 async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
     for (grace, replaces, leaves) in

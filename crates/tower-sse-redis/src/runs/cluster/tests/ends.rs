@@ -1,6 +1,6 @@
 use super::*;
 
-/// This also holds for a run that its process does not keep after its end.
+/// The run's process forgets the run at once, or before the slow store has the end.
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     for (retained, delay) in [(0, 0), (1, 2)] {
@@ -42,7 +42,7 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     assert_whole(live, &["b"]).await;
 }
 
-/// They have no id, or an event is missing.
+/// The bytes have no id, or lack an event.
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let lacking = "data: b\nid: E-2\n\ndata: d\nid: E-4\n\n";
@@ -206,7 +206,8 @@ async fn next_run_at_the_owner_cancels_one_that_was_stopped_elsewhere() {
     }
 }
 
-/// The owner learns of both from the store, wherever it is between two beats and two looks.
+/// The owner learns of the stop or the replacement from the store, at whatever time between two
+/// beats and two looks it happens.
 #[tokio::test(start_paused = true)]
 async fn stop_or_replacement_whose_hint_is_lost_is_found_within_a_lease() {
     const PHASES: u32 = 37;

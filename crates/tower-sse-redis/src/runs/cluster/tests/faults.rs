@@ -74,8 +74,8 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
 }
 
 /// The server loses the first event, and then executes the second one's command without a reply.
-/// What it has of the run then looks complete, so the owner must look before it writes, and doubt
-/// what it finds.
+/// What the server has of the run then looks complete, so the owner must look before it writes, and
+/// doubt what it finds.
 #[tokio::test(start_paused = true)]
 async fn events_are_sent_again_if_a_lost_reply_leaves_doubts() {
     let (one, other) = two().await;
@@ -206,8 +206,8 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     drop(third);
 }
 
-/// The owner of the run with the id can still restore the claim. The other process has not received
-/// the message that this run has replaced its own.
+/// `other`, the owner of the run with the id, can still restore its claim. `one` has not received
+/// the message that this run has replaced its own run.
 #[tokio::test(start_paused = true)]
 async fn id_of_another_run_is_refused_while_claims_are_restored() {
     let (one, other, _source) = started(&["old"]).await;
@@ -254,7 +254,7 @@ async fn statistics_count_mirrors_and_exports_that_wait() {
     assert_eq!(one.runs.stats().waiting_exports, 0);
 }
 
-/// Its own process has the whole answer.
+/// The run's own process has the whole answer.
 #[tokio::test(start_paused = true)]
 async fn completed_run_is_joined_while_the_store_takes_no_events() {
     let (one, _other, source) = started(&["a"]).await;
@@ -297,7 +297,7 @@ async fn unwatched_run_at_full_speed_is_exported_whole() {
     assert_whole(other.attach().await, &texts).await;
 }
 
-/// Of three processes, one dies at a hundred times after the others' beats.
+/// One of three processes dies, at a hundred different times after the others' beats.
 #[tokio::test(start_paused = true)]
 async fn clients_learn_of_a_death_within_a_lease_and_a_quarter() {
     for offset in (0..4_000).step_by(40) {

@@ -95,7 +95,7 @@ async fn replaced_run_of_a_dead_process_is_reported() {
     let second = other.replace().await;
     sleep(LEASE * 5).await;
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
-    // It was only cut off.
+    // The owner of the replaced run was only cut off.
     one.store.come_back().await;
     sleep(LEASE).await;
     assert_eq!(one.runs.stats().fenced, 1);
@@ -124,8 +124,8 @@ async fn lost_run_is_not_started_again_while_its_owner_may_return() {
     assert_whole(other.attach().await, &["a"]).await;
 }
 
-/// A failover to an older state brings back a run that is over. Its owner is alive, so no other process
-/// ends the run.
+/// A failover to an older state brings back a run that is over. Its owner is alive, so no other
+/// process ends it.
 #[tokio::test(start_paused = true)]
 async fn run_that_returns_after_its_end_ends_again_for_its_client() {
     for (since_end, is_whole) in [(LEASE / 4, true), (LEASE * 4, false)] {

@@ -1,4 +1,4 @@
-//! The handler's options reach each client, however and whenever this process learns of the run.
+//! The handler's options reach each client, however and whenever its process learns of the run.
 
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
@@ -235,7 +235,7 @@ async fn options_of_forgotten_runs_are_dropped_one_by_one_outside_of_locks() {
     assert_eq!(is_answered.try_iter().collect::<Vec<_>>(), [true; 2]);
 }
 
-/// It ends before the store has its head, or later.
+/// The stream ends before the store has its head, or later.
 #[tokio::test(start_paused = true)]
 async fn options_of_a_stream_without_events_apply_in_all_processes() {
     for ends_at_once in [true, false] {

@@ -109,8 +109,8 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// Lets a request pass its first command to the store, and read the reply. The store belongs to the
-/// runtime with the `tasks`. What follows needs this time.
+/// Lets a request send its first command to the store, which belongs to the runtime `tasks`, and
+/// read the reply. Then polls the request for `time`.
 fn look(request: &mut (impl Future + Unpin), requests: &Runtime, tasks: &Runtime, time: Duration) {
     let answer = || tasks.block_on(async { sleep(Duration::from_millis(1)).await });
     assert!(requests.block_on(async { request.now_or_never() }).is_none());
@@ -119,7 +119,7 @@ fn look(request: &mut (impl Future + Unpin), requests: &Runtime, tasks: &Runtime
     answer();
 }
 
-/// Also if the store has executed the claim, but its reply comes too late.
+/// The store has not executed the claim, or its reply comes too late.
 #[test]
 fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
     for (delay, has_claim) in [(0, false), (10, true)] {

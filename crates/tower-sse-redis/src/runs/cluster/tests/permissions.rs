@@ -8,7 +8,7 @@ const COMMANDS: &str =
 /// Longer than the time after which others declare a silent process dead.
 const LONG: Duration = Duration::from_millis(28_350);
 
-/// Asks for the run at intervals for a time, which would start it again if it could.
+/// Asks for the run at intervals for a time, which would start the run again if the key were free.
 async fn ask(process: &Process, time: Duration, interval: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
@@ -65,7 +65,7 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
     }
 }
 
-/// Otherwise the run would be cancelled, and no run would have its key.
+/// A replacement that stopped halfway would cancel the run, and leave its key without a run.
 #[tokio::test(start_paused = true)]
 async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
     for command in ["DEL", "HGET", "HSET", "PEXPIRE", "XADD"] {

@@ -166,7 +166,7 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
 }
 
-/// Returns the head of a `GET` request with an id.
+/// Returns the head of a `GET` request with this id, if there is one.
 pub(super) fn request(last: Option<&LastEventId>) -> Parts {
     let mut request = Request::get("/").body(()).unwrap();
     if let Some(last) = last {

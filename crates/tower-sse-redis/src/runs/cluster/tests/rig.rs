@@ -135,12 +135,12 @@ impl Way {
         self.network.eternal_keys()
     }
 
-    /// Copies all claims and streams.
+    /// Copies all data.
     pub(super) fn copy(&self) {
         self.network.take_snapshot();
     }
 
-    /// Replaces all data by the copy, as a failover to an older state does.
+    /// Replaces all data with the claims and streams of the copy. All other keys are deleted.
     pub(super) fn put_back(&self) {
         self.network.put_back(|name| name.contains('}'));
     }
@@ -192,7 +192,8 @@ pub(super) async fn started(texts: &[&str]) -> (Process, Process, Source) {
     (one, other, source)
 }
 
-/// Does the same, and attaches a reading client at the other process.
+/// Does the same as [`started`], and attaches a client at the other process, which reads the
+/// events.
 pub(super) async fn watched(texts: &[&str]) -> (Process, Process, Source, Attachment) {
     watched_with(texts, |builder| builder).await
 }

@@ -8,8 +8,8 @@ use super::*;
 const TRIP: Duration = Duration::from_millis(100);
 const CLIENTS: usize = 2_000;
 
-/// Sends this many requests for the run at once: the first starts it, the others find it. Returns
-/// the number of round trips until the last one is answered.
+/// Sends this many requests at once, each of which starts the run or finds it. Returns the number
+/// of round trips until the last request is answered.
 async fn post(process: &Process, clients: usize) -> u128 {
     // Waits until no command is under way.
     sleep(5 * TRIP).await;
@@ -65,7 +65,7 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     let source = healthy.start().await.unwrap();
     let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
     let live = other.attach().await;
-    // Any of them becomes the heir.
+    // Either process can become the heir.
     for process in [&other, &healthy] {
         process.store.faults().delay = TRIP;
     }

@@ -71,7 +71,7 @@ async fn stop_at_any_process_ends_the_run_everywhere() {
     }
 }
 
-/// The store would otherwise keep them for as long as other runs that have ended.
+/// The store would otherwise keep replaced runs for as long as other runs that have ended.
 #[tokio::test(start_paused = true)]
 async fn owner_deletes_its_replaced_runs_after_two_leases() {
     for (ends, is_own) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -56,12 +56,13 @@ async fn documented_permissions_are_enough() {
     };
     until_async(are_checked).await;
     let mut denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
-    // The client of Redis 7.2 and later sends its name, and ignores the reply.
+    // The client library sends its name with `CLIENT SETINFO`, which Redis has from 7.2 on, and
+    // ignores the reply.
     denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));
     assert!(denied.is_empty(), "{denied:?}");
 }
 
-/// The check of permissions is on: with less, connecting fails, or a command does.
+/// Control of the test above: with fewer permissions, a process can't connect.
 #[tokio::test]
 async fn each_documented_channel_and_key_is_needed() {
     let Some(server) = Server::start().await else { return };

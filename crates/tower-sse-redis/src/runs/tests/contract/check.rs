@@ -86,7 +86,7 @@ async fn runs_are_looked_for_and_checked_together() {
         };
         assert_eq!(reply, expected, "{number}");
     }
-    // Those that share the command with a run whose stream is missing are synchronized too.
+    // Runs that share the command with a run whose stream is missing count as missing too.
     scene.world.lose("app:run:{owner:n139}:a1").await;
     assert_eq!(looked().await, [[true; 128].as_slice(), &[false; 12]].concat());
 }

@@ -12,7 +12,7 @@ scenes!(
     run_that_ended_keeps_its_outcome_and_its_owner_is_told,
 );
 
-/// Its process can repeat a claim whose reply was lost.
+/// A process can repeat its own claim if the reply was lost.
 async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene) {
     assert_eq!(scene.q.look().await, "free");
     assert_eq!(scene.p.claim("a1").await, "claimed");

@@ -77,7 +77,7 @@ async fn owners_learn_of_a_flush() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
     scene.world.lose_data().await;
-    // It starts between the flush and the first request to the others.
+    // `late` starts after the flush, and no other process has sent a command since.
     let late = Process::connect(scene.world.store(), "late").await;
     assert_eq!(late.look().await, "restoring");
     assert_eq!(scene.p.received().await, "hint to all");
@@ -161,8 +161,8 @@ async fn dropped_store_closes_its_connections() {
     until_async(async || clients().await <= 1).await;
 }
 
-/// A proxy that keeps the connections to the server when clients close theirs, and can swap the server
-/// behind a connection.
+/// A proxy that keeps the connections to the server when clients close theirs, and can swap the
+/// server behind a connection.
 struct Proxy {
     port: u16,
     swapped: watch::Sender<Option<usize>>,
@@ -170,7 +170,7 @@ struct Proxy {
 }
 
 impl Proxy {
-    /// Starts a proxy of the first server. The second one takes its place.
+    /// Starts a proxy of the first server. [`swap`](Self::swap) puts the second one in its place.
     async fn start(servers: [u16; 2]) -> Self {
         let (listener, address) = listen().await;
         let (swapped, mut connections) = (watch::Sender::new(None), JoinSet::new());

@@ -156,7 +156,7 @@ async fn end_has_the_head_however_the_run_ends(scene: Scene) {
         assert_eq!(ended, reply);
         assert_eq!(end_of(epoch, 2).await, expected);
     }
-    // It ended before its call had answered.
+    // `d1` ends before its call has answered, so it has no head.
     assert_eq!(scene.q.cancel("d1").await, "ended cancelled 0");
     assert_eq!(end_of("d1", 0).await, "cancelled  ");
 }

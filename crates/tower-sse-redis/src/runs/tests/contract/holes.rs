@@ -105,7 +105,7 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
-/// Its end replaces a key of another type.
+/// The run's end replaces a key of another type.
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
     for mode in [CANCEL, EndMode::Lost, bury()] {

@@ -19,7 +19,7 @@ const EVERYONE: &str = "app:run:ctl@0";
 const CONTROL: &str = "app:run:ctl@0:";
 const LEASE_MS: u64 = LEASE.as_millis() as u64;
 
-/// A server without processes, on which a test calls the scripts itself.
+/// Starts a server without processes, on which a test calls the scripts itself.
 async fn server() -> Option<Redis> {
     let world = Redis::start(LEASE).await?;
     world.join("s1", "").await;
@@ -55,7 +55,7 @@ impl Redis {
         self.call(BEAT, &keys, &arguments).await
     }
 
-    /// Looks, or claims the key.
+    /// Claims the key, or only looks if `epoch` is empty.
     async fn claim(&self, epoch: &str) -> String {
         let arguments = [epoch, "p", &LEASE_MS.to_string(), "1200000", EVERYONE, CONTROL];
         self.call(CLAIM_SCRIPT, &[CLAIM, DATA, "app:run:ctl@0:p"], &arguments).await
@@ -99,7 +99,8 @@ impl Hints {
 }
 
 /// A node of a cluster can give its keys away, become a replica of the new node, and take over with
-/// a state that lacks claims. A process that sends nothing meanwhile finds the server that it knows.
+/// a state that lacks claims. A process that sends nothing meanwhile finds the server that it
+/// knows.
 #[tokio::test]
 async fn claims_may_be_lost_once_the_server_was_a_replica() {
     let Some(world) = server().await else { return };
@@ -119,8 +120,8 @@ async fn claims_may_be_lost_once_the_server_was_a_replica() {
     assert_eq!(world.claim("a1").await, "new");
 }
 
-/// Redis changes the id of its replication history for its first replica, such as `redis-cli --rdb`,
-/// and some time after its last one.
+/// Redis changes the id of its replication history for its first replica, such as `redis-cli
+/// --rdb`, and some time after its last one.
 #[tokio::test]
 async fn replicas_that_come_and_go_lose_no_claims() {
     let Some(scene) = super::redis().await else { return };

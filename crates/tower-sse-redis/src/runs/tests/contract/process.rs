@@ -126,7 +126,7 @@ impl Process {
         self.begin_run(&run(epoch)).await;
     }
 
-    /// Returns the first and the last event of each batch of a run's stream, and its end.
+    /// Returns the head of a run's stream, the first and the last event of each batch, and the end.
     pub(crate) async fn stream(&self, epoch: &str) -> Vec<String> {
         let page = self.store.load(&run(epoch), 0).await.unwrap();
         let head = page.head.map(|_| "head".to_owned());
@@ -246,7 +246,7 @@ pub(crate) fn bury() -> EndMode {
     EndMode::Bury { owner: ProcessId::from_claim("p") }
 }
 
-/// Appends a batch to a stream with this number of entries.
+/// Returns the call that appends a batch to a stream with this number of entries.
 pub(crate) fn append(
     entries: u64,
     run: &RunId,
@@ -261,8 +261,8 @@ pub(crate) fn end(run: &RunId, mode: EndMode) -> Call {
     Call::End(End { run: run.clone(), mode })
 }
 
-/// Returns the mode of an owner that has exported all events up to `newest`, and may know the number
-/// of entries of its stream.
+/// Returns the mode of an owner that has exported all events up to `newest`, and may know the
+/// number of entries of its stream.
 pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
     EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries }
 }

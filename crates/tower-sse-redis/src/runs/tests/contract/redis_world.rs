@@ -19,7 +19,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Returns `None`, and prints the reason, if Redis is not installed.
+    /// Starts a server. Returns `None`, and prints the reason, if Redis is not installed.
     pub(crate) async fn start(lease: Duration) -> Option<Self> {
         Some(Self { server: Server::start().await?, lease })
     }

@@ -43,7 +43,7 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     assert_eq!(scene.q.received().await, "end completed 100");
 }
 
-/// They share pipelines, and are executed in their order.
+/// The calls share pipelines, and are executed in their order.
 async fn simultaneous_calls_keep_their_order(scene: Scene) {
     scene.p.begin("a1").await;
     let batch = |last| append(0, &run("a1"), last, last, "x".repeat(3_000));
