@@ -25,8 +25,8 @@ pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
 }
 
 impl Network {
-    /// Turns the server into a node of a cluster and adds `others` without the slot. The clock of
-    /// each is up to half a second ahead or behind.
+    /// Turns the server into a node of a cluster and adds `others` nodes without the slot. The
+    /// clock of each added node is up to half a second ahead or behind.
     pub fn form_cluster(&self, others: usize) {
         self.change(|state| {
             state.current().server.is_cluster = true;
@@ -41,8 +41,8 @@ impl Network {
         self.lock().current().server.is_cluster
     }
 
-    /// Returns a process that has sent commands over a connection to a node that had redirected
-    /// several before.
+    /// Returns a process, if any, that a node has redirected more than [`MAX_REDIRECTS`] times over
+    /// one connection.
     pub fn stays_redirected(&self) -> Option<usize> {
         self.lock().stays_redirected
     }
@@ -83,7 +83,7 @@ impl Network {
                 state.kill(from);
                 state.rejoin(from);
             }
-            // The old one becomes a replica, and later a primary without the slot.
+            // The old node becomes a replica, and later a primary without the slot.
             let earlier = state.machines[from].server.replication.clone();
             for node in [from, to] {
                 let id = state.next_run_id();
@@ -128,7 +128,7 @@ impl State {
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
     }
 
-    /// Counts a redirect that reaches the process of a connection at once.
+    /// Counts a redirect that reaches the process of a connection without a read delay.
     pub(super) fn count_redirect(&mut self, connection: usize) {
         let Connection { process, redirects, .. } = &mut self.connections[connection];
         if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {

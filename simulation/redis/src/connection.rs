@@ -114,7 +114,8 @@ impl Serving {
         Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
     }
 
-    /// Returns whether a command reads on in a stream: `XREAD`, `XRANGE`, or the script of a load.
+    /// Returns whether a command reads entries of a stream: `XREAD`, `XRANGE`, or a script with
+    /// `XRANGE`.
     fn reads_entries(&self, command: &Command) -> bool {
         match &command[0][..] {
             b"XREAD" | b"XRANGE" => true,

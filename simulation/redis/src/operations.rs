@@ -67,7 +67,8 @@ impl Network {
         });
     }
 
-    /// Lets another server take over. Returns the old one, which still serves its connections.
+    /// Lets another server take over. Returns the old server's machine, which still serves its
+    /// connections.
     pub fn promote(&self, promotion: Promotion) -> usize {
         let Promotion { lag, clock_offset, is_ambiguous, old_refuses } = promotion;
         self.operate(format_args!("{promotion:?}"), |state| {
@@ -159,7 +160,8 @@ impl Network {
         });
     }
 
-    /// Replaces the keys that `choose` selects by those of the last snapshot, and deletes all others.
+    /// Replaces the keys that `choose` selects by those of the last snapshot, and deletes all
+    /// others.
     pub fn put_back(&self, choose: impl Fn(&str) -> bool) {
         self.change(|state| {
             let mut keys = state.snapshot.clone().expect("a snapshot").keys;
@@ -221,8 +223,8 @@ impl Network {
         self.change(|state| state.links[process].is_shut_out = false);
     }
 
-    /// Lets nothing pass between a process and all servers for a time in milliseconds. No connection
-    /// breaks.
+    /// Lets nothing pass between a process and all servers for a time in milliseconds. No
+    /// connection breaks.
     pub fn cut_off(&self, process: usize, milliseconds: u64) {
         self.change_link("cut off", process, milliseconds, |link, is_on| link.is_cut_off = is_on);
     }

@@ -23,7 +23,7 @@ pub(super) const ANSWERED_WHILE_LOADING: [&str; 6] =
     ["CLIENT", "HELLO", "INFO", "PUBLISH", "SPUBLISH", "TIME"];
 
 impl Refusal {
-    /// Returns the error with which a server in this state answers a command, if it refuses it.
+    /// Returns the error with which a server in this state refuses a command, if it does.
     pub(super) fn of(self, command: &[u8]) -> Option<Reply> {
         let is_in = |names: &[&str]| names.iter().any(|name| name.as_bytes() == command);
         let is_refused = match self {
@@ -47,7 +47,8 @@ impl Refusal {
         is_refused.then(|| self.error())
     }
 
-    /// Returns the error with which a server in this state answers a command of a script.
+    /// Returns the error with which a server in this state refuses a command of a script, if it
+    /// does.
     pub(super) fn in_script(self, text: &[u8], command: &[u8]) -> Option<Reply> {
         match self {
             Self::OutOfMemory if allows_oom(text) => None,

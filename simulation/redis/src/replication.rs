@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// How long a server keeps its backlog after a failover. Redis keeps it for an hour by default. Here,
-/// a minute is enough: no process goes without a check for longer.
+/// How long a server keeps its backlog after a failover. Redis keeps it for an hour by default.
+/// Here, a minute is enough: no process goes without a check for longer.
 const BACKLOG_TIME: Duration = Duration::from_secs(60);
 
 /// What a server reports about its replication.

@@ -24,12 +24,11 @@ impl Reply {
         Self::Bulk(text.to_string().into_bytes())
     }
 
-    /// Returns its parts without their lengths.
+    /// Returns the parts of the reply without their lengths.
     pub(super) fn text(&self) -> String {
         let mut bytes = Vec::new();
         self.encode(&mut bytes);
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        // Lengths say nothing.
         let lines =
             text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
         lines.collect::<Vec<_>>().join(" ").replace('\n', "|")

@@ -62,7 +62,7 @@ impl Server {
         }
     }
 
-    /// Returns the error with which this server answers a command now, if it refuses it.
+    /// Returns the error with which this server refuses a command now, if it does.
     pub(super) fn refused(&self, command: &Command) -> Option<Reply> {
         let refusal = self.refusal?;
         match &command[0][..] {
@@ -220,7 +220,7 @@ impl Server {
         eternal.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
-    /// Returns about how many bytes the keys take that have not expired, as `MEMORY USAGE` counts.
+    /// Returns about how many bytes the keys that have not expired take, as `MEMORY USAGE` counts.
     pub(super) fn memory_of_keys(&self, now: u64) -> usize {
         self.kept(now).map(|(name, value)| name.len() + value.memory()).sum()
     }

@@ -25,7 +25,7 @@ pub(super) struct State {
     pub(super) markers: Vec<Added>,
     /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, &'static [&'static str])>,
-    /// A process that has not followed a redirect.
+    /// A process that a node has redirected too often over one connection.
     pub(super) stays_redirected: Option<usize>,
     /// The time of the last failover within a cluster.
     pub(super) failed_over_at: Option<Instant>,
@@ -134,8 +134,8 @@ impl State {
         &mut self.machines[self.current]
     }
 
-    /// Records what a command has added to the hubs' stream: an entry that is overtaken, or the marker
-    /// of a script.
+    /// Records what a command has added to the hubs' stream: an entry that is overtaken, or the
+    /// marker of a script.
     pub(super) fn record(
         &mut self,
         machine: usize,

@@ -256,7 +256,7 @@ impl Server {
     }
 }
 
-/// Returns one end of a range. An exclusive one is the id beside it, if there is one.
+/// Returns one end of a range: for an exclusive end, the id beside the given one, if there is one.
 fn bound(
     text: &[u8],
     default_counter: u64,

@@ -14,9 +14,9 @@ pub(crate) struct Explored {
 /// The states, in the order in which they were found.
 struct Graph {
     states: Vec<State>,
-    /// The step that first led to each state, and from which.
+    /// For each state, the state from which it was first reached, and the step between the two.
     origins: Vec<(u32, &'static str, usize)>,
-    /// The states from which each state is reached without a fault.
+    /// The steps without a fault, each as the state after the step and the state before it.
     causes: Vec<(u32, u32)>,
 }
 

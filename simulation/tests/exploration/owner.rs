@@ -62,7 +62,7 @@ impl State {
                     run.exported = event;
                     run.entries += 1;
                 } else {
-                    // A `Sync` finds out.
+                    // The next `Sync` finds out why.
                     run.is_in_step = false;
                 }
             }
@@ -124,8 +124,8 @@ impl State {
         }
     }
 
-    /// Checks and loads the run of the client, as `check.lua` and `load.lua` do. Pushes are not needed
-    /// for that, so each of them may be lost.
+    /// Checks and loads the run of the client, as `check.lua` and `load.lua` do. Pushes are not
+    /// needed for that, so each of them may be lost.
     pub(crate) fn load(&mut self) {
         let Client::Attached { epoch, received } = self.client else { return };
         let claim = self.redis.claim.filter(|claim| claim.epoch == epoch);

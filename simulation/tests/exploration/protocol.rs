@@ -109,7 +109,7 @@ pub(crate) struct Run {
     pub(crate) process: u8,
     pub(crate) phase: Phase,
     pub(crate) produced: u8,
-    /// Whether memory has forced out the events that Redis does not have.
+    /// Whether events that Redis does not have were evicted to make room.
     pub(crate) is_evicted: bool,
     /// Whether a `Sync` was answered over the present connection.
     pub(crate) is_in_step: bool,
@@ -117,7 +117,7 @@ pub(crate) struct Run {
     pub(crate) restores: bool,
     pub(crate) exported: u8,
     pub(crate) entries: u8,
-    /// Whether Redis has its end, or will never have it.
+    /// Whether Redis has the run's end, or will never have it.
     pub(crate) is_done: bool,
 }
 

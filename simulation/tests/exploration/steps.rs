@@ -11,7 +11,7 @@ pub(crate) struct Step {
     pub(crate) next: State,
 }
 
-/// Collects the steps from a state.
+/// The steps from a state that were collected so far.
 struct Steps<'s> {
     state: &'s State,
     bounds: Bounds,

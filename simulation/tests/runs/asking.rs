@@ -73,7 +73,7 @@ impl Asking {
             async move {
                 let answer = runs.answer(&key, &parts).await;
                 let mut answer = answer.unwrap_or_else(|| StartError::NotFound.answer(&parts));
-                // The same status says that there is no run.
+                // An interrupted run without an event for the client also gets 404.
                 if answer.status() == StatusCode::NOT_FOUND
                     && let Some(run) = runs.get(&key).await
                     && run.outcome() == Some(Outcome::Interrupted)
@@ -100,7 +100,7 @@ impl Asking {
         self.world.settings.key(self.key)
     }
 
-    /// Returns what makes the call.
+    /// Returns a function that makes the call.
     fn call(&self) -> impl Fn() -> Making + Clone + Send + 'static + use<> {
         let (world, rng) = (self.world.clone(), self.rng.clone());
         let Self { key, life, asked, .. } = *self;
@@ -185,7 +185,8 @@ async fn get(runs: &Runs, key: &RunKey, request: &Parts) -> Result<Option<Run>, 
     }
 }
 
-/// Reads a body, as a client that knows the terminator. `clean` is an end without it.
+/// Reads a body, as a client that knows the terminator. Returns `clean` if the body ends cleanly
+/// without the terminator.
 async fn read<B>(world: &World, answer: usize, body: B, habit: Habit, clean: AnswerEnd) -> AnswerEnd
 where
     B: Body<Data = bytes::Bytes, Error: Into<BoxError>>,
@@ -223,7 +224,7 @@ fn outcome(error: &BoxError) -> Option<Outcome> {
     run.expect("a run that has failed").outcome()
 }
 
-/// Returns the head of a request with an id.
+/// Returns the head of a request with this id, if there is one.
 fn request(last: Option<&LastEventId>) -> Parts {
     let mut request = Request::post("/").body(()).unwrap();
     if let Some(last) = last {

@@ -153,7 +153,7 @@ pub(crate) enum AnswerEnd {
     Unterminated,
     /// The body failed.
     Failed(Option<Outcome>),
-    /// No run has the key, or not the event after the client's id.
+    /// No run has the key, or the run lacks the event after the client's id.
     NotFound,
     /// The client is not interested any more.
     Left,

@@ -134,7 +134,8 @@ impl Client {
         world.network.log(|| format!("client {answer} of key {key}: {}", line()));
     }
 
-    /// Sends one request to a process and reads its answer. It is a part of the process.
+    /// Sends one request to a process and reads its answer. The future must run in the process's
+    /// gate.
     fn connect(&mut self, process: Process<Program>) -> impl Future<Output = Attempt> + use<> {
         let world = self.world.clone();
         let last = match self.habit {

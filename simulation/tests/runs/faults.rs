@@ -71,7 +71,6 @@ const CALM: [Kind; 10] = [
     }),
     Kind::new("stall", |it, _| it.network.pause(it.rng.u64(..500))),
     Kind::new("forget scripts", |it, _| it.network.forget_scripts()),
-    // The clock of a process' machine is set.
     Kind::new("process clock", |it, process| {
         let steps = [-3_600_000, -30_000, -1_000, 1_000, 60_000, 3_600_000];
         let step = steps[it.rng.usize(..steps.len())];
@@ -194,7 +193,7 @@ const LOSING: [Kind; 8] = [
 /// The first replica comes, or the last one has left long ago.
 pub(crate) const REPLICA: Kind = Kind::new("replica", |it, _| it.network.change_replicas());
 
-/// Only in a cluster, like the next one. The slot moves to another node, a number of times.
+/// The slot moves to another node, up to three times. Only in a cluster, like [`FAIL_OVER`].
 pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {
     let pause = choose_time(&mut it.rng, &[20, 2_000]);
     (0..it.rng.u64(1..4)).for_each(|time| it.network.after(time * pause, Network::move_slot));

@@ -129,7 +129,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     }
     match answer.end? {
         AnswerEnd::Left => None,
-        // A run that was cancelled ends so.
+        // A run that was cancelled ends without the terminator.
         AnswerEnd::Unterminated if is_stopped => None,
         AnswerEnd::Unterminated if call.is_some_and(|(_, call)| call.has_options) => {
             Some(format!("no terminator after {events} events of {call:?}"))
@@ -167,7 +167,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
                 let is_between = stop.began <= answer.ended && call.began <= stop.over;
                 stop.replaces && stop.call.is_none() && stop.key == answer.key && is_between
             });
-            // A client of a layer that has seen all of an answer that failed gets that status.
+            // With layers, a client that has seen all of an answer that failed gets a 404.
             let has_failed = history.settings.is_layered && call.plan.fails && is_whole;
             (is_calm && !has_later && !is_replaced && !has_failed)
                 .then(|| format!("not found after {events} events"))
@@ -175,8 +175,8 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     }
 }
 
-/// Returns whether Redis has refused commands for two leases, so that the bodies of clients of other
-/// processes fail. The last contact of a process may be a check before the first refusal.
+/// Returns whether Redis has refused commands for two leases, so that the bodies of clients of
+/// other processes fail. The last contact of a process may be a check before the first refusal.
 fn was_refused(history: &History, ended: u64) -> bool {
     let check = history.settings.check();
     let is_long = |refused: &Range<u64>| {
@@ -192,8 +192,8 @@ fn check_calls(history: &History) -> Vec<String> {
     let keeps_ends = history.settings.keep_all() && !history.restores_claims;
     let mut faults = Vec::new();
     for (number, call) in calls.iter().enumerate().filter(|(_, call)| !disturbed[call.life]) {
-        // The reply to a claim can arrive after the run was replaced, so calls need not begin in the
-        // order of the claims.
+        // The reply to a claim can arrive after the run was replaced, so calls need not begin in
+        // the order of the claims.
         let stopped_before = |time| {
             let mut others =
                 stops.iter().filter(|it| it.key == call.key && it.call != Some(number));
@@ -262,7 +262,8 @@ fn check_stopped(Records { calls, answers, stops, disturbed, .. }: &Records) -> 
     lacks.collect()
 }
 
-/// Each run is reported, and once unless a process may have been out of reach.
+/// Each run is reported if Redis keeps the lists of live runs. It is reported once, unless a
+/// process may have been out of reach.
 fn check_reports(history: &History) -> Vec<String> {
     let Records { calls, stops, reports, .. } = &history.records;
     let is_calm = history.severity == Severity::Calm;

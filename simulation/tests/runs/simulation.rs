@@ -19,7 +19,7 @@ fn same_seed_gives_the_same_log() {
 
 /// Runs the simulation of a seed, which depends on nothing but the seed.
 async fn simulate(seed: u64, log: Log) -> Verdict {
-    // Crowds cost more than others.
+    // A crowd takes longer than other simulations, so only some seeds have one.
     if Rng::with_seed(!seed).u8(..16) == 0 {
         return oracle::check(&crowd::run(seed, log).await);
     }

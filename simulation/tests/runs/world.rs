@@ -67,8 +67,8 @@ impl World {
         self.processes()[&number].clone()
     }
 
-    /// Starts a process for the first time or again, on a machine whose clock is ahead by a number of
-    /// milliseconds.
+    /// Starts a process for the first time or again, on a machine whose clock is ahead by a number
+    /// of milliseconds.
     pub(crate) fn start(&self, number: usize, settings: Settings, clock: i64) {
         let life = add(&mut self.records().disturbed, false);
         let world = self.clone();
@@ -137,8 +137,8 @@ impl World {
     }
 
     /// Ends all processes. Their runs report to the world, which keeps the processes: without this,
-    /// both leak. Waits until their tasks have ended, because the runtime would drop these in any
-    /// order.
+    /// the world and the processes would leak. Waits until the tasks of the processes have ended,
+    /// because the runtime would drop tasks in any order.
     pub(crate) async fn end(&self) {
         let processes = std::mem::take(&mut *self.processes());
         processes.values().for_each(Process::kill);

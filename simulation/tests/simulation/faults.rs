@@ -15,10 +15,11 @@ pub(crate) enum Harm {
     None,
     /// A client whose id is too far ahead, because the clock was set, begins anew.
     Ahead,
-    /// Entries that were acknowledged can be removed. A process that misses one knows so when it reads
-    /// the next one.
+    /// Entries that were acknowledged can be removed. A process that misses one knows so when it
+    /// reads the next one.
     Trimmed,
-    /// The same, and the process may learn it later.
+    /// Entries that were acknowledged can be removed. A process that misses one may learn this only
+    /// later.
     Lost,
 }
 
@@ -98,9 +99,9 @@ const LOSSES: [Kind; 9] = [
         3 => it.network.take_snapshot(),
         _ => restart(it, Data::Snapshot),
     }),
-    // Another server takes over, without the newest entries. The old one goes on serving its
-    // connections for a while, and new ones if the name leads to either. It refuses events if it has
-    // `min-replicas-to-write`, as `operating` demands.
+    // Another server takes over, without the newest entries. The old server goes on serving its
+    // connections for a while, and new connections if the name leads to either server. The old
+    // server refuses events if it has `min-replicas-to-write`, as the operator's page demands.
     Kind::new("promote", Harm::Lost, |it, _| {
         let rng = &mut it.rng;
         let old = it.network.promote(Promotion {
@@ -165,7 +166,8 @@ fn trim(network: &Network, length: usize) {
 /// The size of a large entry, in bytes.
 const LARGE: usize = 400_000;
 
-/// Limits the link of a hub, so that a large entry takes longer than its time limit of 3 seconds.
+/// Limits the link of a hub, so that a large entry takes longer than the hub's time limit of 3
+/// seconds.
 pub(crate) fn limit(network: &Network, hub: usize) {
     network.limit_bandwidth(hub, LARGE as u64 / 5);
 }

@@ -20,8 +20,8 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
-    /// Whether each process knew that it had missed an entry when it read the next one, so that the gap
-    /// precedes newer events.
+    /// Whether each process knew that it had missed an entry when it read the next one, so that the
+    /// gap precedes newer events.
     pub(crate) is_seen_at_once: bool,
     /// The times after the recovery in which no client may receive a gap, in milliseconds since the
     /// beginning.
@@ -114,8 +114,8 @@ fn covers(messages: &[Received], index: usize) -> Option<u64> {
     ends.find(|end| *end > gap.sequence).unwrap_or(gap.sequence)
 }
 
-/// Returns whether every process that sent the gap that a client has received at a time has stopped,
-/// and the stream has no marker of it.
+/// Returns whether a gap that a client received at `received_at` is forgotten: every process that
+/// sent the gap has stopped, and the stream has no marker of it.
 fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
     // A client that was cut off between the gaps of evicted events has the id before theirs.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
@@ -222,8 +222,8 @@ fn check_complete(
                 && message.sequence > Some(sequence)
         };
         let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
-        // The gap of evicted events comes first, with an id below what is left. A client that leaves
-        // before it gets past the event must be told again.
+        // The gap of evicted events comes first, with an id below what is left. A client that
+        // leaves before it gets past the event must be told again.
         let passes = |index: usize| {
             let mut rest = journal.messages[index + 1..].iter().take_while(|it| !it.is_first);
             rest.any(|message| message.sequence >= Some(sequence))

@@ -16,7 +16,7 @@ fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
         scene.has_lost = true;
         scene.network.command(&["RENAME", "tower-sse", "other"]);
         scene.network.appoint(commands, &["RENAME", "other", "tower-sse"]);
-        // Some of them are acknowledged before the key is back, and some are added after that.
+        // Some events are acknowledged before the key is back, and some are added after that.
         for milliseconds in [0, 0, 0, 0, 5, 5, 5] {
             scene.publish(0, 0, false);
             scene.pass(milliseconds).await;
@@ -59,7 +59,8 @@ fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
     assert!(found.of("reported") > 0, "nothing was lost");
 }
 
-/// The same without the copy. Only the client of the process that reads late may have missed events.
+/// As in the test above, but without the copy. Only the client of the process that reads late may
+/// have missed events.
 #[test]
 fn trimmed_event_that_only_its_publisher_missed_is_a_gap_only_there() {
     let found = check(0..4, async |scene, variation| {
@@ -85,8 +86,8 @@ fn stream_trimmed_to_nothing_is_one_gap_for_each_client() {
     assert_eq!(found.of("gaps"), HUBS * moments.len() * LATENCIES.len() * ORDERS as usize);
 }
 
-/// A process starts over a stream that is deleted before its first read. It then reads an entry, and
-/// loses its connections before it looks for more, while the stream is deleted again.
+/// A process starts over a stream that is deleted before its first read. It then reads an entry,
+/// and loses its connections before it looks for more, while the stream is deleted again.
 #[test]
 fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
     check(0..20, async |scene, variation| {
@@ -119,8 +120,9 @@ fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     assert_eq!((found.of("gaps"), found.of("ahead")), (2 * clients, 2 * clients));
 }
 
-/// While ids are ahead of the clock, the stream is deleted twice. Hub 1 begins the third stream without
-/// having seen the second one, whose event only hub 0 knows, and this one is then trimmed past hub 0.
+/// While ids are ahead of the clock, the stream is deleted twice. Hub 1 begins the third stream
+/// without having seen the second one, whose event only hub 0 knows. The third stream is then
+/// trimmed past hub 0.
 #[test]
 fn event_between_two_deletions_behind_the_clock_is_a_gap() {
     let found = check(0..20, async |scene, variation| {

@@ -106,7 +106,7 @@ async fn connect(
     let (health, stats) = (broker.health(), broker.stats());
     let hub = builder.connect(broker).await?;
     if network.is_logging() {
-        // The state of the connection when it changes.
+        // Log the state of the connection whenever it changes.
         tokio::spawn(gate.run(async move {
             let mut last = None;
             loop {

@@ -107,7 +107,7 @@ fn model_replies_as_redis_does() {
     }
 }
 
-/// Returns the time of the server's clock in milliseconds, if the id that it has assigned says so.
+/// Returns the time of the server's clock in milliseconds, if the reply is an id that contains it.
 fn clock(command: &[String], reply: &str) -> Option<u64> {
     let (milliseconds, counter) = reply.split_once('-')?;
     let milliseconds = milliseconds.parse().ok().filter(|id| (1_000_000..AHEAD).contains(id))?;

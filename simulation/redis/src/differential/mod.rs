@@ -130,7 +130,6 @@ fn text(reply: RedisResult<Value>) -> String {
     }
 }
 
-/// Splits a command into its parts.
 fn split(command: &str) -> Vec<String> {
     command.split(' ').map(str::to_owned).collect()
 }

@@ -12,8 +12,8 @@ const SLOW: usize = 1;
 const MAX_WAITERS: usize = 16;
 
 impl Crowd {
-    /// A process dies that owns many runs, which clients read at another process. These clients are
-    /// told within the documented time. Clients of other owners are not.
+    /// A process that owns many runs dies while clients read them at another process. The clients
+    /// must be told within the documented time. Clients of another owner's runs must not be told.
     pub(super) async fn lose_an_owner(&mut self) {
         let (dying, healthy) = (self.rng.usize(100..300), 10);
         let plan = Plan { events: 1_000, fails: false, delay: 60_000, size: 10 };
@@ -99,8 +99,8 @@ impl Crowd {
         self.check_whole("a large", &idle, true);
     }
 
-    /// Many clients at one process load large runs of another one at the same time. What does not
-    /// belong to the loads is as quick as without them.
+    /// Many clients at one process load large runs of another process at the same time. Other
+    /// requests must be as quick as without these loads.
     pub(super) async fn share_a_slow_link(&mut self) {
         let (runs, seconds) = (self.rng.usize(8..24), self.rng.usize(3..8));
         let bandwidth = self.rng.usize(300_000..2_000_000);
@@ -113,7 +113,7 @@ impl Crowd {
         // A run of many entries, with which pages grow.
         let large = Plan { events: 80, fails: false, delay: 0, size: 60_000 };
         self.start(0, runs, large).await.expect("nothing refuses it");
-        // Their ends are in Redis.
+        // By then, the ends of the runs are in Redis.
         sleep(Duration::from_secs(5)).await;
         let first = self.read(runs, Habit::Stays(SLOW));
         self.wait(&[first], 30, |_| {}).await;

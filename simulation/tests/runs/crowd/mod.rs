@@ -6,7 +6,7 @@ mod loads;
 use crate::scheduler::PROCESSES;
 use crate::*;
 
-/// What there is much of.
+/// The kind of load in one simulation.
 #[derive(Clone, Copy, Debug)]
 enum Load {
     SlowLink,
@@ -23,7 +23,6 @@ struct Crowd {
     network: Network,
 }
 
-/// Runs the simulation of a crowd.
 pub(crate) async fn run(seed: u64, log: Log) -> History {
     let mut rng = Rng::with_seed(seed);
     let loads = [Load::SlowLink, Load::Idle, Load::Deaths, Load::Names, Load::Ahead];
@@ -90,8 +89,8 @@ impl Crowd {
         answers.iter().filter(|answer| records.answers[**answer].end.is_none()).count()
     }
 
-    /// Waits until these answers have ended, and calls `sample` meanwhile. Returns them, unless that
-    /// takes longer than a number of seconds.
+    /// Waits until these answers have ended, and calls `sample` meanwhile. Returns the answers. If
+    /// they take longer than this number of seconds, records a fault and returns none.
     async fn wait(
         &self,
         answers: &[usize],
@@ -112,7 +111,8 @@ impl Crowd {
         answers.iter().map(|answer| records.answers[*answer].clone()).collect()
     }
 
-    /// Checks that each of these answers is whole, and its client has had no trouble.
+    /// Checks that each of these answers is whole. Unless `may_be_refused`, no request may have
+    /// been refused, and no body may have failed.
     fn check_whole(&self, whose: &str, answers: &[Answer], may_be_refused: bool) {
         for answer in answers {
             let Answer { key, end, refused, failed, .. } = answer;
