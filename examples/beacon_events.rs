@@ -3,8 +3,9 @@
 //! curl -N 'http://127.0.0.1:3000/eth/v1/events?topics=head,block'
 //! curl http://127.0.0.1:3000/node/head --json '{"slot": "10", "block": "0x9a"}'
 //!
-//! The events of an Ethereum beacon node (`/eth/v1/events` of its API). The client chooses topics in
-//! the query, and an event has its topic's name. A topic that doesn't exist is answered with `400`.
+//! The events of an Ethereum beacon node (`/eth/v1/events` of its API). The client chooses topics
+//! in the query, and an event has its topic's name. A topic that doesn't exist is answered with
+//! `400`.
 //!
 //! The API has no other events, and some clients fail at a name that they don't know. So the hub's
 //! own events become ids alone, which clients don't show. At a gap, the stream ends: a client that
@@ -61,8 +62,8 @@ async fn events(
         return invalid(&format!("Invalid topic: {unknown}"));
     }
     let events = hub.subscribe(topics).gap_policy(GapPolicy::ReportAndEnd);
-    // A client that returns too late begins anew: some, such as Firefox, forget an id alone, and
-    // would get the same gap at each return.
+    // A client that returns too late begins at the newest event. Otherwise, clients such as
+    // Firefox, which forget the id of an event without data, would get the same gap at each return.
     let events = events.since(hub.position());
     // The greeting gives a client an id before the first event.
     let events = events.start_event(false).greeting(Event::new().event("id").data("{}"));

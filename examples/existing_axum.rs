@@ -54,7 +54,7 @@ async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
     tokio::select! { served = server => served, stopped = stop => stopped }
 }
 
-/// Returns the application as it was.
+/// Returns the application as it was before the layer was added.
 fn routes() -> Router {
     let (room, _) = broadcast::channel(100);
     Router::new().route("/messages", get(listen).post(say)).with_state(room)

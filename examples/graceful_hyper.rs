@@ -92,8 +92,8 @@ async fn main() -> io::Result<()> {
 /// passed. No layer can end the stream of a client that doesn't read, because hyper doesn't poll
 /// its body.
 ///
-/// Returns how many connections were cut at the deadline. When it returns, all tasks of the server
-/// have ended, and every stream has its close report.
+/// Returns how many connections were cut at the deadline. By then, all tasks of the server have
+/// ended, and every stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -164,7 +164,8 @@ async fn end_in_time<C>(
     let served = match served {
         Some(served) => served,
         None => {
-            // From here on, the connection accepts no more requests. Over HTTP/2, it sends a GOAWAY.
+            // From here on, the connection accepts no more requests. Over HTTP/2, it sends a
+            // GOAWAY.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,
@@ -184,7 +185,7 @@ async fn end_in_time<C>(
 }
 
 /// Returns whether the client disconnected or the body of its stream failed. The stream's close
-/// report shows both.
+/// report already shows these errors.
 fn is_reported(error: &BoxError) -> bool {
     let first: &(dyn Error + 'static) = &**error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {

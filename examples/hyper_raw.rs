@@ -59,7 +59,8 @@ pub(crate) async fn serve(listener: TcpListener, layer: SseLayer) -> io::Result<
     // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
-        // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one before.
+        // Events are small packets: with Nagle's algorithm, each waits for the ACK of the one
+        // before.
         let accepted = listener.accept().await.and_then(|(stream, _)| {
             stream.set_nodelay(true)?;
             Ok(stream)
@@ -110,7 +111,7 @@ type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 async fn answer<B>(request: Request<B>) -> Result<Response<BoxBody>, Infallible> {
     Ok(match request.uri().path() {
         "/ticks" => {
-            // The layer has put it there.
+            // The layer has put the id there.
             let last = request.extensions().get::<LastEventId>();
             tower_sse::response(ticks(last)).map(BodyExt::boxed_unsync)
         }

@@ -4,13 +4,13 @@
 //! curl http://127.0.0.1:3000/changes/Email -X POST
 //!
 //! The push of a JMAP server (RFC 8620, 7.3): a client learns that something has changed, and then
-//! fetches it with `Email/changes`. An event is a state and not a message, so the hub keeps only the
-//! newest event of each type. A client that reconnects gets the newest state of each type that
+//! fetches it with `Email/changes`. An event is a state and not a message, so the hub keeps only
+//! the newest event of each type. A client that reconnects gets the newest state of each type that
 //! changed while it was away. A client whose id says nothing, such as one from before a restart of
 //! this program, gets all states.
 //!
-//! With `closeafter=state`, each response ends after an event, for clients behind a proxy that holds
-//! responses back until they end.
+//! With `closeafter=state`, each response ends after an event, for clients behind a proxy that
+//! holds responses back until they end.
 //!
 //! Set `PORT` to use another port. A real server authenticates its clients.
 
@@ -129,7 +129,7 @@ async fn change(State(server): State<Server>, Path(kind): Path<String>) -> Statu
         return StatusCode::NOT_FOUND;
     };
     *state += 1;
-    // With the lock, so that no older state replaces a newer one.
+    // Publish while `states` is locked, so that no older state replaces a newer one.
     match server.hub.publish_now(*kind, state_change(&[(*kind, *state)].into())) {
         Ok(_) => StatusCode::NO_CONTENT,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,

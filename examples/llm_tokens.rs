@@ -7,8 +7,9 @@
 //! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
 //! the prompt, word by word.
 //!
-//! `[DONE]` is the only sign of a whole answer that all clients see. Some, and some proxies, end an
-//! answer that was cut as if it were complete. A page that reads with `fetch` checks for it:
+//! `[DONE]` is the only sign of a whole answer that all clients see. Some clients and some proxies
+//! end an answer that was cut as if it were complete. A page that reads with `fetch` checks for
+//! `[DONE]`:
 //!
 //! ```js
 //! if (!text.endsWith("data: [DONE]\n\n")) throw new Error("half an answer");

@@ -196,7 +196,7 @@ type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) async fn answer(hub: &Hub, request: Request<Incoming>) -> Response<BoxBody> {
     let status = match *request.method() {
         Method::GET => {
-            // The layer has put it there.
+            // The layer has put the id there.
             let last = request.extensions().get::<LastEventId>().cloned();
             let events = hub.subscribe_to(TOPIC).resume(last);
             return tower_sse::response(events).map(BodyExt::boxed_unsync);

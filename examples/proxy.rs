@@ -40,8 +40,8 @@ use tower_sse::{
     BoxError, Event, LastEventId, Refusal, SseLayer, decode::MessageStream, layer::EventBody,
 };
 
-/// The time without bytes after which the proxy reconnects to its upstream: a few times the interval
-/// of the upstream's heartbeats.
+/// The time without bytes after which the proxy reconnects to its upstream: a few times the
+/// interval of the upstream's heartbeats.
 const SILENCE: Duration = Duration::from_secs(45);
 /// The delays between attempts, which double from the first to the last.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));

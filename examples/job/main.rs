@@ -6,9 +6,9 @@
 //! curl -N http://127.0.0.1:3000/jobs/1
 //!
 //! The progress of jobs. Each job has a topic, which ends with the event `done` or `failed`. A page
-//! that comes late receives the latest state, and one that reconnects receives what it missed. A job
-//! that has ended is answered from the table, and a client that has its last event gets `204`, so a
-//! browser does not reconnect.
+//! that comes late receives the latest state, and one that reconnects receives what it missed. A
+//! job that has ended is answered from the table, and a client that has its last event gets `204`,
+//! so a browser does not reconnect.
 //!
 //! Set `PORT` to use another port.
 
@@ -130,7 +130,7 @@ async fn work(jobs: Jobs, job: u64, plan: Plan) {
             last = Event::new().event("failed").data("no more paper");
             break;
         }
-        // The next one replaces one that a broker refuses.
+        // If a broker refuses this event, the next one replaces it.
         _ = jobs.hub.publish(topic(job), percent.to_string()).await;
         sleep(jobs.step).await;
     }
@@ -159,8 +159,8 @@ async fn progress(
     let progress = jobs.hub.subscribe_to(topic(job)).recent(1).resume(last);
     match status {
         Status::Running => progress.response().into_response(),
-        // The client has the last event. After an empty stream, a browser would ask again and again.
-        // On a first visit, the hub may have evicted the last event.
+        // The client has the last event. After an empty stream, a browser would ask again and
+        // again. On a first visit, the hub may have evicted the last event.
         Status::Ended(_) if is_over || (has_id && progress.has_ended()) => {
             StatusCode::NO_CONTENT.into_response()
         }

@@ -179,7 +179,8 @@ async fn page(headers: HeaderMap) -> Response {
     ([(SET_COOKIE, cookie)], page).into_response()
 }
 
-/// Asks the model. The layer makes the answer a run, whose options apply to every page that attaches.
+/// Asks the model. The layer makes the answer a run, whose options apply to every page that
+/// attaches.
 async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
     println!("the handler is called");
     demo.ledger.count_call(&key).await;

@@ -1,15 +1,15 @@
 //! cargo run --example tickets --features axum,hub,signal
 //!
-//! Then open http://127.0.0.1:3000. The page sends a bearer token with `fetch`. An `EventSource` cannot
-//! send one, so its URL has a ticket, which opens one stream of one user.
+//! Then open http://127.0.0.1:3000. The page sends a bearer token with `fetch`. An `EventSource`
+//! cannot send one, so its URL has a ticket, which opens one stream of one user.
 //!
 //! If you write your own code for tickets:
 //!
 //! - Check and delete a ticket in one step, or two requests could use it. In Redis, issue it with
 //!   `SET … EX 30`, and redeem it with `GETDEL`.
 //! - Don't renew a ticket. It would become a password in a URL.
-//! - Keep a ticket's lifetime short. If a request fails before it reaches your server, a proxy's log
-//!   can contain a ticket that still works.
+//! - Keep a ticket's lifetime short. If a request fails before it reaches your server, a proxy's
+//!   log can contain a ticket that still works.
 //!
 //! Set `PORT` to use another port.
 

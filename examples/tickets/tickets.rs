@@ -13,7 +13,8 @@ pub(crate) struct User {
     pub(crate) id: String,
 }
 
-/// The user of each ticket, and when the ticket expires. Several processes share them in a database.
+/// The user of each ticket, and when the ticket expires. Several processes share them in a
+/// database.
 #[derive(Clone, Default)]
 pub(crate) struct Tickets(Arc<Mutex<HashMap<String, (User, Instant)>>>);
 

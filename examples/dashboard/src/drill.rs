@@ -18,8 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The way in which the old generation of a server drains its clients.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// All at once, with the same reconnection time. The same happens without any reconnection
-    /// time.
+    /// All at once, with the same reconnection time. If the server sent no reconnection time, the
+    /// clients would also return together.
     Storm,
     /// One after another, each with its own reconnection time.
     Spread,

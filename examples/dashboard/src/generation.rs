@@ -21,7 +21,8 @@ impl Generation {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain).stats(stats);
         let app = Router::new().route("/events", get(events)).layer(layer);
-        // Both share the token: the server waits for its streams, and the layer ends them.
+        // The server and the layer share the token: the server waits for its streams, and the layer
+        // ends them.
         let server =
             axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         Ok(Self { address, shutdown, served: tokio::spawn(server.into_future()) })

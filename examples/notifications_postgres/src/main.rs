@@ -7,7 +7,8 @@
 //!     cargo run --manifest-path examples/notifications_postgres/Cargo.toml
 //! ```
 //!
-//! Then open http://127.0.0.1:3000. Start a second process with another `PORT`: both serve all users.
+//! Then open http://127.0.0.1:3000. Start a second process with another `PORT`: the two serve all
+//! users.
 
 use std::{env, fmt::Display, sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The example against a PostgreSQL server that the test starts, and with a `kill -9` in the middle of
-//! a logout.
+//! The example against a PostgreSQL server that the test starts, and with a `kill -9` in the middle
+//! of a logout.
 
 #![cfg(unix)]
 #![allow(dead_code)]
@@ -166,7 +166,7 @@ async fn log_out_that_is_killed_deletes_and_closes_or_does_neither() {
     let ann = other.log_in("ann").await;
     let (_, mut page) = other.open(&ann).await;
     let (client, watching) = (server.connect().await, server.connect().await);
-    // The logout waits here, after its deletion.
+    // The logout waits for this lock after it has deleted the session.
     sql(&client, "begin; lock table tower_sse.inbox in access exclusive mode").await;
     let _answer = killed.send("POST /log_out", &ann, "").await;
     let waiting = "select count(*)::text from pg_stat_activity where wait_event_type = 'Lock'

@@ -1,5 +1,5 @@
-//! The layer among tonic's own layers. The programs themselves are tested in `e2e/tests`: they are built because a test
-//! stands here.
+//! The layer among tonic's own layers. This test also makes cargo build the programs, which
+//! `e2e/tests` runs.
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;

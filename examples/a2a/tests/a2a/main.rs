@@ -1,4 +1,5 @@
-//! The example in a process of its own, with npm's official clients of two major versions.
+//! The example in a process of its own, called by two major versions of the official client for
+//! JavaScript.
 
 use tokio::process::Command;
 
@@ -43,7 +44,7 @@ impl Agent {
     }
 }
 
-/// Returns what a client prints that reads a task from its first word, or from a later one.
+/// Returns what a client prints that reads a task without its first `skipped` words.
 fn rest(skipped: usize) -> Vec<String> {
     let words = TEXT.split(' ').skip(skipped).map(|word| format!("text {word}"));
     words.chain(["status completed".to_owned()]).collect()

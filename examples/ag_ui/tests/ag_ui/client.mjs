@@ -15,7 +15,7 @@ const agent = new HttpAgent({
   url: urls[0],
   threadId: 'thread',
   headers: user ? { 'x-user': user } : {},
-  // A page that was reloaded has none.
+  // A page that was reloaded has no messages.
   initialMessages: process.env.RELOADED ? [] : [{ id: 'question', role: 'user', content: 'Why?' }],
   // A load balancer gives each request to the next process.
   fetch: (_, init) => process.env.LOGGED_OUT && requests++ === 0

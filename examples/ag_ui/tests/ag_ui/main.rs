@@ -1,4 +1,4 @@
-//! The example in processes of its own, with npm's official client.
+//! The example in processes of its own, called by the official client for JavaScript.
 
 #![cfg(unix)]
 

@@ -1,4 +1,4 @@
-//! Servers that stop or die, and clients that do not read.
+//! Servers that stop, die or send other events, and clients that do not read.
 
 use crate::*;
 
@@ -60,7 +60,8 @@ fn resident() -> usize {
     pages.split(' ').nth(1).map_or(0, |pages| pages.parse::<usize>().unwrap() * 4096)
 }
 
-/// A client that has stopped holds no more on the server than what the hub keeps anyway.
+/// A client that has stopped reading takes no more memory on the server than what the hub keeps
+/// anyway.
 #[tokio::test]
 async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {
     const MESSAGES: usize = 3_000;

@@ -79,7 +79,8 @@ async fn errors_of_queries_and_resolvers_are_results() {
     }
 }
 
-/// A client repeats what has failed.
+/// A client repeats a mutation that has failed. If its message were stored, it would be stored
+/// twice.
 #[tokio::test]
 async fn message_that_is_not_published_is_not_stored() {
     let hub = Hub::new();

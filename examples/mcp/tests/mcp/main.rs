@@ -233,7 +233,7 @@ async fn subscription_ends_as_soon_as_the_shutdown_begins() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// Shows why its response has its own option.
+/// Shows why the response of a subscription has its own option.
 #[tokio::test]
 async fn subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
     let took = shut_down_while_subscribed(|mcp| mcp, true).await;

@@ -12,10 +12,12 @@ use crate::*;
 
 /// The seconds that a tool takes. nginx waits for a third of this time.
 const SLOW: u64 = 6;
-/// Older versions of nginx speak HTTP/1.0 by default, over which a client can't see that a body fails.
+/// Older versions of nginx speak HTTP/1.0 by default, over which a client can't see that a body
+/// fails.
 const SETTINGS: [&str; 2] = ["", "proxy_http_version 1.1;"];
 
-/// Starts an nginx in front of a server. rmcp refuses other hosts than that of the request.
+/// Starts an nginx in front of a server. nginx passes the client's `Host` on, because rmcp refuses
+/// hosts that it does not know.
 async fn proxy(server: SocketAddr, settings: &str) -> Option<Proxy> {
     let settings = format!("proxy_set_header Host $http_host; {settings}");
     Some(Proxy::nginx(&find_nginx()?, &format!("server {server};"), &settings).await)
@@ -51,7 +53,7 @@ fn lifecycles() -> [ClientLifecycleMode; 2] {
     [ClientLifecycleMode::Initialize, without_sessions()]
 }
 
-/// Shows why the example has the layer.
+/// Shows why the example has an `EarlyHeadLayer`.
 #[tokio::test]
 async fn slow_tool_without_an_early_head_gets_a_504() {
     let Some((nginx, _server)) = start(mcp(Kitchen), "").await else { return };

@@ -5,7 +5,7 @@
 //!
 //! Then press ctrl-c, or send a SIGTERM. The first client receives a reconnection time, and its
 //! stream ends between two events. The second does not read, so nothing can be sent to it: only the
-//! deadline ends its stream, three seconds later. Both have a close report, `drained` and
+//! deadline ends its stream, three seconds later. Their close reports say `drained` and
 //! `disconnected`.
 //!
 //! The layer ends only event streams. The shutdown also waits for streaming gRPC calls: end them in
