@@ -283,8 +283,8 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
 /// that id.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
-/// Compares what a client receives at each address when it reconnects with the first connection's
-/// stream.
+/// Compares the first connection's stream with what a client receives at each address when it
+/// reconnects.
 pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
     let Some(Resumption { id, streams }) = &session.resumption else {

@@ -89,8 +89,8 @@ struct Observer<'a> {
 }
 
 impl Played {
-    /// Returns how long after the origin wrote them the events came, in ascending order. Subtracts
-    /// the fastest event's delay, which is taken for the network's.
+    /// Returns, in ascending order, the delays with which the events came after the origin wrote
+    /// them. Subtracts the fastest event's delay, which is taken for the network's.
     pub(crate) fn lags(&self) -> Vec<Duration> {
         let Stream { recording, events, .. } = &self.stream;
         let lag = |it: &Event| {

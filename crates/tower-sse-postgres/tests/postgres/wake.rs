@@ -26,8 +26,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Measures polls, the waker and notifications in turns, because a busy machine slows them all alike.
-/// An event waits 50 ms for a poll on average, which the other two save.
+/// Measures polls, the waker and notifications in turns, because a busy machine slows them all
+/// alike. An event waits 50 ms for a poll on average, which the other two save.
 #[tokio::test]
 async fn waker_and_notification_are_faster_than_polls() {
     let Some(server) = Server::start().await else { return };

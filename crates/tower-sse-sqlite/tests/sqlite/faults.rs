@@ -105,7 +105,7 @@ async fn locked_file_refuses_events_and_loses_nothing() {
     assert_eq!((process.health.reconnections(), process.stats.losses()), (0, 0));
 }
 
-/// A hub that starts while the file is locked waits. If the lock stays, it returns an error.
+/// A hub that starts while the file is locked waits. If the lock stays, connecting fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_connects_when_the_lock_is_released_in_time() {
     let file = File::new();
