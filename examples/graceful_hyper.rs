@@ -110,7 +110,7 @@ where
     let tasks = Tasks(TaskTracker::new());
     let mut server = auto::Builder::new(tasks.clone());
     // With a timer, hyper closes HTTP/1 connections whose client never completes a request head.
-    // Those that send nothing end at their maximum age.
+    // Connections whose client sends nothing end at their maximum age.
     server.http1().timer(TokioTimer::new());
     loop {
         let accepted = tokio::select! {

@@ -4,8 +4,8 @@
 //!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me"}]}'
 //!
 //! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end.
-//! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
-//! the prompt, word by word.
+//! The clients request it with POST and `accept: application/json`. The model is a stand-in that
+//! repeats the prompt, word by word.
 //!
 //! `[DONE]` is the only sign of a whole answer that all clients see. Some clients and some proxies
 //! end an answer that was cut as if it were complete. A page that reads with `fetch` checks for

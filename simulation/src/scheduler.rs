@@ -10,7 +10,7 @@ pub struct Pace {
     pub series: u32,
     /// The longest pauses after steps, each as likely as another, in milliseconds.
     pub pauses: [u64; 20],
-    /// The same in a series.
+    /// The longest pauses after the steps of a series, in milliseconds.
     pub short_pauses: [u64; 2],
 }
 

@@ -45,7 +45,7 @@ impl Network {
         self.operate(format_args!("dies, for {down} ms"), |state| state.kill(state.current));
         self.after(down, move |network| {
             network.operate(format_args!("restarts with {data:?} if it is down"), |state| {
-                // It may have been restarted already, or replaced.
+                // The server may have been restarted or replaced meanwhile.
                 if !state.current().is_up {
                     state.restart(data);
                     state.current().server.refusal = (loads > 0).then_some(Refusal::Loading);
@@ -112,7 +112,7 @@ impl Network {
     /// Ends a server that was replaced.
     pub fn retire(&self, machine: usize) {
         self.operate(format_args!("machine {machine} ends"), |state| {
-            // It may have taken over again.
+            // The machine may have taken over again.
             if machine == state.current {
                 return;
             }

@@ -29,7 +29,7 @@ async fn two_roles_suffice() {
         .await;
     process.reads(1..=3).await;
     process.delivers([4]).await;
-    // These show that the hub can trim and survey too.
+    // The figures show that the hub can trim and survey too.
     until(|| process.stats.waiting().is_some() && process.stats.log().is_some()).await;
     assert!(process.health.last_error().is_none());
 }

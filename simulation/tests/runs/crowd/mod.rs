@@ -1,5 +1,5 @@
-//! Many or large runs at a time, clients that do not read, and clients that request future events.
-//! Their cost must be bounded.
+//! The cost of many or large runs at a time, of clients that do not read, and of clients that
+//! request future events must be bounded.
 
 mod loads;
 

@@ -1,7 +1,7 @@
 use super::*;
 
-/// The same holds for a claim whose command panics. If the run were not removed, it would count as
-/// running for ever.
+/// The reply to the claim is lost, or the command of the claim panics. If the process did not
+/// remove the run, the run would count as running for ever.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     for (lost_replies, panics) in [(1, 0), (0, 1)] {

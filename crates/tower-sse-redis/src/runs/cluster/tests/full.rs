@@ -59,7 +59,7 @@ async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (sources, mut idle) = (start_four_large(&one).await, Vec::new());
     let own = other.start_as(&key_of(10)).await;
     let mut prompt = other.attach_as(&key_of(10)).await;
-    // This client has not read the beginning of a run of its own process, which has ended.
+    // `slow` has not read the beginning of an ended run of its own process.
     drop(start_large(&other, 11).await);
     let slow = other.attach_as(&key_of(11)).await;
     for round in 0..3 {

@@ -211,7 +211,7 @@ impl Drop for Gauge {
     }
 }
 
-/// The program's closures are dropped with the runs, both of which are forgotten at about the same
+/// The program's closures are dropped with the two runs, which are forgotten at about the same
 /// time.
 #[tokio::test(start_paused = true)]
 async fn options_of_forgotten_runs_are_dropped_one_by_one_outside_of_locks() {

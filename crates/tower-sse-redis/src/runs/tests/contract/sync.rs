@@ -27,7 +27,7 @@ async fn stream_begins_once(scene: Scene) {
     scene.q.has_received_all().await;
 }
 
-/// The same holds for a stream that was lost alone, for example by an eviction.
+/// The store has lost the claim, or only the stream, for example by an eviction.
 async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
     for (epoch, lost, appended, found) in
         [("a1", CLAIM, "appended 1", "gone"), ("b1", &stream("b1"), "refused", "behind")]
