@@ -142,13 +142,25 @@ fn page_on_limits_prints_memory_of_newest_records() {
     assert_quoted("docs/guide/limits.md", &quotes);
 }
 
+/// The KiB that the pages allow for the kernel's socket and the handler of a client.
+const KERNEL_AND_HANDLER: f64 = 9.5;
+
+#[test]
+fn page_on_clouds_prints_memory_of_newest_record() {
+    let kib = figure(&newest("peers-"), "paced-1000", "hub", "KiB a connection");
+    let megabytes = 5000.0 * (kib + KERNEL_AND_HANDLER).round() * 1024.0 / 1e6;
+    let tens = (megabytes / 10.0).round();
+    let page = text(&fs::read_to_string("docs/guide/clouds.md").unwrap());
+    assert!(page.contains(&format!("5,000 streams take about [{tens:.0}0 MB]")), "{megabytes} MB");
+}
+
 /// Returns the figures of the page on limits that are about whole servers.
 fn figures_of_servers() -> Vec<String> {
     let peers = newest("peers-");
     let server = |row| figure(&peers, "paced-1000", row, "KiB a connection");
     let [on_axum, example, tls] = ["hub", "many_clients", "many_clients-tls"].map(server);
-    // The 9.5 KiB are for the kernel's socket and the handler.
-    let [allowed_on_axum, allowed] = [on_axum, example].map(|kib| (kib + 9.5).round());
+    let [allowed_on_axum, allowed] =
+        [on_axum, example].map(|kib| (kib + KERNEL_AND_HANDLER).round());
     let [clients_on_axum, clients] = [allowed_on_axum, allowed].map(|allowed| {
         let clients = f64::from(2 << 20) / allowed;
         with_comma((clients / 5000.0).round() * 5000.0)
