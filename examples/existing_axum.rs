@@ -22,7 +22,7 @@ use futures_util::{Stream, StreamExt};
 use tokio::{net::TcpListener, sync::broadcast};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Retry, SseLayer};
+use tower_sse::SseLayer;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -37,14 +37,8 @@ async fn main() -> io::Result<()> {
 
 /// Serves until Ctrl-C or SIGTERM, then until all streams have ended, for at most 10 seconds.
 async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
-    let seconds = |min, max| Retry::between(Duration::from_secs(min), Duration::from_secs(max));
     let shutdown = CancellationToken::new();
-    let layer = SseLayer::new()
-        .shutdown(shutdown.clone())
-        // The times after which an `EventSource` reconnects: after a crash, and after a shutdown.
-        // These are the defaults.
-        .retry(seconds(1, 5))
-        .drain(Drain::per_client().retry(seconds(2, 10)));
+    let layer = SseLayer::new().shutdown(shutdown.clone());
     // With Nagle's algorithm, each event would wait for the ACK of the one before.
     let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
     let server = axum::serve(listener, routes.layer(layer))
