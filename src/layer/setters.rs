@@ -362,11 +362,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets when and how open streams end after the [shutdown](Self::shutdown) has begun. The
-    /// default is [`Drain::per_client`].
+    /// default is [`Drain::per_client`]. The server's
+    /// [deadline](crate::guide::shutdown#the-deadline) must be longer than the drain:
     ///
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
+    /// // Set the deadline to 30 seconds.
     /// let drain = Drain::spread_over(Duration::from_secs(20));
     /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```

@@ -67,7 +67,12 @@ impl Drain {
     }
 
     /// Ends each stream at a random time within `window`, so clients don't all reconnect at once.
-    /// This also cuts answers to calls: set [`after`](Self::after) in their responses.
+    ///
+    /// Set the server's [deadline](crate::guide::shutdown#the-deadline) 10 seconds above `window`,
+    /// for example to 30 seconds for a window of 20. At the deadline, all streams that are still
+    /// open are cut together, without the [reconnection time](Self::retry).
+    ///
+    /// Answers to calls are cut too: set [`after`](Self::after) in their responses.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
