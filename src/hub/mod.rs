@@ -464,6 +464,9 @@
 //! you publish it again, clients may get it twice. If its data has a unique key, they can ignore
 //! the second copy.
 //!
+//! If a broker loses events, all clients can get a gap at the same time. Have your page wait for a
+//! random time, up to 10 seconds for example, before it reloads its state.
+//!
 //! Give all your hubs the same [retention](HubBuilder::retention) and [memory
 //! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
 //! for events that its first process still keeps. To end a user's streams in all processes, use
