@@ -46,6 +46,7 @@
 //! 3. Decide what your program does when [publishing fails](operating#publish-errors).
 //! 4. Connect [when your program starts](operating#start), and close the hub [last when it
 //!    stops](operating#shutdown). Once connected, a hub reconnects by itself.
+//! 5. Before you deploy a new version, check [what may change](operating#rolling-deployments).
 //!
 //! # What is guaranteed
 //!
