@@ -29,7 +29,6 @@ enum Block {
     /// Nothing, or lines that belong to no event.
     #[default]
     Empty,
-    /// Lines of an event.
     Event,
     /// A `retry` line of the layer, and no line of an event. The layer may end this block.
     Retry,
@@ -39,7 +38,8 @@ enum Block {
 #[derive(Clone, Copy, Debug, Default)]
 struct Start {
     matched: u8,
-    /// Whether the mark is held back and dropped, because the layer has sent bytes before it.
+    /// Whether the mark's bytes are held back, because the layer has sent bytes before them. A
+    /// complete mark is then dropped.
     is_held: bool,
     is_past: bool,
 }
@@ -68,7 +68,7 @@ impl Boundary {
         self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
-            // An LF of the source that follows is an empty line, which ends no event here.
+            // If the source's next byte is an LF, it is an empty line, which ends no event here.
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
@@ -100,7 +100,8 @@ impl Boundary {
     /// equal line ends.
     pub(crate) fn interject_within_event(&self, comment: &Bytes) -> Bytes {
         let line_end: &[u8] = match (self.after_cr, self.after_crlf) {
-            // If this CR is half a CRLF, the source's LF that follows completes the comment's CRLF.
+            // If the source's CR is the first half of a CRLF, its LF comes after the comment's CR
+            // and completes a CRLF there.
             (true, _) => b"\r",
             (_, true) => b"\r\n",
             (false, false) => return comment.clone(),
@@ -135,8 +136,8 @@ impl Boundary {
         if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }
 
-    /// Passes a frame up to the first point between events and drops the rest. A busy source's
-    /// frames may all end within an event.
+    /// Passes a frame up to the first point between events and drops the rest, because a busy
+    /// source's frames may all end within an event. Passes an opaque frame whole.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;

@@ -98,7 +98,7 @@ impl Deadline {
     }
 
     pub(super) const fn note_data(&mut self) {
-        // Events of streams that are not long polls write nothing here.
+        // Only a long poll needs the flag, so the events of other streams don't write it.
         if self.is_long_poll {
             self.has_answered = true;
         }

@@ -116,7 +116,7 @@ where
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
         let is_open = matches!(*this.source, Source::Open { .. });
-        // Once the stream has ended, no later frame can be newer.
+        // Once the stream has ended, no newer event can replace one of a held frame.
         if let Some(release) = this.release
             && is_open
             && release.poll_released(cx).is_pending()
@@ -250,7 +250,7 @@ opaque_debug!(EventBody<S>);
 const LARGE_FRAME: usize = 16 * 1024;
 /// The frame size otherwise, in bytes. Over HTTP/1, hyper holds up to 16 frames for a slow client.
 const SMALL_FRAME: usize = 4 * 1024;
-/// The capacity up to which a recorded body keeps its buffer, even while it is idle.
+/// The capacity in bytes up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;
 
 /// What decides the next frame's size.
@@ -311,7 +311,7 @@ impl FrameBatch<'_> {
         event.encode(incomplete.buffer)?;
         mem::forget(incomplete);
         if self.buffer.has_uncopied() {
-            // A small event is copied if the next one can share its frame.
+            // If the next event can share this event's frame, the next `push` copies this event.
             let has_room = self.buffer.leaves_room_in(self.frame_size());
             return Ok(if has_room { Pushed::Room } else { Pushed::Full });
         }

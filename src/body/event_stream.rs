@@ -22,15 +22,17 @@ pub(super) struct EventStream<'p, B> {
     pub(super) state: Pin<&'p mut StreamState>,
 }
 
-/// Larger frames are split into pieces of this size, because reading a huge frame line by line
-/// would block the thread. The layer doesn't read frames with a content coding.
+/// Larger frames are split into pieces of this size, in bytes, because reading a huge frame line by
+/// line would block the thread. Frames with a content coding aren't split: the layer doesn't read
+/// them.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
     /// Drops what must be dropped before the state: dropping the state reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
-        // The end could not be sent before the drop, usually because the client did not read.
+        // A stream that the program has closed counts as revoked even if the server drops its body
+        // before the end could be sent, usually because the client did not read.
         if state.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
             state.record.set_reason_if_dropped(CloseReason::Revoked);
         }
@@ -231,7 +233,8 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now: if `is_ending`, up to an event's end.
+    /// Returns the part of a source's frame to send now: at most [`LARGEST_PIECE`] bytes, and if
+    /// `is_ending`, only up to the first point between events. An opaque frame is sent whole.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
@@ -245,13 +248,14 @@ where
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
-    /// Writes lines of the layer. The stream must be at a line start.
+    /// Returns a frame with the layer's `lines`. The stream must be at a line start.
     fn interject(&mut self, lines: Bytes) -> Frame<Bytes> {
         self.state().idle.reset();
         Frame::data(self.state().boundary.interject(lines))
     }
 
-    /// Opens the stream and returns its first lines, if any.
+    /// Opens the stream and returns the layer's first lines, if any. If the client has received
+    /// everything, begins the stream's end instead.
     #[cold]
     fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
         let (this, mut start, mut is_early) = (self.state(), None, false);
@@ -326,8 +330,8 @@ where
     }
 }
 
-/// Returns whether the frame has only ids, perhaps in `start` events. A page may see neither, so
-/// such a frame must not delay the heartbeats that the page's watchdog expects.
+/// Returns whether the frame has only ids, perhaps in `start` events. A page may not notice such a
+/// frame, so it must not delay the heartbeats that the page's watchdog expects.
 fn is_position(data: &[u8]) -> bool {
     let is_id = |block: &str| {
         let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
@@ -486,7 +490,8 @@ impl<B> EventStream<'_, B> {
 
     fn fail(&mut self, error: BoxError) {
         let this = self.state();
-        // A run takes a clean end for the end of the answer, even through an outer layer.
+        // A run that records the stream takes a clean end for the end of the answer, even if
+        // another `SseLayer` is in between.
         let is_recorded = is_recorded();
         let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
         let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
@@ -498,7 +503,8 @@ impl<B> EventStream<'_, B> {
         // event after a clean end. In a content coding, the layer can't see where events end.
         let ending = if this.options.is_cancellation(&error) {
             debug!(error = %error, "the source of an event stream was cancelled");
-            // A script with a library's headers would take a clean end for the whole answer.
+            // A script that sends a `Library`'s headers would take a clean end for the whole
+            // answer.
             if between_events && !is_recorded && *this.client == ClientKind::EventSource {
                 LastFrames::clean(CloseReason::Cancelled, self.or_retry(Bytes::new()))
             } else {
@@ -518,7 +524,7 @@ impl<B> EventStream<'_, B> {
     }
 
     /// Returns a comment line to send before a failure that sends nothing else, or no bytes if no
-    /// line fits here. When the server drops this line, it has taken all earlier bytes.
+    /// line fits here. When the server drops this line, it has usually written all earlier bytes.
     fn last_line(&mut self) -> Bytes {
         let this = self.state();
         if !this.boundary.at_line_start() {

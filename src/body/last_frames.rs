@@ -177,8 +177,8 @@ enum FlushWait {
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait after that line. Some servers never drop the last bytes.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before the failure. On HTTP/2, one more turn is not always enough to write the last
-/// bytes, and browsers drop the unread bytes of a `fetch` body that fails.
+/// The pause before the failure. On HTTP/2, one more poll of the connection's task is not always
+/// enough to write the last bytes, and browsers drop the unread bytes of a `fetch` body that fails.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {

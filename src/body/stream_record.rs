@@ -16,14 +16,14 @@ const STATS_STEP: u64 = 64 * 1024;
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
-    /// The counts since the shared counters were updated. They are small, because an event writes
-    /// them.
+    /// The bytes, frames and heartbeats since the shared counters were updated. The three fields
+    /// are small, because each event writes them.
     bytes: u64,
     frames: u32,
     has_heartbeat: bool,
     /// The reason to report if the stream is dropped now without a panic.
     pub(crate) reason: CloseReason,
-    /// Whether to update the shared counters after the next data frame, such as a heartbeat.
+    /// Whether to update the shared counters after the next data frame, which can be a heartbeat.
     stats_due: bool,
 }
 
@@ -88,7 +88,8 @@ impl StreamRecord {
     pub(super) fn count_frame(&mut self, data: &[u8]) {
         self.frames += 1;
         self.bytes += data.len() as u64;
-        // All streams share the counters, so writing to them for each event would slow all down.
+        // All streams share the counters, so writing to them for each event would slow all streams
+        // down.
         if mem::take(&mut self.stats_due) || self.bytes >= STATS_STEP {
             self.update_stats();
             self.await_event(|observation| observation.note_data(data));

@@ -25,8 +25,8 @@ pin_project! {
         pub(super) boundary: Boundary,
         pub(super) client: ClientKind,
         pub(super) budget: CoopBudget,
-        // Set until the first poll. Then `None` without a shutdown, after the shutdown's begin has
-        // been noticed, and while the stream ends.
+        // Set until the first poll. After that, `None` if no layer's shutdown can end the stream,
+        // once the stream has noticed the shutdown, and while the stream ends.
         pub(super) shutdown: Option<ShutdownWait>,
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.
