@@ -233,8 +233,8 @@ impl fmt::Debug for EventRef<'_> {
     }
 }
 
-/// The places of the fields in an event's bytes. Only to read data of several lines, the lines are
-/// parsed again.
+/// The places of the fields in an event's bytes, so that reading a field doesn't parse the lines
+/// again. Only data of several lines is parsed again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldSpans {
     /// The length of the lines that have been read, with their line ends.
@@ -260,7 +260,8 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Returns the span from a line's colon to `end`, without the colon and an optional space.
+    /// Returns the span of the `value` that follows a line's colon and ends at `end`, without its
+    /// optional leading space.
     #[inline]
     fn before(end: usize, value: &[u8]) -> Self {
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -349,8 +350,8 @@ impl FieldSpans {
     }
 }
 
-/// Returns the length of the first line, if it is complete. Searches two words first, because most
-/// lines other than data are too short for memchr.
+/// Returns the length of the first line, if it is complete. Searches the first 16 bytes as two
+/// words, because most lines other than data are too short for memchr.
 #[inline]
 fn short_line_len(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
@@ -371,7 +372,8 @@ const fn line_end_bits(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
 
     let (lf, cr) = (word ^ (ONES * b'\n' as u64), word ^ (ONES * b'\r' as u64));
-    // A subtraction borrows from the byte above only if the byte is zero.
+    // In a subtraction, only a zero byte borrows from the byte above it, so no bit below the first
+    // match is set.
     (lf.wrapping_sub(ONES) & !lf | cr.wrapping_sub(ONES) & !cr) & (ONES << 7)
 }
 
@@ -388,7 +390,8 @@ fn put_data(frame: &mut FrameBuf, data: &[u8], after: &[u8]) {
     }
 }
 
-/// Returns the length of the line end at the start of `bytes`. The LF of a CRLF may come later.
+/// Returns the length of the line end at the start of `bytes`: 1 for a CR whose LF may be in the
+/// next chunk.
 #[inline]
 pub(super) fn line_end_len(bytes: &[u8]) -> usize {
     1 + usize::from(bytes.starts_with(b"\r\n"))

@@ -167,7 +167,8 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
-            // Removes the mark, so that a stream of this program is read like another server's.
+            // Removes the mark of `ItemError`, so that a stream of this program fails like another
+            // server's.
             let unmarked = |error: B::Error| ItemError::unmark(error.into());
             let polled = body.poll_frame(cx).map_err(unmarked)?;
             let Some(frame) = ready!(polled) else { break };
@@ -176,7 +177,7 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
                 ready!(CoopBudget::poll_ready(cx));
                 continue;
             };
-            // Decoding many comments would otherwise be free.
+            // Decoding many comments would otherwise spend no budget.
             this.budget.spend(cx, data.remaining());
             *this.data = Some(data);
             return Poll::Ready(Some(Ok(())));

@@ -86,7 +86,7 @@ impl FrameBuf {
 }
 
 impl FrameBuf {
-    /// Opens the block's first line.
+    /// Opens a line. The previous line must have ended.
     #[inline]
     pub(crate) fn open(&mut self, field: Field) {
         self.put(field.first.as_bytes());
@@ -134,9 +134,8 @@ impl FrameBuf {
     }
 }
 
-/// The bytes with which a field starts a line: one form for the first line of a block, and another
-/// for later lines, which first ends the previous line. Copying seven bytes at once is cheaper than
-/// copying one and then six.
+/// The bytes with which a field starts a line. `next` also ends the previous line, because copying
+/// seven bytes at once is cheaper than copying one and then six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,

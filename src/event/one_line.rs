@@ -26,7 +26,7 @@ impl fmt::Display for InvalidField {
 
 impl Error for InvalidField {}
 
-/// Returns the first character that a one-line field cannot contain, and its index.
+/// Returns the index and value of the first character that a one-line field cannot contain.
 const fn first_forbidden(text: &str) -> Option<(usize, char)> {
     let mut rest = text.as_bytes();
     let mut position = 0;
@@ -61,7 +61,7 @@ pub(crate) fn escape_json(text: &str, is_escaped: impl Fn(char) -> bool) -> Stri
 }
 
 /// Implements the conversions of a type that wraps the text of the one-line field `$field`. With
-/// `$what`, the type's name in panic messages, also implements the constructor from a literal.
+/// `$what`, the type's name in panic messages, also implements `from_static` and `as_str`.
 macro_rules! one_line_text {
     ($type:ty, $field:literal, $what:literal) => {
         impl $type {
