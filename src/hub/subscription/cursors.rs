@@ -9,7 +9,7 @@ use crate::{hub::topic::Topic, hub::topic::Topics, wake::drop_waker};
 // line per event.
 pub(crate) enum Cursors {
     One(TopicCursor),
-    /// The last field is the number in the last id that was sent.
+    /// Here and in `Many`, the last field is the number in the last id that was sent.
     Two([TopicCursor; 2], u64),
     Many(Vec<TopicCursor>, Option<Box<MergeQueue>>, u64),
 }
@@ -142,14 +142,15 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Starts at `recent_from`, or before a latest event. Evictions up to `newest` cause no gap.
+    /// Starts at `recent_from`, or before the kept event of a topic that keeps only its newest
+    /// value. Evictions up to `newest` cause no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
         let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// Starts at 0 for a client with a foreign id, with a gap unless a kept event replaces earlier
-    /// ones.
+    /// Starts at 0 for a client with a foreign id, with a gap unless the topic keeps an event that
+    /// replaces all earlier events.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);

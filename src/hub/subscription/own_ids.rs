@@ -42,7 +42,7 @@ impl OwnIds {
         EventId::try_from(id.to_string()).unwrap_or_else(|_| start.into())
     }
 
-    /// Returns the program's id for a position, or else the hub's.
+    /// Returns the program's id for a position, or else the position itself as the hub's id.
     fn id_at(&self, position: MessageId) -> MessageId {
         let newest = self.newest.as_ref().filter(|(newest, _)| *newest == position);
         newest.map_or(position, |(_, own)| own.clone())

@@ -344,8 +344,9 @@ impl Subscription {
             || self.cursors.iter().any(TopicCursor::has_gap)
     }
 
-    /// Begins with gaps after `missed_after`, if it is set, and with the greeting. A client that
-    /// leaves before the greeting reconnects with the id `missed_after`.
+    /// Begins with gaps after `missed_after`, if that is set, and then the greeting, unless the
+    /// gaps end the stream. A client that disconnects between the gaps and the greeting reconnects
+    /// with the id `missed_after`.
     fn begin_with(&mut self, missed_after: Option<Position>, start: u64, greeting: Option<Event>) {
         self.cursors.set_sent(start);
         let start = self.hub.position(start);

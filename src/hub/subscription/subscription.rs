@@ -415,7 +415,7 @@ impl Subscription {
         self.is_foreign && cursor.is_some_and(|cursor| cursor.topic().is_latest())
     }
 
-    /// Returns whether all topics were scanned after the event with this number.
+    /// Returns whether all topics were scanned up to this number.
     fn has_scanned(&self, sequence: u64) -> bool {
         self.scanned_to(sequence) >= Some(sequence)
     }

@@ -7,9 +7,10 @@ use crate::lock::lock;
 /// The topics that keep events, in the order of eviction.
 ///
 /// A topic's place can be too early, because the topic has evicted events since. A move at each
-/// eviction would cost more than appending an event, so [`settle`](Self::settle) moves it later.
+/// eviction would cost more than appending an event, so [`settle`](Self::settle) moves the topic
+/// later.
 ///
-/// Lock order: a topic's lock comes before this one. No lock is taken after this one.
+/// Lock order: a topic's lock comes before the lock of `order`, and no lock comes after it.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom, whose models don't check the queue.

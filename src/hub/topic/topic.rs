@@ -86,7 +86,7 @@ impl Topic {
         lock(&self.state)
     }
 
-    /// Sets the newest number. The caller holds the topic's lock.
+    /// The caller holds the topic's lock.
     pub(crate) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }

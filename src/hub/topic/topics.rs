@@ -116,7 +116,7 @@ impl Topics {
         let Some(topic) = names.get(hash, name) else {
             return (lock(&self.tombstones).end_of(hash), 0);
         };
-        // Under the names' lock, because a topic that is removed has passed on its end.
+        // Read under the lock of `names`: a topic that is removed passes its end to the tombstones.
         let state = topic.lock();
         (state.end.as_deref().copied(), state.subscribers as usize)
     }
@@ -199,7 +199,7 @@ impl Names {
 /// The maximum number of topics that one publish visits to evict by memory. This takes up to a few
 /// milliseconds.
 const VISITS_BY_MEMORY: usize = 4096;
-/// The maximum number of events that such a visit evicts.
+/// The maximum number of events that one visit to a topic evicts by memory.
 const EVICTED_PER_VISIT: usize = 64;
 /// The maximum number of topics that one publish visits to evict by age.
 const VISITS_BY_AGE: usize = 16;
