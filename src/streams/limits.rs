@@ -29,8 +29,8 @@ impl SubjectLimits {
         Self { classes, taken: Mutex::default() }
     }
 
-    /// Takes a place for each subject that has a limit. If one has no place left, takes none and
-    /// returns its class.
+    /// Takes a place for each subject that has a limit. If a subject has no place left, takes no
+    /// place and returns the subject's class.
     pub(super) fn take(&self, subjects: &[Arc<str>]) -> Result<(), &Class> {
         if self.classes.is_empty() {
             return Ok(());
@@ -47,7 +47,6 @@ impl SubjectLimits {
         Ok(())
     }
 
-    /// Frees the places that [`take`](Self::take) has taken for these subjects.
     pub(super) fn free(&self, subjects: &[Arc<str>]) {
         if self.classes.is_empty() {
             return;

@@ -19,7 +19,7 @@ pub(super) struct OpenStreams {
     shards: [Mutex<Shard>; SHARDS],
     /// The current generation. Changed only while all shards are locked.
     generation: AtomicU32,
-    /// The generation again, and the number of open streams of this generation.
+    /// The generation in the upper half, and the number of its open streams in the lower half.
     open: AtomicU64,
     pub(super) limits: SubjectLimits,
     /// The runtimes of streams that were polled while more than [`BATCH`] were open. No others,
@@ -109,7 +109,8 @@ impl OpenStreams {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
-        // A close may have removed the stream only from the lists that it had entered by then.
+        // A close may have removed the stream only from the lists that the stream had entered by
+        // then.
         if member.is_revoked() || member.generation() != self.generation() {
             self.leave(member);
         }
@@ -480,7 +481,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Another thread closes the first list before the stream has entered the second one.
+    /// As if another thread closed subject `a` after the stream had entered its list, and before
+    /// the stream enters the list of `b`.
     #[test]
     fn stream_that_is_closed_while_it_opens_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
@@ -598,7 +600,7 @@ mod tests {
         let (held, member) = polled_in_runtime();
         assert_eq!(Arc::strong_count(&held), 1);
         open_streams.end(&member);
-        // More streams than one turn closes.
+        // With one more stream, more streams are open than one turn closes.
         open_streams.open.store(packed(0, BATCH as u32), super::Relaxed);
         let (held, member) = polled_in_runtime();
         assert_eq!(Arc::strong_count(&held), 2);

@@ -147,7 +147,7 @@ impl Membership {
         membership
     }
 
-    /// Notes that the stream is about to end. It keeps its places until it has ended.
+    /// Notes that the stream is about to end. The stream keeps its places until it has ended.
     pub(crate) fn set_ending(&self) {
         self.open_streams.begin_end(&self.member);
     }
@@ -157,7 +157,7 @@ impl Membership {
         self.member.revocation(self.open_streams.generation())
     }
 
-    /// Returns whether the stream was closed. If not, the close will wake `waker`.
+    /// Returns whether the stream was closed. If not, a later close wakes `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
         self.open_streams.register(&self.member, waker);
         // Checked after registering: a close first sets the state and then takes the waker.
