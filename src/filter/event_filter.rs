@@ -180,7 +180,6 @@ impl<F: FnMut(EventRef<'_>) -> Verdict> EventFilter for FromFn<F> {
     }
 }
 
-/// The options that a program has set.
 #[derive(Clone, Copy, Default)]
 pub(super) struct FilterOptions {
     pub(super) max_event_size: Option<usize>,

@@ -58,7 +58,6 @@ impl<F: EventFilter, B> Filtered<F, B> {
         returned
     }
 
-    /// Begins to filter the body of the response.
     pub(super) fn begin(self: Pin<&mut Self>, source: B) {
         self.project().source.set(Some(source));
     }
@@ -527,7 +526,6 @@ impl<F: EventFilter> FilterGuard<F> {
         Ok(())
     }
 
-    /// Shows an event to the filter.
     #[inline]
     fn event(&mut self, event: EventRef<'_>) -> Verdict {
         self.report.events += 1;

@@ -104,7 +104,8 @@ impl Error for InvalidKey {}
 
 /// The number of random bits of a unique epoch.
 const UNIQUE_BITS: u32 = 40;
-/// The lowest unique epoch. All have the same number of digits, so their texts sort by time.
+/// The lowest unique epoch. All unique epochs have the same number of digits, so their texts sort
+/// by time.
 const UNIQUE: u128 = 1 << 86;
 
 pub(crate) fn epoch_after(earlier: Option<Epoch>) -> Epoch {

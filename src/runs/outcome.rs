@@ -177,7 +177,7 @@ impl Error for RunError {
             // `SseLayer` ends such a stream cleanly.
             (_, Outcome::Cancelled) => Some(&Stopped::Cancelled),
             (Some(recorded), _) if recorded.has_told() => Some(&Stopped::Told),
-            // Through this, `SseLayer::on_error` finds the run's error.
+            // `SseLayer::on_error` finds the run's error through this cause.
             (Some(recorded), _) => Some(recorded),
             // `SseLayer` sends an `EventSource` the event `interrupted`.
             (None, _) => Some(&Interrupted("the run ended")),

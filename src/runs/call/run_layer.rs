@@ -143,7 +143,8 @@ pin_project! {
     }
 }
 
-/// A future of the answer to a request with a key: a run's, or the service's own in the `Err`.
+/// A future of the answer to a request with a key: a run's response, or in the `Err` what the
+/// service returned and the guard of the call's `Disconnect`.
 type Keyed<T> = dyn Future<Output = Result<Response<SseBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {

@@ -41,7 +41,7 @@ impl Runs {
     /// reached, returns the run only if it's starting or running in this process.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.find(key, None).await.ok().flatten()?;
-        // If another process owns the run, its outcome is known once the last events are loaded.
+        // The outcome of another process's run is known once the run's last events are loaded.
         let is_loaded = self.ask(|shared| shared.is_loaded(&record), |_| true).await;
         is_loaded.then(|| Run::found(self.clone(), record))
     }
@@ -180,7 +180,7 @@ impl Runs {
         }
     }
 
-    /// Lets a refusal of the early head end a new run that has no client.
+    /// If a layer refuses the request's early head, a new run that has no client ends.
     fn end_if_refused(&self, request: Option<&Parts>, claim: &Claim) {
         if let (Some(parts), Claim::New(producer)) = (request, claim) {
             let on_refusal = on_refusal(&self.process, &producer.record);

@@ -22,7 +22,7 @@ pub trait Hooks: Send + Sync {
     /// cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
-    /// Called when runs may have changed: `runs` began, ended or were forgotten.
+    /// Called when runs may have changed: `runs` began, ended, became void or were forgotten.
     fn have_changed(&self, runs: &[Arc<Record>]);
 
     /// Evicts events of other processes' runs, because memory is full. The events can be loaded
@@ -170,7 +170,8 @@ impl Process {
         is_cancelled
     }
 
-    /// Evicts ended runs that no client reads, then other processes' events, then other ended runs.
+    /// Makes room for `additional` bytes, if possible: evicts ended runs that no client reads, then
+    /// other processes' events, then other ended runs.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -296,7 +297,7 @@ async fn sweep(process: Weak<Process>) {
 pub struct Producer {
     pub(crate) process: Arc<Process>,
     pub record: Arc<Record>,
-    /// Set once the request has its claim in the store. Without a store, always `false`.
+    /// Set once the store has the request's claim. Without a store, always `false`.
     is_exported: bool,
 }
 
