@@ -5,7 +5,7 @@
 //! | [`within_layer`]: whether a layer polls the caller, and whether the layer is that of runs | layers, runs | bodies, streams, filters, early heads | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals, runs | outer layers, filters, early heads, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
-//! | [`StartAt`]: the position at which a client without an id starts | the hub, runs | layers, early heads | an extension of the response |
+//! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
@@ -106,7 +106,8 @@ impl Error for ItemError {
 /// Returns the error that the program's stream or body returned, without the hosts' wrappers.
 pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     // The mark comes first, because it directly wraps the program's error. An `axum::Error` may
-    // wrap another host's wrapper. Either may be inside wrappers that this crate doesn't know.
+    // wrap another host's wrapper. The mark or the `axum::Error` may be inside wrappers that this
+    // crate doesn't know.
     let marked = causes(error).find_map(inside::<ItemError>);
     let wrapped = marked.or_else(|| causes(error).find_map(inside_wrapper));
     iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
@@ -252,7 +253,7 @@ impl EarlyHead {
         self.0.answered.get().is_some_and(|second| second.as_ref().is_none_or(Self::is_answered))
     }
 
-    /// Adopts the head for a layer.
+    /// Notes the layer that sends the body's bytes, or `None` if a layer has replaced the body.
     pub(crate) fn adopt(&self, around: Option<Around>) {
         if let Some(Some(second)) = self.0.answered.get() {
             second.adopt(around.clone());
@@ -334,7 +335,7 @@ pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
 
 #[inline]
 fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
-    // `LocalKey::set` is not inlined, and each event needs four of them.
+    // `LocalKey::set` is not inlined, and each event needs four such calls.
     #[inline]
     fn set(polled_by: PolledBy) {
         POLLED_BY.with(|it| it.set(polled_by));

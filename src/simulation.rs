@@ -27,7 +27,7 @@ thread_local! {
     static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
 }
 
-/// Lets `host` wrap the tasks that this thread spawns, and tell it the time.
+/// Makes `host` wrap the tasks that this thread spawns, and makes its clock this thread's clock.
 pub fn set_host(host: impl Host + 'static) {
     HOST.set(Some(Rc::new(host)));
 }

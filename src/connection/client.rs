@@ -46,7 +46,6 @@ impl ClientKind {
         Self::of_scanned(method, headers, HeaderScan::of(headers))
     }
 
-    /// Classifies the client by its request.
     #[inline]
     pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
         if *method != Method::GET {

@@ -79,12 +79,11 @@ where
     }
 }
 
-/// Returns the response of a service that has answered in time.
 fn passing<F, B>(response: Response<B>) -> Response<Kind<F, B>> {
     response.map(|body| Kind::Passing { body })
 }
 
-/// Waits for the call or the time at which the head is sent.
+/// Waits for the call's answer, or for the time at which the head is sent.
 // Out of line, so that all other requests pay only for the check.
 #[cold]
 fn poll_race<F, B, E>(

@@ -54,8 +54,8 @@ impl fmt::Display for LateResponse {
 }
 
 impl Error for LateResponse {
-    /// Returns the mark that stops an `EventSource`, if the status is `204` or `4xx`: in time, it
-    /// would have stopped the client.
+    /// Returns the mark that stops an `EventSource`, if the status is `204` or `4xx`: had the
+    /// service answered in time, this status would have stopped the client.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
@@ -86,7 +86,7 @@ pub fn anthropic_error(late: &Response<Bytes>) -> Option<Event> {
     Some(Event::new().event("error").data(data.to_string()))
 }
 
-/// Returns the error of a response, with its status.
+/// Returns the error of a response, with the response's status, or `None` for a success.
 #[cfg(feature = "json")]
 fn error_of(late: &Response<Bytes>) -> Option<Value> {
     let status = late.status();

@@ -48,7 +48,6 @@ impl ResolvedOptions {
         Self { merged: options.or(&self.merged), ..self.clone() }
     }
 
-    /// Returns the options of one stream, from those of its layer, its request and its response.
     pub(crate) fn of_stream(
         layer: &Arc<Self>,
         request: Option<StreamOptions>,

@@ -260,7 +260,7 @@ impl StreamOptions {
         Self { max_age, ..self.or(below) }
     }
 
-    /// Draws the stream's maximum age, if it has one.
+    /// Draws a time for each maximum age and returns the shortest, if any is set.
     pub(crate) fn draw_max_age(&self, client: ClientKind) -> Option<Duration> {
         self.max_age.iter().map(|max_age| max_age.draw(client)).min()
     }

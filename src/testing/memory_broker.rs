@@ -269,8 +269,8 @@ impl Connection {
 
     /// Feeds what the hub has not received, unless another caller does.
     fn deliver(&self, state: &Mutex<BrokerState>) {
-        // Checked again, because another caller may have found nothing just before this item was
-        // added.
+        // Checked again once the feed is unlocked: another caller may have added an item while the
+        // feed was locked, and returned.
         while self.next(state).is_some() {
             let mut feed = match self.feed.try_lock() {
                 Ok(feed) => feed,
@@ -300,7 +300,6 @@ impl Connection {
         };
     }
 
-    /// Returns what the hub receives next.
     fn next(&self, state: &Mutex<BrokerState>) -> Option<Item> {
         let (state, fed) = (lock(state), self.fed.load(Relaxed));
         if self.is_paused.load(Relaxed) {
