@@ -118,7 +118,7 @@ pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<I
 /// proxies compare the whole header.
 pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     let unfit = || NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP);
-    // Comparing few names costs less than looking up each of these.
+    // Comparing the names of a few headers costs less than looking up each unfit name.
     if headers.keys_len() > FEW || headers.keys().any(|name| unfit().any(|it| it == name)) {
         for name in unfit() {
             headers.remove(name);

@@ -149,7 +149,7 @@ impl fmt::Debug for RecordedError {
     }
 }
 
-// The error that the client gets already has the source's text.
+// The `RunError` around this error already has the source's text.
 error_text!(RecordedError, |_| "the source failed");
 
 /// Returns the error for `on_error`: the recorded source's own, or else the program's.

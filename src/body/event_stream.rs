@@ -311,7 +311,7 @@ where
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();
         let retry = options.first_retry(self.state.client)?;
-        // The clients of a recorded stream get times of their own.
+        // Each client of a recorded stream gets a reconnection time of its own.
         if !is_set && is_recorded() {
             return None;
         }

@@ -16,8 +16,8 @@ use crate::{coop::CoopBudget, idle_timer::IdleTimer};
 
 pin_project! {
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. These fields go from the end of `record` to the start of `idle`. If a quiet
-    // stream has no event, a poll needs only those from the end of `shutdown`.
+    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll that
+    // finds a quiet stream without an event needs only those from the end of `shutdown` on.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {

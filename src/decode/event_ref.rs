@@ -413,7 +413,7 @@ impl<'a> Line<'a> {
         if line.is_empty() {
             return Self::Empty;
         }
-        // Names are so short that calling memchr costs more than the search.
+        // Names are so short that a call of memchr would cost more than this search.
         let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
         let (name, value) = line.split_at_checked(colon).unwrap_or_default();
         let value = value.strip_prefix(b":").unwrap_or(value);

@@ -67,7 +67,7 @@ pin_project! {
 
 /// A call whose head is sent early, unless the call answers in time.
 pub(super) struct Waiting<F> {
-    // Boxed, because it moves into the body after the future has polled it.
+    // Boxed, because the call moves into the body after `EarlyHeadFuture` has polled it.
     pub(super) call: Pin<Box<F>>,
     pub(super) late_event: Option<LateEvent>,
     pub(super) head: EarlyHead,

@@ -204,7 +204,7 @@ where
             let early = head.insert(EarlyHead::default());
             request.extensions_mut().insert(early.clone());
         }
-        // A single call, because the compiler copies the future for each call.
+        // A single call, because the compiler copies the future's code for each call.
         let call = self.inner.call(request);
         match head {
             None => EarlyHeadFuture::passing(call),

@@ -179,7 +179,7 @@ impl<'frame> Lines<'frame> {
     }
 
     /// Writes the fields of an event, with `data` in place of the event's data.
-    // Without `always`, unrelated code decides whether this is inlined.
+    // Without `always`, a change of unrelated code can end the inlining.
     #[inline(always)]
     fn fields(&mut self, event: &Event, data: Option<&[u8]>) {
         if let Some(rare) = &event.rare {

@@ -168,7 +168,7 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Returns whether `text` contains a CR or LF. For short text, memchr's set-up costs more than the
 /// search, so whole chunks are compared. The last chunk overlaps the previous one.
-// Without `always`, unrelated code decides whether this is inlined.
+// Without `always`, a change of unrelated code can end the inlining.
 #[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {
     if text.len() > 128 {

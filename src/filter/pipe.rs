@@ -239,7 +239,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 
     fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        // An inner layer has already added what follows the complete answer.
+        // `Whole` is a clean end: an inner layer has already added what follows the complete
+        // answer.
         let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
         let mut output = Vec::new();
         if self.flow.is_open {

@@ -278,7 +278,7 @@ impl Log {
         let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = FrameKey { block, part: (!is_whole).then_some((range.start, range.end)) };
-        // Readers must not fill the memory, because reading evicts no events.
+        // The frames that readers need must not fill the memory, because reading evicts no events.
         let room = self.memory.room(self.limits.memory);
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),
@@ -314,7 +314,7 @@ impl Log {
         {
             self.evict_oldest(drops);
         }
-        // An event that is larger than the limit of the hub must not evict all other topics.
+        // An event that is larger than `memory` must not evict the events of other logs.
         self.evict_while(u64::MAX, drops, |log| {
             log.topic_overhead + log.entries.len() * ENTRY_OVERHEAD + log.bytes > memory
         });

@@ -14,7 +14,7 @@ pub(crate) struct Waiters {
 }
 
 /// An index in the list of waiters, valid for one generation of the list.
-// Packed, so that the flags of a cursor have room behind it.
+// Packed, so that the flags of a `TopicCursor` fit behind its ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, packed(4))]
 pub(crate) struct Ticket {

@@ -228,7 +228,8 @@ impl InFlight {
         }
         let stops = may_be_refused && self.request.client.resumes();
         if stops && response.extensions_mut().remove::<NothingMore>().is_some() {
-            // After a `204`, such a client does not reconnect. For runs, `runs/answer.rs` sends it.
+            // After a `204`, such a client does not reconnect. For runs, `runs/answer.rs` sends the
+            // `204`.
             let mut response = without_body(response, StatusCode::NO_CONTENT);
             headers::forbid_storing(response.headers_mut());
             self.end(CloseReason::Ended);

@@ -127,7 +127,8 @@ impl Subscription {
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
         for name in topics {
-            // Pushed one by one: if `retention_of` panics, dropping `self` leaves earlier topics.
+            // Pushed one by one: if `retention_of` panics, dropping `self` unsubscribes from the
+            // topics joined so far.
             let cursors = &self.cursors;
             let cursor = self.hub.change_topic(name, |topic, state| {
                 let has_joined = match topics.len() {
