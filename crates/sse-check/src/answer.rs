@@ -91,12 +91,8 @@ pub(crate) fn start(session: &Session) -> Finding {
     let is_with = |it: Option<Duration>| it.is_some_and(|at| at < *head + TOGETHER);
     let (is_too_late, is_with_event) =
         (*head > TOO_LATE, is_with(events.first().map(|event| event.at)));
-    let (holder, page) = match holder(session) {
-        Some((holder, true)) => (holder, &*proxy),
-        Some((holder, false)) => (holder, EARLY_HEAD),
-        None if is_too_late || is_with_event => (UNKNOWN.to_owned(), EARLY_HEAD),
-        None => (UNKNOWN.to_owned(), &*proxy),
-    };
+    let page = if is_too_late || is_with_event { EARLY_HEAD.to_owned() } else { proxy };
+    let (holder, page) = holder(session).unwrap_or((UNKNOWN.to_owned(), page));
     let held = "the server or a proxy held the head back until the first byte";
     let evidence = [
         (is_too_late, "it comes later than 10 s: many proxies wait for 30 to 100 s"),
@@ -105,29 +101,29 @@ pub(crate) fn start(session: &Session) -> Finding {
         (true, &holder),
     ];
     let evidence = evidence.into_iter().filter(|(is_so, _)| *is_so);
-    Finding::warning(format!("the head is late: {summary}"), page)
+    Finding::warning(format!("the head is late: {summary}"), &page)
         .with_all(evidence.map(|(_, text)| text.to_owned()))
 }
 
-/// Returns a description of what holds the head back, and whether that is a proxy. `None` if
-/// unknown.
-fn holder(session: &Session) -> Option<(String, bool)> {
-    let inner = session.inner.iter().map(|stream| &stream.recording);
-    let server = inner.clone().last()?;
-    if !inner.clone().all(Recording::is_event_stream) {
+/// Describes what holds the head back, and returns the page about it. `None` if unknown.
+fn holder(session: &Session) -> Option<(String, String)> {
+    let inner = session.inner.iter();
+    let server = &inner.clone().last()?.recording;
+    if !inner.clone().all(|stream| stream.recording.is_event_stream()) {
         return None;
     }
     let head = |it: &Recording| it.head.as_ref().map_or(it.end_at, |(at, _)| *at);
-    let mut hops = [&session.outermost.recording].into_iter().chain(inner.clone()).zip(inner);
-    let hop = hops.find(|(outer, inner)| head(outer) >= head(inner) + LATE + outer.connecting);
-    Some(match hop {
-        Some((outer, inner)) => {
-            let held = time(head(outer) - head(inner));
-            let (outer, inner) = (outer.name(), inner.name());
-            (format!("between {outer} and {inner}, it is held back for {held}"), true)
+    for (outer, inner) in [&session.outermost].into_iter().chain(inner.clone()).zip(inner) {
+        let (page, outer, inner) = (proxy_page([outer]), &outer.recording, &inner.recording);
+        let held = head(outer).saturating_sub(head(inner));
+        if held >= LATE + outer.connecting {
+            let (outer, inner, held) = (outer.name(), inner.name(), time(held));
+            let text = format!("between {outer} and {inner}, it is held back for {held}");
+            return Some((text, page));
         }
-        None => (format!("{} itself sends it after {}", server.name(), time(head(server))), false),
-    })
+    }
+    let text = format!("{} itself sends it after {}", server.name(), time(head(server)));
+    Some((text, EARLY_HEAD.to_owned()))
 }
 
 pub(crate) fn headers(session: &Session) -> Finding {
@@ -157,7 +153,7 @@ pub(crate) fn headers(session: &Session) -> Finding {
         .with_all(shown.map(|name| format!("{name}: {}", recording.quoted(name))))
 }
 
-/// Returns the page about the proxy that answered, or about buffers in general.
+/// Returns the page about a proxy in front of the server, or about buffers in general.
 pub(crate) fn buffers(session: &Session) -> String {
     proxy_page([&session.outermost].into_iter().chain(&session.proxy))
 }
@@ -167,10 +163,11 @@ pub(crate) fn proxy_page<'a>(answers: impl IntoIterator<Item = &'a Stream>) -> S
     let answers = answers.into_iter();
     let headers = answers.map(|it| it.recording.header("server") + &it.recording.header("via"));
     let headers = headers.collect::<String>().to_ascii_lowercase();
-    let proxy = ["nginx", "envoy", "caddy"].into_iter().find(|name| headers.contains(name));
-    match proxy {
+    let mut proxies = ["nginx", "envoy", "caddy", "cloudflare"].into_iter();
+    match proxies.find(|name| headers.contains(name)) {
         None => "guide/proxies/#buffers".to_owned(),
         Some("nginx") => "guide/nginx/".to_owned(),
+        Some("cloudflare") => "guide/proxies/#cloudflare".to_owned(),
         Some(name) => format!("guide/other_proxies/#{name}"),
     }
 }

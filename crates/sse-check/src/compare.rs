@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::finding::{Finding, Verdict, quoted, time};
 use crate::recording::{End, Event, Stream, bursts};
-use crate::{answer::buffers, session::Resumption, session::Session};
+use crate::{answer::proxy_page, session::Resumption, session::Session};
 
 /// Events are late if their median delay is at least this much longer than connecting took.
 const LATE: Duration = Duration::from_millis(150);
@@ -153,7 +153,7 @@ pub(crate) fn delay(session: &Session) -> Finding {
 }
 
 fn hop_delay(hop: &Hop<'_>, session: &Session) -> Finding {
-    let page: &str = &buffers(session);
+    let page: &str = &proxy_page([hop.outer].into_iter().chain(&session.proxy));
     let (outer, waiting) = (&hop.outer.recording, hop.waiting());
     let is_compressed = !["", &hop.inner.recording.coding()].contains(&&*outer.coding());
     let kind = if is_compressed { "compressed events" } else { "events" };

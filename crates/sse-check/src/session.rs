@@ -39,7 +39,7 @@ pub(crate) struct Session {
     /// The streams nearer to the server, in the order of the addresses.
     pub(crate) inner: Vec<Stream>,
     pub(crate) resumption: Option<Resumption>,
-    /// The answer to a `HEAD` request, sent only if the outermost address didn't answer the `GET`.
+    /// The answer to a `HEAD` request, sent to the innermost address that didn't answer the `GET`.
     pub(crate) proxy: Option<Stream>,
     pub(crate) method: Method,
     /// When the first requests were sent.
@@ -126,15 +126,17 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let resumption = resumption.map(|(id, it)| Resumption { id, streams: stop(it) });
     let mut streams: Vec<Stream> = stop(recorders);
     answered(&streams)?;
-    // This can't panic: the plan has a target.
-    let outermost = streams.remove(0);
     let (method, mut proxy) = (plan.request.method.clone(), None);
-    if outermost.recording.head.is_none() && method == Method::GET {
+    // The proxy at this address holds the answer back, for the addresses in front of it too.
+    let held = streams.iter().rfind(|it| it.recording.head.is_none());
+    if let Some(held) = held.filter(|_| method == Method::GET) {
         let request = Request { method: Method::HEAD, ..plan.request.clone() };
-        let recorder = Recorder::start(None, &outermost.recording.target, &request, None, start);
+        let recorder = Recorder::start(None, &held.recording.target, &request, None, start);
         sleep(HEAD_LIMIT).await;
         proxy = Some(recorder.stop(now));
     }
+    // This can't panic: the plan has a target.
+    let outermost = streams.remove(0);
     let may_be_empty = plan.may_be_empty;
     Ok(Session { outermost, inner: streams, resumption, proxy, method, began, may_be_empty })
 }

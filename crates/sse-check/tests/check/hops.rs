@@ -113,6 +113,40 @@ async fn heads_that_do_not_come_fail_by_page_of_proxy() {
     report.expect("start", "fail");
 }
 
+#[tokio::test]
+async fn delay_leads_to_page_of_the_hop_that_adds_it() {
+    let look = async |times: [u64; 3]| {
+        let mut hops = Vec::new();
+        for (server, by) in ["cloudflare", "nginx", "axum"].into_iter().zip(times) {
+            let answer = move |_: &Request| Answer {
+                head: format!("{HEAD}\r\nserver: {server}"),
+                ..Answer::new(late(events(0, 9, 200), by))
+            };
+            hops.push(serve(answer).await);
+        }
+        look_through(&hops, "--for 3s --only delay").await
+    };
+    look([600, 600, 0]).await.expect_with("delay", "fail", "guide/nginx/");
+    look([600, 0, 0]).await.expect_with("delay", "fail", "guide/proxies/#cloudflare");
+}
+
+/// If nginx holds the head back, Cloudflare gets none either.
+#[tokio::test]
+async fn head_that_two_proxies_lack_is_held_by_the_inner_one() {
+    let proxy = |server: &'static str| {
+        serve(move |request| {
+            let head = format!("200 OK\r\nserver: {server}");
+            let head = if request.0.starts_with("HEAD") { head } else { String::new() };
+            Answer { head, ..Answer::new([]) }
+        })
+    };
+    let server = serve_steps(events(0, 9, 200)).await;
+    let hops = [proxy("cloudflare").await, proxy("nginx").await, server];
+    let report = look_through(&hops, "--for 3s").await;
+    report.expect_with("start", "fail", "guide/nginx/");
+    report.expect_with("delay", "fail", "guide/nginx/");
+}
+
 /// Looks at three addresses, the outermost first. Each sends its head after one of these times in
 /// milliseconds. Returns the report and the addresses.
 async fn look_at_heads(times: [u64; 3]) -> (Report, [String; 3]) {
