@@ -27,17 +27,19 @@ fn assert_has(options: &impl Debug, field: &str, value: &dyn Debug) {
 #[test]
 fn brokers_have_the_limits_of_the_pages() {
     let (pages, broker) = (documented(), redis().broker("key"));
-    let events =
-        pages.count(&["The default is {} events, which is roughly", "by default {} events:"]);
+    let events = pages.count(&[
+        "The default is {} events, which is roughly",
+        "for the whole stream, by default {} events)",
+    ]);
     assert_has(&broker, "max_events", &events);
     let deadline = pages.time(&[
         "including the wait for a connection. The default is {}.",
-        "by default {}: how long publishing an event may take",
+        "within the [`publish_deadline`], by default {}:",
     ]);
     assert_has(&broker, "publish_deadline", &deadline);
     let timeout = pages.time(&[
         "and to answer a command. The default is {}.",
-        "by default {}: how long Redis may take to answer",
+        "raise its [`timeout`], by default {}.",
     ]);
     assert_has(&redis(), "timeout", &timeout);
 }

@@ -108,9 +108,8 @@ impl RedisBroker {
     /// Limits the stream to about `events` events across all topics. The oldest events are removed.
     /// The default is 100,000 events, which is roughly 33 MB if each event is 256 bytes.
     ///
-    /// In all processes, set the limit to at least the total rate of events, multiplied by the
-    /// maximum age in the hub's retention. If a process can be disconnected for longer than this
-    /// age, multiply by that time instead.
+    /// Set the same limit in all processes: [work it out](crate::operating#sizes) from the rate of
+    /// events.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
