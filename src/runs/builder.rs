@@ -121,7 +121,7 @@ impl RunsBuilder {
     /// runs take in the store. For Redis, the process [estimates][an estimate] this memory. Above
     /// this limit, the process deletes ended runs from the store, replaced runs first.
     ///
-    /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#sizes-and-limits
+    /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#runs
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self

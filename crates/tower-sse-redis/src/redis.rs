@@ -62,10 +62,8 @@ impl Redis {
     /// node that has the keys. After a failover, the process tries all servers again. But a process
     /// doesn't leave a primary that begins to refuse writes.
     ///
-    /// Give the primary at least two replicas, and set
-    /// [`min-replicas-to-write`](crate::running#checklist) on each server. Otherwise, an old
-    /// primary that returns accepts writes until it's demoted. With this setting and only one
-    /// replica, a promoted server refuses writes until it has a replica of its own.
+    /// [Set up the servers](crate::running#with-replicas) for this. Otherwise, an old primary that
+    /// returns accepts writes until it's demoted.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -102,8 +100,7 @@ impl Redis {
     ///
     /// The primary is the server that most responding Sentinels name. A connected process asks
     /// again every 10 seconds. A Sentinel that is cut off from the others can name an old primary,
-    /// so list at least three and set [`min-replicas-to-write`](crate::running#checklist) on the
-    /// servers.
+    /// so list at least three and [set up the servers](crate::running#with-replicas) for this.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
