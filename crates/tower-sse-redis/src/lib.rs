@@ -63,17 +63,18 @@
 //!   or if the stream is deleted, trimmed or replaced by an older copy. There are [three rare
 //!   exceptions](operating#losses).
 //!
-//! If events are lost, clients can receive newer events before the gap. A process that has received
-//! the lost event or its acknowledgement reports the loss within seconds of reaching Redis.
-//!
 //! # Clusters and replicas
 //!
-//! In a cluster, your URL can name any node. The keys of [runs](tower_sse::runs) must be on one
-//! node, so give their [prefix](Redis::runs) a hash tag, such as `{app}`.
+//! In a cluster, your URL can name any node. With replicas but no cluster, each connection must
+//! lead to the primary, even after a failover. [Ask Sentinel](Redis::open_by_sentinel),
+//! [list](Redis::open_any) all servers' URLs, or use a host name that always leads to the primary.
 //!
-//! With replicas but no cluster, each connection must lead to the primary, even after a failover.
-//! [Ask Sentinel](Redis::open_by_sentinel), [list](Redis::open_any) all servers' URLs, or use a
-//! host name that always leads to the primary.
+//! # Features
+//!
+//! - `runs`: [`Redis::runs`], a store for [runs](tower_sse::runs)
+//! - `tls`: `rediss://` URLs, [with rustls](#tls)
+//! - `tracing`: log lines. Lost connections, lost events and a Redis that can delete keys are logged
+//!   at WARN, reconnections at DEBUG.
 //!
 //! # TLS
 //!
