@@ -5,22 +5,13 @@ use std::sync::{Arc, Mutex};
 use crate::{BrokerStats, Error, ErrorKind, tasks::lock};
 
 /// The state of the connections to a store, for a hub or for runs. Call `health` on the broker or
-/// on `RedisRuns` to get it, even before you connect. Clones share one state. A readiness probe:
+/// on `RedisRuns` to get it, even before you connect. Clones share one state.
 ///
-/// ```
-/// # use tower_sse_broker as tower_sse_redis;
-/// use axum::{extract::State, http::StatusCode};
-/// use tower_sse_redis::Health;
+/// Use it for metrics and alerts, as in the example [`metrics`], but not for a load balancer's
+/// probe. While the store is down, no process is ready, so the load balancer would refuse all
+/// clients. But a hub that isn't ready still serves the events that it has received.
 ///
-/// async fn ready(State(health): State<Health>) -> StatusCode {
-///     if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
-/// }
-/// # _ = ready;
-/// ```
-///
-/// A hub that isn't ready still serves the events that it has received. Take its process out of a
-/// load balancer only after several failed probes: the other processes probably can't reach the
-/// store either.
+/// [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     state: Arc<HealthState>,

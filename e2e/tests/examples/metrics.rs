@@ -99,7 +99,7 @@ async fn read_answer(example: &Process) {
 async fn metrics_of_routes_runs_and_limits_count_what_clients_do() {
     let Some(server) = Server::start().await else { return };
     let example = start(&server).await;
-    assert_eq!(get(&example, "/ready").await, (StatusCode::OK, String::new()));
+    assert_eq!(get(&example, "/redis").await, (StatusCode::OK, String::new()));
     read_answer(&example).await;
     post(example.address, "/news", "something happened").await;
     let mut readers = Vec::new();

@@ -4,7 +4,7 @@
 //! curl http://127.0.0.1:3000/news --data 'something happened'
 //! curl -N http://127.0.0.1:3000/answers/1 --data ''
 //! curl http://127.0.0.1:3000/metrics
-//! curl http://127.0.0.1:3000/ready
+//! curl http://127.0.0.1:3000/redis
 //!
 //! Metrics of event streams, a hub and runs for Prometheus. At each scrape, `prometheus` writes the
 //! statistics of streams, limits, the hub and runs in Prometheus' format. A registry holds the
@@ -15,8 +15,9 @@
 //! `StatsSnapshot`, `HubStats`, `RunsStats` and `StreamsStats` explain their metrics. The page
 //! `running` of `tower-sse-redis` explains those of Redis. `grafana.json` is a dashboard.
 //!
-//! With `REDIS_URL` set, processes share the news and the answers through Redis. `/ready` is for a
-//! readiness probe: it answers 503 while the hub or the runs aren't ready.
+//! With `REDIS_URL` set, processes share the news and the answers through Redis. While the hub or
+//! the runs aren't ready, `/redis` answers 503 with the error. It is for monitoring, not for a load
+//! balancer's probe: a short outage of Redis would take all processes out of service.
 //!
 //! Set `PORT` to use another port.
 
@@ -115,5 +116,5 @@ fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>, shutdown: Cancellation
         .layer(layer)
         .merge(Router::new().route("/news", post(routes::report)).with_state((hub, publishes)))
         .merge(Router::new().route("/metrics", get(routes::scrape)).with_state(metrics))
-        .merge(Router::new().route("/ready", get(routes::ready)).with_state(redis))
+        .merge(Router::new().route("/redis", get(routes::redis)).with_state(redis))
 }

@@ -23,7 +23,7 @@ impl RedisMetrics {
         [("hub", &self.hub), ("runs", &self.runs)]
     }
 
-    /// Returns why the process is not ready, or `None` if it is.
+    /// Returns why the hub or the runs are not ready, or `None` if both are.
     pub(super) fn outage(&self) -> Option<String> {
         let (name, health) =
             self.connections().into_iter().find(|(_, health)| !health.is_ready())?;

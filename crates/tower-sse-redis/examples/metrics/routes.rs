@@ -70,9 +70,8 @@ pub(super) async fn name_address(
     next.run(request).await
 }
 
-/// Answers a readiness probe. Let the probe fail several times in a row before you move clients:
-/// other processes have probably lost Redis too, and streams catch up by themselves.
-pub(super) async fn ready(State(redis): State<Option<RedisMetrics>>) -> (StatusCode, String) {
+/// Reports an outage of Redis, for monitoring.
+pub(super) async fn redis(State(redis): State<Option<RedisMetrics>>) -> (StatusCode, String) {
     match redis.and_then(|redis| redis.outage()) {
         Some(outage) => (StatusCode::SERVICE_UNAVAILABLE, outage),
         None => (StatusCode::OK, String::new()),
