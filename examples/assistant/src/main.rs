@@ -127,9 +127,10 @@ async fn attach(State(app): State<App>, parts: Parts) -> Response {
         return StatusCode::BAD_REQUEST.into_response();
     };
     match app.runs.answer(&key, &parts).await {
-        Some(answer) => answer.into_response(),
-        // To an `EventSource`, a `404` looks like the `204` after an answer.
-        None => {
+        Some(answer) if answer.status() != StatusCode::NOT_FOUND => answer.into_response(),
+        // There's no answer, or its first words are lost. To an `EventSource`, a `404` looks like
+        // the `204` after an answer.
+        _ => {
             let gone = Event::new().event("gone").data("{}");
             tower_sse::response(stream::iter([gone])).into_response()
         }

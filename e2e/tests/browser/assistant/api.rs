@@ -7,6 +7,8 @@ use axum::routing::post;
 use crate::*;
 
 pub(crate) const WORDS: usize = 6;
+/// The default size of the events that a run keeps.
+pub(crate) const RETAINED: usize = 2 << 20;
 
 #[derive(Clone, Default)]
 pub(crate) struct Api(Arc<State>);
@@ -19,6 +21,8 @@ struct State {
     /// A call waits for its first word before it sends a head.
     quota: Quota,
     refuses: AtomicBool,
+    /// The number of blanks behind each word.
+    blanks: AtomicUsize,
 }
 
 /// Counts the words that the calls may still send.
@@ -47,12 +51,14 @@ impl Api {
         if state.refuses.load(SeqCst) {
             return StatusCode::TOO_MANY_REQUESTS.into_response();
         }
+        let blanks = " ".repeat(state.blanks.load(SeqCst).max(1));
         let words = stream! {
             for word in 1..=WORDS {
                 if word > 1 {
                     call.0.0.quota.0.acquire().await.unwrap().forget();
                 }
-                let delta = json!({ "choices": [{ "delta": { "content": format!("{word} ") } }] });
+                let content = format!("{word}{blanks}");
+                let delta = json!({ "choices": [{ "delta": { "content": content } }] });
                 yield Event::from(delta.to_string());
             }
             yield Event::from("[DONE]");
@@ -70,6 +76,15 @@ impl Api {
     pub(crate) async fn refuse(&self) {
         self.0.refuses.store(true, SeqCst);
         self.say(1).await;
+    }
+
+    /// Makes the words of later answers so long that a run keeps fewer than `WORDS - 1` of them.
+    pub(crate) fn lengthen(&self) {
+        self.0.blanks.store(RETAINED / (WORDS - 2), SeqCst);
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.0.open.load(SeqCst)
     }
 
     pub(crate) fn calls(&self) -> usize {

@@ -5,7 +5,7 @@ mod api;
 mod front;
 mod rig;
 
-use self::api::WORDS;
+use self::api::{RETAINED, WORDS};
 use self::rig::{Moment, Rig, SOON, Store};
 use crate::engine::Engine::{self, Chromium, Firefox};
 use crate::support::{case, until_async};
@@ -135,6 +135,20 @@ async fn late_refusal(engine: Engine) {
     rig.tab_shows(0, "gone").await;
 }
 
+/// The run has lost the first words, but goes on until the user stops it.
+async fn long_answer(engine: Engine) {
+    let Some(rig) = Rig::start(engine, Store::Memory).await else { return };
+    rig.api.lengthen();
+    rig.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
+    rig.api.say(WORDS - 1).await;
+    rig.front.until(&format!("$('answer').textContent.length > {RETAINED}")).await;
+    rig.front.reload().await;
+    rig.shows(0, "gone").await;
+    assert_eq!(rig.api.open(), 1);
+    rig.front.until("($('stop').click(), true)").await;
+    rig.api.is_idle().await;
+}
+
 /// The next visitor of the same browser does not get the answer.
 async fn log_out(engine: Engine) {
     let Some(rig) = Rig::start(engine, Store::Redis).await else { return };
@@ -229,6 +243,11 @@ async fn late_refusal_is_shown() {
 }
 
 #[tokio::test]
+async fn answer_above_the_retention_is_gone_after_a_reload() {
+    long_answer(Chromium).await;
+}
+
+#[tokio::test]
 async fn log_out_ends_the_answer_for_the_page() {
     log_out(Chromium).await;
 }
@@ -254,6 +273,7 @@ async fn all_of_it_holds_in_firefox() {
     kill_of_another_process(Firefox).await;
     kill_of_the_process_of_the_answer(Firefox).await;
     late_refusal(Firefox).await;
+    long_answer(Firefox).await;
     log_out(Firefox).await;
     proxy_with_a_limit(Firefox).await;
     in_stores(Firefox, proxy_that_ends_responses).await;

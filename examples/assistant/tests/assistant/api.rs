@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::{iter, sync::Arc};
 
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +10,9 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tower_sse::{Event, SseLayer};
 
 use crate::Example;
+
+/// The default size of the events that a run keeps.
+const RETAINED: usize = 2 << 20;
 
 /// A server of chat completions with one key.
 #[derive(Clone)]
@@ -33,7 +36,7 @@ impl Api {
             return StatusCode::TOO_MANY_REQUESTS.into_response();
         }
         let delta = |delta: Value| json!({ "choices": [{ "index": 0, "delta": delta }] });
-        let content = |text| delta(json!({ "content": text }));
+        let content = |text: &str| delta(json!({ "content": text }));
         let model = request["model"].as_str().unwrap();
         let chunks = [
             delta(json!({ "role": "assistant", "content": "" })),
@@ -43,9 +46,11 @@ impl Api {
             delta(json!({})),
             json!({ "choices": [], "usage": {} }),
         ];
-        let chunks = chunks.map(|chunk| Event::from(chunk.to_string()));
+        let quarter = content(&"x".repeat(RETAINED / 4));
+        let rest = iter::repeat_n(quarter, if question == "long" { 5 } else { 0 });
+        let chunks = chunks.into_iter().chain(rest).map(|chunk| Event::from(chunk.to_string()));
         let done = (question != "cut").then(|| Event::from("[DONE]"));
-        let events = stream::iter(chunks.into_iter().chain(done));
+        let events = stream::iter(chunks.chain(done));
         tower_sse::response(events).into_response()
     }
 

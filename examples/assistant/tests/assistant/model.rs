@@ -37,6 +37,15 @@ async fn answer_that_the_api_cuts_fails() {
     assert!(error.starts_with("the model: "), "{error}");
 }
 
+/// To an `EventSource`, a `404` would look like the end of the answer.
+#[tokio::test]
+async fn reload_in_an_answer_without_its_first_events_is_gone() {
+    let (_, example) = Api::start("secret", &[]).await;
+    assert_eq!(words(example.ask("1", "long").await).await.len(), 8);
+    let events = events(example.attach("1", "").await).await.unwrap();
+    assert_eq!(events, [("gone".to_owned(), "{}".to_owned())]);
+}
+
 #[tokio::test]
 async fn wrong_key_is_reported_to_the_operator() {
     let (_, mut example) = Api::start("wrong", &[]).await;
