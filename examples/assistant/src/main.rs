@@ -117,7 +117,8 @@ fn key(headers: &HeaderMap, uri: &Uri) -> Result<RunKey, InvalidKey> {
 }
 
 async fn ask(State(app): State<App>, question: String) -> impl IntoResponse {
-    // Not on the layer, where this would also keep endless streams open.
+    // Not on the layer, where this would also keep endless streams open. The run records the
+    // options, so the streams of `attach` get them too.
     let options = StreamOptions::new().drain(Drain::after(GRACE + LEEWAY));
     (options, app.model.answer(question).await)
 }
