@@ -250,7 +250,8 @@ impl<M> SseLayer<M> {
     ///
     /// For a [run](crate::runs), the closure receives your stream's error only in the process that
     /// started the run. In other processes, it receives a [`RunError`](crate::runs::RunError) with
-    /// the error's text.
+    /// the error's text. For an `EventSource`, the closure's event gets the id `interrupted`, unless
+    /// the reason is an evicted event or lost contact with the run's process.
     ///
     /// # A body that fails
     ///

@@ -83,23 +83,22 @@
 //!
 //! An `EventSource` gets `interrupted` in these cases:
 //!
-//! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), the
-//!   body fails first, and the event comes when the `EventSource` reconnects with an id. If the
-//!   run's last event is a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that
-//!   reports an error, `SseLayer` in the run's process ends the stream cleanly. `interrupted` comes
-//!   when the `EventSource` reconnects.
+//! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), or
+//!   after a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an error,
+//!   `interrupted` can come only when the `EventSource` reconnects with an id.
 //! - The client's next event is lost: it was evicted, or the run's process died.
 //! - The client's last event id isn't from the key's run, for example because the run is no longer
 //!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
-//!   `{"run":"unknown"}` instead of `{}`, because the client may have the whole answer. To never
-//!   see this event after a whole answer, end answers with an event at which your page closes the
-//!   `EventSource`, as [this page](crate::guide::assistant#the-page) does.
+//!   `{"run":"unknown"}`, because the client may have the whole answer. To avoid this, end answers
+//!   with an event at which your page closes the `EventSource`, as [this
+//!   page](crate::guide::assistant#the-page) does.
 //!
-//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
-//! of `interrupted`. For an `EventSource`, your event gets the id `interrupted`, unless the reason
-//! is an evicted event or lost contact with the run's process. Clients other than an `EventSource`
-//! never get `interrupted`. For them, the body fails or ends with an event from `on_error` or
-//! `late_event`, or the answer is `404` or a refusal.
+//! An `EventSource` without an id whose first event was evicted gets a `404` instead, which your
+//! handler can [replace](crate::guide::assistant#the-program).
+//!
+//! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead.
+//! Clients other than an `EventSource` never get `interrupted`. For them, the body fails or ends
+//! with an event from `on_error` or `late_event`, or the answer is `404` or a refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
 //! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
@@ -175,7 +174,8 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
 //! long enough for an answer and keep the clients' streams open meanwhile, as [this
-//! program](crate::guide::assistant#the-program) does.
+//! program](crate::guide::assistant#the-program) does. [The guide](crate::guide::shutdown#runs)
+//! has the deadline and the loss of longer answers.
 //!
 //! # Several processes
 //!
