@@ -4,8 +4,9 @@
 #
 #   crates/tower-sse-redis/examples/cluster/run.sh EXAMPLE [PROGRAM]
 #
-# EXAMPLE is `chat_cluster`, `notifications_cluster` or `runs_cluster`. PROGRAM is the path of the
-# example if it is already built. `PORT` is nginx's port, by default 3000. With 0, it is a free one.
+# EXAMPLE is `chat_cluster`, `notifications_cluster`, `runs_cluster` or `assistant`. PROGRAM is the path of
+# the example if it is already built. It is required for `assistant`, which is a package of its own. `PORT`
+# is nginx's port, by default 3000. With 0, it is a free one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin # Debian keeps nginx there
