@@ -13,8 +13,8 @@ use crate::{Error, Health};
 /// The number of entries that the follower feeds before it yields to other tasks. Loading them
 /// takes 0.3 to 0.5 ms of processor time, depending on the number of topics (`benches/redis.sh`).
 const ENTRIES_PER_POLL: usize = 100;
-/// The number of timeouts in a row, while catching up, after which an entry is skipped. After each
-/// timeout, the next page has at most one new entry.
+/// The number of timeouts in a row, while catching up, after which an entry is skipped if the log
+/// [can skip](Log::SKIPS). After each timeout, the next page has at most one new entry.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// Loads the history of a log into a hub and spawns a task that follows the log until the hub is
@@ -110,7 +110,6 @@ enum Before {
 }
 
 impl<L: Log> Drop for Follower<L> {
-    /// Shuts the gate when the hub is closed or dropped.
     fn drop(&mut self) {
         self.gate.retire();
         self.health.set_ready(false);
@@ -138,7 +137,7 @@ impl<L: Log> Follower<L> {
             warn!(%error, "connection to {} lost", L::SERVER);
             self.end_session(error);
             backoff.end_session(since.elapsed());
-            // The server's limit on connections may not allow both sessions at once.
+            // The server's limit on connections may not allow the old and the new session at once.
             drop(opened);
             opened = loop {
                 sleep(backoff.next_delay()).await;
@@ -154,8 +153,9 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session and tries again after timeouts. If this returned an error instead,
-    /// the program's next attempt would start from the beginning and fail at the same page.
+    /// Opens the first session and tries again after timeouts. If this returned the first timeout
+    /// instead, the program's next attempt would start from the beginning and fail at the same
+    /// page.
     async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
         loop {
@@ -176,7 +176,6 @@ impl<L: Log> Follower<L> {
         self.begin(session).await
     }
 
-    /// Begins a session: catches up, marks losses, and opens the gate to publishers.
     async fn begin(&mut self, mut session: L::Session) -> Result<Opened<L>, Error> {
         self.catch_up(&mut session).await?;
         let mut known = self.known();
@@ -232,7 +231,6 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Reads new entries.
     async fn look(&mut self, session: &mut L::Session) -> Result<(), Error> {
         self.log.upkeep(session, self.last).await?;
         let read = self.gate.ledger().begin_read();
@@ -259,18 +257,15 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Adapts the page size to the bytes of these entries.
     fn fit(&mut self, entries: &[L::Entry]) {
         self.page_size.fit(entries.len(), entries.iter().map(LogEntry::bytes).sum());
     }
 
-    /// Returns what this process knows about the log.
     fn known(&self) -> Known {
         let ledger = self.gate.ledger();
         Known { last: self.last.number, newest: ledger.newest_known, lost: ledger.lost }
     }
 
-    /// Reads to the end of the log and finds losses.
     async fn catch_up(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let result = self.read_to_end(session).await;
         if let Err(error) = &result
@@ -286,7 +281,7 @@ impl<L: Log> Follower<L> {
         if self.last.number == 0
             && let Some(before) = self.log.newest_before(session, self.feed.max_age()).await?
         {
-            // A client that resumes before the history receives a gap.
+            // A client that resumes from before the history receives a gap.
             self.report_loss(before.number);
             self.gate.ledger().know(before.number);
             self.last = before;
@@ -329,7 +324,8 @@ impl<L: Log> Follower<L> {
     ///
     /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
     /// number, nothing before the page was trimmed: the last entry was unread or deleted, or the
-    /// log is in an older state. Otherwise, entries between it and the page may be missing too.
+    /// log is in an older state. Otherwise, entries between the last entry and the page may be
+    /// missing too.
     async fn find_place(
         &mut self,
         session: &mut L::Session,
@@ -392,7 +388,6 @@ impl<L: Log> Follower<L> {
         Ok(())
     }
 
-    /// Feeds entries to the hub and reports missing entries.
     async fn feed_page(&mut self, mut before: Before, entries: Vec<L::Entry>) {
         let mut entries = entries.into_iter();
         while entries.len() > 0 {
@@ -404,15 +399,16 @@ impl<L: Log> Follower<L> {
     }
 
     /// Feeds up to [`ENTRIES_PER_POLL`] entries without yielding and returns the place after them.
-    /// Once the hub is closed, it ignores them, and the task ends at its next `await`.
+    /// Once the hub is closed, `feed` ignores entries, and the task ends at its next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);
         for count in 1..=ENTRIES_PER_POLL {
             let Some(entry) = entries.next() else { break };
             let number = entry.number();
-            // Only the last entry before a pause may be compared later. An identity can be a hash
-            // of the whole entry, so don't compute the others.
+            // Unless the ledger tracks entries, only the identity of the last entry before a
+            // yield is compared later. An identity can be a hash of the whole entry, so don't
+            // compute the others.
             let is_compared = count == ENTRIES_PER_POLL || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
             let previous = entry.previous();
@@ -449,7 +445,7 @@ impl<L: Log> Follower<L> {
         before
     }
 
-    /// Reports that events with numbers up to this one may have been lost.
+    /// Reports that events with numbers up to `number` may have been lost.
     fn report_loss(&mut self, number: u64) {
         if self.feed.report_loss(number) == Ok(true) && self.is_loaded {
             self.health.stats().update(|stats| stats.losses += 1);

@@ -49,7 +49,6 @@ impl<C> Default for Gate<C> {
 }
 
 impl<C: Clone> Gate<C> {
-    /// Opens the gate to publishers, over a new connection.
     pub(crate) fn open(&self, connection: C) -> Session<C> {
         let number = self.ledger().begin_session();
         let session = Session { number, connection, ended: CancellationToken::new() };
@@ -76,7 +75,6 @@ impl<C: Clone> Gate<C> {
 }
 
 impl<C> Gate<C> {
-    /// Ends the session.
     pub(crate) fn shut(&self) {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
@@ -97,7 +95,6 @@ impl<C> Gate<C> {
         InFlight { gate: self, session, sent }
     }
 
-    /// Returns the ledger, locked.
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
     }

@@ -74,7 +74,6 @@ impl Ledger {
         Sent { session, newest_known: self.newest_known }
     }
 
-    /// Records that a reply has arrived or is no longer awaited.
     pub(crate) fn end(&mut self, sent: Sent) {
         self.recent.end(sent.newest_known);
     }
@@ -179,7 +178,6 @@ impl Ledger {
         }
     }
 
-    /// Records that an entry is lost.
     pub(crate) fn lose(&mut self, number: u64) {
         self.lost = self.lost.max(Some(number));
     }
@@ -196,8 +194,8 @@ struct Recent {
 }
 
 impl Recent {
-    /// Adds an event that is about to be sent. It's rejected if its number isn't above
-    /// `newest_known`.
+    /// Adds an event that is about to be sent. [`Ledger::acknowledge`] rejects it if its number
+    /// isn't above `newest_known`.
     fn begin(&mut self, newest_known: u64) {
         *self.in_flight.entry(newest_known).or_default() += 1;
     }
@@ -214,19 +212,16 @@ impl Recent {
         self.entries.drain(..self.entries.partition_point(|entry| entry.number <= oldest));
     }
 
-    /// Returns whether events are in flight.
     fn is_recording(&self) -> bool {
         !self.in_flight.is_empty()
     }
 
-    /// Adds an entry that was read, if events are in flight.
     fn add(&mut self, entry: Identity) {
         if self.is_recording() {
             self.entries.push_back(entry);
         }
     }
 
-    /// Returns the entry with this number.
     fn find(&self, number: u64) -> Option<&Identity> {
         let index = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
         self.entries.get(index)

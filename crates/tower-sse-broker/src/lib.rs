@@ -9,7 +9,7 @@
 //! # use tower_sse_broker as tower_sse_redis;
 //! use tower_sse_redis::{Error, ErrorKind};
 //!
-//! /// Returns whether the program can solve the problem by waiting.
+//! /// Returns whether the same call may succeed later.
 //! fn is_temporary(error: &Error) -> bool {
 //!     match error.kind() {
 //!         ErrorKind::Unreachable | ErrorKind::Loading | ErrorKind::Locked => true,
@@ -60,7 +60,7 @@ pub use tower_sse::hub::__private as tasks;
 
 pub mod __private {
     #![doc(hidden)]
-    //! What the crates of stores use. It can change in any release.
+    //! What the stores' crates use. Any of it can change in any release.
     #![doc = include_str!("../docs/following.md")]
     //! # An example
     //!

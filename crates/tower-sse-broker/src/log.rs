@@ -123,10 +123,12 @@ pub struct Page<E> {
 
 /// A log that a hub follows, such as a Redis stream or a table.
 ///
-/// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It can drop a
-/// method's future early, for example when the hub is closed. Give each method a time limit. After
-/// an error, the follower waits and opens another session. While the history loads, it opens one at
-/// once after a timeout, or `follow` returns the error.
+/// The follower (the task of [`follow`](crate::__private::follow)) calls one method at a time. It
+/// can drop a method's future early, for example when the hub is closed. Give each method a time
+/// limit. After an error, the follower waits and opens another session. While the history loads, it
+/// doesn't wait: after a timeout, it opens another session at once, up to four times without
+/// progress. [`follow`](crate::__private::follow) returns any other error, and every error of
+/// [`open`](Self::open).
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
     type Session: Send;
@@ -148,7 +150,8 @@ pub trait Log: Send + Sized + 'static {
     /// entries may have been lost. You can mark other losses here too.
     fn open(&mut self, known: Known) -> impl Future<Output = Result<Self::Session, Error>> + Send;
 
-    /// Returns the newest entry older than `age`. You may ignore entries without an event.
+    /// Returns the identity of the newest entry older than `age`. You may ignore entries without an
+    /// event.
     fn newest_before(
         &mut self,
         session: &mut Self::Session,

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
+/// The maximum delay before the first attempt to reconnect. The maximum doubles with each attempt.
 const BASE: Duration = Duration::from_millis(50);
 /// The maximum delay before any attempt.
 const MAX: Duration = Duration::from_secs(2);
@@ -49,7 +49,7 @@ const TRIED: usize = 64;
 /// If a full page takes less than this, the page size doubles. If it takes longer, up to [`SLOW`],
 /// the page size grows by one entry, because the link's latency alone can take longer.
 const FAST: Duration = Duration::from_millis(500);
-/// The page size halves if an answer takes more than this. The timeout is a few seconds.
+/// The page size halves if an answer takes more than this. The stores give up after a few seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The number of entries that the follower requests at a time.
@@ -66,12 +66,12 @@ impl Default for PageSize {
 }
 
 impl PageSize {
-    /// Returns the maximum number of entries of the next page.
     pub(crate) const fn entries(self) -> usize {
         self.0
     }
 
-    /// Adapts to an answer with this many entries. The server must not have waited for any of them.
+    /// Adapts to an answer with `entries` new entries. The server must not have waited for any of
+    /// them.
     pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
@@ -91,7 +91,6 @@ impl PageSize {
         }
     }
 
-    /// Grows the page by one entry.
     pub(crate) fn grow(&mut self) {
         self.0 = (self.0 + 1).min(MAX_ENTRIES);
     }
@@ -127,7 +126,7 @@ mod tests {
         assert_eq!(size.entries(), 1000);
     }
 
-    /// A page of one entry at a time would load 2,000 entries in 20 minutes.
+    /// If pages kept one entry each, 2,000 entries would take 20 minutes to load.
     #[test]
     fn page_also_grows_over_a_link_with_a_high_latency() {
         let mut size = PageSize::default();

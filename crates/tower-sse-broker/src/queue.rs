@@ -57,8 +57,8 @@ pub trait SendBatch<C>: Send {
     /// Sends a batch of up to 1,000 events, which ends at the event that brings it to 4 MiB. The
     /// batch can be empty. Pass each event's outcome to [`Queued::answer`]. If you drop an event
     /// without an answer, its publisher receives [`PublishError::Unknown`]. If you return `true`,
-    /// this is called again at once, even if no event is waiting. It isn't if the session has ended
-    /// or the hub is closed.
+    /// [`Queue::run`] calls `send` again at once, even if no event is waiting, unless the session
+    /// has ended or the hub is closed.
     fn send(
         &mut self,
         in_flight: &InFlight<'_, C>,
@@ -66,13 +66,13 @@ pub trait SendBatch<C>: Send {
     ) -> impl Future<Output = bool> + Send;
 }
 
-/// An event's place in the queue. Dropping it removes the event, unless it was sent.
+/// An event's place in the queue. Dropping the place removes the event, unless a batch has it.
 struct Place<'a> {
     queue: &'a Queue,
     number: u64,
 }
 
-/// Closes a queue when it is dropped.
+/// A guard that closes the queue when [`Queue::run`] ends, even by a panic.
 struct Closing<'a>(&'a Queue);
 
 impl Queued {
@@ -82,7 +82,6 @@ impl Queued {
         without_panic(|| reply.map(|reply| reply.send(outcome)));
     }
 
-    /// Returns the event's size in a batch.
     fn size(&self) -> usize {
         let fields = self.publication.event.fields();
         self.publication.topic.len() + fields.data.len() + fields.comment.map_or(0, str::len)
@@ -166,7 +165,6 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Adds an event.
     fn add(&self, queued: Queued) -> Place<'_> {
         let mut state = lock(&self.state);
         let number = state.arrivals;
@@ -182,7 +180,7 @@ impl Queue {
         Place { queue: self, number }
     }
 
-    /// Waits until there is something to send. Only one task waits.
+    /// Waits until there is something to send. Only one task may wait: `filled` wakes only one.
     async fn filled(&self) {
         let is_empty = || {
             let state = lock(&self.state);
@@ -193,7 +191,6 @@ impl Queue {
         }
     }
 
-    /// Takes the events of the next batch out of the queue.
     fn take_batch(&self) -> Vec<Queued> {
         let mut state = lock(&self.state);
         state.is_woken = false;
@@ -274,7 +271,8 @@ mod tests {
         }
     }
 
-    /// A panic here would close the hub, and two at once would abort the process.
+    /// Without this, a waker's panic would end the task that sends batches, which closes the hub. A
+    /// second panic during the first would abort the process.
     #[tokio::test]
     async fn panics_of_publishers_wakers_are_caught() {
         let queue = Arc::new(Queue::default());

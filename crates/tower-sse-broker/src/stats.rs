@@ -2,8 +2,8 @@ use std::{sync::Arc, sync::Mutex, time::Duration};
 
 use crate::tasks::lock;
 
-/// The statistics of a hub's log or of runs, from the `stats` of the broker or of `RedisRuns`.
-/// Clones share them.
+/// The statistics of a hub's log or of runs, from the `stats` method of the broker or of
+/// `RedisRuns`. Clones share the statistics.
 ///
 /// What a store doesn't report is 0, `false` or `None`.
 #[derive(Clone, Debug, Default)]

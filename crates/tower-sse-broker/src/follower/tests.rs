@@ -133,7 +133,7 @@ impl Publisher for Rows {
     }
 }
 
-/// In the older log, the row with the last number is another one, or missing.
+/// In the older log, the row with the number `LAST` is a different one, or there is none.
 #[tokio::test(start_paused = true)]
 async fn event_after_a_large_one_in_an_older_log_keeps_its_data() {
     for older in [(LAST, 2, "large"), (LAST - 1, 1, "older")] {

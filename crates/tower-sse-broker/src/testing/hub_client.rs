@@ -100,7 +100,7 @@ impl HubClient {
     }
 }
 
-/// Returns a gap as a client receives it.
+/// Returns a message that stands for a gap. Its data is the topic, not the JSON that a client gets.
 fn message_of(gap: &Gap) -> Message {
     let mut message = Message::new(gap.topic());
     message.event = "gap".into();
@@ -108,7 +108,7 @@ fn message_of(gap: &Gap) -> Message {
     message
 }
 
-/// Returns whether a message is the gap of a hub. No scene publishes an event with this name.
+/// Returns whether a message is the gap of a hub. No scene publishes an event named `gap`.
 pub(super) fn is_gap(message: &Message) -> bool {
     message.event == "gap"
 }
@@ -130,7 +130,7 @@ pub(super) fn quoted(data: &str) -> String {
     }
 }
 
-/// How long a scene waits for one event.
+/// How long a scene waits for one thing, such as an event, a connection or a result.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Awaits a future for at most [`PATIENCE`].
@@ -139,7 +139,7 @@ pub(super) async fn soon<F: Future>(what: impl Display, future: F) -> Result<F::
     timeout(PATIENCE, future).await.map_err(late)
 }
 
-/// Lets other futures be polled this number of times, then causes a fault.
+/// Yields to other futures `turns` times, then causes a fault.
 pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
     for _ in 0..turns {
         tokio::task::yield_now().await;
@@ -147,8 +147,8 @@ pub(super) async fn after_turns(turns: usize, fault: Fault<'_>) {
     fault.await;
 }
 
-/// Polls a future `polls` times, letting other tasks run in between, then drops it. Returns the
-/// output if it was ready by then.
+/// Polls a future up to `polls` times, letting other tasks run in between, then drops it. Returns
+/// the output if the future was ready by then.
 pub(super) async fn poll_and_drop<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = Box::pin(future);
     for _ in 0..polls {

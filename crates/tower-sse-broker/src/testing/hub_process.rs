@@ -10,7 +10,7 @@ use tower_sse::{BoxError, Event, EventId, LastEventId};
 use super::hub_client::{HubClient, PATIENCE, is_gap, soon};
 use super::{Problem, World, world::ensure};
 
-/// The pause before something is tried again.
+/// The pause between two attempts or two looks at a hub's position.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A process of a world: a hub that is connected to the world's log.
@@ -48,8 +48,8 @@ impl HubProcess {
         }
     }
 
-    /// Connects two processes and publishes the first event of the log. Returns this event's id,
-    /// from which the scene's clients resume.
+    /// Connects two processes and publishes the first event of the log. Returns the processes and
+    /// this event's id, from which the scene's clients resume.
     pub(super) async fn pair<W: World>(world: &W) -> Result<(Self, Self, EventId), Problem> {
         Self::pair_with(Hub::builder, world).await
     }
@@ -83,7 +83,6 @@ impl HubProcess {
         self.acknowledged(self.try_publish(topic, event).await?)
     }
 
-    /// Publishes an event and returns the hub's result.
     pub(super) async fn try_publish(
         &self,
         topic: &str,
@@ -240,8 +239,8 @@ pub(super) fn epoch(id: &EventId) -> &str {
     id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
 }
 
-/// Returns the lines of a subscription's next events, without ids. Used to check comments, which a
-/// client doesn't return.
+/// Returns the lines of a subscription's next events, without ids. Lines show comments, which a
+/// [`HubClient`] doesn't return.
 pub(super) async fn lines_of(
     mut subscription: Subscription,
     events: usize,

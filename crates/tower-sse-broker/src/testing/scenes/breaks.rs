@@ -163,8 +163,8 @@ async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Pro
     has_read(client, events).await
 }
 
-/// Publishes events at once and retries those that are not acknowledged. A slow machine may take any
-/// time while some of them are acknowledged.
+/// Publishes events at once and retries those that are not acknowledged. Each attempt that
+/// acknowledges some of them extends the deadline, because machines can be slow.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,
@@ -196,7 +196,7 @@ pub(crate) async fn a_publish_during_a_break_ends<W: World>(world: &W) -> Result
     for round in 0..6 {
         let cut = world.cut().ok_or_else(|| Problem::skipped("cut"))?;
         let events = (0..50).map(|event| ("news".to_owned(), format!("{round} {event}")));
-        // The cut comes before the events are sent, during that, or while results arrive.
+        // The cut comes before or while the events are sent, or while results arrive.
         let cutting = after_turns(8 * round, cut);
         let (results, ()) = join!(a.publish_at_once(events), cutting);
         let last = format!("last {round}");
@@ -254,7 +254,7 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
                 client = process.client(TOPICS, last.clone());
             }
             17 => processes.push(HubProcess::connect(world, "new").await?),
-            // If the client's stream comes from this process, it keeps the hub.
+            // If the client's stream comes from this process, the stream keeps the hub.
             18 if processes.len() > 1 => {
                 drop(processes.swap_remove(random.usize(..processes.len())));
             }

@@ -85,7 +85,7 @@ pub(crate) async fn a_dropped_connect_leaves_nothing<W: World>(world: &W) -> Res
         drop(poll_and_drop(Hub::connect(world.broker()), polls).await);
         processes.push(HubProcess::connect(world, "dropped").await?);
     }
-    // After this, nothing wakes the tasks of the dropped hubs.
+    // From here on, no event wakes the tasks of the dropped hubs: they must end by themselves.
     processes.drain(..).step_by(2).for_each(|process| process.hub.close());
     end_of_tasks(before, HUBS).await?;
     b.publish("news", "after").await?;
@@ -97,8 +97,8 @@ pub(crate) async fn a_dropped_connect_leaves_nothing<W: World>(world: &W) -> Res
     Ok(())
 }
 
-/// When a client disconnects, the server drops the handler's future, with any publish in it. This
-/// future may be writing the events of several publishers.
+/// When a client disconnects, the server drops the handler's future, with any publish in it. The
+/// publish may be writing the events of several publishers.
 pub(crate) async fn a_dropped_publish_leaves_the_others<W: World>(
     world: &W,
 ) -> Result<(), Problem> {

@@ -46,14 +46,14 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     sleep_until(is_old).await;
     let published = Instant::now();
     a.publish("news", "new").await?;
-    // The event has aged when `late` loads it.
+    // The event `new` has aged when `late` loads it.
     sleep(AGE / 4).await;
     let late = HubProcess::connect_with(short(), world, "late").await?;
     let mut from_old = late.client(["news"], old);
     let newest = a.publish("news", "newest").await?.id();
     let is_all_old = Instant::now() + AGE + Duration::from_millis(200);
     let read = from_old.reads(["new", "newest"]).await;
-    // On a busy machine, the event may already be too old.
+    // On a busy machine, the event `new` may already be too old.
     if published.elapsed() < AGE / 2 {
         read?;
     }
@@ -67,8 +67,8 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     sends_nothing_old(empty, &start, "last", &last).await
 }
 
-/// Asserts that a client with an id from before the history receives a gap, no event that is too
-/// old, and the newest one.
+/// Asserts that a client with an id from before the history receives a gap, then the event `data`,
+/// but not the event `old`.
 async fn sends_nothing_old(
     process: HubProcess,
     start: &EventId,

@@ -44,7 +44,7 @@ async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Probl
     are_told_of(cut()?.into_iter().chain([lose]), &a, &mut clients, "lost").await
 }
 
-/// Publishes events that a fault loses. Checks that clients receive a gap.
+/// Publishes events, which the last of the faults loses. Checks that clients receive a gap.
 async fn are_told_of(
     faults: impl Iterator<Item = Fault<'_>>,
     process: &HubProcess,
