@@ -70,9 +70,10 @@ impl Connection {
             let _guard = guard;
             let mut is_message = false;
             let mut poll = |cx: &mut Context<'_>| {
-                // A poll that returns a message is followed by one that finds nothing.
+                // The loop polls again after each message, although no more bytes may have arrived.
                 let count = u64::from(!is_message);
-                // Before the poll: it can complete a statement, and the next one can begin meanwhile.
+                // Count before the poll: it can complete a statement, and the next statement can
+                // begin during the poll.
                 counted.fetch_add(count, Relaxed);
                 let polled = connection.poll_message(cx);
                 is_message = polled.is_ready();
@@ -317,8 +318,8 @@ async fn listen(reading: &Connection, publishing: &Connection) -> bool {
         if timeout(LISTEN_LIMIT, wakes.log.notified()).await.is_err() {
             return Ok(false);
         }
-        // While this connection holds the lock, hubs that listen notify this one of the rows that
-        // they number. Earlier rows are read when the session begins.
+        // While the publishers' connection holds this lock, other hubs that listen notify this hub
+        // of the rows that they number. Earlier rows are read when the session begins.
         let lock = "select pg_catalog.pg_backend_pid() from pg_catalog.pg_advisory_lock_shared(
             pg_catalog.hashtextextended('tower_sse ' operator(pg_catalog.||) $1, 0))";
         let locked = publishing.query(lock, &stream).await?;
@@ -403,7 +404,7 @@ impl Connection {
         first().map_err(unreadable)
     }
 
-    /// Returns whether there are new rows, and sets the clock.
+    /// Returns whether rows are waiting and which row is the newest. Sets the clock.
     pub(crate) async fn poll(&self, covered: i64) -> Result<Polled, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&covered, Type::INT8)];
         let polled = self.call_one("poll($1, $2)", &parameters, |row| {

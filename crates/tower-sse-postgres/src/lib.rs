@@ -88,8 +88,9 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
-//! This crate has no Rust function for it. Such a function would work with one client library only,
-//! and could break with each new version of it. The statement [works with all of them](clients).
+//! This crate has no Rust function that publishes in your transaction. It would work with one
+//! client library only, and could break with each new version of that library. The SQL statement
+//! [works with every client library](clients).
 //!
 //! To publish many events in one statement, insert them into `tower_sse.inbox`:
 //!
@@ -170,7 +171,7 @@
 // | `settings.rs` | what all connections of a hub have in common |
 // | `log_row.rs` | a row of the log |
 // | `connection.rs` | one connection, and the statements that hubs send |
-// | `numbering.rs` | the statement that numbers events |
+// | `numbering.rs` | the statements that number events |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |
 // | `error.rs` | the kinds of errors |

@@ -4,7 +4,6 @@ use tokio_postgres::Row;
 use tower_sse::Event;
 use tower_sse_broker::__private::{Identity, event_of};
 
-/// A row of the log.
 pub(crate) struct LogRow {
     pub(crate) identity: Identity,
     pub(crate) at: SystemTime,
@@ -13,7 +12,6 @@ pub(crate) struct LogRow {
     pub(crate) bytes: usize,
 }
 
-/// The content of a row.
 pub(crate) enum Kind {
     Event {
         topic: String,
@@ -57,7 +55,7 @@ fn decode_event(
     Ok(Kind::Event { topic: row.try_get(first + 4)?, event, ends_topic })
 }
 
-/// Converts a number from the server.
+/// Converts a number from the server. A negative number becomes 0.
 pub(crate) fn number(number: i64) -> u64 {
     number.try_into().unwrap_or_default()
 }

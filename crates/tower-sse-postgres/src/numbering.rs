@@ -33,12 +33,13 @@ pub(crate) struct Appended {
 }
 
 impl Appended {
-    /// Numbers the rows of the inbox and adds these events after them. If the server's notification
-    /// queue is full, no process is notified, and other processes find the events by polling.
+    /// Numbers the rows of the inbox and adds the events of `batch` after them. If the server's
+    /// notification queue is full, no process is notified, and other processes find the events by
+    /// polling.
     ///
-    /// `known` is the newest number that this process has read or received. `lost` is the newest
-    /// lost number if no mark follows it yet. `opens` is `true` for a new connection. With
-    /// `expects_one`, calls the function that is cheaper if one row is waiting.
+    /// `known` is the newest number that this process has read or that was acknowledged to it.
+    /// `lost` is the newest lost number if no mark follows it yet. `opens` is `true` for a new
+    /// connection. With `expects_one`, calls the function that is cheaper if one row is waiting.
     ///
     /// Wakes the reader, unless nothing was left to number and another hub's notification can wake
     /// it. The reader finds a row in [`Settings::added`] if the response has it.
@@ -98,8 +99,8 @@ impl Appended {
                     if let Ok(appended) = &mut appended {
                         settings.clock.set(appended.at);
                         is_late = appended.before == 0;
-                        // Before events are acknowledged: a reader that takes an earlier row after
-                        // an acknowledgement would find the event missing.
+                        // Set `added` before events are acknowledged: a reader that takes an
+                        // earlier row after an acknowledgement would find the event missing.
                         *lock(added) = appended.added.take();
                     }
                     // If another hub was faster, its notification wakes the reader.

@@ -152,7 +152,8 @@ impl PostgresBroker {
     /// Turn notifications off behind a pooler in transaction mode. Otherwise, the hub waits a
     /// second for a test notification whenever it connects. Without notifications, hubs find the
     /// events of other processes by polling, usually within about 100 ms. While the server's
-    /// [notification queue is full](crate::operating#full-queue), it takes up to about two seconds.
+    /// [notification queue is full](crate::operating#full-queue), hubs that listen can need up to
+    /// about two seconds.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;

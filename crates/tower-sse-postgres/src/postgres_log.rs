@@ -135,7 +135,7 @@ impl Log for PostgresLog {
         _: Identity,
     ) -> Result<Arc<Connection>, Error> {
         self.settings.covered.store(0, Relaxed);
-        // The log of this session may be a different one.
+        // The log of this session may be a different one, so forget what was found in the last.
         let rows = self.state.rows;
         self.state = LogState { rows, trimmed: rows, ..LogState::default() };
         Ok(Arc::clone(&session.publishing))
@@ -159,7 +159,7 @@ impl Log for PostgresLog {
                     }
                     self.settings.wakes.inbox.notified().await;
                 } => {
-                    // The next batch numbers these rows, which wakes this task again.
+                    // The next batch numbers the inbox's rows and then wakes this task again.
                     self.queue.wake();
                     let (now, rows) = (Instant::now(), self.state.rows);
                     let read = rows - mem::replace(&mut self.state.woken, rows);
@@ -284,7 +284,6 @@ impl LogEntry for LogRow {
 }
 
 impl PostgresLog {
-    /// Returns the time between two polls.
     fn interval(&self) -> Duration {
         let is_busy = self.state.found.is_some_and(|found| found.elapsed() < BUSY);
         let is_quiet = !is_busy && self.settings.health.stats().listens();
@@ -309,7 +308,8 @@ impl PostgresLog {
         Ok(trimmed.oldest)
     }
 
-    /// Records an error that doesn't end the session, for example a missing permission.
+    /// Records an error that doesn't end the session, for example a missing permission. Returns
+    /// any other error.
     fn tolerate<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
         match done {
             Err(error) if !ends_session(&error) => {
@@ -327,7 +327,7 @@ impl PostgresLog {
         self.settings.health.stats().update(|stats| {
             let waiting = stats.waiting.get_or_insert_default();
             (waiting.rows, waiting.oldest_age) = (surveyed.waiting, oldest_age);
-            // Don't create `log` here: without the ages, the oldest row would seem to be new.
+            // Don't create `stats.log` here: without the ages, the oldest row would seem to be new.
             if let Some(log) = &mut stats.log {
                 log.bytes = Some(surveyed.bytes);
             }

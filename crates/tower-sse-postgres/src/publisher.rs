@@ -17,8 +17,9 @@ use crate::{connection::Connection, numbering::Appended};
 const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case older rows are unnumbered.
 const FULL_PASS: u32 = 50;
-/// After a batch with more new rows, the next one calls `append` directly, without trying `number`.
-/// With up to this many, `number` saves more on batches of one row than it costs on others.
+/// After a batch with more new rows than this, the next batch calls `append` directly, without
+/// trying `number`. With up to this many, `number` saves more on batches of one row than it costs
+/// on others.
 const FEW: u64 = 16;
 /// The schema's size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;

@@ -33,7 +33,6 @@ impl Tls {
         self
     }
 
-    /// Returns the connector with these settings.
     pub(crate) fn connect(self) -> Result<MakeRustlsConnect, BoxError> {
         if CryptoProvider::get_default().is_none() {
             // Without a provider, the builder below could panic.

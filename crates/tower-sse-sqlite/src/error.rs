@@ -3,7 +3,6 @@ use tower_sse::BoxError;
 
 use crate::{Error, ErrorKind};
 
-/// Creates an error of this kind.
 pub(crate) fn failed(kind: ErrorKind, reason: impl Into<BoxError>) -> Error {
     Error::new("use SQLite", kind, reason)
 }

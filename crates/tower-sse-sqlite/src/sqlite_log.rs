@@ -35,7 +35,6 @@ pub(crate) struct SqliteLog {
     pub(crate) last_row: LastRow,
 }
 
-/// A row that was read.
 pub(crate) struct LogRow {
     identity: Identity,
     bytes: u64,
@@ -140,7 +139,7 @@ impl Log for SqliteLog {
 }
 
 impl SqliteLog {
-    /// Records an error that doesn't end the session.
+    /// Records an error that doesn't end the session. Returns an error that does.
     fn tolerate<T>(&self, done: Result<T>) -> Result<Option<T>> {
         match done {
             Err(error) if error.kind() != ErrorKind::Unreachable => {

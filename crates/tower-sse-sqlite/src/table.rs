@@ -54,7 +54,7 @@ pub(crate) struct Appended {
 pub(crate) struct Trimmed {
     /// Whether the trim has removed the maximum number of rows.
     pub(crate) is_full: bool,
-    /// Whether no row is beyond the limits.
+    /// Whether no row is left beyond the limits that were passed.
     pub(crate) is_done: bool,
 }
 
@@ -136,7 +136,7 @@ impl Table {
         self.connection.execute(trigger, []).map(|_| mode)
     }
 
-    /// Prepares a statement in which `{}` is the table.
+    /// Prepares a statement in which `{}` stands for the table.
     pub(crate) fn statement(&self, sql: &str) -> Result<CachedStatement<'_>> {
         self.connection.prepare_cached(&sql.replace("{}", &format!("\"{}\"", self.source.table)))
     }
@@ -146,7 +146,6 @@ impl Table {
         self.statement(sql)?.query_row([], |row| row.get(0))
     }
 
-    /// Returns the newest row.
     pub(crate) fn newest(&self) -> Result<Identity> {
         let newest = "select id, nonce from {} order by id desc limit 1";
         self.statement(newest)?.query_row([], identity_of)
@@ -206,7 +205,8 @@ impl Table {
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })
     }
 
-    /// Removes rows that are older than `age` and rows before the newest `max` rows or bytes.
+    /// Removes up to [`MAX_TRIMMED`] rows that are older than `age` or come before the newest `max`
+    /// rows or bytes.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
         let (before_age, now) = (before(age), now());
         // If a row's time is in the future, judge its age by the rows after it.

@@ -13,7 +13,7 @@ use crate::{Error, ErrorKind};
 
 /// The time between two looks for other connections' commits.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// How long a job may take.
+/// How long a caller waits for a job, a new thread or the end of the previous thread.
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
@@ -53,7 +53,6 @@ impl Worker {
         answer(opening).await?.map(|()| worker)
     }
 
-    /// Runs a job on the thread.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Table) -> rusqlite::Result<T> + Send + 'static,
@@ -65,7 +64,6 @@ impl Worker {
     }
 }
 
-/// Waits for an answer from the thread.
 async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     let answer =
         timeout(JOB_LIMIT, answer).await.map_err(|late| failed(ErrorKind::Unreachable, late))?;
@@ -88,7 +86,8 @@ fn open(source: &Source) -> Result<Table, Error> {
     }
 }
 
-/// Runs jobs and looks for other connections' commits.
+/// Runs jobs and looks for other connections' commits until the last handle is dropped or a file
+/// is no longer in place.
 fn serve(table: &Table, queue: &Receiver<Job>, changed: &Notify, last_row: &mut Option<Identity>) {
     let (mut version, mut next_poll) = (None, Instant::now());
     loop {

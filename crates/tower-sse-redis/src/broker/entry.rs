@@ -34,11 +34,10 @@ const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 
-/// An event to publish.
+/// A command that publishes an event.
 pub(crate) struct AddEvent {
-    /// The command that adds the event.
     pub(crate) command: Cmd,
-    /// The fingerprint of the entry.
+    /// The fingerprint of the entry that the command adds.
     pub(crate) fingerprint: u64,
 }
 

@@ -28,9 +28,9 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// one, and the stream's memory in bytes.
 ///
 /// The script keeps the newest entry that is too old. A reader that has read only old entries finds
-/// its place by this entry, and an empty stream would look lost. The memory is missing if the user
-/// may not run `MEMORY USAGE`. Without an age limit, the script writes nothing, so it also runs
-/// while the server refuses writes.
+/// its place by this entry, and an empty stream would look lost. The memory is missing if the
+/// caller doesn't ask for it or the user may not run `MEMORY USAGE`. Without an age limit, the
+/// script writes nothing, so it also runs while the server refuses writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
@@ -284,7 +284,7 @@ impl Clock {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }
 
-    /// Returns whether a time is ahead of the server's clock by more than [`PRECISION`].
+    /// Returns whether this server time is ahead of the server's clock by more than [`PRECISION`].
     pub(crate) fn is_behind(&self, milliseconds: u64) -> bool {
         milliseconds > self.now().saturating_add(PRECISION)
     }

@@ -1,5 +1,5 @@
-//! Implements [`Log`] for the stream. The follower in `tower-sse-broker` calls these methods to
-//! follow the stream and to recognise losses.
+//! Implements [`Log`] for the stream. The follower in `tower-sse-broker` calls its methods to
+//! follow the stream and to find losses.
 
 use std::pin::{Pin, pin};
 use std::{sync::Arc, time::Duration};

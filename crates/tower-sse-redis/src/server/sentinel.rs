@@ -14,8 +14,8 @@ const OTHERS: Duration = Duration::from_millis(250);
 /// the number of Sentinels that name it. The host in the program's URL is the primary's name. The
 /// URL's other settings apply to the returned clients.
 ///
-/// The first Sentinel to answer can be one that is cut off from the others. So this waits until
-/// most Sentinels agree or the remaining ones are late.
+/// The first Sentinel to answer can be one that is cut off from the others. So this function waits
+/// until most Sentinels name the same address or the remaining ones are late.
 pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
     let Servers { clients, sentinels, timeout: limit, .. } = servers;
     let client = clients.first().map(|client| (client, client.get_connection_info().addr()));

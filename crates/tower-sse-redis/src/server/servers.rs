@@ -224,7 +224,6 @@ async fn open(
     Ok(Opened { client, connection, info })
 }
 
-/// Opens a connection.
 pub(super) async fn dial(
     client: &Client,
     config: &AsyncConnectionConfig,
