@@ -356,7 +356,7 @@ impl<L: Log> Follower<L> {
     /// too large would stop all later ones.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
-        // After a roll-back, the large entry itself can have the last entry's number.
+        // After a rollback, the large entry itself can have the last entry's number.
         let is_proof_late = self.timeouts > MAX_TIMEOUTS;
         let is_proven = last.is_unread()
             || !is_proof_late && {

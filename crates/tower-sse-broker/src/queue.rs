@@ -180,7 +180,8 @@ impl Queue {
         Place { queue: self, number }
     }
 
-    /// Waits until there is something to send. Only one task may wait: `filled` wakes only one.
+    /// Waits until there is something to send. Only one task may wait: `notify_one` wakes no
+    /// second.
     async fn filled(&self) {
         let is_empty = || {
             let state = lock(&self.state);

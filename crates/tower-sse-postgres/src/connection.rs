@@ -201,7 +201,7 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
     Err(failed(ACTION, reason))
 }
 
-/// The time limit for connecting and for the closure that returns the credentials.
+/// The time limit for opening both connections, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);

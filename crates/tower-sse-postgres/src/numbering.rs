@@ -1,4 +1,4 @@
-//! The statements that number events.
+//! Calls of `append` and `number`, the functions of the schema that number events.
 
 use std::time::{Duration, SystemTime};
 

@@ -135,7 +135,7 @@ impl Log for PostgresLog {
         _: Identity,
     ) -> Result<Arc<Connection>, Error> {
         self.settings.covered.store(0, Relaxed);
-        // The log of this session may be a different one, so forget what was found in the last.
+        // The log of this session may be a different one, so forget what the last session found.
         let rows = self.state.rows;
         self.state = LogState { rows, trimmed: rows, ..LogState::default() };
         Ok(Arc::clone(&session.publishing))

@@ -120,7 +120,7 @@ impl Clock {
         *lock(&self.0) = (since_epoch(now), Instant::now());
     }
 
-    /// Returns the time since 1970.
+    /// Returns the server's estimated time since 1970.
     pub(crate) fn now(&self) -> Duration {
         let (time, at) = *lock(&self.0);
         time.saturating_add(at.elapsed())
