@@ -1,6 +1,6 @@
 //! Brokers connect the hubs of several processes.
 //!
-//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis 7 or Valkey
+//! - [`tower-sse-redis`](https://docs.rs/tower-sse-redis): Redis 7 or later, or Valkey
 //! - [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres): PostgreSQL
 //! - [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite): a SQLite file, for processes on one
 //!   machine
