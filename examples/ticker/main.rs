@@ -7,7 +7,8 @@
 //! The prices of 500 symbols. Each symbol has a topic in which a price replaces the one before it. A
 //! client chooses its symbols, receives their prices at once, and then what changes. A client that
 //! was slow or away receives only the newest price of each symbol. The buffers of its socket are
-//! small, because they hold prices that are replaced meanwhile.
+//! small, because they hold prices that are replaced meanwhile. The page opens a new stream if it has
+//! received no heartbeats, or if a proxy has stopped its `EventSource`.
 //!
 //! Set `PORT` to use another port.
 
@@ -27,7 +28,7 @@ use tokio::{
     time::interval,
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub};
+use tower_sse::{Heartbeat, LastEventId, Retention, SseLayer, hub::Hub};
 
 /// A client receives at most one price of a symbol in this time.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -41,6 +42,11 @@ async fn main() -> io::Result<()> {
     });
     println!("listening on http://{}", listener.local_addr()?);
     let hub = Hub::builder().retention(Retention::latest()).build();
+    // Before the first request, because a client that returns after a restart would get a gap for each
+    // symbol without a price. A real program would read the last prices from a database.
+    for symbol in symbols() {
+        publish(&hub, &symbol, 100.0);
+    }
     tokio::spawn(trade(hub.clone()));
     let listener = listener.tap_io(|stream| {
         if let Err(error) = set_options(stream) {
@@ -48,7 +54,8 @@ async fn main() -> io::Result<()> {
         }
     });
     let shutdown = CancellationToken::new();
-    let app = app(hub, WINDOW, SseLayer::new().shutdown(shutdown.clone()));
+    let heartbeat = Heartbeat::default().event("heartbeat", "{}"); // the page sees no comments
+    let app = app(hub, WINDOW, SseLayer::new().heartbeat(heartbeat).shutdown(shutdown.clone()));
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
@@ -109,9 +116,6 @@ async fn prices(
 /// Publishes 5,000 prices a second.
 async fn trade(hub: Hub) {
     let mut prices: Vec<(String, f64)> = symbols().map(|symbol| (symbol, 100.0)).collect();
-    for (symbol, price) in &prices {
-        publish(&hub, symbol, *price);
-    }
     let mut ticks = interval(Duration::from_millis(10));
     loop {
         ticks.tick().await;

@@ -116,7 +116,8 @@
 //!
 //! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
 //! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
-//! event stream with status `200`.
+//! event stream with status `200`. After a proxy's `502`, [open a new
+//! one](crate::guide::notifications#the-page).
 //!
 //! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
 //! with `204` once all topics have ended and the client has nothing left to receive. A first visit
@@ -213,38 +214,94 @@
 //!
 //! # Only the newest value
 //!
-//! A page that shows a price needs only the newest value. Give each price its own topic, in which
+//! A page that shows prices needs only the newest of each. Give each price its own topic, in which
 //! each event replaces the previous one:
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_sse::{LastEventId, Retention, hub::{Hub, Subscription}};
+//! use tower_sse::{Heartbeat, LastEventId, Retention, SseLayer, hub::{Hub, Subscription}};
 //!
 //! fn hub() -> Hub {
-//!     Hub::builder()
-//!         .retention_of(|topic| topic.starts_with("price:").then(Retention::latest))
-//!         .build()
+//!     Hub::builder().retention(Retention::latest()).build()
+//! }
+//!
+//! fn layer() -> SseLayer {
+//!     // The page's watchdog sees events, but no comments.
+//!     SseLayer::new().heartbeat(Heartbeat::default().event("heartbeat", "{}"))
 //! }
 //!
 //! fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
-//!     hub.subscribe(symbols.iter().map(|symbol| format!("price:{symbol}")))
-//!         .flush_window(Duration::from_millis(100)) // at most one value of a topic in this time
-//!         .resume(last)
+//!     // After a pause, the first value goes at once, then at most one of each topic in this time.
+//!     hub.subscribe(symbols).flush_window(Duration::from_millis(100)).resume(last)
 //! }
+//! # drop(layer());
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! A first visit begins with the newest value of each topic. A client that was away or is behind
-//! gets the newest values of the topics that have changed, after old ones in its connection's
-//! [buffers](crate::guide::proxies#sockets). So a page must keep what it shows when it reconnects.
-//! Put the symbol into the data, as
-//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) does, because
-//! events don't name their topics.
+//! If the hub also has topics that must keep more events, use
+//! [`retention_of`](HubBuilder::retention_of). Put the symbol into the data, because events don't
+//! name their topics.
 //!
-//! Values have no age limit by default. After a restart, a hub without a [broker](#many-processes)
-//! has no values, and a hub with one may lack values older than its [default
-//! age](HubBuilder::retention). A client that returns gets a `gap` for each topic without a value:
-//! show that the value is unknown, as [in a page](#in-a-page).
+//! A first visit begins with the newest value of each topic. A client that was away gets only the
+//! values that have changed, so the page keeps the others. [A slow client](#memory) skips replaced
+//! values, but first gets the old ones in its connection's
+//! [buffers](crate::guide::proxies#sockets).
+//!
+//! Here, `show` displays a value, `forget` displays all values as unknown, and `become` displays
+//! the connection's state:
+//!
+//! ```js
+//! const BEAT = 15_000; // the interval of the heartbeat, in milliseconds
+//! const patience = (2 + Math.random()) * BEAT; // random, so that pages do not reconnect together
+//! let source, seen;
+//!
+//! // A new `EventSource` has no id, so its stream begins with all values.
+//! function connect() {
+//!   source?.close();
+//!   const own = source = new EventSource(url);
+//!   const note = () => { seen = Date.now(); };
+//!   note();
+//!   own.addEventListener("open", forget, { once: true });
+//!   own.addEventListener("heartbeat", note);
+//!   own.onopen = () => { note(); become("connected"); };
+//!   own.onmessage = event => { note(); show(...event.data.split(" ")); };
+//!   own.addEventListener("gap", event => show(JSON.parse(event.data).topic, "?"));
+//!   own.onerror = async () => {
+//!     note();
+//!     become("reconnecting");
+//!     if (own.readyState !== EventSource.CLOSED) return;
+//!     // The server has refused the request, or a proxy has answered, for example with a 502.
+//!     const answer = await fetch(own.url, { method: "HEAD" }).catch(() => null);
+//!     if (own !== source) return;
+//!     if (answer?.status === 404) become("no such symbol");
+//!     else setTimeout(connect, Math.random() * 10_000);
+//!   };
+//! }
+//!
+//! setInterval(() => {
+//!   const limits = [4 * patience, patience]; // connecting, open
+//!   if (Date.now() - seen > (limits[source.readyState] ?? Infinity)) connect();
+//! }, 1000);
+//! ```
+//!
+//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one
+//! when heartbeats are missing. The example
+//! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
+//! program.
+//!
+//! After a restart, a hub without a [broker](#many-processes) has no values. A client that returns
+//! gets a `gap` for each topic that has no value yet. To avoid this, publish stored values before
+//! your server listens. Don't set [`ReportAndEnd`](GapPolicy::ReportAndEnd): reconnecting brings no
+//! value back.
+//!
+//! For logged-in users, copy `check`, `log_in` and `log_out` from
+//! [notifications](crate::guide::notifications#the-program). In one process, `streams` can be
+//! [`Streams::new()`](crate::streams::Streams::new). At a `401`, have the page show a log-in form.
+//! For more than six tabs, serve [HTTP/2](crate::guide::proxies#http2-for-browsers).
+//!
+//! If users have different topics, call `resume(None)`: with the previous user's id, a stream would
+//! lack the earlier values of other topics. Each stream then begins with all values, so leave out
+//! `once: true`, and have `forget` remove all rows.
 //!
 //! # State in a database
 //!

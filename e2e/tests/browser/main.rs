@@ -19,6 +19,7 @@ mod job;
 mod manual;
 mod node;
 mod notifications;
+mod outage;
 #[cfg(unix)]
 mod polling;
 mod proxies;
@@ -87,6 +88,7 @@ use browser::Tools;
 use certificate::Certificate;
 use chromium::{Chromium, directory_of_screenshots, phone};
 use clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page};
+use outage::Outage;
 use proxies::Kind;
 use service::{ANY, Log, Server, layer};
 use support::client::{self, get, post};

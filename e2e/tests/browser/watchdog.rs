@@ -110,7 +110,7 @@ async fn events(
 }
 
 /// Starts a relay. When `frozen` is notified, the open connections stay open and pass nothing more.
-async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
+pub(crate) async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
     Relay::start(server.port(), move |mut page, mut server| {
         let frozen = Arc::clone(&frozen).notified_owned();
         async move {

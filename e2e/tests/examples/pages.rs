@@ -74,6 +74,14 @@ fn pages_on_servers_show_the_functions_that_are_tested() {
     assert!(page.contains(&format!("\n\n/// Serves until{function}\n```")));
 }
 
+#[test]
+fn section_on_newest_values_shows_the_page_of_the_ticker() {
+    let manual = read("src/hub/mod.rs").replace("//! ", "").replace("//!\n", "\n");
+    let (_, code) = manual.split_once("```js\nconst BEAT").expect("a block");
+    let (code, _) = code.split_once("```").unwrap();
+    assert!(read("examples/ticker/page.html").contains(&format!("\nconst BEAT{code}")), "{code}");
+}
+
 /// `fastrand` is not cryptographic: a user can compute the numbers of other users from their own.
 #[test]
 fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {
