@@ -1,6 +1,7 @@
 //! The example `notifications` in a browser, with a database whose queries the test delays.
 
 use self::example::database::{Answer, Database, Memory, Notification, User};
+use crate::relay::Relay;
 use crate::*;
 
 #[path = "../../../examples/notifications/main.rs"]
@@ -111,9 +112,13 @@ async fn shows(browser: &Chromium, texts: &[&str]) {
     browser.until(&format!("{list}.join() === {}", json!(texts.join(",")))).await;
 }
 
-async fn serve(database: impl Database) -> SocketAddr {
+async fn app(database: impl Database, layer: SseLayer) -> Router {
     database.add_session("robot", User { id: "robot".to_owned() }).await.unwrap();
-    serve_axum(example::app(Hub::new(), database, SseLayer::new())).await
+    example::app(Hub::new(), database, layer)
+}
+
+async fn serve(database: impl Database) -> SocketAddr {
+    serve_axum(app(database, SseLayer::new()).await).await
 }
 
 #[tokio::test]
@@ -205,4 +210,20 @@ async fn page_shows_another_user_who_has_logged_in_elsewhere() {
         )
         .await;
     shows(&browser, &["for bob"]).await;
+}
+
+#[tokio::test]
+async fn page_connects_after_an_outage_without_a_log_in() {
+    let Some(tools) = Tools::find() else { return };
+    let (outage, layer) = (Outage::default(), SseLayer::new().retry(Duration::from_millis(50)));
+    let server = serve_axum(outage.around(app(Memory::default(), layer).await)).await;
+    let relay = Relay::to(server.port()).await;
+    let browser = log_in(&tools, relay.address).await;
+    browser.until("!document.getElementById('inside').hidden").await;
+    browser.until("(Math.random = () => 0, true)").await;
+    outage.begin(&relay).await;
+    browser.until("document.getElementById('log-in').hidden").await;
+    outage.end();
+    notify(server, "ann", "after the outage").await;
+    shows(&browser, &["after the outage"]).await;
 }
