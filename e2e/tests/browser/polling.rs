@@ -31,7 +31,7 @@ fn script() -> String {
     let code = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     let mut code = code.filter(|code| code.contains("poll=8"));
     let page = code.next().expect("the page that changes over");
-    let show = "const show = text => report(text);\n";
+    let show = "const show = text => report(text), reload = () => show('gap');\n";
     let mut page = format!("{{ {show}{page} }}");
     let times = [("15_000", "2_000"), ("5_000", "2_000"), ("1000)", "100)"), ("poll=8", "poll=1")];
     for (from, to) in times {

@@ -89,16 +89,37 @@ async fn firefox_shares_one_stream_between_tabs() {
     each_tab_shows_every_event_once(Engine::Firefox).await;
 }
 
+#[tokio::test]
+async fn worker_opens_another_stream_after_an_outage() {
+    let (hub, outage) = (Hub::new(), Outage::default());
+    let delay = "Math.random() * 10_000";
+    let worker = script("onconnect");
+    assert!(worker.contains(delay), "{worker}");
+    let worker = worker.replace(delay, "0");
+    let layer = SseLayer::new().last_event_id_query("last").retry(Duration::from_millis(50));
+    let events = async |State(hub): State<Hub>, last: Option<LastEventId>| {
+        hub.subscribe_to("news").resume(last).response()
+    };
+    let events = Router::new().route("/events", get(events).layer(layer)).with_state(hub.clone());
+    let worker = get(([(CONTENT_TYPE, "text/javascript")], worker));
+    let app = outage.around(events).route("/worker.js", worker);
+    // In a block, because the page of the test has a `last` too.
+    let functions = "const show = report, reload = () => report('reload');";
+    let tab = format!("{{ {functions} {} }}", script("new SharedWorker"));
+    let Some(mut page) = EnginePage::open(Engine::Chromium, app, &tab).await else { return };
+    until(|| hub.stats().subscribers == 1).await;
+    hub.publish("news", "before").await.unwrap();
+    assert_eq!(page.next_report().await, "before");
+    outage.begin(&page.relay).await;
+    hub.publish("news", "during").await.unwrap();
+    outage.end();
+    assert_eq!(page.next_report().await, "during");
+}
+
 /// Runs the test's commands in the page with the guide's watchdog, and reports gaps and the page's
 /// visibility. The commands open and close a tab in front of the page.
 const WATCHDOG: &str = "
-    const show = report;
-    globalThis.EventSource = class extends EventSource {
-        constructor(url) {
-            super(url);
-            this.addEventListener('gap', () => report('gap'));
-        }
-    };
+    const show = report, reload = () => report('gap');
     document.addEventListener('visibilitychange', () => report(document.visibilityState));
     const commands = new EventSource('/commands');
     commands.onmessage = ({ data }) => eval(data);";

@@ -38,7 +38,8 @@ impl Rig {
 
     async fn start_with(tools: &Tools, script: &str, modules: Router, layer: SseLayer) -> Self {
         let (hub, streams) = (Hub::new(), Arc::<AtomicUsize>::default());
-        let record = "const shown = []; const show = text => shown.push(text);";
+        let record =
+            "const shown = [], show = text => shown.push(text), reload = () => show('gap');";
         let page = Html(format!("<!doctype html><script>{record}</script>{script}"));
         let routes = Router::new()
             .route("/events", get(events))
