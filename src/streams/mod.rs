@@ -52,6 +52,9 @@
 //!
 //! # Log out
 //!
+//! For one process, create the streams with [`Streams::new`], for [several](#many-processes) with
+//! [`Streams::follow`].
+//!
 //! First record the logout in your session store, then close the streams. Do both on a spawned
 //! task: axum drops a handler whose client disconnects. If the `log_out` below returns an error,
 //! answer `503` and have the client repeat the request:
