@@ -244,7 +244,8 @@
 //!         ticks.tick().await;
 //!         let mut report = format!("{process}\n");
 //!         for (subject, count) in streams.subjects() {
-//!             // Only the subjects that are counted, because each process receives every report.
+//!             // Report only the subjects that `count` is called with: every process receives
+//!             // each report, so keep it short.
 //!             if subject.starts_with("tenant:") {
 //!                 report += &format!("{count} {subject}\n");
 //!             }

@@ -13,7 +13,7 @@ const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
 /// Sends `chunks` through the layer and returns what the client receives. A silence long enough for
 /// a heartbeat comes before each chunk whose bit in `silent` is set, and before the end. Asserts
-/// that during each silence and at the end, the layer writes exactly what the oracle allows.
+/// that the layer writes what it should during each silence and at the end, and nothing else.
 fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     under_a_paused_clock(async {
         let (feed, mut body) = fed(layer);
@@ -49,7 +49,6 @@ async fn be_silent(body: &mut Body, received: &mut Vec<u8>) {
     assert_eq!(poll_frame(body), Polled::Pending);
 }
 
-/// Takes all frames that are ready.
 fn receive(body: &mut Body, received: &mut Vec<u8>) {
     while let Polled::Data(bytes) = poll_frame(body) {
         assert!(!bytes.is_empty(), "no frame is empty");
@@ -100,8 +99,8 @@ fn layer() -> SseLayer {
         .terminator(Event::from("[DONE]"))
 }
 
-/// Returns a layer whose preamble always comes first, so that a byte order mark of the source comes
-/// too late.
+/// Returns a layer that always sends padding first, so a byte order mark of the source is no longer
+/// at the start of the stream.
 fn layer_with_preamble() -> SseLayer {
     layer().padding(2)
 }
@@ -119,7 +118,7 @@ fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     }
 }
 
-/// Some of these clients do not read line by line.
+/// Some clients of `CLIENTS` do not read line by line.
 #[test]
 fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
     for end in ["\n", "\r\n", "\r"] {

@@ -191,7 +191,7 @@ async fn last_bytes(
     }
 }
 
-/// go-sse stops for good if the last line is a comment.
+/// go-sse does not reconnect if the last line of a stream is a comment.
 #[tokio::test(start_paused = true)]
 async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
     let beat = |comment: &str| Heartbeat::every(5 * SECOND).comment(comment);

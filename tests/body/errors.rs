@@ -449,8 +449,8 @@ async fn documented_predicate_recognises_cancellations() {
             (canceled_request().await.into(), CloseReason::Cancelled),
             (Caused(canceled_request().await.into()).into(), CloseReason::Cancelled),
             (Status::unavailable("gone").into(), CloseReason::Failed),
-            // If tonic is the host, it turns this error into a `Cancelled` status. The predicate
-            // must not see that status.
+            // If tonic is the host and has the feature `server`, it turns this error into a
+            // `Cancelled` status. The predicate must not see that status.
             (h2::Error::from(h2::Reason::CANCEL).into(), CloseReason::Failed),
             (BoxError::from("broken"), CloseReason::Failed),
         ] {

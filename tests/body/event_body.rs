@@ -1,5 +1,4 @@
-//! Ready events leave together, in frames of at most 16 KiB unless one event is larger, and no event
-//! waits for another.
+//! How the body of a stream of events packs ready events into frames, and how it ends.
 
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 

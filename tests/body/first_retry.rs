@@ -20,7 +20,7 @@ fn time_of(polled: &Polled) -> u64 {
     line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
 }
 
-/// Returns whether a block of these lines has two reconnection times.
+/// Returns whether a block of `sent` has more than one reconnection time.
 fn has_two_in_one_block(sent: &str) -> bool {
     sent.split("\n\n").any(|block| block.matches("retry:").count() > 1)
 }

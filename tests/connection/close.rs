@@ -162,8 +162,8 @@ async fn contains_panics_of_callbacks<K: Kind>() {
     }
 }
 
-/// The panic is also contained while the thread unwinds from another one: if it escaped, it would
-/// abort the process.
+/// The panic is also contained while the thread unwinds from another panic: if it escaped, the
+/// process would abort.
 #[tokio::test(start_paused = true)]
 async fn panic_in_on_open_or_on_close_is_contained() {
     for_each_kind!(contains_panics_of_callbacks.await);

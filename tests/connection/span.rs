@@ -8,7 +8,7 @@ use crate::{log::current_span, *};
 /// The beginning of a log line that is written within the request's span.
 const OF_THE_REQUEST: &str = "DEBUG the request: tower_sse";
 
-/// The spans in which closures were called.
+/// The spans in which `on_open` and `on_close` were called.
 type Spans = Arc<Mutex<Vec<Option<&'static str>>>>;
 
 fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {

@@ -46,8 +46,7 @@ async fn comments_and_reconnection_times_are_no_events() {
     assert!(matches!(rig.poll(), Polled::Data(_)), "the preamble");
     rig.idle(10 * SECOND).await;
     assert!(matches!(rig.poll(), Polled::Data(_)), "a heartbeat");
-    // Among the frames are the two halves of a comment, the second of which looks like a field, and
-    // frames that are an empty line.
+    // The second half of the comment looks like a field, and each of the empty lines is a frame.
     for passed in
         [": comment\n\n", "retry: 5\r\n\r\n", ": half of a ", "data: comment\n", "\n", "\n"]
     {

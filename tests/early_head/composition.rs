@@ -144,8 +144,8 @@ async fn late_refusal_is_not_counted_and_has_no_terminator() {
     assert_eq!(stats.snapshot().refused, 0);
 }
 
-/// Returns an app whose handler adds the subject `name` after `wait`, and then answers with an
-/// endless stream. A running handler shares `running`.
+/// Returns an app whose handler adds the subject `name` after `wait`, and answers with an endless
+/// stream after `LATE`. Each running handler holds a clone of `running`.
 fn adding(streams: &Streams, name: &'static str, wait: Duration, running: &Arc<()>) -> Router {
     let running = Arc::downgrade(running);
     let handler = async move |subjects: Subjects| {

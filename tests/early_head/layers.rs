@@ -118,7 +118,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     }
 }
 
-/// The early head stands without an `SseLayer`, and then around one.
+/// First there is no `SseLayer`, and then the early head is outside of it.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {
     let late_event = |late: &Response<Bytes>| Some(Event::from(late.status().as_str()));
@@ -129,7 +129,8 @@ async fn outermost_early_head_ends_cleanly() {
 }
 
 /// With a real clock: a paused one stands still while a task is always ready. The service answers
-/// after the head, because nothing ends the reading of an endless answer that comes in time.
+/// after the head. If it answered in time, its endless response would be passed on unchanged, and
+/// nothing would end the reading.
 #[tokio::test]
 async fn body_of_endless_empty_frames_yields() {
     let head_is_sent = Arc::new(Notify::new());

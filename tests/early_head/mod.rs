@@ -98,7 +98,7 @@ async fn receive(app: &Router, client: Requester) -> (String, Option<String>) {
     read(ask(app, client).await.into_body()).await
 }
 
-/// Reads a body that waits for longer than [`read_to_end`] does.
+/// Reads a body to its end, which may take longer than [`read_to_end`] allows.
 async fn read<B>(mut body: B) -> (String, Option<String>)
 where
     B: Body<Data = Bytes, Error: fmt::Display> + Unpin,

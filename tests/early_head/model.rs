@@ -71,12 +71,13 @@ fn scenes() -> impl Strategy<Value = Scene> {
 /// The second at which the head is sent early. Nothing else happens then.
 const HEAD: f64 = 10.5;
 
-/// Returns what the client must receive, from the rules of the documentation.
+/// Returns what the client must receive according to the documentation.
 fn expected(scene: Scene) -> Received {
     let Scene { reply, reply_at, fate, fate_at, is_post, has_late_event } = scene;
     let replies_at = if reply == Reply::Never { f64::INFINITY } else { reply_at as f64 };
     let head_at = replies_at.min(HEAD);
-    // A drain waits 30 seconds for the stream of a call, from its head at the earliest.
+    // A drain gives the stream of a call 30 seconds. They start with the shutdown, but not before
+    // the stream's head.
     let cut_at = match fate {
         Fate::None => f64::INFINITY,
         Fate::Shutdown if is_post => head_at.max(fate_at as f64) + 30.0,

@@ -258,8 +258,8 @@ async fn late_view_moves_each_client_on_as_an_early_one_does() {
     }
 }
 
-/// A heartbeat with an id from behind a greeting or gap would make a client that reconnects miss
-/// the greeting or gap.
+/// If a heartbeat had the id of a later position, a client that reconnects with it would miss the
+/// greeting or gap.
 #[tokio::test(start_paused = true)]
 async fn late_hub_repeats_no_id_that_skips_a_greeting_or_gap() {
     let heartbeat = Heartbeat::every(SECOND).event("beat", "{}");

@@ -1,5 +1,5 @@
-//! However a stream is cut, its pieces together are the stream, and its events are those of the
-//! standard.
+//! However a stream is cut, its pieces together are the stream, and its events are those that the
+//! standard defines.
 
 use proptest::prelude::*;
 

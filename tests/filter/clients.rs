@@ -1,5 +1,5 @@
-//! Clients that split streams in different ways read the same from a filter as from the stream changed
-//! by hand, whatever its line ends are and however it is cut.
+//! Each client of `CLIENTS` reads the same from a filtered stream as from a stream that was changed
+//! by hand, whatever the line ends and the cuts are.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -86,7 +86,8 @@ fn is_data(line: &str) -> bool {
     line == "data" || line.starts_with("data:")
 }
 
-/// Changes the data of an event by hand: the new lines end as the first of the old ones did.
+/// Changes the data of an event by hand. The new lines get the line end of the first old data line,
+/// or of the event's last line if the event has no data.
 fn with_data(block: &Block, data: &str) -> Block {
     let first = block.lines.iter().position(|(line, _)| is_data(line));
     let (at, end) = match first {
@@ -164,7 +165,7 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
         &[": comment"],
         &["id: 8"],
     ]);
-    // Most blocks of a stream have the line ends of the stream.
+    // Most blocks of a stream have the same line ends.
     (line_end(), vec((lines, line_end(), prop::bool::weighted(0.2)), 1..6)).prop_map(
         |(of_stream, blocks)| {
             let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {

@@ -220,7 +220,7 @@ async fn compressor_and_filter_outside_see_what_a_filter_sends() {
     assert_eq!(read_to_end(response.into_body()).await.0, "data: +++\nid: 7\n\n");
 }
 
-/// Without the layer, hyper drops the events before the failure, and even the head.
+/// Without `SseLayer`, hyper drops the events before the failure, and even the head.
 #[tokio::test]
 async fn failure_leaves_the_events_of_its_frame_under_the_layer() {
     for protocol in Protocol::BOTH {

@@ -1,4 +1,4 @@
-//! A service whose answer a test gives, behind a layer of filters by a plan.
+//! A service whose answer a test chooses, inside a layer whose filters follow a `Plan`.
 
 use std::future::Future;
 
@@ -20,7 +20,7 @@ pub(crate) fn at_end(choice: Choice) -> Plan {
     Plan { source_end: choice, ..PASS }
 }
 
-/// Returns a layer of filters by `plan`, and what they log.
+/// Returns a layer whose filters follow `plan`, and what they log.
 pub(crate) fn filters<B>(
     plan: Plan,
 ) -> (FilterLayer<impl Fn(&Request<B>) -> Option<Planned> + Clone>, Logged) {
@@ -30,7 +30,7 @@ pub(crate) fn filters<B>(
     (FilterLayer::new(make).max_event_size(limit), log)
 }
 
-/// Calls a service inside `layer` that answers by `answer`.
+/// Calls a service inside `layer`. The service's future is `answer`.
 pub(crate) fn call<M, F, B, C>(
     layer: &FilterLayer<M>,
     request: Request<()>,
@@ -80,7 +80,7 @@ where
             Polled::Data(sent) => frames.push(sent),
             Polled::Failed(failed) => error = Some(failed),
             Polled::End => return (frames, error),
-            // The body yields if it has sent nothing of many chunks.
+            // The body yields after many chunks of which it has sent nothing.
             Polled::Pending => {}
             trailers => panic!("{trailers:?}"),
         }

@@ -18,7 +18,8 @@ async fn burst(hub: Hub) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Returns whether each client of a server, all of which read all the time, gets a whole burst.
+/// Returns whether each of `clients` clients that read all the time receives every event of a
+/// burst.
 async fn arrives(clients: usize) -> bool {
     let hub = Hub::new();
     let (subscribed, published) = (hub.clone(), hub.clone());

@@ -7,7 +7,8 @@ use crate::*;
 
 const HOLD: Duration = Duration::from_secs(20);
 
-/// Returns the body of the answer to a `fetch` that has everything of an ended topic.
+/// Returns the body of the answer to a `fetch` client that has received every event of an ended
+/// topic.
 fn nothing_more(layer: &SseLayer) -> SseBody<EventBody<Subscription>> {
     let hub = Hub::new();
     end(&hub, "a", Event::from("a1"));

@@ -54,8 +54,8 @@ fn client_that_leaves_between_gaps_gets_all_gaps_but_no_event_again() {
         assert_eq!(described, [&before[..], &gaps(&names, 3), &after].concat());
         let last_gap = 1 + topics;
         for (seen, message) in messages.iter().enumerate() {
-            // The first and the last positions, those around each multiple of 256, because an item
-            // has up to 256 gaps, and every hundredth one.
+            // Checks the first and the last positions, every hundredth position, and those around
+            // each multiple of 256, because an item has up to 256 gaps.
             let is_of_interest =
                 seen < 4 || seen + 4 > last_gap || seen % 256 < 3 || seen % 100 == 0;
             if is_of_interest {

@@ -9,7 +9,7 @@ fn event_takes_112_bytes_besides_its_size_on_the_wire() {
     for len in [1, 100, 1000] {
         let hub = Hub::new();
         let data = "x".repeat(len);
-        // The count includes the topic, and the spare capacity of its list.
+        // The count includes the topic, and the spare capacity of the topic's list of events.
         let counted = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", &data)));
         let wire = format!("data: {data}\nid: {}\n\n", id(&hub, EVENTS as u64)).len();
         let more = counted.bytes_current as f64 / EVENTS as f64 - wire as f64;

@@ -373,7 +373,7 @@ impl Naive {
         let kept: Vec<_> = events.map(|event| sequence(&event.last_event_id)).collect();
         self.gaps += (messages.len() - kept.len()) as u64;
         assert!(allowed.ends_with(&kept), "{kept:?} are kept, of {allowed:?}");
-        // A gap is kept with the events before it.
+        // A gap is evicted with the event before it.
         let oldest = kept.first().copied().unwrap_or(u64::MAX);
         for event in self.events.iter_mut().filter(|event| event.topic == topic) {
             event.evicted = match event.is_gap {

@@ -34,7 +34,7 @@ fn client_that_leaves_after_any_message_misses_nothing_elsewhere() {
     }
 }
 
-/// If the client's id stayed below the gap, it would get the same gap at each reconnection.
+/// If the client's id stayed below the gap, the client would get the same gap at each reconnection.
 #[test]
 fn stream_that_ends_at_gaps_first_gets_past_them() {
     let (_broker, small, _) = pair();

@@ -1,4 +1,5 @@
-//! Views whose clients have ids of the program, if the program has no store of events but the hub.
+//! Views that send the program's own message ids and find them again in the events that the hub
+//! keeps, without a database.
 
 use tower_sse::Heartbeat;
 use tower_sse::decode::MessageId;
@@ -137,7 +138,7 @@ async fn first_item_without_a_message_has_the_newest_own_id() {
     let start = "event: start\ndata: {}\nid: own-3\n\n";
     let mut body = open(Requester::EventSource, view_of(&hub, None));
     assert_eq!(wire(frames(&mut body)).await, start);
-    // The closure is not asked for the id of a greeting.
+    // `own_id` is not called for a greeting, which gets the newest own id before its position.
     let greet =
         |last| visit(&hub).recent(1).greeting("three events").resume(last).view(show as Show);
     let hello = "data: three events\nid: own-2\n\n".to_owned();
@@ -238,8 +239,8 @@ async fn message_without_an_own_id_has_the_hubs() {
     assert_eq!(wire(items(&mut view_of(&hub, newest_id(&rest)))).await, "");
 }
 
-/// Without any id, the client would resume before the message. With an empty one, it would miss
-/// all that follows.
+/// Without any id, the client would resume before the message. With an empty one, a client that
+/// reconnects would send no id and miss what was published in the meantime.
 #[tokio::test(start_paused = true)]
 async fn message_whose_own_id_is_unusable_has_the_hubs() {
     let hub = Hub::new();

@@ -157,9 +157,9 @@ fn half_of_a_million_tasks_does_not_wait_for_a_blocked_runtime() {
     }
 }
 
-/// Returns the time until the last of 500,000 tasks in one runtime has received an event. As many
-/// tasks wait for it in another runtime, which is blocked if `blocks` is set, and publishes the
-/// event if `publishes_in_other` is.
+/// Returns the time until the last of 500,000 tasks in one runtime has received an event. Another
+/// 500,000 tasks wait for the event in another runtime. If `blocks` is set, that runtime is
+/// blocked, and if `publishes_in_other` is set, it publishes the event.
 fn million(blocks: bool, publishes_in_other: bool) -> Duration {
     const HALF: usize = 500_000;
     let hub = Hub::builder().max_memory(1 << 30).build();

@@ -1,4 +1,5 @@
-//! The defaults that the pages state are those of the code.
+//! The defaults that the pages state are those of the code, and the programs that users copy shut
+//! down on signals.
 
 use crate::{documented::Documented, rig::*, *};
 

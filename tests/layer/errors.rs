@@ -90,7 +90,7 @@ fn with_a_source(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// An error's text includes its cause's text, so a reporter would print that of a source twice.
+/// An error's text includes its cause's text, so a reporter would print the text of a source twice.
 #[test]
 fn no_other_error_of_the_workspace_has_a_source() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -15,7 +15,7 @@ fn outer() -> SseLayer {
         .on_error(|_| Event::from("outer error"))
 }
 
-/// Options set in between come too late: an inner layer already owns the stream.
+/// Options that are set between the layers come too late: the inner layer already owns the stream.
 #[tokio::test(start_paused = true)]
 async fn innermost_layer_owns_a_stream() {
     let inner: SseLayer = SseLayer::new()

@@ -204,7 +204,8 @@ where
         self.assert_over(reason);
     }
 
-    /// Asserts that the stream ends now as its client needs.
+    /// Asserts that the stream ends now: by a failure if `client` would take a clean end for the
+    /// end of the answer.
     pub(crate) async fn assert_cut(&mut self, client: Requester, reason: CloseReason) {
         if client.is_cut_by_failing() {
             self.assert_fails(reason).await;

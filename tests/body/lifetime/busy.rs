@@ -76,8 +76,8 @@ async fn busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
     }
 }
 
-/// Returns the response of a source that at each poll calls `spend`, which spends its task's coop
-/// budget, and is then pending.
+/// Returns a response whose source calls `spend` at each poll, to spend the task's coop budget, and
+/// is then pending.
 fn spendthrift(
     mut spend: impl FnMut(&mut Context<'_>) + Unpin,
 ) -> Response<impl Body<Data = Bytes, Error = BoxError> + Unpin> {

@@ -47,8 +47,9 @@ async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Requ
     reader
 }
 
-/// Returns what a client receives of `stream` if it is due after `from` bytes, and whether it can
-/// then end between events. A chunk can be cut at the ends of its lines and at its own end.
+/// Returns what a client receives of `stream` if the stream is due after `from` bytes, and whether
+/// the stream can then end between events. A chunk can be cut at the ends of its lines and at its
+/// own end.
 fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>, bool) {
     let place = |end: usize| naive::read(&stream[..end]).place;
     let is_looked_at = |end: usize| {

@@ -28,7 +28,8 @@ async fn jitter_spreads_ages_evenly_to_both_sides() {
     assert_ends_evenly(rigs, 20 * SECOND).await;
 }
 
-/// Asserts that the stream ends now, between events, as its client needs.
+/// Asserts that the stream ends now, between events: by a failure if `client` would take a clean end
+/// for the end of the answer.
 async fn assert_expires(mut rig: Rig, client: Requester) {
     if client.is_cut_by_failing() {
         assert_eq!(rig.poll(), data(": \n"));
@@ -44,8 +45,8 @@ async fn ends_before_its_source_is_polled(client: Requester) {
     assert_eq!(source.polls(), 0);
 }
 
-/// If a client's token has expired, its stream may send nothing, not even within the grace of a
-/// call.
+/// If a client's token has expired, its stream may send no event of the source, not even within the
+/// grace of a call.
 #[tokio::test(start_paused = true)]
 async fn stream_of_age_zero_ends_before_its_source_is_polled() {
     for client in Requester::ALL {
@@ -114,7 +115,8 @@ async fn no_handler_outlives_the_age_of_its_request() {
         for in_response in [
             StreamOptions::new(),
             StreamOptions::new().max_age(2 * AGE),
-            // As long as the request's age for a GET, and longer for a call, which has the grace.
+            // For a GET, this is the request's age. A call has the grace too, so its stream could
+            // go on for longer.
             StreamOptions::new().max_age(MaxAge::new(AGE).grace(AGE)),
         ] {
             let _case = case(format!("{client:?}, {in_response:?}"));

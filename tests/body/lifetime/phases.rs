@@ -106,7 +106,7 @@ async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
         let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Get);
         rig.feed.trailers(trailers.clone());
         assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-        // The source has come to its own end, which no shutdown changes.
+        // The source has already ended, so a shutdown changes nothing.
         rig.shutdown.cancel();
         let reason = if fetched {
             assert_eq!(rig.poll(), Polled::Trailers(trailers.clone()));

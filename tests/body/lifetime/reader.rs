@@ -45,7 +45,8 @@ impl Reader {
         Self { rig, why, got: Vec::new(), before: None, clean: None }
     }
 
-    /// Takes one frame or the end, if it is ready.
+    /// Takes one frame, or the end. Returns `false` if neither is ready, or if the end was taken
+    /// before.
     pub(crate) fn take(&mut self) -> bool {
         let over = self.clean.is_some();
         match self.rig.poll() {

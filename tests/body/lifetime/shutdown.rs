@@ -1,9 +1,10 @@
-//! The beginning of the shutdown, combined with other ends.
+//! When the shutdown ends streams, by the drain of the layer or of the response, and with a maximum
+//! age or a grace.
 
 use crate::{rig::*, *};
 
-/// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`, and
-/// what it sends then. The stream's maximum age is 10 seconds.
+/// Returns the age at which a mid-event stream is over if the shutdown begins at the age `begins`,
+/// and what the stream sends then. The stream's maximum age is 10 seconds.
 async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration, Polled) {
     let layer = layer(drain).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a\n", layer, client);
@@ -13,7 +14,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration
             rig.shutdown.cancel();
         }
         match rig.poll() {
-            // The last bytes are a comment line only if the stream sends nothing else.
+            // A comment line is the last line only if no `retry` line is sent.
             polled if polled == data(": \n") => {
                 assert_eq!(rig.poll(), Polled::Pending);
                 assert!(rig.feed.is_dropped());

@@ -1,4 +1,5 @@
-//! If a hub loses its last owner while its broker feeds it, another thread than the broker's drops the hub.
+//! If a hub loses its last owner while its broker feeds it, the hub is dropped on another thread
+//! than the broker's.
 
 use crate::*;
 
@@ -97,9 +98,9 @@ fn publisher_joins_the_thread_that_feeds_its_hub() {
     }
 }
 
-/// Connects a hub within this runtime and lets its last owner drop it while it is fed. Returns the
-/// runtime in which its publisher was dropped. Asserts that the feeding thread dropped neither the
-/// publisher nor the hub's closures.
+/// Connects a hub within `runtime`, and drops its last owner while the hub is fed. Returns the
+/// runtime in which the hub's publisher was dropped. Asserts that the feeding thread dropped
+/// neither the publisher nor the hub's closures.
 fn where_it_drops(runtime: Option<&Runtime>, fed: Fed) -> Option<Handle> {
     let (dropped, is_dropped) = mpsc::channel();
     let (given, taken) = mpsc::channel();

@@ -115,7 +115,7 @@ fn highest_number_can_end_a_topic() {
     subscribed(&hub, &["a"]).assert_ends_with(&[""; 0]);
 }
 
-/// A subscription could not continue after this number.
+/// A subscription could not continue after `u64::MAX`.
 #[test]
 fn number_that_none_can_follow_is_ignored() {
     let (hub, mut feed) = fed_by_hand();

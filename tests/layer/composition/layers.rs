@@ -81,7 +81,7 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 /// between events.
 #[tokio::test(start_paused = true)]
 async fn body_deadline_cuts_a_stream_mid_event() {
-    // If the deadline is inside, the layer sends a last line and delays the failure.
+    // If the deadline's layer is inside, `SseLayer` sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
         let opened = Instant::now();

@@ -146,7 +146,7 @@ async fn drained_stream_fails_only_for_grpc_classifiers_or_by_its_body() {
     }
 }
 
-/// An `EventSource` is refused by a `200`.
+/// An `EventSource` is refused with a `200`.
 #[tokio::test]
 async fn only_a_503_refusal_is_a_failure_to_an_outer_trace() {
     for (place, client, status, failures) in [

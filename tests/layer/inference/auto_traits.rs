@@ -5,8 +5,8 @@ use tower_sse::streams;
 
 use crate::*;
 
-/// Evaluates whether a type implements a trait. Where the bound of the inherent constant holds, it
-/// takes precedence over the trait's constant.
+/// Evaluates whether a type implements a trait. Where its bound holds, the inherent constant takes
+/// precedence over the trait's constant.
 macro_rules! implements {
     ($type:ty: $trait:path) => {{
         struct Probe<T>(PhantomData<T>);

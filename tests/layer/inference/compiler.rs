@@ -7,7 +7,8 @@ pub(crate) fn compile(snippet: &str) -> String {
     COMPILER.compile(&format!("{IMPORTS}{snippet}"))
 }
 
-/// The version whose errors the page on troubleshooting quotes. Others word them differently.
+/// The version of Rust whose errors the page on troubleshooting quotes. Other versions word them
+/// differently.
 const QUOTED_VERSION: &str = "1.95.";
 
 /// Returns whether the compiler is the quoted one.
