@@ -1,4 +1,5 @@
-//! The figures that the README and the guide's page on limits print: those of the newest records.
+//! The figures in the README and on the guide's pages on limits and on clouds are those of the
+//! newest records.
 
 use std::fs;
 

@@ -80,7 +80,7 @@ fn branches(segments: &[String], tree: TokenStream, found: &mut Vec<Path>) {
 
 fn is_path_separator(tokens: &mut Tokens) -> bool {
     let is_colon = |next: &TokenTree| matches!(next, TokenTree::Punct(p) if p.as_char() == ':');
-    // A single colon is that of a type.
+    // A single colon stands before a type.
     let is_joint = matches!(tokens.peek(), Some(TokenTree::Punct(first))
         if first.as_char() == ':' && first.spacing() == proc_macro2::Spacing::Joint);
     is_joint && tokens.next_if(is_colon).is_some() && tokens.next_if(is_colon).is_some()

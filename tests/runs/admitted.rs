@@ -80,7 +80,7 @@ async fn thousand_short_answers_run_at_a_time_by_default() {
     assert_eq!(started, 1022, "as the docs of `max_memory` say");
 }
 
-/// If the memory limit is below the maximum size of a run, one run gets all of it.
+/// If the memory limit is below the maximum size of a run, one run may use the whole limit.
 #[tokio::test(start_paused = true)]
 async fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
     let runs =

@@ -45,7 +45,7 @@ async fn run_dry(taken: &AtomicUsize) {
     }
 }
 
-/// Reads all that is left, whenever the source can go no further.
+/// Reads all that is left. Before each read, the source goes on until it waits or has ended.
 async fn read_rest(taken: &AtomicUsize, attachment: &mut Attachment, mut read: usize) {
     while read < EVENTS {
         run_dry(taken).await;
@@ -163,7 +163,8 @@ async fn source_goes_on_when_its_last_reader_leaves() {
     assert_eq!(run.ended().await, Some(Outcome::Completed));
 }
 
-/// The record is full of events that a stalled client has not read, but the returned one has.
+/// The record is full of events that a stalled client has not read. The client that returns has
+/// read all of them.
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_when_a_client_returns_that_has_read_all() {
     let runs = Runs::builder().retention(Retention::new().bytes(3 * (31 + 112))).build();

@@ -321,7 +321,7 @@ async fn request_that_leaves_before_its_call_frees_the_key_unreported() {
     assert_eq!((rig.handler.calls(), ends.load(Relaxed)), (4, 0), "the third one calls");
 }
 
-/// Nothing is paid for a call that was cancelled before it was made.
+/// A service that costs money at each call must not be called for a run that is already cancelled.
 #[tokio::test(start_paused = true)]
 async fn request_whose_run_is_cancelled_before_its_call_is_answered_at_once() {
     let rig = Rig::new(Runs::new());

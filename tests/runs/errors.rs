@@ -16,7 +16,7 @@ fn naming(runs: Runs) -> Rig {
     Rig { layer: SseLayer::new().on_error(name), ..Rig::new(runs) }
 }
 
-/// Returns the errors of a source, and what `on_error` receives.
+/// Returns errors of a source, each with the name of the type that `on_error` receives.
 fn cases() -> [(BoxError, &'static str); 4] {
     [
         (Root.into(), "root"),

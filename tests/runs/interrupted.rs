@@ -21,8 +21,8 @@ struct Page {
     rig: Rig,
     around: Around,
     last: String,
-    /// The data of each unnamed event. Of other events, the name, and the data of an `interrupted`
-    /// event unless that is `{}`.
+    /// The data of each unnamed event, and the name of each other event. An `interrupted` event
+    /// also has its data, unless that is `{}`.
     events: Vec<String>,
 }
 

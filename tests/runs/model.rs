@@ -122,8 +122,8 @@ impl World {
         }
     }
 
-    /// Returns an id, or none, and the number of events of this run that it stands for: `None` if
-    /// the run cannot be resumed after it.
+    /// Returns an id or none, and the number of events of this run after which it resumes: `None`
+    /// if the run cannot be resumed with it.
     fn id(&mut self, run: usize) -> (Option<LastEventId>, Option<usize>) {
         let id = |id: &String| Some(LastEventId::try_from(&**id).unwrap());
         match self.random.u8(..5) {

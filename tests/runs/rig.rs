@@ -97,7 +97,7 @@ pub(crate) fn turn() -> RunKey {
     RunKey::new("ann", "/turn").unwrap()
 }
 
-/// A service behind both layers.
+/// A service inside the layer of `runs`, which is inside `layer`.
 #[derive(Clone)]
 pub(crate) struct Rig {
     pub(crate) runs: Runs,
@@ -142,7 +142,7 @@ impl Rig {
         (self, feed, client)
     }
 
-    /// Lets the run of a feed end in this way. For `Abandoned`, its clients must have left.
+    /// Ends the run of `feed` with `outcome`. For `Abandoned`, the run's clients must have left.
     pub(crate) async fn end(&self, outcome: Outcome, feed: &Feed) {
         match outcome {
             Outcome::Completed => feed.end(),
@@ -234,7 +234,6 @@ pub(crate) fn source<T>() -> (mpsc::UnboundedSender<T>, UnboundedReceiverStream<
     (sender, UnboundedReceiverStream::new(receiver))
 }
 
-/// Returns a runtime with a paused clock, for a test that has to end or to measure it.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }

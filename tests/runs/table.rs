@@ -44,8 +44,8 @@ async fn running() -> (Rig, Feed, Client, String) {
     (rig, feed, first, id)
 }
 
-/// Returns a rig with a run of two events that ended in this way, the id of the first event, and
-/// that of the last.
+/// Returns a rig with a run of two events that ended with `outcome`, and the ids of its first and
+/// of its last event.
 async fn ended(outcome: Outcome) -> (Rig, String, String) {
     let (rig, feed, client, first) = running().await;
     let last = client.last.clone();

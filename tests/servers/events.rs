@@ -65,8 +65,8 @@ fn assert_says_that_it_failed(host: Host, error: Option<hyper::Error>) {
     }
 }
 
-/// What hyper has not flushed when a body fails is lost with it, and on several workers that is a
-/// race: hence the rounds and the concurrent clients.
+/// When a body fails, hyper loses what it has not flushed. On several workers, that is a race, so
+/// the test needs many rounds and concurrent clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_before_an_error_are_delivered() {
     let foreign = |_| {

@@ -9,7 +9,8 @@ use crate::*;
 const KIB: usize = 1024;
 /// The units of coop budget that tokio gives a task for each of its turns.
 const UNITS_PER_TURN: usize = 128;
-/// A body spends a unit per KiB; the frame that spends the last unit may be a whole one.
+/// A body spends a unit for each KiB. The frame that spends the last unit may be a whole frame of
+/// 16 KiB.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
 /// Of the tasks that gave up their turn, the last is woken first. So two of them change places every
 /// time, and one can have two turns between those of the other.

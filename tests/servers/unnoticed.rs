@@ -1,6 +1,6 @@
 //! The cases in which hyper on HTTP/1 does not notice that a client has left while its stream is
-//! idle, as it does not read from the connection then. The page `guide::clients` says how to avoid
-//! most of them.
+//! idle: hyper does not read from the connection then. The page `guide::clients` says how to avoid
+//! most of the cases.
 
 use crate::*;
 
@@ -8,7 +8,8 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Case {
-    /// The request body was not read completely: the rest has not come, and the handler keeps it.
+    /// The request body was not read completely: the rest has not come, and the handler keeps the
+    /// body.
     UnreadBody,
     /// The request body was not read completely, and the handler has dropped it.
     DroppedBody,

@@ -195,7 +195,7 @@ async fn subject_tells_whether_a_place_is_free_without_taking_it() {
     assert!(subjects.add("user:1"), "the place is its own");
 }
 
-/// The program can keep its handle longer than the request, such as on a task.
+/// The program can keep its handle longer than the request, for example in a task.
 #[tokio::test(start_paused = true)]
 async fn response_without_a_stream_leaves_no_count_and_no_place() {
     let stream = |status| event_stream(Feed::new().1).with_status(status);

@@ -121,7 +121,7 @@ async fn drop_unpolled(request: Request, next: Next) -> Response {
 
 pub(crate) const EVENT: &str = "data: x\n\n";
 
-/// Returns a source that behaves in the way of this name after its first events.
+/// Returns a source of `events` events that then does what `then` says.
 pub(crate) fn source(
     ledger: &Arc<Ledger>,
     events: usize,
