@@ -95,8 +95,8 @@ async fn error_can_become_a_last_event_and_no_terminator_follows() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The source's error never means that the layer's own client left, and half an answer must not look
-/// complete.
+/// The source's error never means that the layer's own client left, and half an answer must not
+/// look complete.
 #[tokio::test(start_paused = true)]
 async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let of_kind = io::Error::from;
@@ -211,8 +211,8 @@ async fn error_that_becomes_no_event_fails_the_body() {
     }
 }
 
-// The errors that `on_error` and `cancellation_if` receive. Hosts such as axum wrap the errors of the
-// program, and the layer removes the wrappers that it recognises.
+// The errors that `on_error` and `cancellation_if` receive. Hosts such as axum wrap the errors of
+// the program, and the layer removes the wrappers that it recognises.
 
 /// What the layer runs in, and the kind of body that fails with the program's error.
 #[derive(Clone, Copy, Debug)]

@@ -211,8 +211,8 @@ fn panic_follows_the_events_before_it() {
     assert_eq!(panic.downcast_ref(), Some(&"the stream panics"));
 }
 
-// Incomplete answers: the producer, a task that sends events through a channel, has panicked, or the
-// program has stopped the stream.
+// Incomplete answers: the producer, a task that sends events through a channel, has panicked, or
+// the program has stopped the stream.
 
 /// Spawns a task that sends one event and then ends, with a panic if `panics` is set.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {

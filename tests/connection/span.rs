@@ -110,8 +110,8 @@ async fn stream_that_ends_by_itself_closes_in_the_requests_span() {
     assert_eq!(log.lines().len(), lines.len(), "it closes once");
 }
 
-/// The layer keeps the span for its report of the close. A span that outlived the body would never be
-/// exported.
+/// The layer keeps the span for its report of the close. A span that outlived the body would never
+/// be exported.
 #[test]
 fn span_is_released_with_the_body() {
     #[derive(Clone, Default)]

@@ -102,7 +102,8 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
     assert_eq!(sent(), (frames + 1, bytes + 3 * STEP + 8));
 }
 
-/// Middleware or a handler refuses clients for a reason of its own. The innermost layer counts them.
+/// Middleware or a handler refuses clients for a reason of its own. The innermost layer counts
+/// them.
 #[test]
 fn client_that_the_program_refuses_is_counted_once() {
     for (refusal, status) in [(Refusal::retry_later(), 200), (Refusal::unavailable(), 503)] {

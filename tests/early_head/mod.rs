@@ -51,8 +51,8 @@ async fn ask(app: &Router, client: Requester) -> AxumResponse {
     send(app, client.request("/")).await
 }
 
-/// Whether middleware calls the service on a task of its own, whether that task reads the first frame
-/// too, and whether another task reads the body.
+/// Whether middleware calls the service on a task of its own, whether that task reads the first
+/// frame too, and whether another task reads the body.
 const TASKS: [(bool, bool, bool); 5] = [
     (false, false, false),
     (false, false, true),

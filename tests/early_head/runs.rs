@@ -53,8 +53,8 @@ async fn late_error_starts_no_run() {
     }
 }
 
-/// The early head is inside of the runs. Its late event has reported the error to the clients, so no
-/// other event follows.
+/// The early head is inside of the runs. Its late event has reported the error to the clients, so
+/// no other event follows.
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_error_fails_whichever_tasks_poll() {
     for tasks in TASKS {
@@ -131,7 +131,8 @@ async fn run_of_a_late_stream_that_a_layer_cuts_fails() {
     }
 }
 
-/// The handler's first run fails at once, before the early head. The handler then starts a second one.
+/// The handler's first run fails at once, before the early head. The handler then starts a second
+/// one.
 #[tokio::test(start_paused = true)]
 async fn second_run_of_a_refused_request_is_cancelled() {
     let (runs, calls) = (Runs::new(), Arc::new(AtomicUsize::new(0)));

@@ -205,8 +205,8 @@ async fn values_that_are_not_all_replaced_do_not_wait() {
     assert!(has(&frame(&mut body), "z2"));
 }
 
-/// Code that collects a body holds all its frames, so a body that waits for a frame to be dropped must
-/// not wait forever.
+/// Code that collects a body holds all its frames, so a body that waits for a frame to be dropped
+/// must not wait forever.
 #[tokio::test(start_paused = true)]
 async fn body_that_is_collected_ends() {
     let hub = prices();

@@ -61,8 +61,8 @@ async fn kept_streams_stay_in_all_processes() {
     drop((kept, closed));
 }
 
-/// A process also receives its own close from the broker. That must not end the stream of a client that
-/// has reconnected since, and whose user was checked again.
+/// A process also receives its own close from the broker. That must not end the stream of a client
+/// that has reconnected since, and whose user was checked again.
 #[tokio::test]
 async fn no_process_obeys_its_own_close() {
     let (broker, [one, other, _]) = processes();

@@ -41,8 +41,8 @@ fn late_client_receives_what_is_kept_and_the_end() {
     }
 }
 
-/// The memory limit may evict the last event sooner. That must not free the name, or one process would
-/// free it before the others.
+/// The memory limit may evict the last event sooner. That must not free the name, or one process
+/// would free it before the others.
 #[tokio::test(start_paused = true)]
 async fn publishing_fails_until_the_last_event_is_too_old() {
     for (others, rest) in [(0, "a1@1"), (5, "gap a@1")] {
@@ -104,7 +104,8 @@ fn status(subscription: Subscription) -> u16 {
     answer_to(request, &SseLayer::new(), subscription.response()).status().as_u16()
 }
 
-/// Returns the status for an `EventSource` that has seen the events up to this number, and its stream.
+/// Returns the status for an `EventSource` that has seen the events up to this number, and its
+/// stream.
 fn visit(hub: &Hub, seen: Option<u64>) -> (u16, Client) {
     let subscribe = || hub.subscribe(["a"]).resume(seen.map(|seen| id(hub, seen)));
     (status(subscribe()), Client::new(subscribe()))

@@ -215,8 +215,8 @@ fn event_that_is_named_gap_is_invalid_to_publish() {
     }
 }
 
-/// All gaps but the last have the client's old id. A client that got only some of them would get all
-/// again.
+/// All gaps but the last have the client's old id. A client that got only some of them would get
+/// all again.
 #[tokio::test(start_paused = true)]
 async fn long_poll_begins_with_the_gaps_of_all_topics() {
     let hub = Hub::new();

@@ -1,5 +1,5 @@
-//! Heartbeats that are events. They repeat the client's last event id if the layer knows it: some clients
-//! forget their id at an event without one, and would reconnect without an id.
+//! Heartbeats that are events. They repeat the client's last event id if the layer knows it: some
+//! clients forget their id at an event without one, and would reconnect without an id.
 
 use tower_sse::Heartbeat;
 

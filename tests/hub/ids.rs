@@ -68,8 +68,8 @@ fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     Client::new(hub.subscribe([""; 0]).resume(foreign())).assert_ends_with(&[""; 0]);
 }
 
-/// The hub has removed more topics than it remembers by name. So each new topic may have lost events,
-/// up to a sequence number that is the same for all topics.
+/// The hub has removed more topics than it remembers by name. So each new topic may have lost
+/// events, up to a sequence number that is the same for all topics.
 #[test]
 fn interrupted_gaps_are_all_repeated() {
     let hub = Hub::builder().max_memory(4096).build();

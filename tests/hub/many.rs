@@ -160,8 +160,8 @@ fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     assert_eq!(count.get(), 1);
 }
 
-/// With a new waker, the subscription registers at all topics anew. If it yielded in between, a task with a
-/// new waker for each poll would never get to the end.
+/// With a new waker, the subscription registers at all topics anew. If it yielded in between, a
+/// task with a new waker for each poll would never get to the end.
 #[test]
 fn starting_to_wait_yields_unless_the_waker_is_new() {
     let hub = Hub::new();

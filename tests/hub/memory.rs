@@ -80,8 +80,8 @@ fn duplicate_topic_names_take_no_memory() {
 
 #[test]
 fn event_above_the_memory_limit_evicts_no_other_topic() {
-    // The first size exceeds the limit only because the topic itself counts, the second because of the
-    // bookkeeping of its event.
+    // The first size exceeds the limit only because the topic itself counts, the second because of
+    // the bookkeeping of its event.
     for size in [9_500, 9_900, 10_000] {
         let hub = Hub::builder().max_memory(10_000).build();
         let mut client = subscribed(&hub, &["large"]);

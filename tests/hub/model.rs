@@ -206,8 +206,9 @@ proptest! {
     }
 }
 
-// A client is not sent a gap that was reported before its visit. But the hub evicts that gap with the event
-// before it, and then reports it even to a client that has received that event and a later gap.
+// A client is not sent a gap that was reported before its visit. But the hub evicts that gap with
+// the event before it, and then reports it even to a client that has received that event and a
+// later gap.
 #[test]
 fn client_receives_gap_from_before_its_visit_once_evicted() {
     block_on(async {
@@ -237,8 +238,8 @@ fn block_on(run: impl Future<Output = ()>) {
     runtime.unwrap().block_on(run);
 }
 
-// The naive hub: a list of all events ever published. It asks the hub under test which events are kept, and
-// checks that the limits and the documented order of eviction allow that.
+// The naive hub: a list of all events ever published. It asks the hub under test which events are
+// kept, and checks that the limits and the documented order of eviction allow that.
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 

@@ -154,7 +154,8 @@ fn latest_value_that_is_gone_is_a_gap() {
     assert_eq!(read(&hub, &["a"], last), [format!("c@{again}")], "it replaces what is gone");
 }
 
-/// Each topic has a gap before the new value, because the hub cannot know which topics a loss affects.
+/// Each topic has a gap before the new value, because the hub cannot know which topics a loss
+/// affects.
 #[test]
 fn latest_values_of_many_processes_survive_a_loss() {
     let broker = MemoryBroker::new();
@@ -193,8 +194,8 @@ async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     }
 }
 
-/// The page takes the position and reads the state. The writer writes and publishes. The cases are the
-/// orders of these steps.
+/// The page takes the position and reads the state. The writer writes and publishes. The cases are
+/// the orders of these steps.
 #[test]
 fn change_is_in_the_state_or_in_the_stream() {
     for (steps, repeated) in [

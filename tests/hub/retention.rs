@@ -37,8 +37,8 @@ async fn idle_topics_are_removed_when_their_events_expire() {
     assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
 }
 
-/// The hub no longer remembers the first two topics by name. It knows only the sequence number up to
-/// which they may have lost events.
+/// The hub no longer remembers the first two topics by name. It knows only the sequence number up
+/// to which they may have lost events.
 #[tokio::test(start_paused = true)]
 async fn topics_beyond_the_remembered_ones_have_one_gap_at_the_bound() {
     let hub = Hub::builder().retention(Retention::new().age(MILLISECOND)).build();

@@ -65,7 +65,8 @@ async fn lag_is_the_age_of_the_newest_event_when_it_was_received() {
     assert_eq!(lags(), [Some(Duration::ZERO), Some(Duration::from_micros(1_234_567))]);
     publish(&prompt, "a", "a3");
     assert_eq!(lags(), [Some(Duration::ZERO); 2]);
-    // The history does not count for the lag, or a hub that starts in a quiet hour would seem to be behind.
+    // The history does not count for the lag, or a hub that starts in a quiet hour would seem to be
+    // behind.
     advance(MINUTE).await;
     let new = connect(&broker).stats();
     assert_eq!((new.events, new.lag), (3, Some(Duration::ZERO)));

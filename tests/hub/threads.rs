@@ -31,8 +31,8 @@ impl History {
         true
     }
 
-    /// Asserts that each event published to the client's topics since the history began was received
-    /// once and in order, or was reported as a gap.
+    /// Asserts that each event published to the client's topics since the history began was
+    /// received once and in order, or was reported as a gap.
     fn check(&self, topics: &[&str], published: &BTreeMap<u64, &str>) {
         let mut served: BTreeMap<_, _> = topics.iter().map(|topic| (*topic, self.begin)).collect();
         let (mut newest, mut gaps) = (self.begin, BTreeSet::new());
@@ -67,8 +67,8 @@ impl History {
     }
 }
 
-/// Publishes to all topics from several threads, closes the hubs, and returns the topic of each event by
-/// its sequence number.
+/// Publishes to all topics from several threads, closes the hubs, and returns the topic of each
+/// event by its sequence number.
 fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str> {
     let published = thread::scope(|scope| {
         let publishers = [0, 1, 2, 3].map(|publisher| {
@@ -151,7 +151,8 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
                 broker.lose_history();
             }
         });
-        // One topic for each client: of the gaps of several topics, only the last has the loss's number.
+        // One topic for each client: of the gaps of several topics, only the last has the loss's
+        // number.
         reconnecting_clients(&hubs, TOPICS.each_ref().map(slice::from_ref), 3_000, true);
     });
 }

@@ -14,7 +14,8 @@ pub(crate) struct Visitor {
     pub(crate) last: Option<LastEventId>,
     /// For each of its topics: the newest sequence number that was sent, or reported as a gap.
     served: Vec<u64>,
-    /// For each of its topics: whether a gap is due because the hub cannot know what the client has seen.
+    /// For each of its topics: whether a gap is due because the hub cannot know what the client has
+    /// seen.
     gap_due: Vec<bool>,
     /// The sequence number in the newest id of this hub that the client has.
     newest: u64,
@@ -215,8 +216,8 @@ impl Visitor {
         self.gap_due[index] || naive.evicted_up_to(self.topics[index]) > self.served[index]
     }
 
-    /// Skips the gaps up to `end` that this client is not sent, because they are from before its first
-    /// visit.
+    /// Skips the gaps up to `end` that this client is not sent, because they are from before its
+    /// first visit.
     fn skip_gaps(&mut self, end: u64, naive: &Naive) {
         for (topic, served) in self.topics.iter().zip(&mut self.served) {
             let is_older = |item: &&Published| {
@@ -227,8 +228,8 @@ impl Visitor {
         }
     }
 
-    /// Returns the next event or gap of a topic. Gaps from before a first visit do not count, unless
-    /// events were evicted with them.
+    /// Returns the next event or gap of a topic. Gaps from before a first visit do not count,
+    /// unless events were evicted with them.
     fn missed<'n>(&self, index: usize, naive: &'n Naive) -> Option<&'n Published> {
         naive.items(self.topics[index]).find(|item| {
             let counts = !item.is_gap || item.evicted || item.sequence > self.loss_seen;
@@ -244,8 +245,8 @@ impl Visitor {
         rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
     }
 
-    /// Returns the sequence number of the gap that is due in one topic alone: 0 for a gap of evicted
-    /// events, which comes before all others.
+    /// Returns the sequence number of the gap that is due in one topic alone: 0 for a gap of
+    /// evicted events, which comes before all others.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let evicted = self.has_evicted(index, naive).then_some(0);
         evicted.or_else(|| self.reported_gap(index, naive))

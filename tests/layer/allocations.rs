@@ -212,8 +212,8 @@ fn other_responses_allocate_nothing_in_the_layer() {
 }
 
 /// The allocations of a new stream: the body's state, two each for the tables of headers and of
-/// extensions, what an outer layer finds in the extensions, and the slot in which that layer can leave
-/// its shutdown.
+/// extensions, what an outer layer finds in the extensions, and the slot in which that layer can
+/// leave its shutdown.
 const OPENING: u64 = 7;
 
 #[tokio::test]

@@ -132,8 +132,8 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
     assert_eq!(answer(event_source, 404).1.status(), StatusCode::NOT_FOUND);
 }
 
-/// The inner layer has removed the options that set the drain from the response, but the outer layer
-/// knows the drain.
+/// The inner layer has removed the options that set the drain from the response, but the outer
+/// layer knows the drain.
 #[tokio::test(start_paused = true)]
 async fn outer_layer_in_shutdown_opens_a_stream_with_a_drain() {
     for (drain, status) in [(Drain::at_once(), 503), (Drain::spread_over(SECOND), 200)] {
@@ -244,8 +244,8 @@ async fn inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconnect()
     for_each_kind!(each_layer_reports_what_it_sees.await);
 }
 
-/// Middleware between two layers may try again. It drops the result of the first attempt: an error, or
-/// an upstream's `503` that is an event stream.
+/// Middleware between two layers may try again. It drops the result of the first attempt: an error,
+/// or an upstream's `503` that is an event stream.
 fn attempt_that_is_dropped_fires_no_disconnect<K: Kind>() {
     let (inner, mut found) = (SseLayer::<K::Marker>::new(), None);
     let outer = SseLayer::new().track_disconnects(true);

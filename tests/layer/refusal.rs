@@ -135,8 +135,8 @@ fn refusal_sends_only_its_retry_line() {
     assert_come_back(response, "with all options");
 }
 
-/// Middleware can refuse a client for a reason of its own. The layer around the middleware passes the
-/// answer on.
+/// Middleware can refuse a client for a reason of its own. The layer around the middleware passes
+/// the answer on.
 #[test]
 fn answer_of_a_refusal_is_that_of_a_layer() {
     for client in Requester::ALL {

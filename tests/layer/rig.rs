@@ -204,8 +204,8 @@ where
         self.assert_over(reason);
     }
 
-    /// Asserts that the stream ends now: by a failure if `client` would take a clean end for the
-    /// end of the answer.
+    /// Asserts that the stream ends now as the layer ends the streams of `client`: cleanly or with
+    /// a failure.
     pub(crate) async fn assert_cut(&mut self, client: Requester, reason: CloseReason) {
         if client.is_cut_by_failing() {
             self.assert_fails(reason).await;

@@ -217,8 +217,8 @@ mod runs {
         });
     }
 
-    /// Neither the call, which has a task of its own, nor the two answers warn. The second answer is a
-    /// replay. On one route, middleware within the run reads the body.
+    /// Neither the call, which has a task of its own, nor the two answers warn. The second answer
+    /// is a replay. On one route, middleware within the run reads the body.
     #[test]
     fn run_within_a_layer_never_warns() {
         assert_warns(0, async {

@@ -64,8 +64,8 @@ impl Tree {
         inner.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
-    /// Returns all arrows between rooms of the same folder. An import between a file and its `mod.rs`
-    /// is no arrow.
+    /// Returns all arrows between rooms of the same folder. An import between a file and its
+    /// `mod.rs` is no arrow.
     pub(crate) fn arrows(&self) -> Vec<Arrow> {
         let imports = self.imports();
         let mut arrows = Vec::new();

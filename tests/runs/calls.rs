@@ -127,7 +127,8 @@ async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
     assert_eq!(closes.try_iter().count(), 1);
 }
 
-/// The options of a request are for its client's stream, even if the handler has a layer of its own.
+/// The options of a request are for its client's stream, even if the handler has a layer of its
+/// own.
 #[tokio::test(start_paused = true)]
 async fn run_does_not_get_the_options_of_the_request_that_starts_it() {
     let handler = Handler::default();

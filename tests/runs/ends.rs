@@ -301,8 +301,8 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     assert_eq!(ends.outcomes(), [Outcome::Completed, Outcome::Interrupted]);
 }
 
-/// A program that exits after the drain must not lose the report, even if `on_end` takes longer than
-/// the grace period.
+/// A program that exits after the drain must not lose the report, even if `on_end` takes longer
+/// than the grace period.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drain_waits_for_a_report_that_outlasts_the_grace_period() {
     for grace in [PATIENCE, Duration::from_millis(10)] {

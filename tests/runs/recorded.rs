@@ -69,7 +69,8 @@ fn foreign(steps: Vec<Step>, random: &mut fastrand::Rng) -> Response<Body> {
     event_stream(StreamBody::new(frames).boxed_unsync())
 }
 
-/// What a client reads while the run is recorded, and the replays of the whole run and after each id.
+/// What a client reads while the run is recorded, and the replays of the whole run and after each
+/// id.
 #[derive(Debug, PartialEq)]
 struct Recorded {
     live: String,

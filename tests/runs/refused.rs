@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// If the service answered the request, the answer would not be recorded, which the client would learn
-/// only after a cut.
+/// If the service answered the request, the answer would not be recorded, which the client would
+/// learn only after a cut.
 #[tokio::test(start_paused = true)]
 async fn key_that_is_invalid_is_a_bad_request() {
     let long = "x".repeat(513);
@@ -28,8 +28,8 @@ async fn key_that_is_invalid_is_a_bad_request() {
     }
 }
 
-/// The run is cancelled or replaced before its call answers, or before its first event. A client could
-/// not tell an empty success from an answer without words.
+/// The run is cancelled or replaced before its call answers, or before its first event. A client
+/// could not tell an empty success from an answer without words.
 #[tokio::test(start_paused = true)]
 async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
     for requester in Requester::ALL {

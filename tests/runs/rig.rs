@@ -337,8 +337,8 @@ impl Client {
         messages
     }
 
-    /// Reads all that there is once all tasks have run: the data of each event, or `<name>` for a named
-    /// event whose data is empty or `{}`.
+    /// Reads all that there is once all tasks have run: the data of each event, or `<name>` for a
+    /// named event whose data is empty or `{}`.
     pub(crate) async fn read(&mut self) -> Vec<String> {
         let mut read = Vec::new();
         loop {

@@ -127,7 +127,8 @@ async fn run_that_is_over_during_the_call_is_answered_as_cancelled() {
         assert_eq!(status(&run, Requester::EventSource).await, 204, "replaced: {replaces}");
         assert_eq!(status(&run, Requester::Fetch).await, 404, "replaced: {replaces}");
         if let Some(replacement) = replacement {
-            // Unlike the cancelled run, this one has recorded an event: after its retention, it is unknown.
+            // Unlike the cancelled run, this one has recorded an event: after its retention, it is
+            // unknown.
             assert_eq!(replacement.ended().await, Some(Outcome::Completed));
             sleep(301 * SECOND).await;
             assert_eq!(status(&replacement, Requester::EventSource).await, 404);

@@ -17,8 +17,8 @@ async fn read(mut client: Client) -> Got {
     (client.status.as_u16(), read, client.end)
 }
 
-/// Sends a request with an id, and asserts that the layer answers like handlers that start or replace
-/// the run.
+/// Sends a request with an id, and asserts that the layer answers like handlers that start or
+/// replace the run.
 async fn repeat(rig: &Rig, request: Request<()>) -> Got {
     let got = read(rig.send(request.clone()).client().await).await;
     for handler in Handler::ALL {
@@ -361,7 +361,8 @@ async fn id_of_a_process_before_starts_nothing() {
     assert_eq!(runs.replace(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
     let call = || -> Ready<Result<stream::Pending<Event>, ()>> { panic!("called") };
     assert_eq!(runs.start_with(&turn(), &parts, call).await.unwrap_err(), StartError::NotFound);
-    // A limit or a shutdown does not change the answer to a refusal, after which the client would retry.
+    // A limit or a shutdown does not change the answer to a refusal, after which the client would
+    // retry.
     let other = RunKey::new("ann", "/other").unwrap();
     _ = runs.start(&other, None, two_events).await.unwrap();
     assert_eq!(runs.start(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);

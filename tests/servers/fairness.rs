@@ -1,8 +1,8 @@
 //! How long a stream that is always ready delays other tasks.
 //!
-//! Time is no measure on a machine that others use. So the tests count what the stream makes between
-//! two turns of another task on the same thread. The other task yields as if it waited for a socket:
-//! it is woken when the runtime looks at its driver, after the tasks that are ready.
+//! Time is no measure on a machine that others use. So the tests count what the stream makes
+//! between two turns of another task on the same thread. The other task yields as if it waited for
+//! a socket: it is woken when the runtime looks at its driver, after the tasks that are ready.
 
 use crate::*;
 
@@ -12,8 +12,8 @@ const UNITS_PER_TURN: usize = 128;
 /// A body spends a unit for each KiB. The frame that spends the last unit may be a whole frame of
 /// 16 KiB.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
-/// Of the tasks that gave up their turn, the last is woken first. So two of them change places every
-/// time, and one can have two turns between those of the other.
+/// Of the tasks that gave up their turn, the last is woken first. So two of them change places
+/// every time, and one can have two turns between those of the other.
 const TURNS: usize = 2;
 
 #[derive(Clone, Default)]

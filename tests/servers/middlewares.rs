@@ -1,4 +1,5 @@
-//! The most widely used middlewares around `SseLayer` and inside of it. `e2e/middlewares` has others.
+//! The most widely used middlewares around `SseLayer` and inside of it. `e2e/middlewares` has
+//! others.
 
 use axum::middleware::{Next, from_fn};
 use http::StatusCode;
@@ -17,7 +18,8 @@ fn timeout_layer() -> TimeoutLayer {
 }
 const CORS: &str = "`access-control-allow-origin`, `access-control-expose-headers`";
 
-/// Asserts what differs outside of `SseLayer` and inside, whether in one builder or not.
+/// Asserts how streams differ with a middleware outside of `SseLayer` and inside of it. It makes no
+/// difference whether one `ServiceBuilder` has both layers.
 async fn assert_differs(control: &Control, compose: Compose, [outside, inside]: [&str; 2]) {
     assert_eq!(differences(control, compose).await, [outside, outside, inside, inside]);
 }

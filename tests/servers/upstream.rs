@@ -1,5 +1,5 @@
-//! Half an answer does not look complete when its upstream breaks off, for each kind of client, over
-//! real sockets. The exception is an HTTP/2 reset with `NO_ERROR`.
+//! Half an answer does not look complete when its upstream breaks off, for each kind of client,
+//! over real sockets. The exception is an HTTP/2 reset with `NO_ERROR`.
 
 use h2::Reason;
 use tokio::io::AsyncReadExt;
@@ -62,7 +62,8 @@ async fn outcome(broken: Break, client: Requester, layer: SseLayer) -> (String, 
 
 #[tokio::test]
 async fn broken_upstream_never_looks_like_a_complete_response() {
-    // All clients run at the same time: each failure is delayed for some milliseconds, which add up.
+    // All clients run at the same time: each failure is delayed for some milliseconds, which add
+    // up.
     let clients = [false, true].into_iter().flat_map(|on_error| {
         Requester::ALL.into_iter().map(move |client| async move {
             let (reports, asked) = (Reports::default(), Arc::new(AtomicUsize::new(0)));

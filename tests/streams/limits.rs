@@ -310,8 +310,8 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     (response.status() == StatusCode::OK).then_some(response)
 }
 
-/// The test's own counts rise after a stream has opened and fall before it is dropped, so they never
-/// exceed the number of open streams.
+/// The test's own counts rise after a stream has opened and fall before it is dropped, so they
+/// never exceed the number of open streams.
 #[test]
 fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
     let streams = Streams::builder()

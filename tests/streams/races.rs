@@ -115,7 +115,8 @@ fn race(place: Place) -> (usize, usize) {
     (opened, left)
 }
 
-/// The race counts only if it went both ways: some requests open a stream, and others come too late.
+/// The race counts only if it went both ways: some requests open a stream, and others come too
+/// late.
 #[tokio::test(start_paused = true)]
 async fn no_stream_is_left_open_wherever_and_whenever_subjects_are_added() {
     for (is_outside, is_before) in [(true, true), (true, false), (false, true), (false, false)] {

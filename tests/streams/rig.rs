@@ -2,7 +2,8 @@ use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 
-/// Returns a layer that writes an event at other ends, but not when a stream is closed.
+/// Returns a layer that sends an event at the end of the source, at its error and at a shutdown,
+/// but not when the program closes a stream.
 pub(crate) fn layer(streams: &Streams) -> SseLayer {
     rig::layer(Drain::per_client()).streams(streams)
 }

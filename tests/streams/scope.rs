@@ -6,7 +6,7 @@ use super::rig::{layer, open};
 use super::*;
 use crate::{rig::Requester::EventSource, *};
 
-/// Opens the stream of a request that arrived before.
+/// Opens the stream of `request`, which has arrived before this call.
 fn answer(streams: &Streams, request: Request<()>) -> Rig {
     Rig::fed(layer(streams), request)
 }

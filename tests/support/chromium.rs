@@ -48,7 +48,8 @@ impl Chromium {
         soon(self.page.refresh()).await.unwrap();
     }
 
-    /// Returns the value of a JavaScript expression once it is truthy, on this page or the next one.
+    /// Returns the value of a JavaScript expression once it is truthy, on this page or the next
+    /// one.
     pub(crate) async fn until(&self, expression: &str) -> Value {
         let script = format!(
             "const answer = arguments[arguments.length - 1];
@@ -59,7 +60,8 @@ impl Chromium {
             look();"
         );
         let start = Instant::now();
-        // chromedriver gives up a script when the browser leaves the page, for example after a click.
+        // chromedriver gives up a script when the browser leaves the page, for example after a
+        // click.
         while start.elapsed() < PATIENCE {
             if let Some(value) = self.answer(&script).await {
                 return value;

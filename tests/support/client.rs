@@ -22,7 +22,8 @@ pub async fn connect_h2_with_window(io: TcpStream, window: u32) -> http2::SendRe
     sender
 }
 
-/// Opens a TCP connection whose small receive buffer soon blocks a server if the client doesn't read.
+/// Opens a TCP connection whose small receive buffer soon blocks a server if the client doesn't
+/// read.
 pub async fn connect_small(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

@@ -42,8 +42,8 @@ impl Documented {
         Self(pages(paths).into_iter().map(|(_, text)| line(text)).collect())
     }
 
-    /// Returns the values that stand at the `{}` of these phrases, on all pages. Panics if a phrase is
-    /// on no page.
+    /// Returns the values that stand at the `{}` of these phrases, on all pages. Panics if a phrase
+    /// is on no page.
     #[track_caller]
     fn texts(&self, phrases: &[&str]) -> Vec<&str> {
         let mut texts = Vec::new();
@@ -85,7 +85,8 @@ impl Documented {
         self.one(phrases, time)
     }
 
-    /// Returns the bounds, such as `2 to 10 seconds`, that all pages with one of these phrases state.
+    /// Returns the bounds, such as `2 to 10 seconds`, that all pages with one of these phrases
+    /// state.
     #[track_caller]
     pub fn range(&self, phrases: &[&str]) -> (Duration, Duration) {
         self.one(phrases, |text| {

@@ -24,8 +24,8 @@ pub(crate) enum Engine {
     Node,
 }
 
-/// The preferences of Firefox: pages may open windows, and an idle service worker ends after 2 seconds
-/// instead of 30.
+/// The preferences of Firefox: pages may open windows, and an idle service worker ends after 2
+/// seconds instead of 30.
 const FIREFOX: &str = "user_pref('dom.disable_open_during_load', false);
     user_pref('dom.serviceWorkers.idle_timeout', 2000);";
 

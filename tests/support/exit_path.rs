@@ -91,8 +91,8 @@ impl ExitPath {
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
     }
 
-    /// Lets the response of a service inside `layer` end in this way. Returns the `Disconnect` that
-    /// the service found in its request.
+    /// Ends the response of a service inside `layer` on this exit path. Returns the `Disconnect`
+    /// that the service found in its request.
     pub async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
         let (source, events) = Source::new();
         self.go_with::<K>(layer, source, events).await

@@ -1,4 +1,4 @@
-//! Hubs that share a broker, as those of several processes do, and clients of theirs.
+//! Hubs that share a broker, as those of several processes do, and their clients.
 
 #![allow(dead_code, unreachable_pub)]
 
@@ -27,8 +27,8 @@ impl<H, S> HubProcess<H, S> {
         Self { hub, health, stats, client }
     }
 
-    /// Publishes events with these numbers as data to topic `a`, as [`publish`] does. Returns the last
-    /// receipt.
+    /// Publishes events with these numbers as data to topic `a`, as [`publish`] does. Returns the
+    /// last receipt.
     pub async fn publish(&self, numbers: impl IntoIterator<Item = usize>) -> Option<Receipt> {
         let mut receipt = None;
         for number in numbers {
@@ -69,8 +69,8 @@ pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
 }
 
 /// Asserts that a client that resumes at the position of its first visit receives the event
-/// published since, both from the same process and from one that has just started. The first of the
-/// two visits comes before any event.
+/// published since then, from the process of that visit and from a process that has just started.
+/// The first of the two visits comes before any event.
 pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     for number in ["1", "2"] {
         let visited = connect().await;

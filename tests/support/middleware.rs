@@ -14,8 +14,8 @@ use tower_sse::{Heartbeat, SseLayer};
 
 use crate::support::{Sources, client, listen, read_bytes, soon};
 
-/// Where the other layer stands, and whether one `ServiceBuilder` has both layers or the router gets them
-/// one after the other.
+/// Where the other layer stands, and whether one `ServiceBuilder` has both layers or the router
+/// gets them one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     OutsideInOneBuilder,
@@ -32,8 +32,8 @@ impl Place {
 /// Adds the other layer, at the [`Place`], and the `SseLayer` to the routes.
 pub(crate) type Compose = fn(Place, Router, SseLayer) -> Router;
 
-/// Returns a [`Compose`] of the layer that `$layer` makes anew each time. `boxed` is for a layer that
-/// does not compile directly around `SseLayer`: a layer in between boxes the body.
+/// Returns a [`Compose`] of the layer that `$layer` makes anew each time. `boxed` is for a layer
+/// that does not compile directly around `SseLayer`: a layer in between boxes the body.
 #[macro_export]
 macro_rules! compose {
     ($layer:expr) => {
@@ -62,8 +62,8 @@ macro_rules! compose {
 }
 
 /// The interval of heartbeats, and the number of heartbeats that a stream without events must
-/// deliver. The timeout of a layer must be longer than `INTERVAL` and shorter than `HEARTBEATS` of
-/// it.
+/// deliver. The timeout of a layer must be longer than one `INTERVAL` and shorter than `HEARTBEATS`
+/// intervals.
 const INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEATS: usize = 15;
 

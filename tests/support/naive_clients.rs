@@ -1,5 +1,5 @@
-//! What clients make of a stream that they split in different ways: three naive parsers, which share
-//! nothing with the crate.
+//! What clients make of a stream that they split in different ways: three naive parsers, which
+//! share nothing with the crate.
 
 // Each test uses only a part of this file.
 #![allow(dead_code, unreachable_pub)]
@@ -61,8 +61,8 @@ fn line_end_len(text: &str) -> Option<usize> {
     ["\r\n", "\n", "\r"].iter().find(|end| text.starts_with(**end)).map(|end| end.len())
 }
 
-/// Reads the lines of a block, which is an event if one of them is `data`. If the block contains several
-/// events that were not split, they become one event with all their data.
+/// Reads the lines of a block, which is an event if one of them is `data`. If the block contains
+/// several events that were not split, they become one event with all their data.
 fn read_block(block: &str) -> Option<Dispatched> {
     let (mut name, mut data) = ("message", None::<String>);
     let block = block.replace("\r\n", "\n");

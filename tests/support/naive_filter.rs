@@ -137,7 +137,8 @@ impl Expected {
         }
     }
 
-    /// Adds the end of the source. `last` is the unfinished event or line before it, if there is one.
+    /// Adds the end of the source. `last` is the unfinished event or line before it, if there is
+    /// one.
     fn end(mut self, last: Option<Part>, plan: &Plan) -> Self {
         let (mut tail, mut is_mid_event, mut line_end) = (vec![], false, "");
         match last {

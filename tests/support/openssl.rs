@@ -4,8 +4,8 @@ use std::{fs::write, path::Path, process::Command};
 
 const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
 
-/// Makes `NAME.crt` and `NAME.key` in a directory: a self-signed certificate, with additional options
-/// of `openssl req`.
+/// Makes `NAME.crt` and `NAME.key` in a directory: a self-signed certificate, with additional
+/// options of `openssl req`.
 pub fn self_signed(directory: &Path, name: &str, subject: &str, options: &str) {
     let files = format!("-keyout {name}.key -out {name}.crt -days 2 -subj /CN={subject}");
     openssl(directory, &format!("req -x509 {KEY} {files} {options}"));

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::patience::{PATIENCE, soon};
 use super::tool::{find, package, target};
 
-/// A program that prints lines. Dropping it kills it.
+/// A program that prints lines. Dropping a `Program` kills the process.
 pub struct Program {
     child: Child,
     /// Closed when the `Program` is dropped, so that the program can exit then.
@@ -44,7 +44,8 @@ impl Program {
         while self.line().await.unwrap_or_else(|| panic!("no line {line}")).trim_end() != line {}
     }
 
-    /// Reads the output up to a line that begins with this label, and returns the address behind it.
+    /// Reads the output up to a line that begins with this label, and returns the address behind
+    /// it.
     pub async fn address(&mut self, label: &str) -> SocketAddr {
         loop {
             let line = self.line().await.unwrap_or_else(|| panic!("no line {label}"));

@@ -28,8 +28,8 @@ impl Protocol {
     }
 }
 
-/// One connection of hyper's client. It ends when this is dropped, unless a response is still in
-/// progress.
+/// One connection of hyper's client. The connection ends when the `Connection` is dropped, unless a
+/// response is still in progress.
 pub enum Connection {
     Http1(http1::SendRequest<Full<Bytes>>),
     Http2(http2::SendRequest<Full<Bytes>>),
@@ -81,7 +81,7 @@ impl Requester {
     pub const ALL: [Self; 5] =
         [Self::EventSource, Self::Fetch, Self::Library, Self::Get, Self::Post];
 
-    /// Returns whether the client would take a clean end for the end of the answer.
+    /// Returns whether the layer fails the body when it ends a stream of this client early.
     pub fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Post)
     }

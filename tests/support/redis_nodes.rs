@@ -22,7 +22,8 @@ pub(crate) struct Nodes {
 const SLOTS: [&str; 3] = ["0 5460", "5461 10922", "10923 16383"];
 
 impl Nodes {
-    /// Starts a cluster for the slot of this key. Returns `None` if `redis-server` is not installed.
+    /// Starts a cluster for the slot of this key. Returns `None` if `redis-server` is not
+    /// installed.
     pub(crate) async fn start(key: &str) -> Option<Self> {
         let mut cluster = Self { nodes: Vec::new(), owner: 0, slot: 0 };
         for slots in SLOTS {

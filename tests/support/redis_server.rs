@@ -17,7 +17,7 @@ use tower_sse_redis::{Redis, RedisBroker};
 
 use crate::support::{Directory, PATIENCE, find, free_port, until_async};
 
-/// A Redis server in a directory and on a port of its own. Dropping it kills it.
+/// A Redis server in a directory and on a port of its own. Dropping a `Server` kills the process.
 pub(crate) struct Server {
     process: Option<Child>,
     port: u16,
@@ -233,7 +233,8 @@ impl Drop for Server {
 /// The key of the stream, unless a test needs another.
 pub(crate) const KEY: &str = "tower-sse";
 
-/// Returns a broker that waits for Redis as long as tests wait. A test of a time limit sets its own.
+/// Returns a broker that waits for Redis as long as tests wait. A test of a time limit sets its
+/// own.
 pub(crate) fn patient(redis: Redis) -> RedisBroker {
     redis.timeout(PATIENCE).broker(KEY).publish_deadline(PATIENCE)
 }

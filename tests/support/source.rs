@@ -42,7 +42,7 @@ impl Source {
         (Self { steps, witness, request: None }, Box::pin(events))
     }
 
-    /// Returns the request that the stream of one of [`Sources`] answers.
+    /// Returns the request that the stream answers. Only a source of [`Sources`] has one.
     pub fn request(&self) -> &Parts {
         self.request.as_ref().expect("a source of a handler")
     }

@@ -35,7 +35,7 @@ struct State {
     delay: AtomicU64,
     /// The maximum number of bytes from Redis per second, over all connections.
     rate: AtomicU64,
-    /// When all bytes so far have passed at `rate`.
+    /// The time at which all bytes received so far will have been passed on at `rate`.
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,

@@ -1,5 +1,5 @@
-//! Streams that must end because of the shutdown, their age or the program, for each kind of client,
-//! wherever in an event the source is.
+//! Streams that must end because of the shutdown, their age or the program, for each kind of
+//! client, wherever in an event the source is.
 
 use tower_sse::streams::Streams;
 

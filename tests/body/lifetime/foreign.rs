@@ -1,5 +1,5 @@
-//! Foreign streams of any bytes, split anywhere, are never ended cleanly mid-event: up to the end, a
-//! client decodes what it would have decoded without the layer.
+//! Foreign streams of any bytes, split anywhere, are never ended cleanly mid-event: up to the end,
+//! a client decodes what it would have decoded without the layer.
 
 use std::ops::Range;
 

@@ -15,8 +15,8 @@ fn everything() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new().compress_when(predicate)
 }
 
-// A compressor polls a body again after the body's end. A stream that must not be polled again, such
-// as one of `unfold`, needs a body around it that doesn't pass such a poll on.
+// A compressor polls a body again after the body's end. A stream that must not be polled again,
+// such as one of `unfold`, needs a body around it that doesn't pass such a poll on.
 
 /// Returns a stream of two items that panics when it is polled after its end.
 fn unfolded<T>(item: fn(&'static str) -> T) -> impl Stream<Item = T> {
@@ -73,7 +73,8 @@ enum Failure {
     LogOut,
 }
 
-/// Returns an application with a compressor outside of one or two layers, and what fails its streams.
+/// Returns an application with a compressor outside of one or two layers, and what fails its
+/// streams.
 fn failing(layers: u32) -> (Router, Sources, Streams) {
     let (streams, (mut app, sources)) = (Streams::new(), application());
     for _ in 1..layers {

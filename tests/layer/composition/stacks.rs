@@ -1,5 +1,5 @@
-//! Several layers in one `ServiceBuilder` or tuple. Each of them sees the body of the next one, while
-//! axum boxes the bodies between two calls of `Router::layer`.
+//! Several layers in one `ServiceBuilder` or tuple. Each of them sees the body of the next one,
+//! while axum boxes the bodies between two calls of `Router::layer`.
 
 use axum::extract::Request;
 use tower_http::timeout::TimeoutLayer;
