@@ -1,5 +1,5 @@
-//! Failing bodies whose last frame is still held by a compressor, which drops it when it gets the
-//! next frame, or by a server, which drops it once it is written.
+//! Failing bodies whose last frame is still held. A compressor drops the frame when it gets the
+//! next one, and a server drops it once it is written.
 
 use tower_sse::streams::Streams;
 

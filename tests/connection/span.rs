@@ -20,7 +20,7 @@ fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {
     (layer, spans)
 }
 
-/// Errors of the source are the application's to log: it knows more about them.
+/// The application knows more about the source's errors than the layer, so it logs them itself.
 async fn logs_only_the_close_at_debug<K: Kind>() {
     for &exit in ExitPath::ALL {
         let (log, recording) = Log::record();

@@ -103,7 +103,7 @@ async fn frames_and_bytes_are_added_at_each_64_kib() {
 }
 
 /// Middleware or a handler refuses clients for a reason of its own. The innermost layer counts
-/// them.
+/// these refusals.
 #[test]
 fn client_that_the_program_refuses_is_counted_once() {
     for (refusal, status) in [(Refusal::retry_later(), 200), (Refusal::unavailable(), 503)] {

@@ -301,7 +301,7 @@ async fn late_subject_holds_a_place_in_its_limit() {
     let app = adding(&streams, "user:7", 2 * AFTER, &Arc::default());
     let mut body = ask(&app, Requester::Get).await.into_body();
     assert_eq!(poll_frame(&mut body), data(": \n"));
-    // The body is polled before the subject is added, before the answer, and after it.
+    // The body is polled before the subject is added, before the answer, and after the answer.
     for _ in 0..3 {
         idle(&mut body, LATE).await;
     }

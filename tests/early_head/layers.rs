@@ -118,7 +118,7 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     }
 }
 
-/// First there is no `SseLayer`, and then the early head is outside of it.
+/// The first app has no `SseLayer`. In the second, the early head is outside of `SseLayer`.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {
     let late_event = |late: &Response<Bytes>| Some(Event::from(late.status().as_str()));

@@ -1,5 +1,5 @@
-//! A model test: whatever happens before and after an early head (a reply, a log-out, a shutdown, a
-//! client that leaves), a client receives what the rules of the documentation say.
+//! A model test of what happens before and after an early head: a reply, a log-out, a shutdown, or
+//! a client that leaves. The client must receive what the documentation says.
 
 use proptest::prelude::{Strategy, any, proptest};
 use proptest::sample::select;

@@ -1,4 +1,4 @@
-//! What is encoded decodes unchanged, with this crate and with others.
+//! Encoded events decode unchanged, with this crate and with other crates.
 
 use eventsource_stream::Eventsource;
 use proptest::prelude::*;

@@ -83,7 +83,8 @@ fn last_value_of_each_field_is_a_line_in_a_fixed_order() {
     }
 }
 
-/// Some clients take the id of an event that was cut short, and would resume behind it.
+/// Some clients take the id of an event that was cut short. With that id, they would resume after
+/// the event and miss the rest of it.
 #[test]
 fn id_is_the_last_line_of_every_event() {
     let event = || Event::new().id(7).event("tick").retry(SECOND).comment("why").data("a\nb");

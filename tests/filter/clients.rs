@@ -1,5 +1,5 @@
 //! Each client of `CLIENTS` reads the same from a filtered stream as from a stream that was changed
-//! by hand, whatever the line ends and the cuts are.
+//! by hand. The line ends and the cuts of the stream make no difference.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 

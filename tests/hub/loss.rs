@@ -140,8 +140,9 @@ fn hub(lost_up_to: u64) -> Hub {
     hub
 }
 
-/// Found by seed 1119687 of the simulation: the gaps before the last one had the id just before the
-/// loss, so a process without that loss did not send the client what it had missed.
+/// Seed 1119687 of the simulation found this bug: the gaps before the last one had the id just
+/// before the loss. So a process without that loss did not send the client the events that the
+/// client had missed.
 #[tokio::test]
 async fn client_that_leaves_between_gaps_misses_nothing_at_another_process() {
     let (whole, lossy) = (hub(0), hub(4));

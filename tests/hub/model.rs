@@ -207,8 +207,8 @@ proptest! {
 }
 
 // A client is not sent a gap that was reported before its visit. But the hub evicts that gap with
-// the event before it, and then reports it even to a client that has received that event and a
-// later gap.
+// the event before the gap. Then the hub reports the eviction even to a client that has received
+// that event and a later gap.
 #[test]
 fn client_receives_gap_from_before_its_visit_once_evicted() {
     block_on(async {
@@ -239,7 +239,7 @@ fn block_on(run: impl Future<Output = ()>) {
 }
 
 // The naive hub: a list of all events ever published. It asks the hub under test which events are
-// kept, and checks that the limits and the documented order of eviction allow that.
+// kept. It checks that this agrees with the limits and with the documented order of eviction.
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 

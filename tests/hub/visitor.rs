@@ -203,7 +203,7 @@ impl Visitor {
         self.loss_seen = self.loss_seen.max(number);
     }
 
-    /// Asserts that a client that leaves between gaps still has the id from before them.
+    /// Asserts that a client that leaves between gaps still has the id from before the gaps.
     fn check_id_before_gaps(&self, message: &Message) {
         if self.is_foreign {
             assert_eq!(&*message.last_event_id, "1-0");
@@ -245,8 +245,8 @@ impl Visitor {
         rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
     }
 
-    /// Returns the sequence number of the gap that is due in one topic alone: 0 for a gap of
-    /// evicted events, which comes before all others.
+    /// Returns the sequence number of the gap that is due in this topic alone. A gap of evicted
+    /// events has 0, because it comes before all others.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let evicted = self.has_evicted(index, naive).then_some(0);
         evicted.or_else(|| self.reported_gap(index, naive))

@@ -75,7 +75,7 @@ fn dropped_subscription_leaves_no_waker() {
     }
     let most = 2 + clients.len() * (topics.len() + 1);
     assert!(Arc::strong_count(&count) <= most, "one in each topic, and its own");
-    // Ten clients leave while they sleep, and the others after an event has woken them.
+    // Ten clients leave while they sleep. The other ten leave after an event has woken them.
     drop(clients.split_off(10));
     publish(&hub, "busy", "x");
     drop(clients);

@@ -1,4 +1,5 @@
-//! How often memory is allocated. The number does not depend on other load, so the tests pin it.
+//! How often memory is allocated. The number does not depend on other load, so the tests compare it
+//! with constants.
 
 use allocation_counter::AllocationInfo;
 
@@ -211,9 +212,9 @@ fn other_responses_allocate_nothing_in_the_layer() {
     assert_eq!(counted.count_total, 0);
 }
 
-/// The allocations of a new stream: the body's state, two each for the tables of headers and of
-/// extensions, what an outer layer finds in the extensions, and the slot in which that layer can
-/// leave its shutdown.
+/// The allocations of a new stream: one for the body's state, two for the table of headers, and two
+/// for the table of extensions. Two more are for an outer layer: what it finds in the extensions,
+/// and the slot in which it can leave its shutdown.
 const OPENING: u64 = 7;
 
 #[tokio::test]

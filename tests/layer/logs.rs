@@ -1,4 +1,4 @@
-//! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
+//! Log lines with feature `tracing`: one at DEBUG for every stream, and few others.
 #![cfg(feature = "tracing")]
 
 use tracing_subscriber::layer::{Context, Layer};

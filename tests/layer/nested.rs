@@ -1,4 +1,4 @@
-//! Several layers around one response. The innermost one that opens a stream owns it.
+//! Several layers around one response. The innermost layer that opens a stream owns the stream.
 
 use tower_sse::{ClientKind, streams};
 

@@ -47,8 +47,8 @@ fn text(page: &str) -> String {
     parts.concat().replace('\n', " ")
 }
 
-/// Returns the figures that are left when `quotes` are taken out of a page: the cells of its tables
-/// that are numbers, and the numbers before a unit.
+/// Returns the figures that are left when `quotes` are taken out of a page. A figure is a cell of a
+/// table that is a number, or a number before a unit.
 fn others(page: &str, quotes: &[String]) -> Vec<String> {
     let mut page = page.to_owned();
     for quote in quotes {
@@ -83,8 +83,8 @@ fn kib(memory: &str, heading: &str, row: &str) -> f64 {
     figure(memory, heading, row, "KiB")
 }
 
-/// Returns the time that the layer adds to a response that is no event stream, rounded to 10 ns,
-/// because the difference of two runs is no more exact.
+/// Returns the time that the layer adds to a response that is no event stream. It is rounded to 10
+/// ns, because the difference of two runs is no more exact.
 fn delay() -> String {
     let times = newest("");
     let [with, without] = ["tower-sse", "no layer"].map(|subject| {

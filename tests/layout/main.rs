@@ -1,5 +1,6 @@
-//! What no compiler checks: the imports between files and folders, as CONTRIBUTING lists them, the
-//! sizes and names of files, the versions of the crates, and the pages' length, index and figures.
+//! What no compiler checks. For code: the imports that CONTRIBUTING allows between files and
+//! folders, and the sizes and names of files. For crates and pages: the versions of the crates, and
+//! the pages' length, index and figures.
 
 mod figures;
 mod files;

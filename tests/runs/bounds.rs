@@ -4,8 +4,8 @@ use crate::*;
 
 const EVENTS: usize = 20_000;
 
-/// Returns a source of `EVENTS` events that are ready at once, and the number of events taken from
-/// it.
+/// Returns a counter and a source of `EVENTS` events that are ready at once. The counter counts the
+/// events taken from the source.
 fn fast() -> (Arc<AtomicUsize>, impl FnOnce() -> Events) {
     let taken = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&taken);

@@ -62,7 +62,8 @@ async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     }
 }
 
-/// The runtime that ends a run may never be driven again, so runs must be forgotten without it.
+/// The runtime that ends a run may never be driven again, so runs must be forgotten without that
+/// runtime.
 #[test]
 fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
     let driven = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();

@@ -1,5 +1,5 @@
-//! How the page of an `EventSource` learns that it has only a part of an answer. It cannot learn
-//! that from the `error` event of the `EventSource`, which is the same for `404` and `204`.
+//! How the page of an `EventSource` learns that it has only a part of an answer. The `error` event
+//! of the `EventSource` does not help, because it is the same for `404` and `204`.
 
 use crate::*;
 

@@ -18,7 +18,7 @@ enum Start {
 
 const STARTS: [Start; 2] = [Start::InTheHandler, Start::ByTheLayer];
 
-/// The time after which the drain of the answers cuts them.
+/// The time after which a drain cuts the answers.
 const AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]

@@ -125,7 +125,7 @@ async fn server_on_one_thread_stays_responsive() {
         let body = client.get("/events").await.into_body().map_err(BoxError::from);
         let longest = meter.longest_run(body).await;
         // Every window update of an HTTP/2 client wakes the stream again before the driver has its
-        // turn; a stream can make about its window, 2 MiB, in between.
+        // turn. Until then, a stream can make about as many bytes as its window has: 2 MiB.
         let turns = if host.is_h2() { 8 * TURNS } else { TURNS };
         assert!(longest <= turns * BYTES_PER_TURN, "{host:?}: {longest} bytes");
     }

@@ -42,7 +42,7 @@ async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
 }
 
 /// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the
-/// layer: the client sees a failure, the source is dropped, and other streams go on.
+/// layer. The client sees a failure, the source is dropped, and other streams go on.
 #[tokio::test]
 async fn panic_of_the_source_propagates_as_without_the_layer() {
     for host in Host::ALL {

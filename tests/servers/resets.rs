@@ -1,5 +1,5 @@
-//! A proxy's clients that leave before the server accepts their requests, over the one connection
-//! that they share with others.
+//! Clients of a proxy that leave before the server accepts their requests. All clients of the proxy
+//! share one connection to the server.
 
 use tokio::io::duplex;
 use tokio::sync::mpsc::unbounded_channel;

@@ -21,7 +21,8 @@ fn expected(broken: Break, on_error: bool) -> Outcome {
     }
 }
 
-/// Serves the answer of an upstream inside `layer`, and returns what a client gets of it.
+/// Serves the answer of an upstream inside `layer`. Returns what a client receives, and whether the
+/// end is clean.
 async fn outcome(broken: Break, client: Requester, layer: SseLayer) -> (String, bool) {
     let may_break = Arc::new(Notify::new());
     let breaking = Arc::clone(&may_break);

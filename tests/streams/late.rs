@@ -7,7 +7,7 @@ use tower_sse::{early_head::EarlyHeadLayer, streams::Streams};
 use super::rig::{self, now, open};
 use crate::{rig::*, *};
 
-/// Opens a stream with these subjects, and returns it with the handle that adds subjects to it.
+/// Opens a stream with these subjects. Returns the stream, and the handle that adds subjects to it.
 fn open_kept(streams: &Streams, subjects: &[&'static str]) -> (Rig, Subjects) {
     let mut request = Requester::EventSource.request("/");
     let kept = streams.subjects_of(&mut request);

@@ -50,7 +50,7 @@ impl Browser {
         let user_data = format!("--user-data-dir={}", profile.path().display());
         let own = [
             "--headless",
-            // Chromium does not run as root without it.
+            // Chromium does not run as root without this argument.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",

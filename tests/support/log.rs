@@ -52,8 +52,8 @@ impl io::Write for Log {
 /// Makes `subscriber` the default of this thread until the guard is dropped.
 pub fn record_by(subscriber: impl Subscriber + Send + Sync) -> DefaultGuard {
     /// With only one subscriber alive in the process, the first thread to reach a callsite decides
-    /// whether the callsite is enabled, and a thread without a subscriber disables it for all
-    /// threads. `OTHERS` keeps more than one subscriber alive.
+    /// for all threads whether the callsite is enabled. A thread without a subscriber disables the
+    /// callsite. `OTHERS` keeps more than one subscriber alive.
     static OTHERS: LazyLock<[Dispatch; 2]> =
         LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
     LazyLock::force(&OTHERS);

@@ -136,9 +136,9 @@ pub fn block(event: EventRef<'_>) -> Block {
     }
 }
 
-/// Returns blocks without what may differ between the oracle and the splitter: the LF of a last
-/// CRLF, which an event of the splitter may not have yet, and the size, which only the oracle
-/// knows.
+/// Returns blocks without what may differ between the oracle and the splitter. One is the LF of a
+/// last CRLF, which an event of the splitter may not have yet. The other is the size, which only
+/// the oracle knows.
 pub fn comparable(mut blocks: Vec<Block>) -> Vec<Block> {
     for block in &mut blocks {
         block.size = 0;

@@ -44,8 +44,8 @@ impl Program {
         while self.line().await.unwrap_or_else(|| panic!("no line {line}")).trim_end() != line {}
     }
 
-    /// Reads the output up to a line that begins with this label, and returns the address behind
-    /// it.
+    /// Reads the output up to a line that begins with `label`, and returns the address after the
+    /// label.
     pub async fn address(&mut self, label: &str) -> SocketAddr {
         loop {
             let line = self.line().await.unwrap_or_else(|| panic!("no line {label}"));

@@ -137,8 +137,8 @@ async fn task_sleeps_until_its_stream_is_due_without_budget_for_its_source() {
     assert_eq!(rig.poll(), data(GOODBYE));
 }
 
-/// Another body in the same task may use up the budget before each poll, and the layer may still
-/// hold the rest of a huge frame.
+/// Another body in the same task may use up the budget before each poll. The layer may still hold
+/// the rest of a huge frame.
 #[tokio::test(start_paused = true)]
 async fn cutting_a_stream_needs_no_coop_budget() {
     for events in [1, 40_000] {

@@ -1,4 +1,5 @@
-//! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
+//! A body that waits wakes its task when the stream has to end: otherwise the task would not poll
+//! the body.
 
 use crate::{rig::*, *};
 

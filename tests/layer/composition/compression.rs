@@ -63,8 +63,8 @@ async fn compressor_sends_ready_events_before_an_error_or_the_end_of_unfold() {
     }
 }
 
-// How a body fails behind a compressor. A compressor drops a frame only when it gets the next one,
-// so the layer cannot see that its last bytes were taken unless another frame follows them.
+// How a body fails behind a compressor. A compressor drops a frame only when it gets the next
+// frame. So the layer sees that its last bytes were taken only if another frame follows them.
 
 /// What fails a stream.
 #[derive(Clone, Copy, Debug)]

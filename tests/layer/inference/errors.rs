@@ -1,4 +1,4 @@
-//! The compiler's errors name the mistake, and the page on troubleshooting quotes them.
+//! The compiler's errors name the mistake. The page on troubleshooting quotes these errors.
 
 use super::compiler::{BARE_STREAM, compile, is_quoted};
 use crate::quoted::is_like;

@@ -1,5 +1,5 @@
-//! Streams that are opened and cut in every way, at random: in the end everything has been
-//! released, and every stream that was opened has had exactly one close report.
+//! Streams that are opened and cut at random, in every way. In the end, everything has been
+//! released. Every stream that was opened has had exactly one close report.
 //!
 //! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a
 //! seed drew.
