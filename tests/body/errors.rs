@@ -357,7 +357,6 @@ fn tonic_routes(answer: Answer, error: BoxError) -> Routes {
     Routes::from(router(answer, error).merge(calls.reset_fallback()))
 }
 
-/// Returns a service that answers one request.
 fn handler<R>(answer: R) -> impl Service<Request<Body>, Response = R, Error = Infallible> {
     let mut answer = Some(answer);
     service_fn(move |_| std::future::ready(Ok(answer.take().expect("one request"))))

@@ -5,7 +5,6 @@ use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use super::support::*;
 use crate::*;
 
-/// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))

@@ -18,12 +18,10 @@ const AFTER: Duration = Duration::from_secs(10);
 /// How long a late handler takes to answer.
 const LATE: Duration = Duration::from_secs(60);
 
-/// Returns a layer whose condition holds for all requests.
 fn early() -> EarlyHeadLayer {
     EarlyHeadLayer::new(AFTER).when(|_| true)
 }
 
-/// Returns an app whose handler answers after `wait`.
 fn slow<R>(wait: Duration, answer: impl Fn() -> R + Clone + Send + Sync + 'static) -> Router
 where
     R: IntoResponse + Send + 'static,

@@ -52,7 +52,6 @@ async fn clients_that_read_get_each_event_of_a_burst() {
     }
 }
 
-/// Spends the cooperative budget of the task.
 async fn spend_budget() {
     while has_budget_remaining() {
         consume_budget().await;

@@ -100,7 +100,6 @@ pub(crate) fn describe(message: &Message) -> String {
     format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))
 }
 
-/// Returns the sequence number in an id.
 pub(crate) fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }

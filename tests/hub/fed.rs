@@ -7,7 +7,6 @@ pub(crate) fn connect(broker: &MemoryBroker) -> Hub {
     connect_with(Hub::builder(), broker)
 }
 
-/// Connects hubs to a new broker.
 pub(crate) fn connected<const N: usize>() -> (MemoryBroker, [Hub; N]) {
     let broker = MemoryBroker::new();
     let hubs = std::array::from_fn(|_| connect(&broker));

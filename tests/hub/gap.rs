@@ -3,7 +3,6 @@
 
 use crate::*;
 
-/// Reports a gap, and returns its sequence number.
 fn gap(hub: &Hub, topic: &str) -> u64 {
     sequence(hub.gap(topic).now_or_never().unwrap().unwrap().id().as_str())
 }

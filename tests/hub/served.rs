@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use super::support::client;
 use crate::*;
 
-/// Serves the events of the topics `a` and `b` at `/a,b`, and so on.
+/// Serves the events of the topics that the path names, for example of `a` and `b` at `/a,b`.
 async fn serve(hub: &Hub) -> SocketAddr {
     let hub = hub.clone();
     let events = async move |Path(topics): Path<String>, last: Option<LastEventId>| {

@@ -160,7 +160,6 @@ where
         closed.first().cloned()
     }
 
-    /// Drops the body and returns its close report.
     pub(crate) fn leave(self) -> CloseReport {
         let Self { body, reports, .. } = self;
         drop(body);
@@ -169,7 +168,6 @@ where
         closed[0].clone()
     }
 
-    /// Drops the body in a panic and returns its close report.
     pub(crate) fn leave_by_panic(self) -> CloseReport {
         let Self { body, reports, .. } = self;
         let panicking = AssertUnwindSafe(move || {

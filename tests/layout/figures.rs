@@ -36,7 +36,7 @@ fn stalled_in_hub(memory: &str) -> Vec<f64> {
     rows.map(|row| cells(row).nth(2).unwrap().parse().unwrap()).collect()
 }
 
-/// Writes a number with a comma between thousands.
+/// Returns the number as text, with a comma before its last three digits.
 fn with_comma(number: f64) -> String {
     format!("{},{:03}", (number / 1000.0).floor(), number % 1000.0)
 }

@@ -1,6 +1,5 @@
 use std::fs;
 
-/// Returns the value of the first line that begins with `key`.
 fn value(manifest: &str, key: &str) -> String {
     let line = manifest.lines().find(|line| line.starts_with(key));
     line.unwrap_or_else(|| panic!("no `{key}`")).replace(key, "").trim_matches('"').to_owned()

@@ -4,7 +4,6 @@ use crate::*;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Starts a run and waits until it has ended.
 async fn complete(runs: &Runs, n: usize) {
     let key = RunKey::new("user", format!("turn:{n}")).unwrap();
     let run = runs.start(&key, None, || stream::iter([Event::from("x")])).await.unwrap();

@@ -249,7 +249,6 @@ pub(crate) fn field_of<'e>(events: &'e Encoded, field: &str) -> impl Iterator<It
     text.lines().filter_map(move |line| line.strip_prefix(field))
 }
 
-/// Returns the number of runs that have ended with this outcome.
 pub(crate) fn ended_as(stats: &RunsStats, outcome: Outcome) -> u64 {
     stats.ended_by_outcome().find(|(of, _)| *of == outcome).unwrap().1
 }
@@ -278,13 +277,11 @@ pub(crate) fn sibling(id: &str, sequence: u64) -> String {
     format!("{epoch}-{sequence}")
 }
 
-/// Returns the request with a last event id.
 pub(crate) fn after(id: &str, mut request: Request<()>) -> Request<()> {
     request.headers_mut().insert("last-event-id", id.parse().unwrap());
     request
 }
 
-/// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum End {
     Clean,

@@ -137,7 +137,6 @@ impl Silence {
     }
 }
 
-/// Returns what each client received.
 async fn received<T>(clients: Vec<JoinHandle<T>>) -> Vec<T> {
     let clients = clients.into_iter().map(|client| async { soon(client).await.unwrap() });
     join_all(clients).await

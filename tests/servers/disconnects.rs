@@ -1,6 +1,5 @@
 use crate::*;
 
-/// The moment at which a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Moment {
     /// While the handler still runs.

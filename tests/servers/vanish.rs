@@ -41,7 +41,6 @@ impl Namespace {
         Ok(Self { jobs, thread_id: thread_id.recv().unwrap()? })
     }
 
-    /// Runs `job` within the namespace.
     fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         self.jobs.send(Box::new(move || done.send(job()).unwrap())).unwrap();

@@ -41,7 +41,6 @@ impl Deref for Opened {
 }
 
 impl Opened {
-    /// Returns how often the stream was polled.
     pub(crate) fn polls(&self) -> usize {
         self.polls.load(SeqCst)
     }
@@ -131,7 +130,6 @@ impl Watched {
         (peer, request)
     }
 
-    /// Returns the next close report.
     pub(crate) async fn report(&mut self) -> CloseReport {
         soon(self.reports.recv()).await.unwrap()
     }

@@ -25,7 +25,6 @@ fn send(
     answer_to(request, &layer.clone().streams(streams), event_stream(Feed::new().1))
 }
 
-/// Returns whether a stream with these subjects opens.
 fn opens(streams: &Streams, subjects: &[&'static str]) -> bool {
     send(&SseLayer::new(), streams, Requester::Fetch, subjects).status() == StatusCode::OK
 }

@@ -28,7 +28,8 @@ struct Store {
 }
 
 impl Store {
-    /// Checks a request, and adds its subject before or after.
+    /// Checks a request. Adds its subject before the check if `before` is set, and after the check
+    /// otherwise.
     fn check(&self, subjects: &Subjects, before: bool, pause: usize) -> bool {
         if before {
             subjects.add("session:a");
@@ -49,7 +50,6 @@ fn spin(rounds: usize) {
     }
 }
 
-/// Sends one request, and returns its response.
 fn request(
     place: Place,
     streams: &Streams,

@@ -4,7 +4,6 @@ use http::HeaderName;
 
 use super::*;
 
-/// The result of one poll of a body.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Polled {
     Pending,
@@ -22,7 +21,6 @@ where
     poll_frame_with(body, Waker::noop())
 }
 
-/// Polls `body` once.
 pub fn poll_frame_with<B>(body: &mut B, waker: &Waker) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,

@@ -51,7 +51,7 @@ pub const BY_FILTER: &str = "by the filter";
 pub const REJECTED: &str = "rejected";
 pub const OF_SOURCE: &str = "of the source";
 
-/// Returns what is expected of a filter by this plan.
+/// Returns what is expected of a filter that follows `plan`.
 pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
     let mut expected = Expected::default();
     let mut parts = parts(stream);

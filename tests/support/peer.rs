@@ -24,7 +24,6 @@ mod frame {
     pub(super) const CANCEL: u32 = 8;
 }
 
-/// How a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Leave {
     /// It closes its side of the connection.
@@ -47,7 +46,6 @@ impl Leave {
     }
 }
 
-/// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum End {
     Clean,

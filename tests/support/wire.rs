@@ -92,7 +92,6 @@ impl Wire {
         self.state.passed.load(SeqCst)
     }
 
-    /// Returns the number of connections that were opened.
     pub(crate) fn connections(&self) -> u64 {
         self.state.connections.load(SeqCst)
     }

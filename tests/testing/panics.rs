@@ -29,7 +29,6 @@ fn empty_frames() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Se
     StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new()))))
 }
 
-/// Returns an answer that is ready.
 fn answer<B>(body: B) -> std::future::Ready<Result<Response<B>, BoxError>> {
     ready(Ok(Response::new(body)))
 }

@@ -101,7 +101,6 @@ async fn response_can_have_a_shorter_age() {
     }
 }
 
-/// Returns a rig with these options in the request and in the response.
 fn rig_of(client: Requester, in_request: StreamOptions, in_response: StreamOptions) -> Rig {
     let mut request = client.request("/");
     in_request.merge_into_extensions(request.extensions_mut());

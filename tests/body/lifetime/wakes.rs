@@ -4,7 +4,6 @@
 use crate::{rig::*, *};
 
 impl Rig {
-    /// Asserts that the task is woken after exactly this time.
     async fn assert_wakes_after(&mut self, time: Duration) {
         assert_eq!(self.poll(), Polled::Pending);
         self.wakes.take();

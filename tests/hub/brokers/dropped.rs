@@ -31,7 +31,6 @@ fn drop_when_woken(hub: Hub) {
     *owner.lock().unwrap() = Some((hub, client));
 }
 
-/// Calls a closure in its `drop`.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {

@@ -3,7 +3,6 @@
 
 use crate::{log::Log, *};
 
-/// Connects a hub whose reader is this future.
 fn hub_with_reader(reader: impl Future<Output = ()> + Send + 'static) -> Hub {
     connect_by_hand(Hub::builder(), |feed| feed.spawn(|_| reader))
 }

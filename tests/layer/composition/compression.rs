@@ -66,7 +66,6 @@ async fn compressor_sends_ready_events_before_an_error_or_the_end_of_unfold() {
 // How a body fails behind a compressor. A compressor drops a frame only when it gets the next
 // frame. So the layer sees that its last bytes were taken only if another frame follows them.
 
-/// What fails a stream.
 #[derive(Clone, Copy, Debug)]
 enum Failure {
     Error,
