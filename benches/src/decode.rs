@@ -9,8 +9,8 @@ use crate::*;
 /// The number of events that are decoded at a time.
 const EVENTS: u64 = 64;
 
-/// Returns the cases in which a client decodes events of 64 bytes of data, with or without a name
-/// and an id: from bytes, and from the chunks of a body, which the peers read too.
+/// Returns the cases of decoding. `Decoder` reads whole events or pieces of them. `MessageStream`
+/// and the peers read the chunks of a body. Each event has 64 bytes of data.
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("decode whole events", OURS, decoded(usize::MAX)),

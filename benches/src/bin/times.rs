@@ -33,7 +33,8 @@ fn main() {
 
 /// Returns the nanoseconds per event or request.
 fn time(case: &mut Case) -> f64 {
-    // The case before has left other code and data in the caches, worth a nanosecond per event.
+    // Warm up: the previous case has left its own code and data in the caches, which would add
+    // about a nanosecond per event.
     case.run(REPETITIONS / 5);
     let start = Instant::now();
     black_box(case.run(REPETITIONS));

@@ -124,7 +124,8 @@ fn refused(server: &Server, text: &[u8], command: &Command) -> Option<Reply> {
 }
 
 /// Returns whether a script must declare the first argument of a command: some services refuse
-/// undeclared keys. The differential tests read the time from `clock`.
+/// undeclared keys. The exception is the key `clock`, from which scripts read the time in the
+/// differential tests.
 fn has_key(command: &Command) -> bool {
     let has_none =
         matches!(&command[0][..], b"TIME" | b"INFO" | b"PUBLISH" | b"SPUBLISH" | b"MEMORY");

@@ -21,7 +21,8 @@ pub(crate) struct Hubs {
 
 impl Hubs {
     pub(crate) fn new(mut rng: Rng, network: Network, hubs: usize) -> Self {
-        // Simulations with ends have no losses: the topic of a lost end would go on.
+        // If topics end in this simulation, no events are lost: a topic whose end is lost would go
+        // on.
         let ends_topics = rng.u8(..5) == 0;
         let kinds = Kind::some(&mut rng, !ends_topics);
         let topics = rng.usize(1..4);

@@ -122,7 +122,8 @@ impl Subscribe {
     /// greeting replaces the [`start`](Self::start_event) event.
     ///
     /// The hub sets the id of `event` to the position at which the stream starts. If `event` has a
-    /// name but no data, its data is empty. It isn't sent if it has neither.
+    /// name but no data, it is sent with an empty `data` line, because clients ignore events
+    /// without one. An event with neither isn't sent.
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
     /// client that reconnects receives the greeting again if it may have lost events.

@@ -55,7 +55,8 @@ async fn frozen_server_is_refused_or_unknown_in_time() {
     let [published, refused] = publish_at_once(&process.hub, "later").await;
     assert!(published.is_empty() && refused.is_empty(), "{refused:?}");
     server.resume(&ids);
-    // `last` would follow refused events that are still queued. It may be published twice.
+    // If refused events were still queued, clients would receive them before `last`. `last` may be
+    // published twice.
     until_async(async || process.hub.publish("a", "last").await.is_ok()).await;
     reads_at_most_once(&mut other.client, unknown.clone(), "last").await;
     process.client.data(1).await;

@@ -16,7 +16,8 @@ pub(crate) enum Packages {
 }
 
 impl Packages {
-    /// Returns the directory in which the scripts find their packages.
+    /// Copies the scripts next to `node_modules`, where Node looks for their packages, and returns
+    /// the directory of the copies.
     fn scripts(self) -> &'static Path {
         static DIRECTORIES: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
         let (directory, name) = match self {

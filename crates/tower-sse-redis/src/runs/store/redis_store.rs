@@ -61,7 +61,8 @@ impl RedisStore {
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&link);
         spawn(async move {
-            // A process must reconnect before it counts as dead, after a lease.
+            // A process counts as dead after a lease without contact, so it tries to reconnect much
+            // more often.
             let mut backoff = Backoff::up_to(kept.interval() / 2);
             let keeping = async {
                 // After a panic, starts again, because the process would count as dead otherwise.
