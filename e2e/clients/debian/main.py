@@ -22,8 +22,8 @@ COMMANDS = {
 def run(client, at, url):
     process = subprocess.Popen([*COMMANDS[client], url], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for line in process.stdout:
-        # Whether a line without its end is an event is for the program to judge, not for the
-        # client.
+        # A client prints the beginning of a line too if the stream breaks off. A program would not
+        # take this for an event.
         if line.startswith(b"data:") and line.endswith(b"\n"):
             data = line[5:].strip().decode()
             print(json.dumps({"at": at, "data": data[:40], "size": len(data)}), flush=True)

@@ -1,5 +1,5 @@
 <?php
-// PHP's own HTTP client. With `set`, it reads each byte as it comes.
+// PHP's own HTTP client. With `set`, it reads each byte as it comes, and waits longer.
 $url = end($argv);
 $options = ["header" => "Accept: text/event-stream\r\n"];
 $stream = fopen($url, "r", false, stream_context_create(["http" => $options]));

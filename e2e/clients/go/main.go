@@ -38,7 +38,7 @@ func over(at string, err error) {
 	write(map[string]any{"at": at, "over": text})
 }
 
-// r3labs, as its first example has it.
+// r3labs, as in its first example.
 func r3labs(at, url string) {
 	client := sse.NewClient(url)
 	over(at, client.Subscribe("", func(it *sse.Event) { event(at, string(it.Event), string(it.Data)) }))

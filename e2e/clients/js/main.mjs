@@ -12,7 +12,7 @@ function listen(at, source) {
   return source;
 }
 
-/** Reads one response with a decoder, without a loop around it. */
+/** Reads one response with a decoder, which does not reconnect. */
 async function decoded(at, url, read) {
   try {
     const response = await fetch(url, { headers: ACCEPT });

@@ -33,7 +33,7 @@ import org.springframework.web.reactive.function.client.WebClient;
 import reactor.core.publisher.Flux;
 import reactor.util.retry.Retry;
 
-/** The clients of Maven Central: `Main CLIENT SITUATION=URL...` prints a line of JSON for each event, and one when it returns. */
+/** The clients of Maven Central: `Main CLIENT SITUATION=URL...` prints a line of JSON for each event, and one when the client returns. */
 public class Main {
     static final Duration PATIENCE = Duration.ofSeconds(45);
 

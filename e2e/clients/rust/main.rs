@@ -45,7 +45,7 @@ async fn reqwest_eventsource(at: &str, request: reqwest::RequestBuilder) {
     over(at, "over");
 }
 
-/// A decoder, without a loop around it.
+/// A decoder, which does not reconnect.
 async fn eventsource_stream(at: &str, url: &str) {
     let response =
         match reqwest::Client::new().get(url).header("accept", "text/event-stream").send().await {

@@ -215,7 +215,7 @@ async fn serve_flood() -> (SocketAddr, Arc<AtomicUsize>) {
     (serve_axum(app.layer(SseLayer::new())).await, count)
 }
 
-/// Shows why the guide has no shared connections for HAProxy.
+/// Shows why the guide's HAProxy doesn't share a connection to the server among clients.
 #[tokio::test]
 async fn client_that_does_not_read_silences_others_on_a_connection_of_haproxy() {
     let Some(certificate) = Certificate::new() else { return };

@@ -60,7 +60,7 @@ async fn pages_fit_a_desktop_and_a_phone() {
     assert!(misfits.is_empty(), "{}", misfits.join("\n"));
 }
 
-/// Returns the manual pages, which are those of modules, and all other pages with a table.
+/// Returns the pages of modules, which are the manual, and all other pages with a table.
 fn pages() -> Vec<PathBuf> {
     let test = env::current_exe().unwrap();
     let roots = ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("doc/tower_sse{name}"));

@@ -95,8 +95,8 @@ async fn answer_without_servers_leaves_each_event_source_its_reconnection_time()
 /// The id of the newest event.
 type Newest = Arc<watch::Sender<u64>>;
 
-/// Returns the routes of a server that makes the events of `/events` up to the newest one, sends
-/// heartbeats on `/idle`, and is silent on `/silent`.
+/// Returns the routes of a server. `/events` sends the events up to the newest one, `/idle` sends
+/// heartbeats, and `/silent` sends nothing.
 fn app(newest: &Newest) -> Router {
     let events = async |State(newest): State<Newest>| {
         tower_sse::response(stream! {
@@ -120,7 +120,7 @@ fn app(newest: &Newest) -> Router {
         .layer(SseLayer::new().heartbeat(Duration::from_millis(400)))
 }
 
-/// Receives `count` events, each of which is made once the one before has arrived.
+/// Receives `count` events. The server sends each event once the previous one has arrived.
 async fn take_steps(response: Response<Incoming>, newest: &Newest, count: u64) {
     let mut received = EventReader::new(response);
     for id in 1..=count {
@@ -149,7 +149,7 @@ async fn each_event_arrives_before_the_next_is_made() {
 const NGINX_READ_TIMEOUT: &[(&str, &str)] =
     &[("proxy_http_version 1.1;", "proxy_http_version 1.1; proxy_read_timeout 2s;")];
 
-/// A short idle timeout for each proxy, in place of that on its page or of its default. Caddy has none.
+/// The changes that give each proxy a short idle timeout. Caddy has no such timeout.
 const SHORT: [(Kind, &[(&str, &str)]); 4] = [
     (Kind::Nginx, NGINX_READ_TIMEOUT),
     (Kind::NewestNginx, NGINX_READ_TIMEOUT),
@@ -163,7 +163,8 @@ const SHORT: [(Kind, &[(&str, &str)]); 4] = [
     ),
 ];
 
-/// Reads until the body ends or fails, or `limit` heartbeats have come. Returns how many have.
+/// Reads until the body ends or fails, or until `limit` heartbeats have come. Returns the number of
+/// heartbeats.
 async fn count_heartbeats(response: Response<Incoming>, limit: usize) -> usize {
     let (mut body, mut count) = (response.into_body(), 0);
     while count < limit {

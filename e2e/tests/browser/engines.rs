@@ -11,7 +11,7 @@ const FIRST_VISITOR: &str = "
     source.addEventListener('start', event => report('start ' + event.data + ' ' + event.lastEventId));
     source.onmessage = event => report('message ' + event.data);";
 
-/// Has the handler of the README's program.
+/// Uses the handler of the README's program.
 async fn first_visit_survives_a_cut(engine: Engine) {
     let hub = Hub::new();
     let subscribed = hub.clone();

@@ -88,8 +88,8 @@ async fn log_in(tools: &Tools, address: SocketAddr) -> Chromium {
     browser
 }
 
-/// Sends a form and opens the page to which the answer leads. After a click, a script could run in
-/// the old page, which never answers once it is gone.
+/// Sends a form by `fetch`, and opens the page to which the answer leads. After a click instead,
+/// the next script could run in the old page, and its answer would never come.
 async fn submit(browser: &Chromium, form: &str) {
     let script = format!(
         "const form = document.querySelector('{form}'), answer = arguments[arguments.length - 1];

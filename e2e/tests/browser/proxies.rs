@@ -95,7 +95,7 @@ impl Kind {
         command
     }
 
-    /// Returns the page's configuration as a part of a whole one, which the proxy can run.
+    /// Completes the page's configuration, if it is only a part of what the proxy can run.
     fn whole(self, text: String) -> String {
         match self {
             Self::Nginx | Self::NewestNginx => configure_nginx(&text),

@@ -10,7 +10,7 @@ use crate::*;
 async fn many_clients_on_all_cores_resume_and_are_drained_at_sigterm() {
     let mut example = run("many_clients").await;
     let address = example.address;
-    // Enough that the kernel hands some to each of the listeners.
+    // Enough clients that the kernel hands some to each of the listeners.
     let mut clients = Vec::new();
     for _ in 0..64 {
         clients.push(open(address, "/", "").await);

@@ -50,7 +50,8 @@ fn pages_show_the_programs_that_are_tested() {
         let page = read(page);
         for (language, path) in files(list) {
             let file = read(path);
-            // The first paragraph of a program is for readers who see only the file.
+            // Pages leave out a program's first paragraph, which is for readers who see only the
+            // file.
             let program = match file.split_once("\n\n") {
                 Some((first, rest)) if first.starts_with("//!") => rest,
                 _ => &file,

@@ -1,4 +1,5 @@
-//! Connecting to a server or cluster: passwords, users, permissions and the newer protocol.
+//! Connecting to a server or cluster: passwords, users, permissions, RESP3, and the limit of
+//! connections.
 
 use crate::*;
 
@@ -23,7 +24,7 @@ async fn newer_protocol_and_another_database_work() {
     publishes_and_reads(patient(Redis::open(&url).unwrap())).await;
 }
 
-/// Valkey 8 and later name the mode differently from Redis.
+/// In `INFO`, Valkey 8 and later call the mode `server_mode` instead of `redis_mode`.
 #[tokio::test]
 async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
     let Some(cluster) = Nodes::start(KEY).await else { return };
@@ -51,13 +52,14 @@ async fn documented_permissions_are_enough() {
     let mut client = Client::connect(&hub, &["a"]);
     _ = hub.publish("a", "1").await.unwrap();
     assert_eq!(client.data(1).await, ["1"]);
-    // A loss, an end, an idle stream and a history need every command of the protocol.
+    // Some commands are sent only after a loss, for an end, while a stream is idle, or to load a
+    // history.
     assert_eq!(server.command::<u32>("DEL tower-sse").await, 1);
     _ = hub.publish("a", "2").await.unwrap();
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["2"]);
     hub.end("job", "done").await.unwrap();
-    // Connecting has called `TIME` too, so its count is reset first.
+    // Connecting has called `TIME` too, so the counts of commands are reset first.
     assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
     let asks_for_the_time = async || {
         let stats = server.command::<String>("INFO commandstats").await;
@@ -76,7 +78,7 @@ async fn documented_permissions_are_enough() {
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
-/// The `redis` crate does not tell hubs why it cannot connect, so hubs report `Unreachable`.
+/// The `redis` crate does not tell hubs why a connection fails, so hubs report `Unreachable`.
 #[tokio::test]
 async fn limit_of_connections_is_a_lack_of_resources_for_runs() {
     let Some(server) = Server::start().await else { return };

@@ -73,7 +73,7 @@ async fn put_back(server: &Server) {
     let _: String = server.command("RENAME older tower-sse").await;
 }
 
-/// The readers find the last entry that they have read, and a newer one.
+/// In the older copy, the readers find the last entry that they have read, and a newer entry.
 #[tokio::test]
 async fn event_that_an_older_copy_lacks_is_a_gap() {
     let Some(unread) = Unread::start(Server::start().await, nothing).await else { return };
@@ -129,7 +129,8 @@ async fn both_connections_of_a_process_reach_the_same_server() {
     assert_eq!(process.stats.losses(), 0);
 }
 
-/// The second process continues from a copy that lacks the event 1, of which it knows nothing.
+/// The second process continues from a copy that lacks the event 1. The process knows nothing of
+/// this event.
 #[tokio::test]
 async fn rolled_back_event_that_is_trimmed_is_a_gap_in_every_process() {
     let Some(unread) = Unread::start(Server::start().await, copy).await else { return };

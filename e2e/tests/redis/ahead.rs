@@ -1,5 +1,5 @@
-//! Ids that are ahead of the server's clock because it was set back. Redis then increments the
-//! newest id, so after a loss it could assign ids again that some processes know.
+//! Ids that are ahead of the server's clock because the clock was set back. Redis then increments
+//! the newest id, so after a loss Redis could assign ids again that some processes know.
 
 use crate::*;
 

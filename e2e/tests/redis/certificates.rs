@@ -70,18 +70,18 @@ async fn authority_and_client_certificate_are_those_of_the_program() {
     assert!(refusal.contains("UnknownIssuer"), "{refusal}");
     let refusal = secure.refusal(secure.identified(Tls::new(), "client")).await;
     assert!(refusal.contains("UnknownIssuer"), "{refusal}");
-    // The server refuses the client, which may notice it only by the end of the connection.
+    // The server refuses the client. The client may notice only that the connection ends.
     for tls in [secure.trusting("ca"), secure.identified(secure.trusting("ca"), "stranger")] {
         let refusal = secure.refusal(tls).await;
         assert!(refusal.contains("Unreachable") && !refusal.contains("timed out"), "{refusal}");
     }
-    // The key is not that of the certificate.
+    // The key does not belong to the certificate.
     let mixed = secure.trusting("ca").identity(secure.file("client.crt"), secure.file("ca.key"));
     let refusal = secure.refusal(mixed).await;
     assert!(refusal.contains("keys may not be consistent"), "{refusal}");
 }
 
-/// Sentinel names an address, which the certificate has too.
+/// Sentinel names the primary by its IP address, which the certificate contains.
 #[tokio::test]
 async fn sentinels_and_the_primary_have_certificates_of_the_authority() {
     let Some(secure) = Secure::start("address", &["--tls-auth-clients", "no"]).await else {
@@ -129,7 +129,7 @@ fn files_in_another_format_are_refused() {
     assert!(error.contains("rediss://"), "{error}");
 }
 
-/// Makes two authorities and four certificates. `ca` signs all of these except `stranger`.
+/// Makes two authorities and four certificates. `ca` signs the certificates except `stranger`.
 fn make_certificates(directory: &Path) {
     for authority in ["ca", "other"] {
         openssl::self_signed(directory, authority, authority, "");
@@ -144,12 +144,12 @@ fn make_certificates(directory: &Path) {
     }
 }
 
-// Redis over TLS. Certificates of the system come from the environment, so each client is a
-// process of its own.
+// Redis over TLS. The environment variable `SSL_CERT_FILE` sets the system's certificates, so each
+// client is a process of its own.
 
 /// The variable with the URL for the process below.
 const URL: &str = "TOWER_SSE_TLS_URL";
-/// The variable with the file of the program's authority.
+/// The variable with the file of the certificate authority that the program sets.
 const AUTHORITY: &str = "TOWER_SSE_TLS_AUTHORITY";
 /// Set for a process that installs a crypto provider.
 const PROVIDER: &str = "TOWER_SSE_TLS_PROVIDER";
@@ -164,7 +164,7 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     let connected = client(&url, &authority, None, true).await;
     assert!(connected.contains("published and read"), "{connected}");
     assert!(connected.contains("started a run"), "{connected}");
-    // An authority of the program replaces those of the system.
+    // An authority that the program sets replaces the system's authorities.
     for (system, own) in [(&other, None), (&authority, Some(&*other))] {
         let untrusted = client(&url, system, own, true).await;
         assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
@@ -173,7 +173,7 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     assert!(without_provider.contains("no crypto provider"), "{without_provider}");
 }
 
-/// Returns the report of a process that connects.
+/// Starts a process that connects, and returns what it prints.
 async fn client(url: &str, system: &Path, own: Option<&Path>, has_provider: bool) -> String {
     let mut command = tokio::process::Command::new(env::current_exe().unwrap());
     command

@@ -5,7 +5,7 @@ use crate::*;
 /// A Sentinel that names the server that a test sets.
 struct Named {
     port: u16,
-    /// The port of the server that it names.
+    /// The port of the server that this Sentinel names.
     primary: Arc<AtomicU64>,
     asked: Arc<AtomicUsize>,
     _accepting: AbortOnDropHandle<()>,
@@ -181,8 +181,8 @@ async fn processes_leave_a_server_once_most_sentinels_name_another() {
     let runs = Runs::connect(store).await.unwrap();
     process.delivers([0]).await;
 
-    // One Sentinel names another server, as if it were cut off. The hub and the runs each ask all
-    // three Sentinels again.
+    // One Sentinel names another server, as a Sentinel does that is cut off. The hub and the runs
+    // each ask all three Sentinels again.
     sentinels.0[0].name(&new);
     let asked = sentinels.asked();
     until(|| sentinels.asked() >= asked + 2 * 3).await;
@@ -230,7 +230,7 @@ async fn publish_is_not_refused_while_the_stream_moves() {
         for number in 0.. {
             match hub.publish("a", number.to_string()).await {
                 Ok(_) => acknowledged.push(number.to_string()),
-                // The reader's connection was the first to learn of the move.
+                // The reader has learned of the move before this event was answered.
                 Err(PublishError::Unknown(_)) => {}
                 Err(error) => panic!("{error:?}"),
             }

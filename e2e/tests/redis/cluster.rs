@@ -66,14 +66,14 @@ impl Sentinel {
         Self { _process: process, client, url }
     }
 
-    /// Returns the server that this Sentinel names, from a list that also has a Sentinel that is
-    /// down.
+    /// Returns a `Redis` that asks a list of two Sentinels for the primary: one that is down, and
+    /// this one.
     pub(crate) fn redis(&self) -> Redis {
         let nobody = format!("redis://127.0.0.1:{}/", free_port());
         Redis::open_by_sentinel("redis://hub/", [&nobody, &self.url]).unwrap()
     }
 
-    /// Returns the port of the server that has the name, or `None` while Sentinel does not answer.
+    /// Returns the port of the primary, or `None` while Sentinel does not answer.
     pub(crate) async fn primary(&self) -> Option<u16> {
         let mut connection = connect(&self.client).await.ok()?;
         let mut command = redis::cmd("SENTINEL");
@@ -100,8 +100,8 @@ impl Sentinel {
     }
 }
 
-/// Leads the proxies to the server that Sentinel names, as DNS that Sentinel updates does, until
-/// the returned value is dropped.
+/// Leads the proxies to the server that Sentinel names, until the returned value is dropped. The
+/// proxies stand in for a host name that follows Sentinel.
 pub(crate) fn follow_name(
     sentinel: Arc<Sentinel>,
     proxies: Vec<Proxy>,

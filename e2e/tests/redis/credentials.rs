@@ -94,7 +94,7 @@ pub(crate) async fn start_run(runs: &Runs, turn: &str) {
     }
 }
 
-/// Connecting for the first time has no further attempts.
+/// After these two attempts `connect` fails, unlike a process that reconnects.
 #[tokio::test]
 async fn refused_credentials_are_asked_for_once_more() {
     let Some(server) = Server::start().await else { return };

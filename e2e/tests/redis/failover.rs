@@ -98,7 +98,7 @@ async fn without_a_primary(outage: Duration) {
     let Some(mut server) = Server::start_durable().await else { return };
     let sentinel = Sentinel::start(&server);
     until_async(async || sentinel.primary().await == Some(server.port())).await;
-    // An event is refused within this time, so that many are refused during the outage.
+    // The deadline is short, so that many events are refused during the outage.
     let broker = patient(sentinel.redis()).publish_deadline(Duration::from_secs(2));
     let mut process = Process::connect(broker).await;
     let store = sentinel.redis().timeout(PATIENCE).runs("app");

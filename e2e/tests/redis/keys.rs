@@ -116,7 +116,7 @@ async fn foreign_entries_are_skipped_and_counted() {
     assert_eq!((process.stats.foreign_entries(), process.stats.losses()), (2, 0));
 }
 
-/// While its clock is behind the newest id, Redis increments the counter within one millisecond.
+/// While the clock is behind the newest id, Redis increments only the id's counter.
 #[tokio::test]
 async fn counter_that_grows_too_high_is_skipped() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -151,7 +151,7 @@ async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {
         ("no room for a marker", "17592186044415-0".to_owned()),
         ("the maximum", format!("{}-{}", u64::MAX, u64::MAX)),
         ("microseconds", format!("{}-0", now * 1000)),
-        // Later than the end of the test on a busy machine.
+        // Ten minutes ahead, because the test must end earlier, even on a busy machine.
         ("a counter above the next millisecond", format!("{}-1048576", now + 600_000)),
     ]
 }
@@ -185,7 +185,7 @@ async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
     let cases = ids.iter().flat_map(|(about, id)| {
         [true, false].map(|deletes_stream| check_until_gone(about, id, deletes_stream))
     });
-    // At the same time, because each waits for a deadline.
+    // The cases run at the same time, because each waits for a deadline.
     join_all(cases).await;
 }
 
@@ -204,7 +204,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
             assert!(matches!(error, PublishError::Refused(_)), "{about}: {error:?}");
         }
     };
-    // A publisher that finds the gate shut waits for it.
+    // A publisher that finds the gate shut waits until it opens, so `refuses` may go on too long.
     tokio::select! {
         () = refuses => {}
         () = until(|| !are_following()) => {}
@@ -231,7 +231,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
     assert!(process.health.is_ready(), "{about}");
 }
 
-/// The publisher notices the entry before the reader.
+/// The publisher notices the entry before the reader does.
 #[tokio::test]
 async fn publish_that_would_get_an_id_out_of_range_is_refused() {
     let Some(server) = Server::start().await else { return };

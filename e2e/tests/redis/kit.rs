@@ -28,8 +28,9 @@ impl<'s> Stream<'s> {
 
     async fn put_back(&self) {
         let mut connection = self.server.try_connect().await.unwrap();
-        // A server that starts with an older state does so in a later millisecond than that of its
-        // newest entry, and so assigns no id twice.
+        // A server that restarts with an older state needs some time, so its clock is past the ids
+        // that it assigned before. The copy is restored at once, so the test waits for a new
+        // millisecond.
         let newest = format!("XREVRANGE {} + - COUNT 1", self.key);
         let newest: Vec<(String, redis::Value)> = self.server.command(&newest).await;
         let newest: u128 = newest[0].0.split('-').next().unwrap().parse().unwrap();
@@ -72,7 +73,7 @@ impl World for Stream<'_> {
         Some(Box::pin(async move { _ = self.server.command::<usize>(command).await }))
     }
 
-    /// During the outage, the server accepts only the client that ends it.
+    /// During the outage, the server accepts only the client that ends the outage.
     fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         let client = Arc::new(tokio::sync::Mutex::new(None));
         let connected = Arc::clone(&client);

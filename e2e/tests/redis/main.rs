@@ -1,4 +1,4 @@
-//! The hub on Redis Streams, against real servers that each test starts.
+//! Hubs and runs on Redis, against real servers that each test starts.
 
 #![cfg(unix)]
 

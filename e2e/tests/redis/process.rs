@@ -120,7 +120,7 @@ impl Pair {
         until(|| self.ahead.health.is_ready() && self.behind.health.is_ready()).await;
     }
 
-    /// Kills the server, whose connections the proxy loses, and starts it again.
+    /// Kills the server, breaks the proxy's connections, and starts the server again.
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
         self.proxy.lose();

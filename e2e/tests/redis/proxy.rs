@@ -1,7 +1,8 @@
 use super::{patient, relay::Relay};
 use crate::*;
 
-/// What only publishers send. A reader adds entries too, if ids are ahead, and does not trim then.
+/// Text that only publishers send. A reader also adds entries if ids are ahead, but its `XADD` does
+/// not trim.
 const PUBLISHES: &[u8] = b"NOMKSTREAM\r\n$6\r\nMAXLEN\r\n";
 
 /// A proxy in front of a server. It can delay or hold the reader of a hub without the publishers,
@@ -84,8 +85,8 @@ impl Proxy {
         self.state.held.send_replace(None);
     }
 
-    /// Breaks all connections, and so discards the held bytes, as when the server dies. Holds no
-    /// more.
+    /// Releases the proxy and breaks all connections. The held bytes are lost, as when the server
+    /// dies.
     pub(crate) fn lose(&self) {
         self.relay.cut();
         self.release();
@@ -97,7 +98,7 @@ impl Proxy {
         self.relay.cut();
     }
 
-    /// Connects clients to another server from now on, and breaks their connections to this one.
+    /// Breaks all connections. From now on, connections lead to another server.
     pub(crate) fn switch_to(&self, server: u16) {
         self.alternate([server; 2]);
     }
@@ -108,7 +109,7 @@ async fn pass(client: TcpStream, server: TcpStream, state: Arc<State>) {
     let (from_server, to_server) = server.into_split();
     let is_publisher = AtomicBool::new(false);
     let (chunks, queue) = mpsc::unbounded_channel();
-    // The first of these to end ends the connection, whatever is in the queue.
+    // Whichever of these ends first ends the connection, even if the queue still has bytes.
     tokio::select! {
         () = pass_up(from_client, to_server, &is_publisher, &state) => {}
         () = receive(from_server, chunks) => {}

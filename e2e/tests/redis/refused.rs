@@ -187,7 +187,7 @@ async fn runs_without_other_commands_do_less() {
     drop(answer.expect("the run"));
     let refused = async || server.command::<Vec<redis::Value>>("ACL LOG").await;
     until_async(async || format!("{:?}", refused().await).contains("unsubscribe")).await;
-    // A connection that the refusal had broken would be replaced within two seconds.
+    // If the refusal had broken a connection, the store would have to reconnect for this answer.
     start_run(&owner, "next").await;
     let answer = reader.answer(&RunKey::new("ann", "next").unwrap(), &parts).await;
     assert_eq!(answer.expect("the run").status(), StatusCode::OK);

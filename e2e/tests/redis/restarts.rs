@@ -1,9 +1,10 @@
-//! Redis is killed and restarts with an older state. `storm.rs` tests the other states.
+//! Redis is killed and restarts with an older state, or has a marker of such a loss. `storm.rs`
+//! tests the other states.
 
 use crate::*;
 
-/// Only `ahead` has read the events after the snapshot. This process detects the loss, and `behind`
-/// reads the marker.
+/// Only `ahead` has read the events after the snapshot. So `ahead` detects the loss and adds a
+/// marker, which `behind` reads.
 #[tokio::test]
 async fn rollback_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
@@ -26,8 +27,8 @@ async fn rollback_is_one_gap_in_each_process() {
     behind.reads([12]).await;
 }
 
-/// The history before the loaded entries may have contained the event whose loss the marker
-/// records.
+/// The hub loads only the entries of the last three seconds. Among them is the marker of a loss
+/// before them.
 #[tokio::test]
 async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
     let Some(server) = Server::start().await else { return };

@@ -37,7 +37,7 @@ async fn server_that_stops_for_a_minute_loses_and_doubles_nothing() {
             PublishError::Refused(_) => refused += 1,
             error => panic!("{error:?}"),
         }
-        // If the connection breaks, the outcome is unknown before the deadline.
+        // If the connection breaks, `publish` returns `Unknown` before the deadline.
         assert!(sent.elapsed().as_millis() <= DEADLINE.as_millis() + 1, "{:?}", sent.elapsed());
     }
     assert!(unknown > 0 && refused > 0, "{unknown} unknown, {refused} refused");
@@ -102,7 +102,8 @@ async fn dead_publishing_connection_is_replaced_although_nothing_is_published() 
     process.delivers([1]).await;
 }
 
-/// The process's last entry was trimmed while it was away. Redis is out of memory when it returns.
+/// While the process is away, the last entry that it has read is trimmed, and Redis runs out of
+/// memory.
 #[tokio::test]
 async fn process_that_was_away_reads_on_although_writes_are_refused() {
     let Some((server, proxy, mut process)) = one_behind().await else { return };
@@ -132,11 +133,11 @@ async fn pages_of_large_events_are_limited_by_their_bytes() {
     until(|| late.position() == newest).await;
     type Command = (u64, u64, u64, Vec<String>, String, String);
     let commands: Vec<Command> = server.command("SLOWLOG GET 10000").await;
-    // A connection that is checked asks for one id, without a count.
+    // The check of a connection asks for one id, without a count.
     let ranges = commands.iter().filter(|(_, _, _, parts, ..)| parts[0] == "XRANGE");
     let counts = ranges.filter_map(|(.., parts, _, _)| parts.get(5)?.parse().ok());
     let counts: Vec<usize> = counts.collect();
-    // Each count includes the last entry of the page before.
+    // Each count includes the last entry of the previous page.
     assert!(counts.len() > 10 && counts.iter().all(|it| *it <= 5), "{counts:?}");
 }
 

@@ -19,7 +19,7 @@ async fn old_entries_are_trimmed_without_a_gap() {
         process.reads(0..5).await;
     }
     is_trimmed().await;
-    // The newest entry stays, although it becomes old too, until it is not the newest.
+    // The newest entry stays although it becomes too old, until another entry follows.
     let later = server.now().await + 5_000;
     until_async(async || server.now().await >= later).await;
     assert_eq!(server.length().await, 1);
@@ -76,14 +76,13 @@ async fn more_events_than_redis_can_count_are_no_limit() {
     publishes_and_reads(server.broker().max_events(usize::MAX)).await;
 }
 
-/// The reader that is behind finds that entries after the last one that it has read are gone, while
-/// the counts of the server's commands no longer prove that they were trimmed: any program on the
-/// server may have renamed a key.
+/// Entries that `behind` has not read are trimmed. Because another program has renamed a key, the
+/// counts of the server's commands no longer prove that these entries were trimmed.
 #[tokio::test]
 async fn gap_precedes_what_is_left_after_a_trim_and_a_foreign_rename() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     let mut moving = Client::connect(&pair.ahead.hub, &["a"]);
-    // As a program does that swaps its caches.
+    // Another program swaps its caches.
     let _: String = pair.server.command("SET cache 1").await;
     let _: String = pair.server.command("RENAME cache cache-old").await;
     _ = pair.ahead.publish_and_read(1..=20).await;

@@ -1,5 +1,5 @@
-//! Response heads that are sent before the answer, behind an nginx that times out before it. The
-//! clients are those of language models, an `EventSource` and curl.
+//! Response heads that are sent before the answer, behind an nginx that times out before the
+//! answer. The clients are those of language models, an `EventSource` and curl.
 
 use std::process::Output;
 
@@ -144,7 +144,7 @@ async fn curl_gets_a_whole_answer_or_sees_that_it_failed() {
 struct Ended {
     text: String,
     end: String,
-    /// The class of its error, and the error in the event.
+    /// The class of the client's error. `error` is what the server sent.
     kind: Value,
     error: Value,
 }
@@ -160,9 +160,9 @@ async fn finish(mut client: Client) -> Ended {
     }
 }
 
-/// Starts a client for a slow answer without `EarlyHeadLayer`, for one with it, and for a late
-/// error. Without it, the client must report `timeout`. The client's late error must have the class
-/// `kind` and, at `place`, the status.
+/// Starts three clients: for a slow answer without `EarlyHeadLayer`, for a slow answer with the
+/// layer, and for a late error. The first client must report `timeout`. The error of the third
+/// client must have the class `kind` and, at `place`, the status.
 async fn asks(
     layer: &str,
     start_client: impl Fn(&str) -> Option<Client>,

@@ -30,7 +30,7 @@ impl Page {
         self.0.until("window.over && window.text").await.as_str().unwrap().to_owned()
     }
 
-    /// Returns how often the page received an event that its answer is incomplete.
+    /// Returns how many events told the page that its answer is incomplete.
     pub(crate) async fn told(&self) -> u64 {
         self.0.until("[window.told ?? 0]").await[0].as_u64().unwrap()
     }

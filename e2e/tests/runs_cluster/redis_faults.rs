@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// Right after the restart, clients ask processes that don't own the running runs for them, with an
-/// id and without. No run may be unknown or start again.
+/// Right after the restart, clients request running runs from processes that don't own these runs,
+/// with an id and without. No run may be unknown or start again.
 #[tokio::test]
 async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
     let Some(mut cluster) = Cluster::start().await else { return };

@@ -1,5 +1,5 @@
-//! Clients that do not read: they delay a graceful shutdown up to its deadline, and their streams
-//! still have close reports.
+//! Clients that do not read: they delay a graceful shutdown up to its deadline, and the ends of
+//! their streams are still reported.
 
 use crate::*;
 
@@ -30,7 +30,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         for protocol in Protocol::BOTH {
             stalled.push(stall(protocol, address).await);
         }
-        // The first bytes arrive before the servers are full.
+        // The clients' first bytes arrive before the servers' buffers are full.
         until(|| full.load(SeqCst) == stalled.len()).await;
         let mut idle = Protocol::Http1.connect(address).await;
         let idle = idle.send(Requester::EventSource.request("/Idle")).await;
@@ -59,8 +59,8 @@ fn deadline_ends_streams_that_the_drain_cannot() {
             scope.spawn(move || {
                 let (returned, gone) = reports_of(host);
                 assert_eq!(gone, ALL, "{host:?}");
-                // Only hyper's example accepts its connections itself, so it can wait for their
-                // ends.
+                // Only hyper's example accepts its connections itself, so it can wait until they
+                // end.
                 assert!(host != Host::Hyper || returned == ALL, "{returned:?}");
             });
         }
@@ -69,8 +69,9 @@ fn deadline_ends_streams_that_the_drain_cannot() {
 
 const SMALL_SOCKET: usize = 16 * 1024;
 
-/// Returns a stream that is always ready, and is counted once its server with a [`SMALL_SOCKET`] takes
-/// no more of it. None of its frames ends between events, and the layer passes each on in one piece.
+/// Returns a stream that is always ready. It is counted in `full` once a server with a
+/// [`SMALL_SOCKET`] takes no more of it. None of its frames ends between events, and the layer
+/// passes each frame on in one piece.
 fn flood(version: Version, full: Arc<AtomicUsize>) -> Response<Body> {
     // Over HTTP/1, two large frames exceed the capacity of the sockets and of hyper's buffer. Over
     // HTTP/2, one exceeds the window.

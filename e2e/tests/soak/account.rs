@@ -9,7 +9,7 @@ pub(crate) struct Account {
     pub(crate) ended: AtomicU64,
     /// The streams that their clients left.
     pub(crate) left: AtomicU64,
-    /// The streams that failed because their run was abandoned when the client returned.
+    /// The streams that failed because their run had been abandoned before the client returned.
     pub(crate) failed: AtomicU64,
     pub(crate) refused: AtomicU64,
     /// The clients that returned too late to a run.
@@ -27,7 +27,7 @@ impl Account {
                 .map(|count| count.load(Relaxed));
         assert_eq!(opened, ended + left + failed);
         assert_eq!(server.opened, opened + drained);
-        // `drain` had one more stream refused, above the limit.
+        // `drain` asked for one stream above the limit, which was refused.
         assert_eq!(server.refused, refused + 1);
 
         assert_eq!(

@@ -29,7 +29,8 @@ impl Client {
         }
     }
 
-    /// Returns a topic that has events now. After a time, all topics are replaced by others.
+    /// Returns a topic that has events now. All topics are replaced by others at intervals of
+    /// `move_on`.
     pub(crate) fn topic(&self) -> String {
         let era = self.began.elapsed().as_millis() / self.plan.move_on.as_millis();
         format!("{era}-{}", fastrand::usize(..TOPICS))
@@ -64,7 +65,7 @@ impl Client {
         }
     }
 
-    /// Starts a run and reads a part of it. Returns for the rest in half of all cases.
+    /// Starts a run and reads a part of it. In half of all cases, resumes to read the rest.
     async fn start_run(&self) {
         let path = format!("/runs/{}", self.account.runs.fetch_add(1, Relaxed));
         let events = fastrand::usize(1..EVENTS + 5);

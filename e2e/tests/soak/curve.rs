@@ -38,8 +38,9 @@ impl Curve {
         Self { samples }
     }
 
-    /// Asserts that no figure grows from the second quarter to the last one by more than its noise.
-    /// What additional open streams take is allowed, because clients leave later on a busy machine.
+    /// Asserts that no figure grows from the second quarter to the last one by more than 5 % and
+    /// its noise. A figure may also grow by one for each additional open stream, because clients
+    /// leave later on a busy machine.
     pub(crate) fn assert_no_growth(&self) {
         assert!(self.samples.len() >= 16, "{} samples", self.samples.len());
         let open = |it: &Figures| it.open;

@@ -101,8 +101,8 @@ impl Plan {
         }
     }
 
-    /// Returns how many streams may be open at a time. This leaves room for clients that have left
-    /// without the server having noticed it yet.
+    /// Returns how many streams may be open at a time. The limit leaves room for streams whose
+    /// clients have left unnoticed so far.
     pub(crate) const fn max_streams(&self) -> usize {
         self.streams + self.streams / 4
     }

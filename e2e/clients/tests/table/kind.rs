@@ -9,7 +9,7 @@ use tower_sse::{SseLayer, hub::Hub};
 
 use crate::origin::{TOPIC, set};
 
-/// Returns the kind, by how a full layer answers a request of this client.
+/// Infers the kind from the answer of a full layer to a request of this client.
 pub(crate) async fn kind(client: &str, head: &HeaderMap) -> &'static str {
     let hub = Hub::new();
     let events = async move || hub.subscribe_to(TOPIC).resume(None).response();

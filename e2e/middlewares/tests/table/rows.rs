@@ -69,7 +69,7 @@ async fn failed<E: Display>(error: E) -> (StatusCode, String) {
     (StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
-/// Puts a layer around `$layer` that answers its errors.
+/// Puts a layer around `$layer` that turns errors of `$layer` into responses.
 macro_rules! handled {
     ($error:ty, $layer:expr) => {
         (HandleErrorLayer::new(failed::<$error>), $layer)

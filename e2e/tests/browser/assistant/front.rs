@@ -46,12 +46,12 @@ struct State {
     /// After this time without a byte, a response is cut.
     limit: Duration,
     orders: AtomicUsize,
-    /// The number of requests for an answer whose response has begun or failed.
+    /// The number of responses to requests for an answer that have begun or failed.
     heads: AtomicUsize,
     timeouts: AtomicUsize,
     /// Ends all open responses.
     end: watch::Sender<()>,
-    /// The server that got the last request of each method for an answer.
+    /// For each method, the server that got the last request for an answer.
     last: Mutex<HashMap<Method, SocketAddr>>,
     order: Mutex<Option<Order>>,
 }

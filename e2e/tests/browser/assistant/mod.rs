@@ -73,7 +73,7 @@ async fn sigterm(engine: Engine, store: Store) {
             }
             let heads = rig.front.heads();
             rig.complete(moment).await;
-            // The new process may know nothing of the answer.
+            // The page must not ask again, because the new process may know nothing of the answer.
             assert_eq!(rig.front.heads(), heads, "the page asks for more");
             assert!(old.exited().await.success());
         }
@@ -197,7 +197,7 @@ async fn proxy_that_ends_responses(engine: Engine, store: Store) {
     assert_eq!(rig.api.calls(), 2);
 }
 
-/// Most of the time, a page waits for its next connection, so the cases wait together.
+/// Runs a case in both stores at once, because most of the time a page waits to reconnect.
 async fn in_stores(engine: Engine, case: impl AsyncFn(Engine, Store)) {
     tokio::join!(case(engine, Store::Memory), case(engine, Store::Redis));
 }

@@ -82,7 +82,8 @@ impl Pace {
     }
 }
 
-/// Words of different lengths, some with characters of several bytes, each of which occurs once.
+/// Returns a word that occurs once. Words have different lengths, and some have characters of
+/// several bytes.
 fn word(call: usize, at: usize) -> String {
     format!("{call}.{at}{} ", "ö".repeat(at % 7))
 }

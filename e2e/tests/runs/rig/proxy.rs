@@ -66,7 +66,7 @@ async fn accept(listener: TcpListener, upstreams: Vec<SocketAddr>, shared: Arc<S
         let (client, _) = listener.accept().await.unwrap();
         client.set_nodelay(true).unwrap();
         let shared = Arc::clone(&shared);
-        // Clients and servers leave whenever they want.
+        // The result is ignored, because clients and servers may leave at any time.
         tokio::spawn(async move { _ = relay(client, upstream, &shared).await });
     }
 }
