@@ -1,6 +1,7 @@
 #!/bin/sh
-# Measures the memory of a stream, of which the pages on limits and compression have the tables, and writes
-# benches/record/memory-DATE.md: `benches/memory.sh [DATE]`. It takes some minutes after the build. Other work doesn't change the figures.
+# Measures the memory of each stream for the tables of the pages on limits and compression, and
+# writes benches/record/memory-DATE.md: `benches/memory.sh [DATE]`. It takes some minutes after the
+# build. Other work doesn't change the figures.
 set -eu
 
 cd "$(dirname "$0")/.."

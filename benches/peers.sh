@@ -2,7 +2,7 @@
 # Whole servers of event streams beside each other: `benches/peers.sh [DATE [ROUNDS]]` writes
 # benches/record/peers-DATE.md. It wants a machine that is otherwise idle, with two processors, nginx, Node and openssl, and
 # half an hour. The packages of Debian are unpacked into the target directory and not installed, so no service starts;
-# a server whose package cannot be had is left out. All connections are on the loopback.
+# a server whose package is not available is left out. All connections are on the loopback.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -4,9 +4,9 @@
 //! raised to hold the events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
-//! the hub, compares the hub with the mean of both, and the medians of these ratios count. The
-//! ratio of the peer's own two figures is the control: a bound of a time may be exceeded by this
-//! ratio, but at most by a quarter.
+//! the hub, and divides the hub's figure by the mean of the peer's two figures. The medians of
+//! these ratios count. The ratio of the peer's two figures is the control: a time may exceed its
+//! bound by this ratio, but at most by a quarter.
 
 #![cfg(target_os = "linux")]
 
@@ -89,7 +89,7 @@ fn times_of(server: &Server) -> HashMap<String, Duration> {
     processes.collect()
 }
 
-/// Returns the processor time of the server's processes since then, in milliseconds.
+/// Returns the processor time of the server's processes since `before`, in milliseconds.
 fn spent(server: &Server, before: &HashMap<String, Duration>) -> f64 {
     let now = times_of(server).into_iter();
     let spent = now.map(|(id, time)| time.saturating_sub(before.get(&id).copied().unwrap_or(time)));
@@ -116,7 +116,7 @@ async fn round<S: Side>(server: &Server, database: &str, figures: &mut Figures) 
     server::sql(&admin, &format!("create database {database}")).await;
     let url = format!("postgres://postgres@127.0.0.1:{}/{database}", server.port);
     let pool = PgPoolOptions::new().max_connections(20).connect(&url).await.unwrap();
-    // `spent` leaves out processes that start later.
+    // Open the connections first, because `spent` leaves out processes that start later.
     drop(join_all((0..8).map(|_| connection(&pool))).await);
     let idle = async || {
         sleep(Duration::from_secs(1)).await;

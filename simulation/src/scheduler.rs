@@ -55,7 +55,8 @@ pub trait Scheduler {
     }
 }
 
-/// Chooses a few of the kinds of faults for one simulation, so that pairs meet more often.
+/// Chooses a few of the kinds of faults for one simulation, so that faults of two given kinds
+/// coincide more often.
 pub fn choose_few<T>(rng: &mut Rng, kinds: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut kinds: Vec<_> = kinds.into_iter().collect();
     rng.shuffle(&mut kinds);

@@ -53,8 +53,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Parses a number of streams, or the number of connections and that of the streams of each, as
-    /// in `2400x50`. A number alone puts 200 streams on each connection, the most that hyper lets a
+    /// Parses a number of streams, or a number of connections and of the streams on each, as in
+    /// `2400x50`. A number alone puts 200 streams on each connection, the most that hyper lets a
     /// client open by default.
     ///
     /// # Panics

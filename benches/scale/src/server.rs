@@ -37,8 +37,8 @@ pub struct Server {
 /// How long the thread was held, in nanoseconds.
 #[derive(Default)]
 struct Holds {
-    /// The longest call of `subscribe`, by the wall clock: to read the processor's time twice would
-    /// be a twentieth of what an opening costs.
+    /// The longest call of `subscribe`, by the wall clock: reading the processor time twice would
+    /// take a twentieth of the time of an opening.
     subscribe: AtomicU64,
     /// The longest processor time between two turns of a task that sleeps for a millisecond.
     turns: AtomicU64,

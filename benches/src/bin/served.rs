@@ -182,8 +182,8 @@ impl<T> futures_core::Stream for Pending<T> {
     }
 }
 
-/// Serves until the process ends, with `layer`, if any. The compressor of a coding is outside of
-/// it.
+/// Serves until the process ends, with `layer`, if any. If the arguments name a coding, its
+/// compressor is outside of the layer.
 async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
 where
     F: Fn() -> Response + Clone + Send + 'static,

@@ -128,7 +128,7 @@ impl State {
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
     }
 
-    /// Counts a redirect that reaches the process of a connection without a read delay.
+    /// Counts a redirect of a connection. The process must receive it without a read delay.
     pub(super) fn count_redirect(&mut self, connection: usize) {
         let Connection { process, redirects, .. } = &mut self.connections[connection];
         if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {

@@ -11,9 +11,8 @@ pub const BEGIN: u64 = 1_800_000_000_000;
 /// The number of commands after which no more are answered. A simulation needs a tenth at most.
 const MAX_COMMANDS: usize = 100_000;
 
-/// The servers, and the connections of the processes to them. The address of the servers is
-/// `process-0` for the first process, and so on. In a cluster, that of the first node is
-/// `process-0-node-0`.
+/// The servers, and the connections of the processes to them. The first process reaches the server
+/// at the host `process-0`, and the first node of a cluster at `process-0-node-0`.
 #[derive(Clone, Debug)]
 pub struct Network {
     inner: Arc<Inner>,
@@ -38,8 +37,8 @@ impl Network {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a connection of a process to the server to which its name leads, or to the node of a
-    /// cluster that the host names.
+    /// Opens a connection of the process that `host` names: to the server that has the name, or to
+    /// the node of a cluster, if `host` names one.
     pub async fn dial(self, host: String) -> io::Result<DuplexStream> {
         let (process, node) = cluster::parse(&host);
         self.travel(process).await;

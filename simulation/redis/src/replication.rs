@@ -12,9 +12,9 @@ pub(super) struct Replication {
     id: String,
     /// The id of the history that this one continues, or nothing.
     second_id: String,
-    /// Whether it keeps what replicas may miss.
+    /// Whether the server keeps what replicas may miss.
     has_backlog: bool,
-    /// The number of commands by which it became a replica or a primary.
+    /// The number of commands by which the server became a replica or a primary.
     changes: u64,
 }
 
@@ -35,7 +35,8 @@ impl Replication {
         self.changes += 2;
     }
 
-    /// Begins another history if the server makes a backlog for its first replica, or frees it.
+    /// Begins another history if the server makes a backlog for its first replica, or frees its
+    /// backlog.
     fn set_backlog(&mut self, has_backlog: bool, id: String) {
         if self.has_backlog != has_backlog {
             *self = Self { id, has_backlog, second_id: String::new(), changes: self.changes };

@@ -14,7 +14,7 @@ pub(super) struct Server {
     /// The millisecond of the last `TIME` command, and how many came before in the same
     /// millisecond.
     pub(super) asked_at: (u64, u64),
-    /// The number of changes, by which blocked readers notice one.
+    /// The number of changes. Blocked readers notice a change by a new number.
     pub(super) changes: u64,
     /// The texts of the scripts that are loaded, by their hashes.
     pub(super) scripts: BTreeMap<Vec<u8>, Arc<[u8]>>,

@@ -288,8 +288,7 @@ fn wrong_type() -> Reply {
 
 /// What runs leave in Redis.
 impl Network {
-    /// Returns the streams of the current server whose run does not have its key any more, because
-    /// another run has it.
+    /// Returns the current server's streams of runs that have lost their key to another run.
     pub fn streams_of_replaced_runs(&self) -> Vec<String> {
         let state = self.lock();
         let now = self.now(&state, state.current);

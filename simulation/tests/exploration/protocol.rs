@@ -1,7 +1,7 @@
 //! The state of the whole model, and the parts of the protocol that a test can leave out.
 
-/// The rules of the protocol that close its holes. Without the first two, or without any other one,
-/// the exploration must find a trace.
+/// The rules of the protocol that close its holes. Without the first two rules, or without any one
+/// of the others, the exploration must find a state that breaks a promise.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
     /// A void claim stays in Redis.
@@ -31,7 +31,7 @@ impl Protocol {
 pub(crate) const EPOCHS: usize = 3;
 pub(crate) const EVENTS: u8 = 2;
 
-/// How much happens in one trace.
+/// The limits of one trace.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) epochs: usize,
@@ -141,7 +141,7 @@ pub(crate) struct State {
     /// Whether a proxy has led the connections to another server, which the owners do not know yet.
     pub(crate) is_swapped: bool,
     pub(crate) runs: [Option<Run>; EPOCHS],
-    /// The epochs that were given out.
+    /// The number of epochs that were given out.
     pub(crate) epochs: u8,
     /// The claim whose reply was lost.
     pub(crate) lost_claim: Option<usize>,

@@ -180,7 +180,8 @@ impl State {
 }
 
 impl Data {
-    /// Returns the data before the last change of the run that has the key, if it has one.
+    /// Returns the data before the last change of the run that has the key, or `None` if no run has
+    /// the key.
     pub(crate) fn older(mut self) -> Option<Self> {
         let claim = self.claim.as_mut()?;
         claim.lease = Lease::Held;

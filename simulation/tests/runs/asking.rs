@@ -5,7 +5,7 @@ const TERMINATOR: &str = "[DONE]";
 /// The reconnection time with which each connection begins.
 const RETRY: Duration = Duration::from_millis(4_321);
 
-/// The status for a client of an interrupted run that has no event left for it.
+/// The status for a client that has all events of an interrupted run.
 const INTERRUPTED: StatusCode = StatusCode::GONE;
 
 /// A request to a process.
@@ -86,9 +86,9 @@ impl Asking {
         self.ask(handler).await
     }
 
-    /// Asks for an event that there is not.
+    /// Asks for an event that does not exist.
     pub(crate) async fn forge(self) -> Attempt {
-        // A handle would wait for the store as long as an attached client.
+        // Not with `start` or `get`, whose `Run` waits for the store as long as an attached client.
         let answer = self.runs.answer(&self.run_key(), &request(self.last.as_ref())).await;
         match answer.map(|answer| answer.status()) {
             Some(StatusCode::SERVICE_UNAVAILABLE) => Err(StartError::Unavailable),
@@ -173,13 +173,14 @@ async fn handle(
     response
 }
 
-/// Returns a run. While the store is out of reach, it is not found, but an answer is refused.
+/// Returns a run. While the store is out of reach, `Runs::get` finds no run, and only the status
+/// from `Runs::answer` says why.
 async fn get(runs: &Runs, key: &RunKey, request: &Parts) -> Result<Option<Run>, StartError> {
     if let Some(run) = runs.get(key).await {
         return Ok(Some(run));
     }
     match runs.answer(key, request).await {
-        // The run is found if the store could not be reached before, and can be now.
+        // A refusal, or the run's answer if the store was out of reach only during `get`.
         Some(answer) if answer.status() != StatusCode::NOT_FOUND => Err(StartError::Unavailable),
         _ => Ok(None),
     }

@@ -42,7 +42,7 @@ impl Plan {
             events: rng.u64(1..most),
             fails: rng.u8(..6) == 0,
             delay: [0, 4, 100, 1_000, 3_000][rng.usize(..5)],
-            // Some have more bytes than a script should read.
+            // Some events have more bytes than a script should read.
             size: if rng.u8(..8) == 0 { 5_000 } else { rng.usize(..40) },
         }
     }

@@ -174,7 +174,7 @@ const LOSING: [Kind; 8] = [
             network.restart(Data::Snapshot, down, 0);
         });
     }),
-    // A proxy leads the connections to another server, which has the data of now.
+    // A proxy leads the connections to another server, which has the present data.
     Kind::new("swap", |it, _| {
         it.network.take_snapshot();
         it.network.after(it.rng.u64(..3_000), Network::swap);
@@ -185,7 +185,7 @@ const LOSING: [Kind; 8] = [
     // The clock passes the time for which keys are kept: a minute, or what the settings say.
     Kind::new("expire", |it, _| {
         it.network.set_clock(if it.rng.bool() { 120_000 } else { 700_000 });
-        // Before the owners notice that their claims have expired.
+        // Clients ask before the owners notice that their claims have expired.
         (0..it.rng.usize(..4)).for_each(|_| it.add_client());
     }),
 ];
@@ -199,8 +199,8 @@ pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {
     (0..it.rng.u64(1..4)).for_each(|time| it.network.after(time * pause, Network::move_slot));
 });
 
-/// A replica with the data of now takes over. The earlier node comes back without the slot. The
-/// process that made the newest call reaches the new one only after a while.
+/// A replica with the present data takes over. The earlier node comes back without the slot. The
+/// process that made the newest call reaches the new node only after a while.
 pub(crate) const FAIL_OVER: Kind = Kind::new("fail over", |it, _| {
     let half_a_lease = it.world.settings.lease_milliseconds() / 2;
     let after = choose_time(&mut it.rng, &[100, 3_000]);

@@ -123,7 +123,8 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let events = answer.events.len();
     let mut stops = history.records.stops.iter();
     let is_stopped = stops.any(|stop| stop.key == answer.key && stop.began <= answer.ended);
-    // A client that starts no run counts one refusal if the run begins between its two looks.
+    // A client that starts no run calls `get` and then `answer`. It counts one refusal if the run
+    // begins between the two calls.
     if history.is_quiet && history.settings.keep_all() && answer.refused > 1 {
         return Some(format!("{} requests are refused", answer.refused));
     }

@@ -62,7 +62,7 @@ impl Cluster {
             self.world.start_again(number, 0);
         }
         self.recover().await;
-        // Another process reports the runs of those that died.
+        // Other processes report the runs of processes that died.
         sleep(self.world.settings.lease * 8).await;
         let is_quiet = self.kinds.iter().all(|kind| kind.name == REPLICA.name);
         let replaced = if is_quiet { self.check_replaced().await } else { None };

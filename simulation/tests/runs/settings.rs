@@ -9,7 +9,7 @@ pub(crate) struct Settings {
     pub(crate) max_memory: usize,
     /// Whether requests pass through the layers of the crate, and calls have options.
     pub(crate) is_layered: bool,
-    /// By how many characters the owners of keys and their names are longer.
+    /// The numbers of characters that are added to the owner and to the name of each key.
     pub(crate) padding: [usize; 2],
 }
 

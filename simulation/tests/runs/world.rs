@@ -28,7 +28,7 @@ pub(crate) struct Records {
     pub(crate) refusals: Vec<Range<u64>>,
     /// Whether each life of a process was kept from reaching Redis in time, or was ended.
     pub(crate) disturbed: Vec<bool>,
-    /// What was already wrong when it was recorded.
+    /// The faults that were found during the simulation.
     pub(crate) faults: Vec<String>,
 }
 

@@ -115,7 +115,7 @@ const LOSSES: [Kind; 9] = [
             if returns { network.take_back(old) } else { network.retire(old) }
         });
     }),
-    // The key is renamed, and may take the place of the new one later.
+    // The key is renamed, and may later replace the key that was created meanwhile.
     Kind::new("rename", Harm::Lost, |it, _| {
         it.network.command(&["RENAME", "tower-sse", "other"]);
         if it.rng.bool() {

@@ -47,8 +47,8 @@ pub(crate) struct History {
 /// - `reported`: a gap reported the event.
 /// - `overtaken`: another copy of the stream had an id that was not below the event's, and the
 ///   client had such an id.
-/// - `excused`: neither the stream nor a process that is left knows the event, or a later event or
-///   gap that the client has received.
+/// - `excused`: the stream and the remaining processes do not know the event, or do not know a
+/// later event or gap that the client has received.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let kept = kept_numbers(history, &mut verdict);
@@ -104,7 +104,7 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
 /// Returns the newest sequence number that the gap at `index` covers, or `None` if it covers all.
 ///
 /// Of the gaps of several topics, only the last has the id of what is lost. The others have the id
-/// of what the client has received, so a client that is cut off between them has no more than that.
+/// of what the client has received, so a client that is cut off between the gaps resumes there.
 fn covers(messages: &[Received], index: usize) -> Option<u64> {
     let gap = messages[index];
     let same_gaps = messages[index + 1..]
@@ -119,7 +119,7 @@ fn covers(messages: &[Received], index: usize) -> Option<u64> {
 fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
     // A client that was cut off between the gaps of evicted events has the id before theirs.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
-    // A copy of the stream that has lost the marker can have another one with its id.
+    // A copy of the stream that has lost the marker can have another marker with the same id.
     let later = history.markers.iter().filter(|marker| marker.at > received_at);
     let later = later.filter(|marker| is_same(sequence_of(&marker.id)));
     let replaced_at = later.map(|marker| marker.at).min();
@@ -223,7 +223,7 @@ fn check_complete(
         };
         let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
         // The gap of evicted events comes first, with an id below what is left. A client that
-        // leaves before it gets past the event must be told again.
+        // leaves before it gets past the event must receive the gap again.
         let passes = |index: usize| {
             let mut rest = journal.messages[index + 1..].iter().take_while(|it| !it.is_first);
             rest.any(|message| message.sequence >= Some(sequence))

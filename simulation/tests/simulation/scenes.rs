@@ -26,7 +26,7 @@ fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
 }
 
 /// An operator puts a copy of the key back while ids are ahead of the clock. In both copies, a
-/// process then advances the ids to the same one.
+/// process then advances the ids to the same id.
 #[test]
 fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
     let found = check(0..30, async |scene, moment| {
@@ -47,8 +47,8 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
     assert!(found.of("reported") > 0, "nothing was lost");
 }
 
-/// A copy of the stream takes its place, without an event that only its publisher knows. The stream
-/// is then trimmed past the publisher, which reads late.
+/// The stream is replaced by a copy that lacks an event, which only the event's publisher knows.
+/// The copy is then trimmed past the publisher, which reads late.
 #[test]
 fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
     let found = check(0..4, async |scene, variation| {
@@ -105,8 +105,8 @@ fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
     });
 }
 
-/// The clock is set forward while a process is cut off. A client that moves to it has an id that is
-/// too far ahead only if that is more than a minute.
+/// The clock is set forward while a process is cut off. For this process, a client's id is too far
+/// ahead only if it is ahead by more than a minute.
 #[test]
 fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     let found = check(57..63, async |scene, seconds| {

@@ -10,7 +10,8 @@ pub(crate) struct Hubs {
     /// Whether further topics end, and their number so far.
     ends_topics: bool,
     ended: usize,
-    /// The kinds of faults of this simulation: with a few of them, pairs meet more often.
+    /// The kinds of faults of this simulation. There are few, so that faults of two given kinds
+    /// coincide more often.
     kinds: Vec<Kind>,
     stops_processes: bool,
     /// The hub that most faults hit, and that publishes most events.

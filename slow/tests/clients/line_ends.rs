@@ -130,9 +130,9 @@ impl Protocol {
         format!("{name}data: {data}{end}{end}")
     }
 
-    /// Returns the frames of an answer before and after the upstream's wait. All but the last
-    /// frames of each part end within an event's line ends, each at another byte than the frame
-    /// before.
+    /// Returns the frames of an answer before and after the upstream's wait. In both parts, each
+    /// frame except the last ends within an event's line ends, at another byte than the previous
+    /// frame.
     fn frames(self, end: &str) -> (Vec<Bytes>, Vec<Bytes>) {
         let before = self.before();
         let words = (0..WORDS).map(|at| self.of_word(&word(at)));

@@ -18,7 +18,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Waits until the child listens, prints its address, and ends it with this process.
+/// Waits until the child listens, prints the child's address, and ends the child with this process.
 fn run(mut child: Child, port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for _ in 0..100 {

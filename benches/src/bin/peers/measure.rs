@@ -84,7 +84,7 @@ fn cell(mut figures: Vec<f64>) -> String {
     }
 }
 
-/// Returns what a server needs that is not here.
+/// Returns what this server needs but is not installed, if anything.
 fn missing(subject: Subject) -> Option<&'static str> {
     let root = foreign::unpacked();
     let is_there = match subject {

@@ -227,7 +227,7 @@ impl Run {
         let opening = (self.processor_us() - processor) / clients as f64;
         let kib = (self.pss_kib() - kib) / clients as f64;
         drop(first);
-        // The first events also have what a new client costs once, so they are not measured.
+        // The first events include the one-time costs of new clients, so they are not measured.
         let mut publisher = self.publisher()?;
         for _ in 0..5 {
             self.published += 1;
@@ -300,7 +300,8 @@ impl Run {
         let (events, took) = (streams.seen.events as f64, begun.elapsed());
         let processor = self.processor_us() - processor;
         is_over.store(true, Ordering::Relaxed);
-        // A publisher waits for its answer, and the server for room in the clients' sockets.
+        // The clients still read: each publisher waits for an answer of the server, which waits for
+        // room in the clients' sockets.
         streams.until(PATIENCE, |_| publishing.iter().all(thread::JoinHandle::is_finished))?;
         for publisher in publishing {
             publisher.join().expect("no panic")?;

@@ -1,4 +1,4 @@
-//! How fast a new process loads its history, and for how long it keeps its thread busy.
+//! How fast a new process loads its history, and for how long at a time this keeps its thread busy.
 
 use crate::*;
 

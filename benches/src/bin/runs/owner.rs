@@ -22,7 +22,7 @@ pub(crate) fn run(subject: &str, events: u64) {
         };
         let before = processor_time();
         let frames = join_all((0..RUNS).map(|run| read(runs.clone(), run, events))).await;
-        // On a busy machine, events share frames, and cost less.
+        // On a busy machine, events share frames and cost less, so the frames are printed too.
         let frames = frames.into_iter().sum::<u64>() as f64 / (RUNS * events) as f64;
         let used = (processor_time() - before).as_secs_f64() * 1e6 / (RUNS * events) as f64;
         println!("{subject}: {used:.2} us of processor time and {frames:.2} frames an event");

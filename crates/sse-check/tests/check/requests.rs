@@ -62,8 +62,8 @@ async fn hop_that_drops_the_last_event_id_fails_and_is_named() {
     look_through(&[inner, inner], only).await.expect("resumption", "pass");
 }
 
-/// The first connection receives all events before the second one begins, so the check knows which
-/// of them the second one misses.
+/// The first connection receives all events before the second connection begins, so the check knows
+/// which events the second connection misses.
 #[tokio::test]
 async fn hop_that_drops_the_id_is_named_although_the_newest_event_comes() {
     let newest_only = |request: &Request| match request.header("last-event-id") {

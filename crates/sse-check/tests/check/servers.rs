@@ -36,8 +36,8 @@ async fn axum_fails_nothing() {
     assert_eq!(report.all("warning"), ["lines"], "{report}");
 }
 
-/// Looks at a topic with an event every 300 ms, the first one when the first stream begins. So none
-/// is published just when the second stream begins, 2 seconds later.
+/// Looks at a topic with an event every 300 ms, the first one when the first stream begins. So no
+/// event is published just when the second stream begins, 2 seconds later.
 async fn look_at_hub(hub: Hub, layer: SseLayer) -> Report {
     let (publisher, began) = (hub.clone(), Arc::new(Notify::new()));
     let begin = Arc::clone(&began);

@@ -107,7 +107,8 @@ fn model_replies_as_redis_does() {
     }
 }
 
-/// Returns the time of the server's clock in milliseconds, if the reply is an id that contains it.
+/// Returns the time of the server's clock in milliseconds, if the reply is an id that contains this
+/// time.
 fn clock(command: &[String], reply: &str) -> Option<u64> {
     let (milliseconds, counter) = reply.split_once('-')?;
     let milliseconds = milliseconds.parse().ok().filter(|id| (1_000_000..AHEAD).contains(id))?;
@@ -134,7 +135,8 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
             let (newest, nonce) = (newest.to_string(), field.to_string());
-            // The model's clock has milliseconds. Ids that contain the server's time set it.
+            // The model's clock counts milliseconds. Replies with ids that contain the server's
+            // time set this clock.
             let text = MARK.replace("time[2] % 1000 * 512", "0");
             let text = text.replace("next + lead - lead % step + step", "newest_at + 3");
             return script(&text, &[key, condition, &newest, &nonce]);
@@ -144,7 +146,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         17 => format!("XRANGE {key} {id} +"),
         18 => format!("XREVRANGE {key} {id} - COUNT {count}"),
         19 => format!("XREVRANGE {key} + {end} COUNT {count}"),
-        // A server takes up to 100 ms to end a wait.
+        // Rarely, because a server takes up to 100 ms to end a wait.
         20 if rng.u8(..4) == 0 => {
             format!("XREAD COUNT {count} BLOCK 1 STREAMS {key} {}", random_id(rng))
         }

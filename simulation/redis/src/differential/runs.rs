@@ -7,7 +7,8 @@ use super::{Pair, split};
 const SEQUENCES: u64 = 250;
 const COMMANDS: usize = 100;
 
-/// Returns the text of a script. It reads the time from a key, so that both servers have the same.
+/// Returns the text of a script. It reads the time from a key, so that both servers have the same
+/// time.
 macro_rules! script {
     ($file:literal) => {
         concat!(
@@ -97,7 +98,8 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
             let server = ["s0", "s1"][rng.usize(..2)];
             let arguments = format!("{server}|{earlier}|8000|all|{process}|{newest} 8000|60000|");
-            // Redis has fields in the order in which they were added, and the model sorts them.
+            // Redis returns fields in the order in which they were added, unlike the model, which
+            // sorts them.
             let script = script!("beat.lua")
                 .replace("return reply", "table.sort(reply)\nreturn { 'joined', unpack(reply) }");
             return evaluate(script, &["data", "processes", &live], &arguments);

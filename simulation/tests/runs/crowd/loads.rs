@@ -12,8 +12,9 @@ const SLOW: usize = 1;
 const MAX_WAITERS: usize = 16;
 
 impl Crowd {
-    /// A process that owns many runs dies while clients read them at another process. The clients
-    /// must be told within the documented time. Clients of another owner's runs must not be told.
+    /// A process that owns many runs dies while clients read them at another process. The clients'
+    /// bodies must fail with an outcome within the documented time. Bodies of another owner's runs
+    /// must not fail.
     pub(super) async fn lose_an_owner(&mut self) {
         let (dying, healthy) = (self.rng.usize(100..300), 10);
         let plan = Plan { events: 1_000, fails: false, delay: 60_000, size: 10 };
@@ -52,8 +53,8 @@ impl Crowd {
         }
     }
 
-    /// Clients at one process do not read large runs of others. The runs of that process have the
-    /// memory that they need.
+    /// Clients at one process do not read large runs of other processes. The runs that the first
+    /// process owns must still get the memory that they need.
     pub(super) async fn leave_answers_unread(&mut self) {
         let Settings { max_memory: limit, retain_bytes, .. } = self.world.settings;
         let (others, events) = (self.rng.usize(16..40), self.rng.usize(4..20));
@@ -110,7 +111,7 @@ impl Crowd {
         for key in 0..runs {
             self.start(0, key, plan).await.expect("nothing refuses it");
         }
-        // A run of many entries, with which pages grow.
+        // A run of many entries: while a client reads it, the pages grow.
         let large = Plan { events: 80, fails: false, delay: 0, size: 60_000 };
         self.start(0, runs, large).await.expect("nothing refuses it");
         // By then, the ends of the runs are in Redis.
