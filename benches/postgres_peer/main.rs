@@ -1,6 +1,6 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
 //! `.ci/slow postgres-peer`. Both use their defaults, with two exceptions: the peer has another
-//! schema, because PostgreSQL reserves the prefix of its default one, and the hub's limits are
+//! schema, because PostgreSQL reserves the prefix of its default schema, and the hub's limits are
 //! raised to hold the events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
@@ -210,8 +210,8 @@ async fn load<S: Side>(
     join_all(loads).await.into_iter().sum()
 }
 
-/// Returns two medians: of the hub's figure divided by the mean of the peer's two, and of the
-/// larger of the peer's two divided by the smaller one.
+/// Returns two medians of ratios: of the hub's figure to the mean of the peer's two figures, and of
+/// the peer's larger figure to its smaller figure.
 fn compare(ours: &[f64], before: &[f64], after: &[f64]) -> (f64, f64) {
     let peer = before.iter().zip(after);
     let ratios = ours.iter().zip(peer.clone()).map(|(ours, (a, b))| 2.0 * ours / (a + b));

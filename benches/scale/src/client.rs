@@ -91,7 +91,8 @@ impl Client {
         })
     }
 
-    /// Opens all streams as real clients come: each over another connection than the one before.
+    /// Opens all streams as real clients come: each over another connection than the previous
+    /// stream.
     pub fn open(&mut self) -> io::Result<()> {
         let mut sent = 0;
         for turn in 0..self.each {

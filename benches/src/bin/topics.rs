@@ -15,7 +15,7 @@ const OTHER_MEMORY: usize = 128 << 20;
 
 /// The times of one round.
 struct Round {
-    /// The time of the poll that returns an event after a pause, and of the next one, which waits.
+    /// The time of the poll that returns an event after a pause, and of the next poll, which waits.
     event: Duration,
     /// The mean of an item of a backlog with all events.
     item: Duration,

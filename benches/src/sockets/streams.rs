@@ -71,7 +71,7 @@ pub struct Seen {
     pub openings: BTreeMap<u64, u32>,
     /// The longest time between the end of a stream and the head of its client's next response.
     pub longest_wait: Duration,
-    /// The longest such time beyond what the server had told the client to wait.
+    /// The longest such time beyond the reconnection time that the server had sent.
     pub longest_delay: Duration,
     /// Streams that have ended with a last chunk, without one, and by a reset.
     pub clean: u64,

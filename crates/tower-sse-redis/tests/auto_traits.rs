@@ -24,7 +24,7 @@ const _: () = {
     cloned::<tower_sse_redis::Tls>();
 };
 
-// A broker or a store belongs to one hub or one set of runs, and so does its health.
+// A broker is for one hub, and a store for one set of runs, because a `Health` describes only one.
 #[test]
 fn broker_and_store_cannot_be_cloned() {
     trait Probe {

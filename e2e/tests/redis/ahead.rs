@@ -42,8 +42,8 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
     assert_eq!(pair.losses(), [1, 1]);
 }
 
-/// The stream is deleted twice. The process that adds the second marker knows neither the first one
-/// nor the events after it.
+/// The stream is deleted twice. The process that adds the second marker knows neither the first
+/// marker nor the events after it.
 #[tokio::test]
 async fn second_marker_is_above_events_after_an_unknown_first_one() {
     let Some(mut pair) = Pair::start(Server::start().await).await else { return };

@@ -125,7 +125,7 @@ async fn without_a_primary(outage: Duration) {
     start_run(&runs, "after").await;
 }
 
-/// The server dies, or it takes events until Sentinel names the other one.
+/// The server dies, or it takes events until Sentinel names the other server.
 #[tokio::test]
 async fn successor_of_a_server_is_found_without_a_silent_loss() {
     for found in [Found::ByName, Found::InList, Found::BySentinel] {

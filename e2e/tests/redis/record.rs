@@ -80,7 +80,7 @@ pub(crate) fn sequence(id: &str) -> u64 {
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) gaps: usize,
-    /// Acknowledged events that a client missed, and which a gap reported to it.
+    /// Acknowledged events that a client missed and whose loss a gap reported.
     pub(crate) lost: usize,
 }
 
@@ -95,7 +95,7 @@ pub(crate) struct Loss {
 
 impl Loss {
     pub(crate) const fn between(began: u64, ended: u64) -> Self {
-        // The id of a gap can be the one before the marker's.
+        // The id of a gap can be the id before the marker's.
         Self { began: (began << 20) - 1, ended: (ended + 1) << 20 }
     }
 }

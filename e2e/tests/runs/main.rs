@@ -1,6 +1,6 @@
-//! Runs with real clients: Chromium and packages from npm and PyPI. A proxy cuts their connections,
-//! or the server shuts down or is killed, or an nginx times out before the first word, or a gateway
-//! changes the answer.
+//! Runs with real clients: Chromium and packages from npm and PyPI. A proxy cuts their connections.
+//! The server shuts down or is killed. An nginx times out before the first word. A gateway changes
+//! the answer.
 //!
 //! `slow/tests/clients` has the clients that only `.ci/slow` installs. Tests that they share with
 //! other clients are here and ignored by default.

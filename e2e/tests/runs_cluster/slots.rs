@@ -37,9 +37,9 @@ impl Slots {
     }
 }
 
-/// Asserts that every event arrives once, that the service is called once for each run, and that no
-/// client at a process that does not own the run waits for longer than [`STALL`] plus the time that
-/// `fault` returns.
+/// Asserts that every event arrives once, and that the service is called once for each run. Clients
+/// at processes that don't own the run may wait for [`STALL`] plus the time that `fault` returns,
+/// and no longer.
 async fn nothing_is_lost_while(
     nodes: Option<Nodes>,
     fault: impl AsyncFnOnce(&mut Slots) -> Duration,

@@ -9,7 +9,8 @@ pub(crate) struct Curve {
 struct Metric {
     name: &'static str,
     of: fn(&Figures) -> u64,
-    /// How much the median of the last quarter may exceed that of the second one, besides 5 %.
+    /// How much the median of the last quarter may exceed the median of the second quarter, besides
+    /// 5 %.
     noise: u64,
 }
 

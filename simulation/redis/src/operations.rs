@@ -7,13 +7,13 @@ use super::*;
 /// How another server takes over.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Promotion {
-    /// The number of entries of each stream that it does not have.
+    /// The number of entries of each stream that the new server lacks.
     pub lag: usize,
-    /// The milliseconds that its clock is ahead of the old one's.
+    /// The milliseconds that the new server's clock is ahead of the old server's.
     pub clock_offset: i64,
-    /// Whether the name leads to either server until the old one is retired.
+    /// Whether the name leads to either server until the old server is retired.
     pub is_ambiguous: bool,
-    /// The reason for which the old one refuses commands from now on.
+    /// The reason for which the old server refuses commands from now on.
     pub old_refuses: Option<Refusal>,
 }
 

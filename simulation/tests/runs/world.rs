@@ -41,7 +41,7 @@ pub(crate) struct Stop {
     pub(crate) over: u64,
     /// Whether it replaces the run.
     pub(crate) replaces: bool,
-    /// The call that takes the place of the earlier one.
+    /// The call that takes the place of the earlier call.
     pub(crate) call: Option<usize>,
     /// The epoch of the run, if the request named it and was granted.
     pub(crate) stopped: Option<String>,

@@ -15,11 +15,11 @@ pub(crate) enum Harm {
     None,
     /// A client whose id is too far ahead, because the clock was set, begins anew.
     Ahead,
-    /// Entries that were acknowledged can be removed. A process that misses one knows so when it
-    /// reads the next one.
+    /// Entries that were acknowledged can be removed. A process that misses an entry notices this
+    /// when it reads the next entry.
     Trimmed,
-    /// Entries that were acknowledged can be removed. A process that misses one may learn this only
-    /// later.
+    /// Entries that were acknowledged can be removed. A process that misses an entry may notice
+    /// this only later.
     Lost,
 }
 

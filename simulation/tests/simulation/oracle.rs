@@ -5,8 +5,8 @@ mod tests;
 use super::publications::number_of;
 use crate::*;
 
-/// How far a client's id may be ahead of a process's newest one before the process treats it as
-/// foreign: 60 seconds, as a difference of sequence numbers.
+/// How far a client's id may be ahead of a process's newest id before the process treats the
+/// client's id as foreign: 60 seconds, as a difference of sequence numbers.
 const MAX_LEAD: u64 = 60_000 << 20;
 
 /// Everything that happened in a simulation.
@@ -20,7 +20,7 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
-    /// Whether each process knew that it had missed an entry when it read the next one, so that the
+    /// Whether each process that missed an entry knew this when it read the next entry, so that the
     /// gap precedes newer events.
     pub(crate) is_seen_at_once: bool,
     /// The times after the recovery in which no client may receive a gap, in milliseconds since the

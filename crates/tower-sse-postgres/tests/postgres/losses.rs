@@ -157,8 +157,8 @@ async fn removed_rows_are_a_loss_of_processes_that_have_not_read_them() {
     }
 }
 
-/// `behind` has read all rows that are then trimmed. While it is held, there is one new event, in
-/// the second round also the row that a new connection adds.
+/// `behind` has read all rows that are then trimmed. While `behind` is held, one event is
+/// published. In the second round, a new connection also adds a row.
 #[tokio::test]
 async fn trim_of_rows_that_were_read_is_no_gap() {
     let Some(server) = Server::start().await else { return };
@@ -227,7 +227,8 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     }
 }
 
-/// Rows are restored under open connections. A process that knows no newer rows numbers first.
+/// Rows are restored under open connections. A process that has read no newer rows assigns the next
+/// numbers.
 #[tokio::test]
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
@@ -354,8 +355,9 @@ async fn number_of_an_acknowledged_event_is_not_given_again() {
     assert!(number > acknowledged, "{number:?} after {acknowledged:?}");
 }
 
-/// A new process adds its row to an older copy and trims the rows before. By the numbers, nothing
-/// is missing after the last event that was read. Only the publisher can notice the loss.
+/// A new process adds its row to an older copy, whose earlier rows are then trimmed. By the
+/// numbers, nothing is missing after the last event that was read. Only the publisher can notice
+/// the loss.
 #[tokio::test]
 async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };

@@ -7,7 +7,7 @@ use super::kit::Stream;
 use super::server::{NOBODY, own};
 use crate::*;
 
-/// A pooler in front of a server. Dropping it stops it.
+/// A pooler in front of a server. Dropping this value stops the pooler.
 struct Pooler {
     _process: tokio::process::Child,
     port: u16,

@@ -3,7 +3,7 @@
 use crate::*;
 
 /// Replaces the server's functions for notifications. A sequence counts the refused notifications,
-/// because a rollback doesn't undo it.
+/// because a rollback doesn't undo its steps.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);
@@ -48,7 +48,7 @@ async fn events_arrive_while_the_queue_is_full() {
     let client = server.connect().await;
     sql(&client, DOUBLE).await;
     let mut process = Process::connect(server.broker()).await;
-    // A hub alone does not notify.
+    // A hub notifies only if another hub listens.
     let _listening = Process::connect(server.broker()).await;
     sql(&client, "update queue set is_full = true, is_stuck = true").await;
     deliver_all(&server, &mut process).await;
@@ -61,7 +61,7 @@ async fn events_arrive_while_the_queue_is_full() {
         process.hub.publish("a", number.to_string()).await.unwrap();
         process.reads([number]).await;
     }
-    // The count is of this process only, because the new one is gone.
+    // Only this process is counted, because the new process is gone.
     let (tried, seconds) = (failed().await - before, began.elapsed().as_secs());
     assert!(tried <= seconds + 1, "{tried} times in {seconds} s");
     // The stuck listener leaves. Hubs empty the queue and notify again.

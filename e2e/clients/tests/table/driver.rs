@@ -66,7 +66,7 @@ impl Seen {
     }
 
     /// Returns whether the last request came within the last four seconds, and at least three of
-    /// the last five came within two seconds after the one before.
+    /// the last five came within two seconds after the previous request.
     pub(crate) fn is_hammered(&self) -> bool {
         let soon = Duration::from_secs(2);
         let Some(last) = self.requests.last_chunk::<6>() else { return false };

@@ -17,7 +17,8 @@ pub(crate) struct Facts {
     pub(crate) back: bool,
     /// How many events it missed without a gap, before others that it received.
     pub(crate) lost: usize,
-    /// Whether it kept sending requests, most of them within two seconds after the one before.
+    /// Whether it kept sending requests, most of them within two seconds after the previous
+    /// request.
     pub(crate) hammers: bool,
     /// How many requests it sent in the last ten seconds, or in the last minute after a topic's
     /// end.
@@ -26,7 +27,7 @@ pub(crate) struct Facts {
     pub(crate) largest: usize,
     /// How long after the last event, or after its request, the client left by itself, if it did.
     pub(crate) left: Option<Duration>,
-    /// Whether it handed out a part of an event as a whole one.
+    /// Whether it handed out a part of an event as a whole event.
     pub(crate) half: bool,
     /// Whether it reported an error.
     pub(crate) reported: bool,
@@ -50,7 +51,8 @@ const fn ms(milliseconds: u64) -> Duration {
 /// For how long requests are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Counts the numbers that are missing between `first` and the last one, where no gap was received in their place.
+/// Counts the numbers that are missing between `first` and the last number, unless a gap was
+/// received in their place.
 fn missing_since(first: usize, stage: &Stage) -> usize {
     let seen = stage.shared.lock();
     let (mut newest, mut missing, mut gap) = (first - 1, 0, false);
@@ -165,7 +167,7 @@ async fn replaced(stage: &Stage, death: Death) -> Facts {
         Death::Stop => server.stop().await,
         Death::Kill => server.kill().await,
     }
-    // Meanwhile, a client that does not wait as long as the shutdown told it finds no server.
+    // Meanwhile, a client that does not wait for the `retry` of the shutdown finds no server.
     sleep(ms(1_500)).await;
     let next = stage.prepare(layer());
     next.publish(3);

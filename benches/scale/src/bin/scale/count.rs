@@ -13,9 +13,11 @@ struct Cost {
 }
 
 const STEPS: [&str; 3] = ["opening", "event", "stop"];
-/// The number of events that are counted, after a first one, which takes memory that later ones reuse.
+/// The number of events that are counted. A first event is not counted, because later events reuse
+/// its memory.
 const EVENTS: u8 = 4;
-/// The caches of a small server. The memory of 10,000 streams does not fit into the last one.
+/// The caches of a small server. The memory of 10,000 streams does not fit into the last-level
+/// cache.
 const CACHES: [&str; 4] =
     ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
 
