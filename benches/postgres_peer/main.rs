@@ -1,7 +1,7 @@
 //! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both use their defaults, with two exceptions: the peer has another
-//! schema, because PostgreSQL reserves the prefix of its default schema, and the hub's limits are
-//! raised to hold the events of the last part. Each side runs in a new database of one server.
+//! `.ci/slow postgres-peer`. Both sides use their defaults, with two exceptions. The peer's schema is
+//! renamed, because PostgreSQL reserves the prefix of the default name. The hub's limits are raised
+//! to hold the events of the last part. Each side runs in a new database of one server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, and divides the hub's figure by the mean of the peer's two figures. The medians of
