@@ -15,8 +15,8 @@
 //! | `TOWER_SSE_SEED` | the only seed, whose log is printed (with `--nocapture`) |
 //!
 //! - `tower_sse_simulation` lets a thread's processes connect to a model of Redis. Each process
-//! gets a clock, and tasks that end with the process. Everything else is the real code of the crate
-//! and its Redis client.
+//!   gets a clock, and tasks that end with the process. Everything else is the real code of the
+//!   crate and its Redis client.
 //! - `tokio_unstable` gives tokio's runtime a seed, which decides the order in which publishers
 //!   that wait for a connection are woken.
 //! - Both are cfgs and not features, so building with all features does not enable them.

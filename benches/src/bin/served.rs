@@ -141,7 +141,6 @@ fn speaks_http2() -> bool {
 /// All clients subscribe to one topic, each once the client before has stalled.
 const ONE_BY_ONE: &str = "one-by-one";
 
-/// Subscribes a client to the hub.
 fn subscribed(hub: &Hub, subject: &str) -> Response {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
 

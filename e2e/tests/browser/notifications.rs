@@ -28,7 +28,6 @@ impl Slow {
         self.go.acquire().await.unwrap().forget();
     }
 
-    /// Waits until a query is paused.
     async fn until_paused(&self) {
         soon(self.waiting.acquire()).await.unwrap().forget();
     }

@@ -15,7 +15,6 @@ pub(crate) struct Secure {
 }
 
 impl Secure {
-    /// Starts a server with this certificate and these further options.
     pub(crate) async fn start(certificate: &'static str, options: &[&str]) -> Option<Self> {
         let mut server = Server::prepare(&[])?;
         find(&["openssl"])?;

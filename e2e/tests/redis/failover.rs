@@ -188,7 +188,6 @@ async fn sentinel(dies: bool, found: Found) {
     println!("Sentinel, server that {what}, {found:?}: {verdict:?}");
 }
 
-/// Returns the number of connections that hubs have to a server.
 async fn hub_connections(server: &Server) -> usize {
     let list: String = server.command("CLIENT LIST").await;
     list.lines().filter(|line| line.contains(" name=tower-sse:")).count()

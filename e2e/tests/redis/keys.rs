@@ -204,7 +204,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
             assert!(matches!(error, PublishError::Refused(_)), "{about}: {error:?}");
         }
     };
-    // A publisher that finds the gate shut waits until it opens, so `refuses` may go on too long.
+    // A publisher that finds the gate shut waits until it opens, so `refuses` is dropped then.
     tokio::select! {
         () = refuses => {}
         () = until(|| !are_following()) => {}

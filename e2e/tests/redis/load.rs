@@ -37,7 +37,6 @@ pub(crate) async fn load_until(
     check(&acknowledged, &journals, &losses).unwrap()
 }
 
-/// Publishes to one hub. Returns what was acknowledged.
 async fn publish_until(
     stop: CancellationToken,
     hub: Hub,

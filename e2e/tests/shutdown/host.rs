@@ -85,7 +85,6 @@ impl Server {
         self.served.is_finished()
     }
 
-    /// Waits until the graceful shutdown is over.
     pub(crate) async fn finished(self) {
         soon(self.served).await.unwrap();
     }

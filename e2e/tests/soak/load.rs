@@ -25,7 +25,6 @@ impl Load {
         Self { tasks, client }
     }
 
-    /// Returns the account once all clients have left.
     pub(crate) async fn stop(self) -> Arc<Account> {
         self.client.stop.cancel();
         self.tasks.join_all().await;

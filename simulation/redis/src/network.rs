@@ -37,7 +37,7 @@ impl Network {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a connection of the process that `host` names: to the server that has the name, or to
+    /// Opens a connection of the process that `host` names: to the server behind the name, or to
     /// the node of a cluster, if `host` names one.
     pub async fn dial(self, host: String) -> io::Result<DuplexStream> {
         let (process, node) = cluster::parse(&host);

@@ -240,7 +240,6 @@ impl Server {
         })
     }
 
-    /// Returns the stream of the hubs.
     pub(super) fn hub_stream(&self) -> Option<&Stream> {
         self.streams().find(|(key, _)| *key == KEY).map(|(_, stream)| stream)
     }

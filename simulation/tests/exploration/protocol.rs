@@ -62,7 +62,6 @@ impl Phase {
     }
 }
 
-/// A claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Claim {
     pub(crate) epoch: usize,

@@ -18,7 +18,6 @@ pub(crate) struct Call {
     pub(crate) end: Option<CallEnd>,
 }
 
-/// The end of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallEnd {
     pub(crate) at: u64,
@@ -144,7 +143,6 @@ pub(crate) struct Received {
     pub(crate) number: u64,
 }
 
-/// The end of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerEnd {
     /// A clean end: the client takes it for the whole answer.

@@ -48,7 +48,6 @@ const LATE: u64 = 20_000;
 const LONG: u64 = 100_000_000;
 
 impl Client {
-    /// Begins an answer.
     pub(crate) fn new(world: &World, rng: Rng, key: usize, kind: Kind, habit: Habit) -> Self {
         let answer = world.begin_answer(key);
         Self { world: world.clone(), rng, key, kind, habit, answer, stop: None }

@@ -54,7 +54,6 @@ impl Settings {
         self.retain_for >= Duration::from_secs(600) && self.max_memory >= 2 << 30
     }
 
-    /// Returns the key of a run.
     pub(crate) fn key(&self, number: usize) -> RunKey {
         let [owner, name] = self.padding.map(|length| "/".repeat(length));
         RunKey::new(format!("user{owner}"), format!("{number}{name}")).unwrap()

@@ -39,7 +39,6 @@ pub(crate) struct Stop {
     pub(crate) began: u64,
     /// The time at which it can no longer take effect.
     pub(crate) over: u64,
-    /// Whether it replaces the run.
     pub(crate) replaces: bool,
     /// The call that takes the place of the earlier call.
     pub(crate) call: Option<usize>,
@@ -84,7 +83,6 @@ impl World {
         }
     }
 
-    /// Waits until all processes are connected.
     pub(crate) async fn connect(&self) {
         let processes = self.processes().clone();
         tower_sse_simulation::connect(&processes).await;

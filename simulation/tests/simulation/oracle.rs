@@ -48,7 +48,7 @@ pub(crate) struct History {
 /// - `overtaken`: another copy of the stream had an id that was not below the event's, and the
 ///   client had such an id.
 /// - `excused`: the stream and the remaining processes do not know the event, or do not know a
-/// later event or gap that the client has received.
+///   later event or gap that the client has received.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let kept = kept_numbers(history, &mut verdict);

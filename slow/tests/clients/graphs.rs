@@ -4,7 +4,6 @@ use crate::*;
 
 const PACE: Pace = Pace::new(80, 10);
 
-/// LangGraph's clients, for Node and Python.
 const CLIENTS: [fn(&[&str]) -> Option<Client>; 2] = [
     |arguments| Client::node(Packages::All, "@langchain/langgraph-sdk", "langgraph.mjs", arguments),
     |arguments| Client::python("langgraph_client.py", arguments),

@@ -77,7 +77,6 @@ fn fields(stat: &str) -> Vec<&str> {
     stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect()
 }
 
-/// Returns the processor time in these fields.
 fn processor_time(fields: &[&str]) -> Duration {
     let ticks = [11, 12].map(|field| fields[field].parse::<u64>().unwrap());
     Duration::from_millis(ticks.iter().sum::<u64>() * 10)

@@ -53,7 +53,6 @@ impl Proxy {
         patient(Postgres::open(&address).unwrap().broker(stream))
     }
 
-    /// Breaks all connections.
     pub(crate) fn cut(&self) {
         self.relay.cut();
     }

@@ -70,7 +70,6 @@ impl Stage {
         TcpListener::from_std(socket.into()).unwrap()
     }
 
-    /// Starts a server whose layer is `layer`.
     pub(crate) fn serve(&self, layer: SseLayer) -> Server {
         let server = self.prepare(layer);
         self.open(server)

@@ -91,7 +91,6 @@ impl Api {
         self.0.calls.load(SeqCst)
     }
 
-    /// Waits until no call is open.
     pub(crate) async fn is_idle(&self) {
         until(|| self.0.open.load(SeqCst) == 0).await;
     }

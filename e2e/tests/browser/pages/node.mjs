@@ -1,6 +1,6 @@
-// Listens with the EventSource of a package: node.mjs <package> <url> Prints all that it has
-// received when that changes, but at most every 50 ms, because printing takes longer with each
-// event.
+// Listens with the EventSource of a package: node.mjs <package> <url>
+// Prints all that it has received when that changes, but at most every 50 ms, because printing
+// takes longer with each event.
 
 import { createRequire } from 'node:module';
 import { listen } from './seen.mjs';

@@ -62,7 +62,6 @@ pub(crate) async fn run(seed: u64, log: Log) -> History {
 }
 
 impl Crowd {
-    /// Starts a run at a process.
     async fn start(&mut self, process: usize, key: usize, plan: Plan) -> Result<Run, StartError> {
         let process = self.world.process(process);
         let (world, rng, life) = (self.world.clone(), self.rng.fork(), process.life);
