@@ -17,7 +17,7 @@ const OTHER_MEMORY: usize = 128 << 20;
 struct Round {
     /// The time of the poll that returns an event after a pause, and of the next poll, which waits.
     event: Duration,
-    /// The mean of an item of a backlog with all events.
+    /// The mean time to read one item of a backlog that has all events.
     item: Duration,
     subscribe: Duration,
     drop: Duration,

@@ -151,7 +151,7 @@ async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {
         ("no room for a marker", "17592186044415-0".to_owned()),
         ("the maximum", format!("{}-{}", u64::MAX, u64::MAX)),
         ("microseconds", format!("{}-0", now * 1000)),
-        // Ten minutes ahead, because the test must end earlier, even on a busy machine.
+        // Ten minutes ahead: the clock must not reach this id during the test.
         ("a counter above the next millisecond", format!("{}-1048576", now + 600_000)),
     ]
 }

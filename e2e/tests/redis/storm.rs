@@ -38,7 +38,7 @@ async fn storm(data: &[Data]) -> Option<Verdict> {
     Some(verdict)
 }
 
-/// Returns the number of kills: one in ten seconds, but at least six.
+/// Returns the number of kills: one every ten seconds, but at least six.
 fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }

@@ -44,7 +44,7 @@ async fn goes_on_until_its_own_end(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_may_go_on_hold_the_server_until_their_own_end() {
-    // Longer than the test: a stream that ends here ends by itself.
+    // The grace is longer than the test, so a stream that ends here was ended by its source.
     let grace = Drain::after(Duration::from_secs(600));
     for (drain, clients) in [
         (Drain::per_client(), &[Requester::Post][..]),

@@ -39,7 +39,7 @@ impl Curve {
         Self { samples }
     }
 
-    /// Asserts that no figure grows from the second quarter to the last one by more than 5 % and
+    /// Asserts that no figure grows from the second quarter to the last one by more than 5 % plus
     /// its noise. A figure may also grow by one for each additional open stream, because clients
     /// leave later on a busy machine.
     pub(crate) fn assert_no_growth(&self) {

@@ -262,7 +262,7 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Returns about how many bytes it takes in Redis 7.
+    /// Returns about how many bytes the value takes in Redis 7.
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Stream(stream) => 600 + stream.bytes().max(4_096),

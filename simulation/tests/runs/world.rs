@@ -9,7 +9,7 @@ pub(crate) struct World {
     records: Arc<Mutex<Records>>,
 }
 
-/// What a process has connected to Redis.
+/// The runs that a process has connected to Redis, and their health.
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) runs: Runs,

@@ -23,7 +23,7 @@ use crate::driver::{Seen, Shared};
 const START: Duration = Duration::from_secs(180);
 /// How long a client that comes back may be away.
 pub(crate) const BACK: Duration = Duration::from_secs(40);
-/// How long an event may take.
+/// How long an event may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
 /// A port, and what is seen there.

@@ -185,8 +185,8 @@ async fn test_server_waits_for_the_end_of_a_stream() {
     assert!(asked.await.is_err());
 }
 
-/// `CacheControlLayer` sets no `max-age` if the request has a `Cache-Control` header, as a browser's
-/// `EventSource` sends.
+/// `CacheControlLayer` sets no `max-age` if the request has a `Cache-Control` header, as a
+/// browser's `EventSource` sends.
 #[tokio::test]
 async fn cache_control_layer_inside_makes_a_stream_cacheable() {
     let app = endless().layer(CacheControlLayer::default()).layer(SseLayer::new());

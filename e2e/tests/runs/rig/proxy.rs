@@ -60,7 +60,7 @@ impl Proxy {
     }
 }
 
-/// Gives each connection to the next server.
+/// Relays each connection to the next server in turn.
 async fn accept(listener: TcpListener, upstreams: Vec<SocketAddr>, shared: Arc<Shared>) {
     for upstream in upstreams.into_iter().cycle() {
         let (client, _) = listener.accept().await.unwrap();
