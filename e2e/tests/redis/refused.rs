@@ -99,7 +99,7 @@ async fn hub_that_lacks_a_command_names_it_when_it_connects() {
 #[tokio::test]
 async fn runs_that_lack_a_command_name_it_when_they_connect() {
     let Some(server) = Server::start().await else { return };
-    // The newer protocol, for which `HELLO` stands, has no permission of its own.
+    // `HELLO` stands for RESP3, which has no permission of its own.
     let commands = needed(1).into_iter().filter(|command| !["SELECT", "HELLO"].contains(command));
     for command in commands {
         let permission = permission(command);

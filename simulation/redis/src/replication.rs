@@ -10,7 +10,7 @@ const BACKLOG_TIME: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replication {
     id: String,
-    /// The id of the history that this one continues, or nothing.
+    /// The id of the history that the present history continues, or nothing.
     second_id: String,
     /// Whether the server keeps what replicas may miss.
     has_backlog: bool,

@@ -134,8 +134,8 @@ impl State {
         &mut self.machines[self.current]
     }
 
-    /// Records what a command has added to the hubs' stream: an entry that is overtaken, or the
-    /// marker of a script.
+    /// Records what a command has added to the hubs' stream: an entry that is overtaken, or a
+    /// marker that a script has added.
     pub(super) fn record(
         &mut self,
         machine: usize,

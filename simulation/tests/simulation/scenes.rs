@@ -41,7 +41,7 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
         scene.network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
         scene.network.cut(2, Cut::Now);
         scene.pass(3_000).await;
-        // A client of hub 2 receives this event without the one before.
+        // A client of hub 2 receives this event without the event before it.
         scene.publish(0, 0, false);
     });
     assert!(found.of("reported") > 0, "nothing was lost");

@@ -159,7 +159,8 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             format!("COPY {key} {copied} REPLACE")
         }
         28 => format!("PEXPIRE {key} {}", [0, 1_000_000_000][rng.usize(..2)]),
-        // The time eleven days ago is above the small ids and below those of the clock.
+        // The time eleven days ago is above the small ids and below the ids that contain the
+        // clock's time.
         29 => {
             let max_age = ["0", "1000000000"][rng.usize(..2)];
             return script(SURVEY, &[key, max_age, "0"]);
