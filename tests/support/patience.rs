@@ -2,8 +2,8 @@ use std::{future::Future, panic::Location, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
 
-/// Longer than anything a test awaits, so that a test that hangs fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than anything a test awaits, even on a busy machine, so that a test that hangs fails.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Awaits `future`, and panics with the caller's line if it is not ready in time.
 #[track_caller]
