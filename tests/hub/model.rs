@@ -206,9 +206,9 @@ proptest! {
     }
 }
 
-// A client is not sent a gap that was reported before its visit. But the hub evicts that gap with
-// the event before the gap. Then the hub reports the eviction even to a client that has received
-// that event and a later gap.
+// A client without an id of this hub is not sent a gap that was reported before it came. But the
+// hub evicts that gap with the event before the gap. Then the hub reports the eviction even to a
+// client that has received that event and a later gap.
 #[test]
 fn client_receives_gap_from_before_its_visit_once_evicted() {
     block_on(async {

@@ -25,7 +25,8 @@ pub(crate) struct Visitor {
     loss_gaps: usize,
     /// Whether the client sent a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
-    /// After a malformed id, all gaps are reported first, at this position.
+    /// After a malformed id, a gap for each topic comes first. The last of these gaps is at this
+    /// position, unless a greeting follows.
     gaps_at: Option<u64>,
     /// The position that the greeting must have as its id, while the greeting is due.
     greeting_due: Option<u64>,
@@ -186,7 +187,7 @@ impl Visitor {
             return;
         }
         self.is_foreign = false;
-        // The id passes nothing that is left.
+        // The id is never past an event, a gap or a loss that the client has yet to receive.
         let event = |it| self.missed(it, naive).map(|event| event.sequence);
         let item = |it| self.reported_gap(it, naive).or_else(|| event(it));
         let left = (0..self.topics.len()).filter_map(item).chain(self.due_loss(naive)).min();

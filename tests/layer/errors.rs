@@ -59,13 +59,13 @@ async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
 
 /// The errors that have a source, and why.
 const WITH_A_SOURCE: [&str; 3] = [
-    // By its source, the layer finds the program's error. The type is not public.
+    // Its source is the program's error, for which the layer looks. `ItemError` is not public.
     "src/signals.rs: ItemError",
-    // By its source, `on_error` finds the run's error. `RunError` and its source have different
-    // texts.
+    // Its source is the run's error, for which `on_error` looks. `RunError` and its source have
+    // different texts.
     "src/runs/outcome.rs: RunError",
-    // By its source, the layer finds the mark that stops an `EventSource`. `LateResponse` and its
-    // source have different texts.
+    // Its source is the mark that stops an `EventSource`, for which the layer looks. `LateResponse`
+    // and its source have different texts.
     "src/early_head/late_response.rs: LateResponse",
 ];
 

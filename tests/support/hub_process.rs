@@ -70,7 +70,7 @@ pub async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
 
 /// Asserts that a client that resumes at the position of its first visit receives the event
 /// published since then. It resumes at the process of that visit, and at a process that has just
-/// started. The first of the two visits comes before any event.
+/// started. The client does this twice: the first time, no event was published before its visit.
 pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     for number in ["1", "2"] {
         let visited = connect().await;

@@ -87,7 +87,8 @@ impl Recording {
     pub(crate) fn coding(&self) -> String {
         match &*self.header("content-encoding").to_ascii_lowercase() {
             "x-gzip" => "gzip".to_owned(),
-            // Servers in JavaScript send `none` so that nothing compresses a stream.
+            // Some servers in JavaScript send the unregistered coding `none`, so that nothing
+            // compresses the stream.
             "identity" | "none" => String::new(),
             coding => coding.to_owned(),
         }

@@ -175,8 +175,8 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
     assert!(passed < (EVENTS + 3 * CLIENTS) * event, "{passed} bytes");
 }
 
-/// No run starts once the key `app:run:data` expires. With the owner's wire cut, only the beats of
-/// `reader` renew the key.
+/// If the key `app:run:data` expires, no new run starts for at least a lease. With the owner's wire
+/// cut, only the beats of `reader` renew the key.
 #[tokio::test]
 async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
     let Some(pair) = Pair::start().await else { return };

@@ -104,7 +104,8 @@ impl Registry {
         true
     }
 
-    /// Notes that the call returned no event stream. Returns whether the run was still starting.
+    /// Frees the key of a run that won't have a stream: the service was not called, or did not
+    /// return an event stream. Returns whether the run was still starting.
     pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
         {
             let mut state = record.lock();

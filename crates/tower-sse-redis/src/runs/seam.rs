@@ -68,8 +68,8 @@ pub(crate) struct Sync {
     /// Whether to restore the run: to empty its stream, and to create a lost claim again. A run
     /// whose stream has an end is not restored.
     pub(crate) restores: bool,
-    /// Whether a client of another process watches the run. If so, the number of the newest event is
-    /// pushed, because earlier batches may not have been.
+    /// Whether a client of another process watches the run. If so, the number of the newest event
+    /// is pushed, because earlier batches may not have been.
     pub(crate) is_watched: bool,
     /// The encoded options of the handler, once its response head has arrived. The first `Sync`
     /// with a head changes the run from starting to running.
@@ -186,8 +186,8 @@ pub(crate) enum LookReply {
     Changed,
     /// A run that is starting or running has the key.
     ///
-    /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped` is
-    /// `true` if a process has asked the owner to stop the run.
+    /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped`
+    /// is `true` if a process has asked the owner to stop the run.
     Live { run: RunId, process: ProcessId, is_certain: bool, is_stopped: bool },
     /// A run that has ended has the key. Sent to `claim` only if the run has completed.
     Ended { run: RunId, outcome: Outcome, is_certain: bool },
@@ -249,8 +249,8 @@ pub(crate) enum EndReply {
     /// The owner was asked to `Cancel` the run. Or, for `Bury`, the owner lives or has another
     /// heir.
     Live,
-    /// Another run has the key, or the claim is not of this process. `newest` is the newest event of
-    /// this run.
+    /// Another run has the key, or the claim is not of this process. `newest` is the newest event
+    /// of this run.
     Other { newest: u64 },
     /// No run has the key, and `Bury` did not end this one.
     Gone,
@@ -314,7 +314,8 @@ pub(crate) enum Push {
 pub(crate) enum Failure {
     /// The store cannot be reached, or does not accept the command at present. Nothing was changed.
     Unavailable,
-    /// The server cannot serve this connection, but another one may. Nothing was changed.
+    /// The server cannot serve this session. A new session, perhaps with another server, may
+    /// succeed. Nothing was changed.
     WrongServer,
     /// The script is not loaded. Nothing was changed.
     NoScript,

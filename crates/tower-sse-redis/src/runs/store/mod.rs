@@ -48,23 +48,24 @@
 //! # Deaths
 //!
 //! Each process increments its counter five times in a lease, and reads those of the others. If
-//! five reads in a row find a counter unchanged, its process is dead for the reader. If that process
-//! has the longer lease, it takes more reads. The reader becomes the heir of the dead process: it
-//! replaces the counter that it saw by its own name, then ends and reports the live runs, and
-//! deletes the entry. An heir that dies is replaced in the same way.
+//! five reads in a row find a counter unchanged, its process is dead for the reader. If that
+//! process has the longer lease, it takes more reads. The reader becomes the heir of the dead
+//! process: it replaces the counter that it saw by its own name, then ends and reports the live
+//! runs, and deletes the entry. An heir that dies is replaced in the same way.
 //!
 //! A process that returns writes its counter again, and then synchronizes all its runs. If the heir
 //! has ended one, Redis refuses its events.
 //!
-//! A server can return to an earlier state, in which a claim names a run that is over. Its owner learns
-//! of such a claim once a client of another process watches the run, and ends it.
+//! A server can return to an earlier state, in which a claim names a run that is over. Its owner
+//! learns of such a claim once a client of another process watches the run, and ends it.
 //!
 //! # Lost data
 //!
-//! A process that finds `data` missing, or returns to a restarted server, begins a time in which owners
-//! restore their claims. Until it ends, a key without a claim is not treated as free. A process that
-//! has known of it for a lease ends it. The first process on an empty server begins no such time,
-//! unless the server is a replica that took over.
+//! A process that finds `data` missing, or returns to a server that has restarted or has another
+//! history, begins a time in which owners restore their claims. Until this time ends, a key without
+//! a claim is not treated as free. A process that has known of the time for a lease ends the time.
+//! The first process on an empty server begins no such time, unless the server is a replica that
+//! took over.
 //!
 //! A process that follows its keys to another node begins such a time too, even if that node has
 //! everything that was acknowledged to the process: a replica that lags can still lack the claim of

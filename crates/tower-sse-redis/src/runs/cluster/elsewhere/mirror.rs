@@ -220,7 +220,7 @@ impl Mirror {
             if last <= record.newest() {
                 continue;
             }
-            // The stream also lacks the events before this batch.
+            // Events that the copy still lacks before this batch are missing in the stream too.
             self.copy.skip_to(first.saturating_sub(1));
             if self.copy.append_batch(first, last, &bytes) == Mirrored::Malformed {
                 self.copy.lose();
