@@ -205,7 +205,8 @@ async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
             }
             let padded = SseLayer::new().retry(2 * SECOND).without_heartbeat().padding(9);
             assert_eq!(last_bytes(padded, client, "", end).await.trim_start(), "retry: 2000\n");
-            // Here, the last line before the end is no comment of the layer.
+            // After an event of the source or of a heartbeat, no comment of the layer is the last
+            // line.
             assert_eq!(last_bytes(layer(), client, "data: a\n\n", end).await, "", "{end:?}");
             let events = layer().heartbeat(Heartbeat::every(5 * SECOND).event("beat", "{}"));
             assert_eq!(last_bytes(events, client, "", end).await, "", "{end:?}");
@@ -221,7 +222,7 @@ async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
     let last = last_bytes(by_default, Requester::Library, "", CleanEnd::Age).await;
     let time: u64 = last.trim().strip_prefix("retry: ").unwrap().parse().unwrap();
     assert!((1_000..=5_000).contains(&time), "{time}");
-    // Another client would not reconnect, and could take a `retry` line for an event.
+    // A script (`Requester::Get`) would not reconnect, and could take a `retry` line for an event.
     let other = last_bytes(layer(), Requester::Get, "", CleanEnd::Age).await;
     assert_eq!(other, "");
 }

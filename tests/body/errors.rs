@@ -43,8 +43,8 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
         let last = poll_frame(&mut body);
         assert_eq!(last, data(": \n"));
         idle(&mut body, 11 * MILLISECOND).await;
-        // A compressor holds each frame until it gets the next. The second line makes it drop the
-        // first.
+        // A compressor holds each frame until it gets the next. The layer's second line makes the
+        // compressor drop the first one.
         let second = poll_frame(&mut body);
         assert_eq!(second, data(": \n"));
         for _ in 0..9 {
@@ -211,8 +211,8 @@ async fn error_that_becomes_no_event_fails_the_body() {
     }
 }
 
-// The errors that `on_error` and `cancellation_if` receive. Hosts such as axum wrap the errors of
-// the program, and the layer removes the wrappers that it recognises.
+// Tests of what `on_error` and `cancellation_if` receive. Hosts such as axum wrap the program's
+// errors, and the layer removes the wrappers that it recognises.
 
 /// What the layer runs in, and the kind of body that fails with the program's error.
 #[derive(Clone, Copy, Debug)]
@@ -233,9 +233,7 @@ enum Host {
 #[derive(Clone, Copy, Debug)]
 enum Answer {
     Response,
-    /// A body of another crate.
     OtherBody,
-    /// axum's `Sse`.
     AxumSse,
 }
 

@@ -12,7 +12,7 @@ fn parting() -> SseLayer {
         .drain(Drain::per_client().retry(3 * SECOND))
 }
 
-/// Returns the time of a `retry` line.
+/// Returns the milliseconds of `polled`, which must be a single `retry` line.
 #[track_caller]
 fn time_of(polled: &Polled) -> u64 {
     let Polled::Data(line) = polled else { panic!("{polled:?}") };
@@ -130,7 +130,8 @@ async fn stream_that_ends_before_its_first_frame_has_one_time() {
     }
 }
 
-/// An event ends the block in which the first `retry` line stands, and a comment does not.
+/// The empty line of an event also ends the block of the first `retry` line. A comment line does
+/// not end that block.
 #[tokio::test(start_paused = true)]
 async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
     for (passed, line_end) in [

@@ -2,8 +2,8 @@
 
 use crate::*;
 
-/// Returns a layer whose heartbeats are due at whole seconds after the layer was made: at multiples
-/// of a sixteenth of the interval.
+/// Returns a layer whose heartbeats are due only at whole seconds after the layer was made: the
+/// layer delays each to a multiple of a sixteenth of the interval.
 fn every_16_seconds() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
 }

@@ -13,7 +13,8 @@ fn run_of(path: &str) -> RunKey {
     RunKey::new("user", path).unwrap()
 }
 
-/// Sends two calls to an app that allows one stream. The second one is refused at its early head.
+/// Sends two calls to an app that allows one stream. Returns the response to the first call. The
+/// second call is refused at its early head.
 async fn open_and_refuse(app: Router) -> AxumResponse {
     let app = app.layer(early()).layer(SseLayer::new().max_streams(1));
     let open = send(&app, Requester::Post.request("/open")).await;

@@ -14,7 +14,7 @@ impl Client {
         Self { subscription, decoder: Decoder::new(), last: None, has_ended: false }
     }
 
-    /// Returns the messages of the next item, with a gap's topic as its data.
+    /// Returns the messages of the next item. The data of a gap is replaced with the gap's topic.
     pub(crate) fn poll(&mut self) -> Poll<Option<Vec<Message>>> {
         self.poll_with(Waker::noop())
     }
@@ -63,7 +63,6 @@ impl Client {
         self.items(Waker::noop()).take(1).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// Returns every message that is ready now.
     pub(crate) fn messages(&mut self) -> Vec<Message> {
         self.items(Waker::noop()).flatten().collect()
     }
@@ -161,7 +160,7 @@ pub(crate) fn asleep(hub: &Hub, topics: &[impl AsRef<str>], waker: &Waker) -> Cl
     client
 }
 
-/// Waits for `future` on a thread without a runtime.
+/// Waits for `future`, for a test that runs outside of a runtime. Panics if this takes too long.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()

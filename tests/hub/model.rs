@@ -232,14 +232,14 @@ fn client_receives_gap_from_before_its_visit_once_evicted() {
     });
 }
 
-/// Runs with a paused clock. The hub must be created inside.
+/// Runs `run` with a paused clock. The hub must be created inside of `run`.
 fn block_on(run: impl Future<Output = ()>) {
     let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.unwrap().block_on(run);
 }
 
 // The naive hub: a list of all events ever published. It asks the hub under test which events are
-// kept. It checks that this agrees with the limits and with the documented order of eviction.
+// kept, and checks that these agree with the limits and with the documented order of eviction.
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 

@@ -19,7 +19,7 @@ fn retaining_zero_events_panics() {
     _ = Hub::builder().retention(Retention::new().events(0));
 }
 
-/// Nothing visits the idle topics but publishing to other topics.
+/// No client or publisher uses the idle topics: publishing to another topic must remove them.
 #[tokio::test(start_paused = true)]
 async fn idle_topics_are_removed_when_their_events_expire() {
     let hub = Hub::builder().retention(Retention::new().age(10 * MILLISECOND)).build();

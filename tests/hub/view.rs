@@ -102,7 +102,7 @@ async fn client_whose_events_are_all_hidden_moves_on() {
     assert_eq!(moved, position(&hub, 260));
     advance(60 * SECOND).await;
     assert_eq!(wire(&mut view).await, "", "nothing was hidden since");
-    // The hub evicts what was hidden, and nothing is missed or received again.
+    // The hub evicts hidden events. The client must still miss no event and receive none twice.
     publish_many(&hub, "hidden", 299);
     publish_many(&hub, "v", 1);
     let shown = format!("data: v\n{}", position(&hub, 560));
@@ -202,7 +202,7 @@ async fn long_poll_ends_with_the_position_of_hidden_events() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// Otherwise, each poll would begin with a gap for what the one before it has hidden.
+/// Otherwise, each poll would begin with a gap for the events that the poll before it has hidden.
 #[tokio::test(start_paused = true)]
 async fn client_of_short_polls_moves_on_without_a_visible_event() {
     let hub = Hub::builder().retention(Retention::new().events(20)).build();

@@ -21,7 +21,7 @@ pub(crate) struct Visitor {
     newest: u64,
     /// The sequence number up to which losses were reported or do not concern this client.
     loss_seen: u64,
-    /// The number of gaps that the client has received so far of the loss that is being reported.
+    /// While a loss is being reported: the number of its gaps that the client has received.
     loss_gaps: usize,
     /// Whether the client sent a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
@@ -173,7 +173,7 @@ impl Visitor {
         let served = reported.unwrap_or(evicted).max(self.served[index]);
         self.served[index] = served;
         self.skip_gaps(reported.unwrap_or(0), naive);
-        // The hub has not passed the gaps after this one: they can still be evicted.
+        // The gaps after this one are not served yet, because the hub can still evict them.
         let passed = self.served.clone();
         self.skip_gaps(u64::MAX, naive);
         self.check_id_of_gap(served, message, naive);

@@ -114,7 +114,6 @@ impl World {
         process.is_closed = true;
     }
 
-    /// Checks the topics, the position and the statistics of each hub.
     pub(crate) fn check(&self) {
         for Process { hub, naive, .. } in &self.processes {
             let is_used = |topic: &usize| {

@@ -192,7 +192,8 @@ where
         self.assert_ends(reason);
     }
 
-    /// Asserts that the stream fails, late enough for the bytes before to have reached the client.
+    /// Asserts that the stream fails after 20 milliseconds, in which the bytes before the failure
+    /// can reach the client.
     pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
         self.idle(19 * MILLISECOND).await;
         assert!(!self.body.is_end_stream());
@@ -233,7 +234,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Polled {
     Polled::Data(Bytes::copy_from_slice(bytes))
 }
 
-/// Returns the longest time that can still be added to now.
+/// Returns the longest time that can be added to the current `Instant`.
 pub(crate) fn longest_wait() -> Duration {
     let now = Instant::now();
     let (mut least, mut beyond) = (Duration::ZERO, Duration::MAX);

@@ -55,7 +55,8 @@ async fn number_of_an_event_resumes_behind_it() {
     assert!(again.attach(run.event_id(1)).await.is_none());
 }
 
-/// A call through the layer may turn out to be no event stream: `start` has to look again.
+/// The call that `start` waits for may return no event stream. Then `start` starts a run of its
+/// own.
 #[tokio::test(start_paused = true)]
 async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
     let rig = Rig::new(Runs::new());

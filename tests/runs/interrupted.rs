@@ -51,7 +51,7 @@ impl Page {
         }
     }
 
-    /// Reads an answer and those to all reconnections. Returns the number of connections.
+    /// Reads an answer, and the answers to all reconnections. Returns the number of connections.
     async fn read_all(&mut self, mut open: Option<Response<Body>>) -> usize {
         for connections in 1..10 {
             let answer = if let Some(answer) = open.take() { answer } else { self.request().await };
@@ -102,7 +102,7 @@ async fn open_page_learns_once_that_its_answer_is_incomplete() {
                 _ => &[told(around, true)],
             };
             assert_eq!(page.events, [&["a", "b"], end].concat(), "{outcome} {around:?}");
-            // Without the layer, the event comes with the first reconnection.
+            // Without an `SseLayer`, the page gets `interrupted` only at its first reconnection.
             let is_late = INCOMPLETE.contains(&outcome) && around == Around::Nothing;
             assert_eq!(connections, 2 + usize::from(is_late), "{outcome} {around:?}");
         }

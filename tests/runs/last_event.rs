@@ -71,7 +71,8 @@ async fn client_of_a_full_run_receives_all_events_and_the_last_one() {
     assert_eq!(rig.runs.stats().lagged, 0);
 }
 
-/// Without clients, the run keeps its newest events. The last event takes the place of the oldest.
+/// Without clients, the run keeps its newest events. The last event takes the place of the oldest
+/// events.
 #[tokio::test(start_paused = true)]
 async fn full_run_evicts_its_oldest_events_for_it() {
     let (rig, feed, client) = Rig::new(small()).running().await;

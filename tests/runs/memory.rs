@@ -58,7 +58,7 @@ fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     let taken = measure(|| start_all(&runtime, &runs, 100..100 + RUNS, endless));
     let each = taken.bytes_current as f64 / RUNS as f64;
     let counted = (runs.stats().memory - before) as f64 / RUNS as f64;
-    // An event of 30 bytes takes 112 more.
+    // The run has one event of 30 bytes, with 112 bytes of bookkeeping.
     assert!(each < 2048.0 + 142.0, "{each} bytes");
     assert!((0.75..1.05).contains(&(each / counted)), "{each} bytes, {counted} counted");
 }
@@ -124,7 +124,8 @@ async fn runs_that_stalled_clients_hold_are_within_the_limit() {
     assert_eq!(runs.stats().memory, 0);
 }
 
-/// The example in the docs of `max_memory`: 16 kB, 5 kB for a replay, and 69 kB for 16 clients.
+/// The run in the docs of `max_memory` takes 16 kB. A replay adds 5 kB, and the copies for 16
+/// clients add 69 kB in all.
 #[tokio::test(start_paused = true)]
 async fn clients_that_are_behind_add_frames_to_a_small_run() {
     let runs = Runs::new();

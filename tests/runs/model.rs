@@ -232,7 +232,7 @@ impl World {
     }
 
     async fn pass_time(&mut self) {
-        // In steps, as the model has no timers.
+        // The model has no timers, so it looks at each second of the time that passes.
         for _ in 0..self.random.u8(1..60) {
             advance(Duration::from_secs(1)).await;
             settle().await;

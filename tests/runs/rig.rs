@@ -176,7 +176,8 @@ impl Rig {
 
     /// Passes a handler's answer through the layer.
     pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
-        // The runs pass a request without a key. They only give the body the type of all others.
+        // The layer of `runs` passes a request without a key through. It only gives the body the
+        // type that all bodies of the rig have.
         let inner = self.runs.layer(|_: &Request<()>| None).layer(once(answer));
         self.layer.layer(inner).oneshot(request).await.unwrap()
     }
@@ -253,7 +254,7 @@ pub(crate) fn ended_as(stats: &RunsStats, outcome: Outcome) -> u64 {
     stats.ended_by_outcome().find(|(of, _)| *of == outcome).unwrap().1
 }
 
-/// Lets all tasks run that can.
+/// Yields often enough for every other task to run until it waits.
 pub(crate) async fn settle() {
     for _ in 0..50 {
         yield_now().await;

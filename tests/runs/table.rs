@@ -361,7 +361,7 @@ async fn id_of_a_process_before_starts_nothing() {
     assert_eq!(runs.replace(&turn(), &parts, source).await.unwrap_err(), StartError::NotFound);
     let call = || -> Ready<Result<stream::Pending<Event>, ()>> { panic!("called") };
     assert_eq!(runs.start_with(&turn(), &parts, call).await.unwrap_err(), StartError::NotFound);
-    // A limit or a shutdown does not change the answer to a refusal, after which the client would
+    // Neither a limit nor a shutdown changes the `404` to a refusal, after which the client would
     // retry.
     let other = RunKey::new("ann", "/other").unwrap();
     _ = runs.start(&other, None, two_events).await.unwrap();

@@ -15,7 +15,7 @@ enum Case {
     DroppedBody,
     /// Bytes of a next request are buffered, if only an extra line break.
     NextRequest,
-    /// hyper is configured to let a client that has finished writing read on.
+    /// hyper's option `half_close` is set: a client that has finished writing can still read.
     HalfClose,
 }
 

@@ -37,7 +37,7 @@ async fn streams_of_the_kept_subject_stay() {
     assert_eq!(this.each_mut().map(Rig::poll), [Polled::Pending, Polled::Pending]);
     assert_eq!(stranger.poll(), Polled::Pending);
     assert_eq!((streams.count("user:1"), streams.count("session:b")), (2, 0));
-    // The subject has a single stream, which is not one of the kept subject.
+    // `user:2` has a single stream, which does not have the kept subject.
     assert_eq!(now(streams.close_except("user:2", "session:a")), 1);
     assert_eq!(stranger.poll(), Polled::End);
     assert_eq!(streams.count("user:2"), 0);

@@ -161,8 +161,8 @@ async fn driver(tools: &Tools) -> (Program, u16) {
     panic!("chromedriver does not start");
 }
 
-/// The browsers that no test uses at the moment. The static holds them weakly, so that the last
-/// test that uses a browser drops them: the exit of the process would not.
+/// The browsers that no test uses at the moment. `SHARED` holds them weakly, so that the last test
+/// that uses a browser drops them: a static is not dropped at the exit of the process.
 #[derive(Default)]
 pub(crate) struct Idle(Mutex<Vec<Browser>>);
 

@@ -85,7 +85,8 @@ async fn unrepresentable_age_is_no_limit() {
     }
 }
 
-/// The last layer has no option that depends on the kind of client, but recognises the kind.
+/// The layer of the last case has no option that depends on the kind of client. It must still
+/// recognise the kind.
 #[tokio::test(start_paused = true)]
 async fn response_can_have_a_shorter_age() {
     let layer = || aging(MaxAge::new(AGE));

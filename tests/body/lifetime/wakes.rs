@@ -56,8 +56,8 @@ async fn task_is_woken_after_the_wait_for_an_event_and_an_error() {
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }
 
-/// A stream that has reached its maximum age waits for the end of its event. A shutdown shortens
-/// that wait and wakes the task.
+/// A stream that has reached its maximum age waits for the end of its event. A shutdown with
+/// `Drain::at_once` shortens that wait and wakes the task.
 #[tokio::test(start_paused = true)]
 async fn task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));

@@ -42,7 +42,8 @@ static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     compiler.unwrap_or_else(|| panic!("no builds fit together: {misfits:#?}"))
 });
 
-/// Returns what is wrong with the last crate of a compiler.
+/// A check of the crate that a compiler got last. Returns what is wrong with the crate, or an empty
+/// text.
 type Misfit = fn(&Compiler) -> String;
 
 const CRATES: [(&str, Misfit); 4] = [

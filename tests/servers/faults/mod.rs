@@ -84,7 +84,7 @@ fn everything_is_released_however_streams_end() {
 fn memory_is_released_however_streams_end() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let seed = seed();
-    // The warm-up excludes what the runtime and others allocate once.
+    // The warm-up excludes what the runtime and the dependencies allocate once.
     run(&runtime, streams() / 4, seed);
     let growth = measure(|| run(&runtime, streams(), seed)).bytes_current;
     println!("{growth} bytes more in use");
