@@ -105,7 +105,8 @@ const clients = {
     }),
 };
 
-// These need a browser's XMLHttpRequest. Each situation has a window of its own origin.
+// `sse.js` and `react-native-sse` need a browser's XMLHttpRequest. Each situation has a window of
+// its own origin.
 const windows = new AsyncLocalStorage();
 if (client.startsWith("sse.js") || client === "react-native-sse") {
   const { JSDOM } = await import("jsdom");

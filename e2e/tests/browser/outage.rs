@@ -9,7 +9,7 @@ use axum::response::Response as AxumResponse;
 use crate::relay::Relay;
 use crate::*;
 
-/// While it lasts, every request gets a `502`.
+/// While the outage lasts, every request gets a `502`.
 #[derive(Clone, Default)]
 pub(crate) struct Outage {
     is_on: Arc<AtomicBool>,

@@ -150,7 +150,7 @@ fn make_certificates(directory: &Path) {
 const URL: &str = "TOWER_SSE_TLS_URL";
 /// The variable with the file of the certificate authority that the program sets.
 const AUTHORITY: &str = "TOWER_SSE_TLS_AUTHORITY";
-/// Set for a process that installs a crypto provider.
+/// The variable that is set for a process that installs a crypto provider.
 const PROVIDER: &str = "TOWER_SSE_TLS_PROVIDER";
 
 #[tokio::test]

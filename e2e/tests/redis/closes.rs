@@ -8,7 +8,7 @@ use axum::{extract::Path, response::Response, routing::get};
 use super::support::{SECOND, client, serve_axum};
 use crate::*;
 
-/// A process with streams that it can close everywhere.
+/// A process that can close the streams of a subject in all processes.
 struct Process {
     streams: Streams,
     address: SocketAddr,

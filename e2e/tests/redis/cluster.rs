@@ -89,7 +89,7 @@ impl Sentinel {
         })
     }
 
-    /// Promotes the replica although the server runs. Returns whether Sentinel has begun to.
+    /// Promotes the replica although the server runs. Returns whether Sentinel has accepted this.
     pub(crate) async fn fail_over(&self) -> bool {
         self.ask("FAILOVER").await.is_ok()
     }

@@ -146,7 +146,7 @@ enum Found {
     BySentinel,
 }
 
-/// Loads two processes while the server that they use dies or is replaced.
+/// Puts two processes under load while the server that they use dies or is replaced.
 async fn sentinel(dies: bool, found: Found) {
     let Some(mut server) = Server::start().await else { return };
     let Some(replica) = Server::start().await else { return };

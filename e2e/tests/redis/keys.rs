@@ -44,7 +44,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     // Redis refuses the event.
     let reason = process.refusal().await;
     assert!(format!("{reason:?}").contains("WRONGTYPE"), "{reason:?}");
-    // Once the readers know, they refuse events.
+    // Once the readers have noticed the error, the processes refuse events themselves.
     proxy.release();
     for process in [&process, &refused] {
         process.reports("wrongtype").await;
@@ -204,7 +204,8 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
             assert!(matches!(error, PublishError::Refused(_)), "{about}: {error:?}");
         }
     };
-    // A publisher that finds the gate shut waits until it opens, so `refuses` is dropped then.
+    // A publisher that finds the gate shut waits until the gate opens. So `refuses` is dropped once
+    // neither process follows the stream.
     tokio::select! {
         () = refuses => {}
         () = until(|| !are_following()) => {}

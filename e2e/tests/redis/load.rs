@@ -6,8 +6,8 @@ use crate::*;
 const CLIENTS: usize = 60;
 const TOPICS: [&str; 3] = ["0", "1", "2"];
 
-/// Loads the processes of these brokers until the end of `disturb`, which returns the times in
-/// which Redis lost something. Adds the number of acknowledged events to `count`.
+/// Puts the processes of these brokers under load until the end of `disturb`, which returns the
+/// times in which Redis lost something. Adds the number of acknowledged events to `count`.
 pub(crate) async fn load_until(
     disturb: impl Future<Output = Vec<Loss>>,
     brokers: impl IntoIterator<Item = RedisBroker>,

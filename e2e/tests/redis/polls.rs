@@ -31,7 +31,7 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
         .collect();
     let [publisher, stopped, _third] = hubs;
     // Published together, many events take little longer than one. `try_join_all` polls up to 30
-    // in order.
+    // futures in order.
     let together = (events / 500).clamp(1, 30);
     for first in (0..events).step_by(together) {
         let numbers = first..events.min(first + together);

@@ -62,7 +62,7 @@ impl Proxy {
         self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }
 
-    /// Holds the server's bytes to readers until it is released.
+    /// Holds the server's bytes to readers until the proxy is released.
     pub(crate) fn hold(&self) {
         self.state.held.send_replace(Some(false));
     }

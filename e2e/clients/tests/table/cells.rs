@@ -8,7 +8,7 @@ use crate::situations::Facts;
 /// What was seen of a client, by situation.
 pub(crate) type Seen = BTreeMap<String, Facts>;
 
-/// How the column names the situations after which a client comes back.
+/// The words of the table for the situations after which a client comes back.
 const RETURNS: [(&str, &str); 7] = [
     ("max_age", "a maximum age"),
     ("quiet", "the end of a quiet stream"),
@@ -19,7 +19,7 @@ const RETURNS: [(&str, &str); 7] = [
     ("shutdown", "a shutdown at the first visit"),
 ];
 
-/// How the column names the events that a client misses.
+/// The words of the table for the events that a client misses.
 const LOSSES: [(&str, &str); 8] = [
     ("max_age", "at a maximum age"),
     ("first_visit", "before the first id"),

@@ -10,7 +10,7 @@ use crate::{driver::Shared, origin::BACK, origin::Stage, situations::Facts};
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-store\r\n\
                     transfer-encoding: chunked\r\n\r\n";
 
-/// What the first answer has of the second event's data, and all of this data.
+/// The part of the second event's data that the first answer has, and all of this data.
 const HALF: &str = "222";
 const WHOLE: &str = "222222";
 

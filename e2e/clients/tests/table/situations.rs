@@ -294,7 +294,8 @@ pub(crate) async fn large(stage: &Stage) -> Facts {
     facts
 }
 
-/// Waits until the client leaves, at most as long as `patience`. If the stream is silent, the time since the last byte counts.
+/// Waits until the client leaves, but no longer than `patience`. If the stream is silent, the time
+/// since the last byte counts.
 async fn leaves(stage: &Stage, server: &Server, is_silent: bool, patience: Duration) -> Facts {
     if !stage.came().await {
         return Facts::default();

@@ -87,7 +87,7 @@ async fn row(client: &Client, permits: &Semaphore, patience: Duration) -> Result
     let mut seen = BTreeMap::new();
     while let Some((situation, facts)) = playing.next().await {
         seen.insert(situation, facts);
-        // What is left waits for the client to leave, or to ask for an ended topic.
+        // The situations that are left wait for the client to leave, or to ask for an ended topic.
         if playing.len() <= 4 {
             permit.take();
         }

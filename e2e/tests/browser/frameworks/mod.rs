@@ -80,8 +80,8 @@ fn page_shows_the_programs_that_are_tested() {
     }
 }
 
-/// Answers the first request for the stream, and then every second one, as a proxy does while the
-/// server restarts.
+/// Answers every second request for the stream with a `502`, as a proxy does while the server
+/// restarts. If `has_failed` is false, this begins with the first request.
 async fn fail_every_other(
     State(has_failed): State<Arc<AtomicBool>>,
     request: Request,
