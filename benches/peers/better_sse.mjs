@@ -13,7 +13,7 @@ const { createChannel, createSession } = installed("better-sse");
 const channel = createChannel();
 const filler = "the quick brown fox jumps over the lazy dog, ".repeat(6).slice(0, 226);
 
-// The number of an event, filler, and the time at which it is published.
+// Returns the data of an event: its number, filler, and the time at which it is published.
 function text(number) {
     const sequence = String(number).padStart(8, "0");
     const published = String(process.hrtime.bigint()).padStart(20, "0");

@@ -50,7 +50,7 @@ trait Side: Sized + Send + Sync + 'static {
         transaction: &mut Transaction<'_, Postgres>,
         data: &str,
     ) -> impl Future<Output = ()> + Send;
-    /// What the program does after the commit.
+    /// Does what the program has to do after the commit.
     fn committed(&self);
     /// Publishes [`MANY`] events in one transaction.
     fn publish_many(&self, connection: &mut PgConnection) -> impl Future<Output = ()> + Send;

@@ -96,8 +96,9 @@ async fn handler(request: extract::Request) -> response::Response {
 }
 
 /// Calls `service` repeatedly and polls its future where hyper keeps it: in a box that lives as
-/// long as the connection. The response takes over the request's headers and the next request those
-/// of the response: both have a realistic number of headers without an allocation.
+/// long as the connection. The response takes over the request's headers, and the next request
+/// takes over the response's headers. So both have a realistic number of headers without an
+/// allocation.
 pub fn requests<S, B>(mut service: S) -> impl FnMut(u64) -> u64
 where
     S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible>,

@@ -32,7 +32,7 @@ impl Server {
         Self::listening(child?)
     }
 
-    /// Starts a server that is not measured on the second processor, and moves this process there.
+    /// Moves this process to the second processor, and starts a server there that is not measured.
     pub fn start_beside(command: Command) -> io::Result<Self> {
         let [_, second] = two_processors()?;
         move_to(second)?;

@@ -466,7 +466,8 @@ impl Streams {
         }
         let wait = match client.retry {
             _ if self.reconnect == Reconnect::Never => None,
-            // A connection that a listener dropped is tried again as one that it refused.
+            // A connection that a listener dropped is tried again like one that the listener
+            // refused.
             _ if !is_stream => Some(Duration::from_millis(fastrand::u64(100..300))),
             retry => Some(retry.filter(|_| client.is_told).unwrap_or_default()),
         };

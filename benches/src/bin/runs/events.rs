@@ -77,7 +77,7 @@ fn unattended(runtime: &Runtime, events: u64, burst: u64, text: &'static str) ->
     0
 }
 
-/// One publisher that is scheduled as a source is, and one client.
+/// Publishes from one publisher, which is scheduled as a source is, to one client.
 fn published(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
     let hub = Hub::new();
     let is_over = Arc::new(AtomicBool::new(false));
