@@ -3,10 +3,10 @@
 //! curl -N http://127.0.0.1:3000/events
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send a SIGTERM. The first client receives a reconnection time, and its
-//! stream ends between two events. The second doesn't read, so nothing can be sent to it: only the
-//! deadline ends its stream, three seconds later. Their close reports say `drained` and
-//! `disconnected`.
+//! Then press ctrl-c, or send a SIGTERM. The first client receives the event `restart` and a
+//! reconnection time, and its stream ends between two events. The second doesn't read, so nothing
+//! can be sent to it: only the deadline ends its stream, three seconds later. Their close reports
+//! say `drained` and `disconnected`.
 //!
 //! Set `PORT` to use another port.
 
@@ -48,10 +48,10 @@ fn main() -> io::Result<()> {
     });
     // Streams that are still open are cut.
     let cut = stats.snapshot().open;
-    // axum doesn't join the tasks of its connections. The runtime drops them here, with the streams
-    // that the deadline cut, and only now do these get their close reports. `#[tokio::main]` does
-    // the same at its end; `process::exit` wouldn't. The timeout is for a blocking task that never
-    // returns.
+    // axum doesn't join the tasks of its connections. The runtime drops these tasks here, and with
+    // them the streams that the deadline cut: the drop makes these streams' close reports. The end
+    // of `#[tokio::main]` drops the tasks too; `process::exit` wouldn't. The timeout is for a
+    // blocking task that never returns.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
     println!("{} opened, {} closed, {cut} of them cut", stats.opened, stats.closed);

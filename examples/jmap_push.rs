@@ -6,11 +6,11 @@
 //! The push of a JMAP server (RFC 8620, 7.3): a client learns that something has changed, and then
 //! fetches it with `Email/changes`. An event is a state and not a message, so the hub keeps only
 //! the newest event of each type. A client that reconnects gets the newest state of each type that
-//! changed while it was away. A client whose id says nothing, such as one from before a restart of
-//! this program, gets all states.
+//! changed while it was away. A client without an id, or with an id from before a restart of this
+//! program, gets the states of all its types.
 //!
-//! With `closeafter=state`, each response ends after an event, for clients behind a proxy that
-//! holds responses back until they end.
+//! With `closeafter=state`, each response ends after the events that are due, or after five minutes
+//! without one, for clients behind a proxy that holds responses back until they end.
 //!
 //! Set `PORT` to use another port. A real server authenticates its clients.
 

@@ -148,7 +148,8 @@ impl Model {
     fn generate(self, prompt: &str) -> impl Stream<Item = Result<String, BoxError>> + use<> {
         let words: Vec<_> = prompt.split_inclusive(' ').map(str::to_owned).collect();
         try_stream! {
-            // A streamed response has begun: heartbeats keep its connection open in the queue.
+            // A streamed response has begun: heartbeats keep its connection open while the request
+            // waits for a slot.
             let _slot = self.slots.acquire_owned().await?;
             for word in words {
                 sleep(self.pace).await;
@@ -207,7 +208,7 @@ impl Failure {
         Self { status, kind, message: message.into() }
     }
 
-    /// Hides the error's text from the client. It can be that of a panic.
+    /// Hides the error's text from the client. The text can be a panic's.
     fn internal(error: &(dyn Error + 'static)) -> Self {
         eprintln!("an answer failed: {error}");
         let (status, kind) = (StatusCode::INTERNAL_SERVER_ERROR, "server_error");

@@ -21,7 +21,7 @@ const TOPIC: &str = "ledger";
 #[derive(Clone)]
 pub(crate) struct Ledger {
     hub: Hub,
-    /// Distinguishes this process from those with the same hub.
+    /// A random number that distinguishes this process from the others with the same hub.
     process: u64,
     entries: Arc<Mutex<HashMap<RunKey, Entry>>>,
 }

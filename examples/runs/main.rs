@@ -139,9 +139,9 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
         .with_state(demo)
 }
 
-/// Returns the key of the answer that a request is about. The page generates its name, so it needs
-/// an owner: a page with another cookie finds no such run. A real application takes the owner from
-/// an authenticated session.
+/// Returns the key of the answer that a request is about. The page chooses the key's name, so the
+/// key needs an owner: a page with another cookie finds no such run. A real application takes the
+/// owner from an authenticated session.
 fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
     let turn = uri.path().strip_prefix("/answers/")?.split('/').next()?;
     Some(RunKey::new(visitor(headers)?, turn))

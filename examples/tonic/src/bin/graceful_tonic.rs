@@ -3,10 +3,10 @@
 //! curl -N http://127.0.0.1:3000/events
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send a SIGTERM. The first client receives a reconnection time, and its
-//! stream ends between two events. The second does not read, so nothing can be sent to it: only the
-//! deadline ends its stream, three seconds later. Their close reports say `drained` and
-//! `disconnected`.
+//! Then press ctrl-c, or send a SIGTERM. The first client receives the event `restart` and a
+//! reconnection time, and its stream ends between two events. The second does not read, so nothing
+//! can be sent to it: only the deadline ends its stream, three seconds later. Their close reports
+//! say `drained` and `disconnected`.
 //!
 //! The layer ends only event streams. The shutdown also waits for streaming gRPC calls: end them in
 //! their services with the same token, or the deadline will cut them.
@@ -60,10 +60,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     // Streams that are still open are cut.
     let cut = stats.snapshot().open;
-    // tonic spawns a task per connection and does not join them. The runtime drops them here, and
-    // with them the streams that the deadline cut: only now are their close reports made. The end
-    // of `#[tokio::main]` does the same; `process::exit` would not. The timeout is for a blocking
-    // task that never returns.
+    // tonic does not join the tasks of its connections. The runtime drops these tasks here, and
+    // with them the streams that the deadline cut: the drop makes these streams' close reports. The
+    // end of `#[tokio::main]` drops the tasks too; `process::exit` would not. The timeout is for a
+    // blocking task that never returns.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
     println!("{} opened, {} closed, {cut} of them cut", stats.opened, stats.closed);
