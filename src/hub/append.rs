@@ -31,7 +31,7 @@ pub(crate) struct HubState {
     pub(crate) losses: Losses,
     pub(crate) changes: Changes,
     closed: AtomicBool,
-    /// The newest sequence number of any topic or loss. Lock order: a topic's lock comes first.
+    /// The newest sequence number of any event or loss. Lock order: a topic's lock comes first.
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
@@ -217,7 +217,8 @@ impl HubState {
     }
 
     /// Returns whether an event published at the time `at` is dropped because its topic has ended.
-    /// An event after a loss is kept, because the process that published it may have lost the end.
+    /// If a loss lies between the end and the event, the event is kept: the process that published
+    /// the event may have lost the end.
     pub(super) fn drops_after(&self, end: &TopicEnd, sequence: u64, at: Duration) -> bool {
         let loss = self.losses.first_after(end.sequence);
         end.sequence < sequence && at < end.free_at && loss.is_none_or(|loss| loss > sequence)

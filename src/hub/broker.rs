@@ -276,7 +276,7 @@ struct Fed(Weak<HubState>);
 
 impl Drop for Fed {
     fn drop(&mut self) {
-        // Closing it again would visit all its topics.
+        // Closing a closed hub would visit all its topics again.
         if let Some(hub) = self.0.upgrade().filter(|hub| !hub.is_closed()) {
             hub.close();
         }

@@ -61,8 +61,8 @@ impl HubBuilder {
     /// its limits. If the closure returns `None`, the limits of [`retention`](Self::retention)
     /// apply.
     ///
-    /// The hub calls the closure whenever it creates a topic and holds no lock during the call. If
-    /// the closure subscribes or publishes to that topic, it recurses forever.
+    /// The hub calls the closure whenever it creates a topic. During the call, the hub holds no
+    /// lock. If the closure subscribes or publishes to that topic, it recurses forever.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,

@@ -240,7 +240,7 @@ impl Hub {
         event: Event,
         ends_topic: bool,
     ) -> Result<Receipt, PublishError> {
-        // Yields before the event is published, so that a dropped future has published nothing.
+        // Awaited before publishing: a future that is dropped here has published nothing.
         consume_budget().await;
         let Some(link) = &self.shared.link else {
             // Without a broker, `append` makes the checks that follow.

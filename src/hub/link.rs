@@ -6,7 +6,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::PublishError;
 use crate::{event::Event, sync::AtomicU64};
 
-/// The hub's end of the link to a broker. Dropping it ends the broker's side.
+/// The hub's end of the link to a broker. Dropping the link cancels `closed`, which ends the
+/// broker's tasks.
 pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn AnyPublisher>>,
@@ -177,8 +178,9 @@ impl Arrival {
     /// limit counts from the publication.
     ///
     /// After the end of a topic, the hub drops the topic's further events. There are two
-    /// exceptions: an event that follows a reported loss, and an event that was published (`at`) at
-    /// least one [age limit](crate::hub::HubBuilder::retention) after the topic's last event.
+    /// exceptions: an event before which a loss was reported since the topic ended, and an event
+    /// that was published (`at`) at least one [age limit](crate::hub::HubBuilder::retention) after
+    /// the topic's last event.
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {
         Self { sequence, at, age, ends_topic: false }

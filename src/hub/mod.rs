@@ -117,7 +117,7 @@
 //! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
 //! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
 //! event stream with status `200`. After a proxy's `502`, [open a new
-//! one](crate::guide::notifications#the-page).
+//! `EventSource`](crate::guide::notifications#the-page).
 //!
 //! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
 //! with `204` once all topics have ended and the client has nothing left to receive. A first visit
@@ -199,9 +199,9 @@
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! With a broker, publishing can fail. A lost percentage does no harm, because the next one
-//! replaces it. But clients wait for the last event, so publish this event again until that
-//! succeeds. If it's [too large](#large-events-and-binary-data), no attempt succeeds: send a link
-//! to the result.
+//! replaces it. But clients wait for the last event, so repeat `Hub::end` until it succeeds. If the
+//! event is [too large](#large-events-and-binary-data), no attempt succeeds: send a link to the
+//! result.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. The process that then
 //! finishes or abandons the job must end the topic.
@@ -214,8 +214,8 @@
 //!
 //! # Only the newest value
 //!
-//! A page that shows prices needs only the newest of each. Give each price its own topic, in which
-//! each event replaces the previous one:
+//! A page that shows prices needs only the newest value of each price. Give each price its own
+//! topic, in which each event replaces the previous one:
 //!
 //! ```
 //! use std::time::Duration;
@@ -410,10 +410,9 @@
 //! trades. With `start_event(false)`, such a number comes as an id alone. Otherwise, some clients
 //! get it in an event named `start`. No two messages of a subscription may have the same number.
 //!
-//! The hub finds a number as long as it keeps the message. After that, the client gets a gap and
-//! then all messages that the hub still has. By default, that's after at most five minutes. If your
-//! topics can be quiet for longer, choose a longer [age](crate::Retention::age), such as
-//! `Duration::MAX`.
+//! The hub finds a number as long as it keeps the message, by default for at most five minutes.
+//! After that, the client gets a gap and then all messages that the hub still has. If your topics
+//! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
 //!
 //! At a gap, and while the hub keeps no message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
@@ -565,7 +564,8 @@
 //! Clients can tell from the ids how many events you publish. With Redis, the ids instead show when
 //! each event was published.
 
-// A `publish` call goes from `hub.rs` to `append.rs`, with a broker by way of `link.rs`:
+// A `publish` call goes from `hub.rs` to `append.rs`. With a broker, it goes through `link.rs` to
+// the broker, which feeds the event through `broker.rs` to `append.rs`:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
 // | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
@@ -605,7 +605,6 @@ pub mod __private {
     pub use crate::{error::with_causes, lock::lock};
 }
 
-/// The sizes of a hub's part of a stream. `benches/memory.sh` measures the memory of a whole stream.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;

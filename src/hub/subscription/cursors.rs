@@ -96,7 +96,7 @@ pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
     /// The sequence number of the last event of an earlier topic whose name became free, or 0 if
-    /// there was none. While this is set, the client ignores the end of that topic.
+    /// there was none. While this is not 0, the end of that topic doesn't end the subscription.
     forgotten_end: u64,
     ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -107,8 +107,9 @@ pub(crate) struct TopicCursor {
 
 pub(crate) enum TopicRead {
     Nothing,
-    /// A gap for evicted events or for an unknown id. A `Reported` gap was published.
+    /// A gap for evicted events or for an unknown id.
     Gap,
+    /// A gap that was published, and its sequence number.
     Reported(u64),
     Batch(Batch),
 }
@@ -272,10 +273,10 @@ const FEW: usize = 4;
 #[derive(Debug, Default)]
 pub(crate) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the cursor's index. The item may have been
-    /// evicted since then.
+    /// evicted since the cursor was added.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
     /// The sequence number up to which all cursors were scanned: up to that number, no cursor
-    /// outside of the heap has anything to read. `None` before the first scan.
+    /// outside of the heap has anything to read. `None` until the first scan is complete.
     complete_to: Option<u64>,
     /// The scan that the last poll has not finished: the sequence number up to which it goes, and
     /// the index of the next cursor.

@@ -130,8 +130,8 @@ impl Subscription {
     ///
     /// # Panics
     ///
-    /// Poll the view in a tokio runtime with timers enabled. Otherwise, polling it panics while
-    /// hidden events are waiting.
+    /// Poll the view in a tokio runtime with timers enabled. Otherwise, polling the view panics
+    /// when an event is hidden.
     pub fn view<F>(self, show: F) -> View<F>
     where
         F: FnMut(Result<Message, Gap>) -> Option<Event>,

@@ -294,7 +294,8 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the client's id if no later event is lost, otherwise with the greeting.
+    /// Starts after the client's id if no later event is lost. Otherwise, starts at `since`, with
+    /// the greeting, and with gaps before the greeting if the client may have missed events.
     fn start_since(
         self,
         since: ResumeFrom,

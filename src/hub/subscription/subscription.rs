@@ -490,10 +490,11 @@ impl Subscription {
 }
 
 impl Subscription {
-    /// Encodes the gap of a topic. If `evicted` is set, to the newest committed number, encodes all
-    /// gaps for evicted events, up to the limit of one item. No gap's id is later than an unsent
-    /// event, or than an event whose gap is unsent: another process may still have what this
-    /// process has evicted or lost.
+    /// Encodes the gap of the topic at `index`. For a gap for evicted events, `evicted` is the
+    /// newest committed number, and the item has all such gaps, up to its limit.
+    ///
+    /// No gap's id is later than an event that is still to be sent, or than a missed event whose
+    /// gap is still to be sent: another process may have what this process has evicted or lost.
     fn gaps(&mut self, index: usize, evicted: Option<u64>) -> Encoded {
         let (topics, left) = self.topics_with_gap(index, evicted);
         let before = self.position_before_gaps();
@@ -510,7 +511,7 @@ impl Subscription {
         let end = self.unreported_loss().map_or(left, |loss| loss.min(left));
         let last = self.newest_seen(end).max(self.cursors.sent());
         self.cursors.set_sent(last);
-        // The gap of a single topic covers all losses up to its id.
+        // With a single topic, the gap covers all losses up to its id.
         self.loss_seen = self.loss_seen.max(last);
         self.unknown_id = None;
         self.ends = self.gap_policy == GapPolicy::ReportAndEnd;
@@ -527,7 +528,8 @@ impl Subscription {
     }
 
     /// Returns the id of all gaps but the last. A client that reconnects with this id gets all gaps
-    /// again, but no event twice. This hub treats the id like the one that the client has.
+    /// again, but no event twice. After an unknown id and before the first event, this is an id
+    /// that this hub treats like the client's.
     fn position_before_gaps(&self) -> Position {
         match (self.unknown_id, self.cursors.sent()) {
             (Some(unknown_id), 0) => unknown_id.position(),
@@ -558,7 +560,8 @@ impl Subscription {
             let left = self.cursors.iter().filter_map(TopicCursor::next).min();
             return (topics, left.unwrap_or(u64::MAX));
         };
-        // A reported gap is read in the order of the events, so nothing before it is left.
+        // A reported gap needs no scan: it is read in the order of the events, so nothing before it
+        // is left.
         if let Some(committed) = evicted {
             queue.rescan(committed, cursors);
         }

@@ -6,11 +6,11 @@ use crate::lock::lock;
 
 /// The topics that keep events, in the order of eviction.
 ///
-/// A topic's place can be too early, because the topic has evicted events since. A move at each
-/// eviction would cost more than appending an event, so [`settle`](Self::settle) moves the topic
-/// later.
+/// A topic's place is too early once the topic has evicted its oldest event. A move at each
+/// eviction would cost more than appending an event, so [`settle`](Self::settle) and
+/// [`settle_by_memory`](Self::settle_by_memory) correct the place when the topic's turn comes.
 ///
-/// Lock order: a topic's lock comes before the lock of `order`, and no lock comes after it.
+/// Lock order: a topic's lock comes before the lock of `order`, which comes last.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom, whose models don't check the queue.

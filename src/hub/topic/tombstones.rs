@@ -8,8 +8,8 @@ use crate::history::Evicted;
 /// The maximum number of remembered topics that have ended, and also of those that have not.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
-/// The newest evicted sequence numbers of removed topics. A client of such a topic that resumes
-/// with a lower number receives a gap.
+/// The newest evicted sequence numbers of removed topics, and the ends of those that have ended. A
+/// client of a removed topic that resumes with a lower number receives a gap.
 ///
 /// Topics are identified by a hash, because names can be long. A hash collision confuses two
 /// topics. The hash is keyed, so clients can't force one.
@@ -62,8 +62,8 @@ impl Tombstones {
         }
     }
 
-    /// Removes a topic's tombstone. Returns the number of its newest evicted event, and the topic's
-    /// end. Without a tombstone, the number is an upper bound.
+    /// Removes a topic's tombstone. Returns the number of the topic's newest evicted event or gap,
+    /// and the topic's end. Without a tombstone, the number is an upper bound.
     pub(super) fn take(&mut self, hash: u64) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.remove(hash) {
             Some(tombstone) => (Evicted { up_to: tombstone.up_to, is_exact: true }, tombstone.end),

@@ -69,8 +69,8 @@ impl Topic {
         self.is_latest.load(Acquire)
     }
 
-    /// Raises the topic's limits to at least the default limits and lets no event replace another.
-    /// The caller holds the topic's lock.
+    /// Raises the topic's limits to at least the default limits, lets no event replace another, and
+    /// no longer counts the topic towards the hub's memory. The caller holds the topic's lock.
     pub(crate) fn keep_all(&self, state: &mut TopicState) {
         self.is_latest.store(false, Release);
         let (events, bytes, age) = Retention::new().of_topic();
@@ -156,8 +156,9 @@ impl TopicState {
 
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
-/// All processes of a hub use the same clock, so each drops later events published before that
-/// time. After a loss, such events are kept: the process that published them may have lost the end.
+/// All processes that share a broker use its clock, so all of them drop later events published
+/// before that time. After a loss, such events are kept: the process that published them may have
+/// lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
