@@ -175,7 +175,7 @@
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown. Set a grace period that is
 //! long enough for an answer and keep the clients' streams open meanwhile, as [this
 //! program](crate::guide::assistant#the-program) does. [The guide](crate::guide::shutdown#runs)
-//! has the deadline and the loss of longer answers.
+//! describes the deadline, and what happens to answers that take longer.
 //!
 //! # Several processes
 //!

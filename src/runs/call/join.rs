@@ -99,7 +99,8 @@ impl Drop for Uncalled<'_> {
     }
 }
 
-/// Finds or claims the run. Calls `wait` before it waits for another request's call.
+/// Answers the request from an existing run, or claims the key for a new run. Calls `wait` before
+/// it waits for another request's call.
 async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl FnMut()) -> Action {
     let last = requester.last.as_ref();
     loop {

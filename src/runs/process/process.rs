@@ -331,7 +331,7 @@ impl Producer {
         has_begun
     }
 
-    /// Notes that the answer is not an event stream.
+    /// Frees the key of a run that won't have a stream.
     pub(crate) fn void(&self) {
         self.process.void(&self.record);
     }

@@ -175,7 +175,6 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
     is_event
 }
 
-/// Returns a closure that writes an event.
 #[inline]
 fn write<'e>(
     lines: &'e [u8],

@@ -120,7 +120,7 @@ impl MirrorWriter {
             change(&record, &mut state, &mut deferred);
         }
         deferred.changed.push(record);
-        // The run's own process, or one that declares it dead, reports the end.
+        // The run's own process, or a process that declares the run dead, reports the end.
         _ = deferred.wake();
     }
 
@@ -153,8 +153,8 @@ fn lose(record: &Record, state: &mut State, deferred: &mut Deferred) {
 }
 
 impl Record {
-    /// Appends events. Evicts old events only up to the number `up_to`, even if the rest exceeds
-    /// `retain_bytes`.
+    /// Appends events. To stay within `retain_bytes`, evicts old events, but only up to the number
+    /// `up_to`. Without room, the events are appended all the same.
     pub(super) fn append_events(
         &self,
         state: &mut State,

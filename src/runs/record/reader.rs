@@ -61,7 +61,8 @@ impl Record {
 }
 
 impl Reader {
-    /// Waits until the run has started. Returns an error if the client has nothing to read.
+    /// Waits until the run has started. Returns an error if there is no run for the client, or if
+    /// the run has ended and the client has seen all events.
     pub(crate) async fn started(&self) -> Result<(), NoEvents> {
         let has_answered = || {
             let state = self.record.lock();
