@@ -97,8 +97,8 @@ impl Server {
 
     /// Adds events in one step. Adds a mark before them if the log is empty, ends below the number
     /// `known`, or has no mark for `lost`. Returns the first event's number and the time. Numbers
-    /// are at least the microseconds since 1970, so a new log begins above a lost one's, unless that
-    /// one was ahead of the clock.
+    /// are at least the microseconds since 1970, so a new log begins above the numbers of a lost
+    /// log, unless the lost log was ahead of the clock.
     fn append(&self, known: u64, lost: Option<u64>, batch: &[Queued]) -> (u64, Duration) {
         let mut entries = self.entries();
         let newest = entries.last().map_or(0, |entry| entry.identity.number);

@@ -153,9 +153,9 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Opens the first session and tries again after timeouts. If this returned the first timeout
-    /// instead, the program's next attempt would start from the beginning and fail at the same
-    /// page.
+    /// Opens the first session. After a timeout in `begin`, tries again, up to four times without
+    /// progress. If this returned the first timeout instead, the program's next attempt would start
+    /// from the beginning and fail at the same page.
     async fn load(&mut self) -> Result<Opened<L>, Error> {
         let mut attempts = 0;
         loop {

@@ -27,8 +27,8 @@ pub struct Session<C> {
     /// The connection that publishers use.
     pub connection: C,
     /// A token that's cancelled when the connection breaks, or when a loss must be
-    /// [marked](crate::__private::Log::mark). Closing or dropping the hub doesn't cancel it. If the connection
-    /// is unusable, cancel this token: the follower then reconnects.
+    /// [marked](crate::__private::Log::mark). Closing or dropping the hub doesn't cancel it. If the
+    /// connection is unusable, cancel this token: the follower then reconnects.
     pub ended: CancellationToken,
 }
 

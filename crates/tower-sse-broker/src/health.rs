@@ -60,7 +60,8 @@ impl Health {
         &self.stats
     }
 
-    /// Returns the error for an unsent event: the newest error if the hub isn't ready.
+    /// Returns the error for an unsent event: the newest error if the hub isn't ready. Otherwise,
+    /// the error says that earlier events await their reply.
     #[doc(hidden)]
     #[must_use]
     pub fn not_sent(&self, action: &str) -> Error {

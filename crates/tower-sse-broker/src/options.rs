@@ -43,7 +43,7 @@ impl LogOptions {
     ///
     /// # Errors
     ///
-    /// Returns an error if the log wouldn't keep events for that long.
+    /// Returns an error if the program has set a `max_age` below the hub's maximum age.
     pub fn adopt(&mut self, feed: &Feed) -> Result<(), Error> {
         let retained = feed.max_age();
         if self.max_age.is_some_and(|age| age < retained) {

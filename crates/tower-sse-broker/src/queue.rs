@@ -42,7 +42,8 @@ struct QueueState {
 pub struct Queued {
     /// The event.
     pub publication: Publication,
-    /// A random [fingerprint](crate::__private::Identity) to store with the event, from 1 to `i64::MAX`.
+    /// A random [fingerprint](crate::__private::Identity) to store with the event, from 1 to
+    /// `i64::MAX`.
     pub nonce: u64,
     reply: Reply,
 }
@@ -128,8 +129,9 @@ impl Queue {
     /// Sends batches while the gate is open. Closes the queue and returns once `closed` has
     /// completed and the current batch is finished.
     ///
-    /// Spawn this as a separate task. Closing the hub drops the task of [`follow`](crate::__private::follow),
-    /// even if publishers of the last batch are still waiting for their answers.
+    /// Spawn this as a separate task. Closing the hub drops the task of
+    /// [`follow`](crate::__private::follow), even if publishers of the last batch are still waiting
+    /// for their answers.
     pub async fn run<C: Clone>(
         self: Arc<Self>,
         gate: Arc<Gate<C>>,

@@ -65,7 +65,7 @@ impl HubProcess {
         Ok((a, b, start))
     }
 
-    /// Returns a client that resumes after the event with this id.
+    /// Returns a client that resumes after the event with this id, or a first visit without an id.
     pub(super) fn client(
         &self,
         topics: impl TopicNames,
@@ -97,7 +97,7 @@ impl HubProcess {
         self.acknowledged(soon(what, self.hub.gap(topic)).await?)
     }
 
-    /// Ends a topic, which must be acknowledged at the first attempt.
+    /// Ends a topic with an event, which must be acknowledged at the first attempt.
     pub(super) async fn end(
         &self,
         topic: &str,

@@ -1,4 +1,4 @@
-//! Writes events that are published at once in one batch, with at most one flaw.
+//! Writes events that are published at the same time as one batch, with at most one flaw.
 
 use tokio::{spawn, sync::oneshot};
 
