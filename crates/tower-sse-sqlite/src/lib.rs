@@ -47,8 +47,8 @@
 //! Any program with SQLite 3.37 or later can do this. Turso can't: it doesn't open a file with this
 //! table. Hubs usually notice the commit within 20 milliseconds and send events in commit order.
 //!
-//! To publish before the first hub connects, create the table in a migration. Its statements are in
-//! [`SCHEMA`] and in
+//! To publish before the first hub connects, create the table in a migration. The statements that
+//! create it are in [`SCHEMA`] and in
 //! [`schema/v1.sql`](https://docs.rs/crate/tower-sse-sqlite/latest/source/schema/v1.sql).
 //!
 //! You can set these columns:
@@ -110,8 +110,8 @@
 //! - The file, its `-wal` or its `-shm` is removed or replaced, and a program that publishes with
 //!   SQL doesn't reopen it.
 //!
-//! After a power failure that undoes commits or a replacement by an older copy, clients can also
-//! miss later events: if the clock was set back, or if a program publishes with SQL before the
+//! After a power failure that undoes commits, or after a replacement by an older copy, clients can
+//! also miss later events: if the clock was set back, or if a program publishes with SQL before the
 //! first hub connects.
 //!
 //! # When to take another store

@@ -80,7 +80,7 @@ impl Source {
 }
 
 impl Table {
-    /// Opens the file and creates what is missing.
+    /// Opens the file and creates the table and its trigger if they are missing.
     pub(crate) fn open(source: Source) -> Result<Self, Error> {
         let name = source.table.clone();
         let wrong = |kind, reason| Err(failed(kind, format!("table {name:?} {reason}")));
@@ -206,7 +206,7 @@ impl Table {
     }
 
     /// Removes up to [`MAX_TRIMMED`] rows that are older than `age` or come before the newest `max`
-    /// rows or bytes.
+    /// rows or bytes. Keeps the rows that count as new (see [`SETTLED`]) and the row before them.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
         let (before_age, now) = (before(age), now());
         // If a row's time is in the future, judge its age by the rows after it.

@@ -11,7 +11,7 @@ impl File {
         }
     }
 
-    /// Returns the data of all events.
+    /// Returns the data of all events, after a check that the file isn't corrupted.
     fn events(&self) -> Vec<String> {
         let sql = self.sql();
         let check: String = sql.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
@@ -64,7 +64,8 @@ async fn another_process_joins_a_hub_without_shm() {
     assert_processes_stay_together(|file| file.remove_only(&["-shm"])).await;
 }
 
-/// Both processes have the removed files open, so neither may be the last to close them.
+/// Both processes have the removed files open, and SQLite saves the contents only when the last
+/// process closes them.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"]] {
