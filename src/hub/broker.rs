@@ -90,8 +90,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// `tower-sse-broker` has a
 /// [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) that tests a broker
 /// against these rules.
-// The times are those of `cargo run --release --package tower-sse-benches --bin losses`, on two
-// busy processors. The time for 125,000 subscriptions is that of `publish` in `benches/scale.sh`.
+// `cargo run --release --package tower-sse-benches --bin losses` measured these times, on two busy
+// processors. The time for 125,000 subscriptions is that of a `publish` call in `benches/scale.sh`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \

@@ -164,8 +164,8 @@ impl Hub {
     /// receives these events.
     ///
     /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
-    /// about whether the topic has ended. Those that received the last event drop the topic's new
-    /// events.
+    /// about whether the topic has ended. The processes that received the last event drop the
+    /// topic's new events.
     ///
     /// # Errors
     ///

@@ -70,7 +70,7 @@ impl Connection {
             let _guard = guard;
             let mut is_message = false;
             let mut poll = |cx: &mut Context<'_>| {
-                // The loop polls again after each message, although no more bytes may have arrived.
+                // The loop polls again after each message, even if no more bytes have arrived.
                 let count = u64::from(!is_message);
                 // Count before the poll: it can complete a statement, and the next statement can
                 // begin during the poll.
@@ -112,7 +112,7 @@ impl Connection {
         match timeout(RESPONSE_LIMIT, querying).await {
             Ok(result) => result.map_err(|error| failed(&action(), error)),
             Err(_) => {
-                // The first poll sent the statement. Those for notifications are not counted.
+                // The first poll sent the statement. Polls for notifications are not counted.
                 let has_begun = self.polls.load(Relaxed) > polls + 1;
                 _ = timeout(CANCEL_LIMIT, self.cancel()).await;
                 Err(late(&action(), RESPONSE_LIMIT, has_begun))
@@ -375,8 +375,9 @@ impl Connection {
         (&self.settings.stream, Type::TEXT)
     }
 
-    /// Returns at most `rows` rows of the log whose number is at least `from`, without the data of
-    /// `from` itself. Stops at the row that brings the data to `bytes` bytes.
+    /// Returns at most `rows` rows of the log whose number is at least `from`. If the first row has
+    /// the number `from`, it comes without its data. Stops at the row that brings the data to
+    /// `bytes` bytes.
     pub(crate) async fn read(
         &self,
         from: u64,

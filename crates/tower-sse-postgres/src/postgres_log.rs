@@ -29,8 +29,9 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
 const BUSY: Duration = Duration::from_secs(60);
-/// The shortest time between two batches that wakes cause, unless exactly one row was read since the
-/// last wake. A batch takes about 0.5 ms of the server's processor time, however few rows it numbers.
+/// The shortest time between two batches that the wake-up `Wakes::inbox` causes, unless exactly one
+/// row was read since the last such wake-up. A batch takes about 0.5 ms of the server's processor
+/// time, however few rows it numbers.
 const WAKE_INTERVAL: Duration = Duration::from_millis(5);
 /// The pause after a slow poll, as a multiple of the poll's duration.
 const POLL_SHARE: u32 = 10;

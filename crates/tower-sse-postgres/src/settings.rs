@@ -66,7 +66,8 @@ pub(crate) enum Encryption {
 }
 
 impl Settings {
-    /// Sets the options that every hub needs and defaults for those that the address leaves out.
+    /// Sets the options that every hub needs, and the defaults of options that the address leaves
+    /// out.
     pub(crate) fn with_defaults(mut self) -> Self {
         // A standby cannot serve a hub, so require a server that accepts writes. The first address
         // may not respond, so try the addresses in random order.

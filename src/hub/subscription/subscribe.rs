@@ -101,10 +101,10 @@ impl Subscribe {
         self
     }
 
-    /// Once all events so far are sent, holds back new ones for `window`. Then sends them together,
-    /// or only the newest event of a topic that [keeps no other](crate::Retention::latest). This
-    /// saves writes if a topic has many small events: start with 20 ms. The default is zero, which
-    /// holds nothing back.
+    /// Once all events so far are sent, holds back new events for `window`, then sends them
+    /// together. A topic with [`Retention::latest`](crate::Retention::latest) sends only the newest
+    /// of them. This saves writes if a topic has many small events: start with 20 ms. The default
+    /// is zero, which holds nothing back.
     ///
     /// The first event after a pause is sent at once and opens a window. If a limit evicts held
     /// events from their topic, the client receives a [gap](GapPolicy).
@@ -174,9 +174,9 @@ impl Subscribe {
     /// ```
     ///
     /// The messages, positions, start event and greeting of the view then have these ids. The
-    /// client gets the hub's id until a message has yours, and for most gaps. It also gets the hub's
-    /// if yours is empty or contains a line break or U+0000.
-    /// [`resume`](Self::resume) accepts both kinds.
+    /// client gets an id of the hub until a message has an id of yours, and for most gaps. It also
+    /// gets the hub's id if yours is empty or contains a line break or U+0000.
+    /// [`resume`](Self::resume) accepts ids of both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
     /// the id, the client is treated as if its id were of another hub, but the reason for its gaps

@@ -552,7 +552,7 @@ impl Subscription {
         let mut topics: Vec<_> = self.cursors.get(first).map(topic).into_iter().collect();
         let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
             for (index, cursor) in self.cursors.iter_mut().enumerate() {
-                // The first topic may have evicted more meanwhile.
+                // The first topic may have evicted more meanwhile, but is in the list already.
                 if cursor.take_gap().0 && index != first {
                     topics.push(topic(cursor));
                 }

@@ -5,7 +5,8 @@ use hashbrown::HashTable;
 use super::TopicEnd;
 use crate::history::Evicted;
 
-/// The maximum number of remembered topics that have ended, and also of those that have not.
+/// The maximum number of remembered topics that have ended. The same maximum applies to remembered
+/// topics that have not ended.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
 /// The newest evicted sequence numbers of removed topics, and the ends of those that have ended. A

@@ -156,9 +156,9 @@ impl TopicState {
 
 /// The end of a topic: the position of its last event, and the time until which its name is taken.
 ///
-/// All processes that share a broker use its clock, so all of them drop later events published
-/// before that time. After a loss, such events are kept: the process that published them may have
-/// lost the end.
+/// All processes that share a broker get the same times of publication, so all of them drop later
+/// events published before that time. After a loss, such events are kept: the process that
+/// published them may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,

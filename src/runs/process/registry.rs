@@ -233,7 +233,7 @@ impl Registry {
         }
     }
 
-    /// Evicts an ended run. Returns whether there was one. If `is_read`, the run may have clients,
+    /// Evicts an ended run. Returns `false` if none is left. If `is_read`, the run may have clients,
     /// and forgotten runs come first.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
