@@ -379,7 +379,7 @@ impl<L: Log> Follower<L> {
             }
             drop(ledger);
             self.last = next;
-            // The next entry may be too large as well: one more timeout shows this.
+            // The next entry may be too large as well: one more timeout is enough to skip it.
             self.timeouts = MAX_TIMEOUTS - 1;
         } else if is_proof_late {
             let met = self.log.skip(session, last.number).await?;

@@ -37,8 +37,8 @@ const WAKE_INTERVAL: Duration = Duration::from_millis(5);
 const POLL_SHARE: u32 = 10;
 /// Slow polls lengthen the pause to at most this.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// How often a poll looks at the whole inbox, in case unnumbered rows are older than
-/// `Settings::covered`.
+/// How often a poll looks at the whole inbox, in case a row of a transaction before
+/// `Settings::covered` is unnumbered.
 const FULL_INTERVAL: Duration = Duration::from_secs(5);
 /// The time between two trims while there are new rows, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ pub(crate) struct LogState {
     rows: u64,
     next_poll: Option<Instant>,
     next_wake: Option<Instant>,
-    /// How many rows had been read at the last wake.
+    /// How many rows had been read at the last wake-up by `Wakes::inbox`.
     woken: u64,
     /// How long the last poll took.
     last_took: Duration,

@@ -15,7 +15,8 @@ use crate::{connection::Connection, numbering::Appended};
 /// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
 /// is later.
 const MAX_LEAD: Duration = Duration::from_secs(60);
-/// One batch in this many looks at the whole inbox, in case older rows are unnumbered.
+/// One batch in this many looks at the whole inbox, in case a row of a transaction before
+/// `Settings::covered` is unnumbered.
 const FULL_PASS: u32 = 50;
 /// After a batch with more new rows than this, the next batch calls `append` directly, without
 /// trying `number`. With up to this many, `number` saves more on batches of one row than it costs

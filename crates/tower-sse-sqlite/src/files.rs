@@ -52,7 +52,7 @@ impl Files {
     /// Records which `-wal` and `-shm` the connection has opened.
     pub(crate) fn note(&mut self) {
         let ids = others(&self.target).map(|path| identify(&path).ok());
-        // If the main file was just replaced, these may belong to its successor.
+        // If the main file was just replaced, these files may belong to the new main file.
         if !self.has_moved() {
             self.others = ids;
         }

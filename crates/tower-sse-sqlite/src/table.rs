@@ -46,7 +46,7 @@ pub(crate) struct Table {
 pub(crate) struct Appended {
     /// The time at which the events were added, since 1970.
     pub(crate) at: Duration,
-    /// For each event, its number or the error for which it was left out.
+    /// For each event, its number, or the error with which SQLite refused it.
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 

@@ -389,7 +389,7 @@ impl MergeQueue {
     }
 
     /// Scans the next cursors. Returns whether all have been visited. Events published during a
-    /// scan have higher sequence numbers, so the next scan adds them.
+    /// scan have higher sequence numbers than the scan covers, so the next scan finds them.
     fn scan(
         &mut self,
         committed: u64,

@@ -28,8 +28,8 @@ impl OwnIds {
         self
     }
 
-    /// Sets a message's id. A gap or a greeting comes from the hub, so `id_of` doesn't apply to it:
-    /// it gets the id of its position.
+    /// Sets a message's id to the one that `id_of` returns, if any. Otherwise, and for a gap or a
+    /// greeting (`is_of_hub`), sets the id at the message's position.
     pub(super) fn set_id(&mut self, message: &mut Message, is_of_hub: bool) {
         let position = message.last_event_id.clone();
         if !is_of_hub && let Some(own) = (self.id_of)(message) {

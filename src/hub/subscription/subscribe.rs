@@ -330,7 +330,7 @@ impl Subscription {
         self.cursors.set_sent(seen);
         self.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
         // If the client's id is later than the forgotten ends of all topics, the client waits for
-        // the next topics of these names.
+        // new topics with these names.
         if !self.cursors.iter().all(|cursor| cursor.has_ended_before(seen)) {
             self.cursors.iter_mut().for_each(TopicCursor::count_end);
         }

@@ -230,8 +230,8 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
     let (id, is_for_all) = match it.start {
         // A subscription without an id starts at the position from which it counts losses.
         StartPolicy::On { is_for_all } => (Some(it.hub.position(it.loss_seen)), Some(is_for_all)),
-        // A client that reconnects with the position after its first gaps and the greeting would
-        // miss them.
+        // While gaps or a greeting are due, there is no id: a client that reconnects with the
+        // position after them would miss them.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
     let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));

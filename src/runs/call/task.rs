@@ -205,7 +205,7 @@ impl Recorder {
     }
 
     /// Records the body. Returns `Pending` while the body is pending or the record is full of
-    /// unread events.
+    /// unread events, and to let other tasks run.
     fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,

@@ -9,7 +9,7 @@ use crate::history::{DeferredDrops, Ticket, seen};
 use crate::runs::{Outcome, RunError};
 use crate::wake::{drop_waker, wake};
 
-/// A client's position in a run. While it exists, the client counts as attached.
+/// A client's position in a run. While this value exists, the client counts as attached.
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(crate) record: Arc<Record>,

@@ -46,7 +46,7 @@ async fn backup_in_place_of_the_file_is_told_to_all() {
     assert_notices(&file, || file.replace_by(&copy)).await;
 }
 
-/// A copy lacks a row that perhaps no hub has read, and the copy's next row has the same number.
+/// A copy lacks a row that perhaps no hub has read, and its next row gets the missing row's number.
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_row_that_a_copy_in_place_lacks_is_told_to_all() {
     let (file, process) = start().await;
