@@ -265,7 +265,6 @@ impl Hub {
 /// The maximum length of an event's data in bytes. Brokers need not store more.
 const MAX_DATA: usize = 1 << 20;
 
-/// Converts a value into an event and checks that it can be published.
 #[inline]
 fn publishable<E>(event: E) -> Result<Event, PublishError>
 where

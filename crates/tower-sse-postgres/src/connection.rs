@@ -151,7 +151,6 @@ impl Connection {
         decoded.map_err(unreadable)
     }
 
-    /// Calls a function that returns one row.
     pub(crate) async fn call_one<T>(
         &self,
         function: &str,

@@ -87,7 +87,6 @@ fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {
     Ok(())
 }
 
-/// Sends the batches of a hub.
 pub(crate) struct Batcher {
     pub(crate) settings: Arc<Settings>,
     /// The number of batches that were sent.

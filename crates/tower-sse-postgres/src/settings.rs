@@ -102,7 +102,6 @@ pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     Err(failed("set the name of the schema", reason))
 }
 
-/// Quotes an identifier.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

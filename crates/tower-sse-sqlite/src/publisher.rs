@@ -32,7 +32,6 @@ impl Publisher for SqlitePublisher {
     }
 }
 
-/// Sends the batches of a hub.
 pub(crate) struct Batcher(pub(crate) Health);
 
 impl SendBatch<Worker> for Batcher {

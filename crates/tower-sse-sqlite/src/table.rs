@@ -30,7 +30,6 @@ const SETTLED: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    /// The names and values of pragmas.
     pub(crate) pragmas: Vec<(String, String)>,
     pub(crate) table: String,
 }
@@ -50,7 +49,6 @@ pub(crate) struct Appended {
     pub(crate) numbers: Vec<Result<u64, Error>>,
 }
 
-/// The result of a trim.
 pub(crate) struct Trimmed {
     /// Whether the trim has removed the maximum number of rows.
     pub(crate) is_full: bool,

@@ -400,7 +400,7 @@ fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
 
 impl Subscribe {
     /// Exists only so that the compiler reports a helpful error.
-    // The bound never holds. The parameter `M` delays the check until there is a caller.
+    // `Self: IntoSse<M>` never holds. The parameter `M` delays the check until there is a caller.
     #[doc(hidden)]
     #[must_use]
     pub fn response<M>(self) -> Response<EventBody<Subscription>>

@@ -34,7 +34,6 @@ pin_project! {
 pin_project! {
     #[project = CallStageProj]
     pub(super) enum CallStage<F, B, E> {
-        // The answer is sent to the `starter`.
         Calling {
             #[pin]
             call: F,

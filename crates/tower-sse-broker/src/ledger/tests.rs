@@ -10,7 +10,6 @@ const fn other(number: u64) -> Identity {
     Identity { fingerprint: 0, ..entry(number) }
 }
 
-/// Sends events, all of which are acknowledged.
 fn acknowledged(events: &[Identity]) -> Ledger {
     let mut ledger = Ledger::default();
     for event in events {

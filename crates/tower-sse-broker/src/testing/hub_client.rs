@@ -29,7 +29,6 @@ impl HubClient {
         Ok(message)
     }
 
-    /// Returns the next event or gap.
     pub(super) async fn message(&mut self, expected: &str) -> Result<Message, Problem> {
         match self.next(expected).await? {
             Some(message) => Ok(message),

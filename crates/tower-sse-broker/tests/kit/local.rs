@@ -106,7 +106,6 @@ struct Local {
     flaw: Option<Flaw>,
     processes: AtomicUsize,
     cut: watch::Sender<()>,
-    /// The number of breaks.
     cuts: AtomicUsize,
     /// Whether the server is unavailable to publishers.
     is_down: watch::Sender<bool>,

@@ -18,7 +18,6 @@ pub(crate) struct Other {
 }
 
 impl Other {
-    /// Starts a process with a hub.
     pub(crate) async fn hub(file: &File) -> Self {
         Self::start("hub", file).await
     }
