@@ -130,7 +130,7 @@ impl Subscription {
     ///
     /// # Panics
     ///
-    /// Poll the view in a tokio runtime with timers enabled. Otherwise, polling the view panics
+    /// Poll the view in a tokio runtime with timers enabled. Otherwise, polling the view can panic
     /// when an event is hidden.
     pub fn view<F>(self, show: F) -> View<F>
     where

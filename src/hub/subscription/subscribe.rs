@@ -294,8 +294,9 @@ impl Subscribe {
         }
     }
 
-    /// Starts after the client's id if no later event is lost. Otherwise, starts at `since`, with
-    /// the greeting, and with gaps before the greeting if the client may have missed events.
+    /// Starts after the client's id if no later event is lost. Otherwise, starts with the greeting,
+    /// and with gaps before the greeting if the client may have missed events. The events after
+    /// `since` follow, or after `newest` if `since` is of another hub.
     fn start_since(
         self,
         since: ResumeFrom,
