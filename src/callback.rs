@@ -1,12 +1,12 @@
-//! Calls of the program's callbacks, whose panics must not end a stream, and `Debug` for types
-//! with closures.
+//! Calls of the program's code that catch its panics, and `Debug` implementations without fields.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, future::poll_fn, mem, ops::Deref, pin::pin, task::Poll};
 
 use http::{Request, request::Parts};
 
-/// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
+/// Calls a callback and returns its result. If the callback panics, logs a warning and returns
+/// `None`.
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     let value = without_panic(callback);
     if value.is_none() {
@@ -18,13 +18,14 @@ pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     value
 }
 
-/// Calls a callback with a request's head. Returns its result, or `None` if it panics.
+/// Calls `callback` with the head of `request`. Returns the callback's result, or `None` if the
+/// callback panics.
 #[cold]
 pub(crate) fn with_head<B, T>(
     request: &mut Request<B>,
     callback: impl FnOnce(&Parts) -> T,
 ) -> Option<T> {
-    // The callback borrows only the parts, so it doesn't depend on the body's type.
+    // The callback gets only the parts, so its type doesn't depend on the body's type.
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = request.method().clone();
     parts.version = request.version();

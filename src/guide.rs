@@ -1,8 +1,8 @@
 #![doc = include_str!("../docs/README.md")]
 
-/// Declares the page `docs/guide/$name.md`. Its code is tested here if the condition `$tested`
-/// holds, which `any()` never does. The code of the other pages is tested in `e2e/`: it's a whole
-/// program, or needs crates that no other test of this crate needs.
+/// Declares the page `docs/guide/$name.md`. The page's code is tested here if the condition
+/// `$tested` holds. `any()` never holds: the code of pages with `any()` is tested in `e2e/`,
+/// because it's a whole program, or needs crates that no other test of this crate needs.
 macro_rules! page {
     ($name:ident, $tested:meta) => {
         #[cfg_attr(

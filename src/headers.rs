@@ -59,7 +59,8 @@ fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
     Some(headers.iter().find(|(name, _)| **name == CONTENT_TYPE)?.1.as_bytes())
 }
 
-/// Returns the last media type of all values, as the Fetch standard extracts it.
+/// Returns the last valid media type in all `Content-Type` values, as the Fetch standard extracts
+/// it.
 #[cold]
 fn last_media_type(headers: &HeaderMap) -> &[u8] {
     let is_token = |name: &[u8]| !name.is_empty() && name.iter().copied().all(is_token_byte);
@@ -70,7 +71,8 @@ fn last_media_type(headers: &HeaderMap) -> &[u8] {
             && names.next().is_some_and(is_token)
             && names.next().is_some_and(is_token)
     });
-    // A search from the end can't tell whether a comma is inside quotes.
+    // Not searched from the end, because a search from there can't tell whether a comma is inside
+    // quotes.
     media_types.reduce(|_, last| last).unwrap_or_default()
 }
 

@@ -11,8 +11,8 @@ use crate::{BoxError, options::IdleInterval};
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval. It reads the clock only when
     /// a poll finds the stream idle, so it costs a busy stream little.
-    // `repr(C)` keeps the timer behind the fields that each event needs: it is large and rarely
-    // polled.
+    // `repr(C)` keeps `sleep` behind the fields that each event needs, because `sleep` is large and
+    // rarely polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
@@ -53,10 +53,11 @@ impl IdleTimer {
         self.poll_timer(cx, interval)
     }
 
-    /// Returns whether the timer of an idle stream is set for this task and doesn't fire yet.
-    // The timer itself is not polled: that would load two more cache lines for each event. It
-    // never fires before `fires_at`, because tokio rounds up. A timer that was set in an earlier
-    // idle period and fires in this one is set again.
+    /// Begins an idle period if none has begun. Returns whether the timer is set for this task and
+    /// isn't due yet.
+    // `sleep` is not polled here: polling it would load two more cache lines for each event.
+    // `sleep` never fires before `fires_at`, because tokio rounds up. If `sleep` was set in an
+    // earlier idle period and fires in this one, `poll_timer` sets it again.
     #[inline]
     pub(crate) fn is_running(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let (now, wakes) = (Instant::now(), self.wakes(cx));

@@ -328,7 +328,7 @@ pub use crate::history::Retention;
 #[cfg(all(feature = "signal", any(unix, windows)))]
 pub use crate::stop_on_signal::stop_on_signal;
 
-/// The README's code compiles too.
+/// Tests the README's code.
 #[cfg(all(doctest, feature = "axum", feature = "hub", feature = "signal", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -38,11 +38,12 @@ pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 /// A mark in a response's extensions. It tells outer layers that the response is already handled.
 #[derive(Clone)]
 pub(crate) enum Handled {
-    /// The response is an event stream. If its layer has no shutdown, an outer layer puts its own
-    /// shutdown into `inherited`. With a drain, a shutdown doesn't end the stream at once.
+    /// The response is an event stream. If the stream's layer has no shutdown, an outer layer puts
+    /// its own shutdown into `inherited`. If `has_drain` is set, a shutdown doesn't end the stream
+    /// at once.
     Stream { inherited: Option<Inherited>, has_drain: bool },
-    /// The response is a refusal or an interruption, which can look like an event stream. The first
-    /// layer that a program's refusal reaches counts it. Until then, `is_counted` is `false`.
+    /// The response is a refusal or an interruption, which can look like an event stream.
+    /// `is_counted` is `false` until a layer counts a refusal that the program made.
     Refused { is_counted: bool },
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn is_refusal(extensions: &Extensions) -> bool {
 }
 
 /// Removes the marks that no longer fit a response whose body is replaced: `Handled`, `StartAt` and
-/// `EarlyHead`.
+/// `EarlyHead`. Also tells the early head that no layer sends its body.
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
     extensions.remove::<StartAt>();
@@ -103,11 +104,12 @@ impl Error for ItemError {
     }
 }
 
-/// Returns the error that the program's stream or body returned, without the hosts' wrappers.
+/// Returns the error that the program's stream or body returned, without the wrappers of frameworks
+/// such as axum.
 pub(crate) fn program_error<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
-    // The mark comes first, because it directly wraps the program's error. An `axum::Error` may
-    // wrap another host's wrapper. The mark or the `axum::Error` may be inside wrappers that this
-    // crate doesn't know.
+    // `ItemError` is searched for first, because it directly wraps the program's error. An
+    // `axum::Error` may wrap another framework's wrapper. Both searches go through all causes,
+    // because wrappers that this crate doesn't know may be around the `ItemError` or `axum::Error`.
     let marked = causes(error).find_map(inside::<ItemError>);
     let wrapped = marked.or_else(|| causes(error).find_map(inside_wrapper));
     iter::successors(wrapped, |&error| inside_wrapper(error)).last().unwrap_or(error)
@@ -174,14 +176,15 @@ pub(crate) struct NothingMore;
 pub(crate) struct StartAt {
     /// `None` if a client that resumed at the position would miss the first item.
     pub(crate) id: Option<EventId>,
-    /// Whether every client receives the position, or only an `EventSource` and a library. `None`
-    /// if no client does, for example because the client or the first item has an id.
+    /// `Some(true)` if every client receives the position, `Some(false)` if only an `EventSource`
+    /// and a library do. `None` if no client does, for example because the client or the first item
+    /// has an id.
     pub(crate) is_for_all: Option<bool>,
-    /// The slot in which the layer describes the client to a hub's view.
+    /// The slot in which the layer describes the client to a hub's `View`.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
 }
 
-/// What a hub's view needs to know about its client.
+/// What a hub's `View` needs to know about its client.
 #[derive(Clone, Copy)]
 pub(crate) struct Viewer {
     /// Whether clients of this kind include some that ignore the id of an event without data.
@@ -248,7 +251,8 @@ impl EarlyHead {
         _ = self.0.answered.set(second.cloned());
     }
 
-    /// Returns whether the handler has answered, maybe behind a second early head.
+    /// Returns whether the handler has answered. If the service answered with a second early head,
+    /// the answer behind the second one counts.
     pub(crate) fn is_answered(&self) -> bool {
         self.0.answered.get().is_some_and(|second| second.as_ref().is_none_or(Self::is_answered))
     }
@@ -281,8 +285,10 @@ impl EarlyHead {
         self.0.around.get().is_some() || is_within_layer()
     }
 
-    /// Adds a callback that a layer calls if it refuses the stream. A request that starts several
-    /// runs has several callbacks. Only a request whose head can be sent early has the extension.
+    /// Adds a callback that a layer calls if it refuses the stream, and notes that the service
+    /// waits for a run. A request that starts several runs has several callbacks. Does nothing
+    /// without an `EarlyHead` in the extensions, which an `EarlyHeadLayer` inserts if it can send
+    /// the head early.
     pub(crate) fn add_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
         if let Some(head) = request.get::<Self>() {
             head.set_awaits_run(true);
@@ -395,7 +401,6 @@ impl Stopped {
         causes(error).find_map(<dyn Error>::downcast_ref)
     }
 
-    /// Returns the close reason to report.
     pub(crate) const fn reason(&self) -> CloseReason {
         match self {
             Self::Due(reason) => *reason,
@@ -493,7 +498,8 @@ impl Shutdown {
         let waker = Waker::from(Arc::new(Begin(Arc::downgrade(&shutdown))));
         let mut cancelled = Box::pin(token.cancelled_owned());
         let mut cx = Context::from_waker(&waker);
-        // If the future used tokio's budget and none were left, tokio would call `Begin`.
+        // Unconstrained, because a future that finds no budget wakes its waker, here `Begin`, which
+        // would begin the shutdown.
         if pin!(coop::unconstrained(cancelled.as_mut())).poll(&mut cx).is_ready() {
             shutdown.begin();
         }

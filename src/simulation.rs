@@ -14,12 +14,13 @@ pub type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Defa
 
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The machine on which the code of a thread runs at present.
+/// The simulation's part for one thread: it wraps the tasks and keeps the clock of the simulated
+/// machine that the thread currently runs.
 pub trait Host {
-    /// Wraps a new task, so that it stops and ends with its process.
+    /// Wraps a new task, so that the task stops and ends together with its simulated process.
     fn adopt(&self, task: Task) -> Task;
 
-    /// Returns the time of the machine's clock, since 1970.
+    /// Returns the time since 1970 by the clock of the machine that the thread currently runs.
     fn now(&self) -> Duration;
 }
 
@@ -27,7 +28,8 @@ thread_local! {
     static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
 }
 
-/// Makes `host` wrap the tasks that this thread spawns, and makes its clock this thread's clock.
+/// Makes `host` wrap the tasks that this thread spawns, and makes the clock of `host` this thread's
+/// clock.
 pub fn set_host(host: impl Host + 'static) {
     HOST.set(Some(Rc::new(host)));
 }
@@ -36,7 +38,7 @@ fn host() -> Option<Rc<dyn Host>> {
     HOST.with_borrow(Clone::clone)
 }
 
-/// Makes a task part of the process that is running now.
+/// Makes a task part of the simulated process that currently runs on this thread.
 pub fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
     let task: Task = Box::pin(task);
     match host() {

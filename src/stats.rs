@@ -208,8 +208,8 @@ fn load(counter: &AtomicU64) -> u64 {
 
 /// A snapshot of [`Stats`].
 ///
-/// Beside each field is its name in [`prometheus`](Self::prometheus). Each process counts its own
-/// streams: add the values up, except for `oldest_age`.
+/// The documentation of each field gives the field's name in [`prometheus`](Self::prometheus). Each
+/// process counts its own streams: add the values up, except for `oldest_age`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StatsSnapshot {

@@ -1,4 +1,5 @@
-//! Locks and atomics: under loom, those of loom, so that loom's models run the production code.
+//! Locks, atomics and `RandomState`, with replacements under loom, so that loom's models run the
+//! production code.
 
 #[cfg(not(tower_sse_loom))]
 pub(crate) use {
@@ -16,7 +17,8 @@ pub(crate) use loom::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Without a key: loom replays executions, so the order of topics must not differ between them.
+/// Hashes without a random key. Loom replays executions, so the order of topics must be the same in
+/// each.
 #[cfg(tower_sse_loom)]
 pub(crate) type RandomState = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 

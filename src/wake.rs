@@ -16,7 +16,7 @@ pub(crate) const BATCH: usize = 125_000;
 /// The number of items that are taken out of [`Items`] at a time, under its lock.
 const CHUNK: usize = 1_000;
 
-/// The runtimes of waiting tasks. In the list, `None` stands for tasks outside of any runtime.
+/// The runtimes of waiting tasks. An entry `None` stands for tasks outside of any runtime.
 // Boxed to be small, because each topic has such a list.
 #[allow(clippy::box_collection)]
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl Runtimes {
 }
 
 /// Wakes the tasks of a list [in batches](in_batches). `runtimes` has the
-/// [notes](Runtimes::note_at) on those after the first batch.
+/// [noted](Runtimes::note_at) runtimes of the tasks after the first batch.
 pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     let wakers = wakers.into_iter().map(|(_, waker)| waker);
     match runtimes.0 {
@@ -55,8 +55,8 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
 
 /// Calls `wake` with the first [`BATCH`] items at once, and with the other items in later turns of
 /// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller must hold
-/// no lock. All items are woken at once if one of the other tasks has no runtime, or if all
-/// runtimes have ended.
+/// no lock. All items are woken at once if a task with a note has no runtime, or if no noted
+/// runtime still runs.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,

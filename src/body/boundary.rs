@@ -68,7 +68,8 @@ impl Boundary {
         self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
-            // If the source's next byte is an LF, it is an empty line, which ends no event here.
+            // If the source's next byte is the LF of a CRLF, that LF is an empty line, which ends
+            // no event here.
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
@@ -81,8 +82,9 @@ impl Boundary {
         event.map(|event| self.interject(event)).unwrap_or_default()
     }
 
-    /// Notes that the layer has sent a `retry` line. If it sends another before the source's first
-    /// event, an empty line comes between them, because some clients reject a block with two.
+    /// Notes that the layer has sent a `retry` line. If the layer sends another `retry` line before
+    /// the source's first event, an empty line separates the two lines, because some clients reject
+    /// a block with two `retry` lines.
     pub(crate) const fn note_retry(&mut self) {
         self.block = Block::Retry;
     }
@@ -123,9 +125,9 @@ impl Boundary {
         }
     }
 
-    /// Returns the id line that ends the last event of `frame`, with the end of its block. Returns
+    /// Returns the id line that ends the last event of `frame`, followed by an empty line. Returns
     /// no bytes if `frame` doesn't end with an id line and an empty line, both ended by LF or both
-    /// by CRLF: an older id would send the client back.
+    /// by CRLF: repeating an older id would send the client back.
     #[cold]
     pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
         let event = frame.strip_suffix(b"\n\n").or_else(|| frame.strip_suffix(b"\r\n\r\n"));

@@ -144,7 +144,8 @@ impl Deadline {
         self.reason == CloseReason::Revoked || self.revocation().is_some()
     }
 
-    /// Returns how the program has closed the stream, until `begin_revocation` has handled it.
+    /// Returns how the program has closed the stream. Returns `None` if the program hasn't closed
+    /// it, or once `begin_revocation` has handled the close.
     fn revocation(&self) -> Option<Revocation> {
         self.membership.as_ref()?.revocation()
     }

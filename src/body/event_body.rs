@@ -41,7 +41,7 @@ pin_project! {
     // `repr(C)`: a poll that finds an idle body still idle needs only the fields up to `source`.
     #[repr(C)]
     pub struct EventBody<S> {
-        // Whether the last poll found no event. Never set with a `release`.
+        // Whether the last poll found no event. Always `false` if there is a `release`.
         is_idle: bool,
         // Cleared at the first poll.
         expects_layer: bool,
@@ -116,7 +116,7 @@ where
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
         let is_open = matches!(*this.source, Source::Open { .. });
-        // Once the stream has ended, no newer event can replace one of a held frame.
+        // Once the stream has ended, no newer event can replace an event of a held frame.
         if let Some(release) = this.release
             && is_open
             && release.poll_released(cx).is_pending()
@@ -229,7 +229,8 @@ where
 }
 
 impl<S> Source<S> {
-    /// Ends the source. Returns the error if it failed, or resumes its panic.
+    /// Ends the source. If the source failed, returns its error, or resumes the panic that the
+    /// error holds.
     fn end(self: Pin<&mut Self>) -> Option<BoxError> {
         let Replaced::Failed { error } = self.project_replace(Self::Ended) else { return None };
         Some(DeferredPanic::resume(error))
@@ -320,8 +321,8 @@ impl FrameBatch<'_> {
             return Ok(Pushed::Empty);
         }
         if end + (end - start) > self.frame_size() {
-            // A larger buffer is not reused: with room for many frames, reclaiming it would not
-            // show that the server has dropped previous frames.
+            // A buffer above `LARGE_FRAME` is not reused: it may have room for many frames, so room
+            // for another frame would not show that the server has dropped the previous frames.
             self.size.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }

@@ -28,7 +28,8 @@ pub(super) struct EventStream<'p, B> {
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
-    /// Drops what must be dropped before the state: dropping the state reports the close.
+    /// Sets the close reason of a stream that the program has closed. Then drops what must be
+    /// dropped before the state: dropping the state reports the close.
     pub(super) fn abandon(mut self) {
         let state = self.state();
         // A stream that the program has closed counts as revoked even if the server drops its body
@@ -477,8 +478,9 @@ impl<B> EventStream<'_, B> {
         self.or_retry(last)
     }
 
-    /// Returns the last bytes of a clean end. If the last line is a comment of the layer, they are
-    /// usually a `retry` line, because go-sse stops for good if a comment comes last.
+    /// Returns `last`, the last bytes of a clean end. If `last` is empty and the stream's last line
+    /// is a comment of the layer, usually returns a `retry` line instead, because go-sse stops for
+    /// good if a comment comes last.
     fn or_retry(&mut self, last: Bytes) -> Bytes {
         let this = self.state();
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {

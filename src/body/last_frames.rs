@@ -30,7 +30,7 @@ struct Rest {
 
 enum Then {
     End,
-    // Boxed, because a shutdown makes a `Rest` for each stream.
+    // Boxed to keep `Rest` small, because a shutdown makes a `Rest` for each stream.
     Trailers(Box<HeaderMap>),
     Fail { error: BoxError, flush: FlushWait },
     Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
@@ -87,15 +87,16 @@ impl LastFrames {
     }
 
     /// Creates the end of a stream to which the layer adds nothing, because the source has stopped
-    /// for good or an inner layer has handled the failure. Returns any other error, and the error
-    /// of a source that has stopped if `stops` forbids a clean end.
+    /// for good or an inner layer has handled the failure. Returns any other error as `Err`, and
+    /// also the error of a stopped source if `stops` returns `false`, which forbids a clean end.
     pub(super) fn of_handled(
         error: BoxError,
         is_recorded: bool,
         stops: impl FnOnce(CloseReason) -> bool,
     ) -> Result<Self, BoxError> {
         if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason) {
-            // A run must get the error, because it takes a clean end for the end of the answer.
+            // A run must get the error, because the run would take a clean end for the end of the
+            // answer.
             if is_recorded {
                 return Ok(Self::failure(reason, Bytes::new(), error));
             }
@@ -175,7 +176,8 @@ enum FlushWait {
 /// How long the last bytes may be held before another line follows. A compressor drops a frame only
 /// when it gets the next frame.
 const HELD_AFTER: Duration = Duration::from_millis(10);
-/// The maximum wait after that line. Some servers never drop the last bytes.
+/// The maximum wait for the last bytes after another line was sent. Some servers never drop the
+/// last bytes.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the failure. On HTTP/2, one more poll of the connection's task is not always
 /// enough to write the last bytes, and browsers drop the unread bytes of a `fetch` body that fails.

@@ -52,7 +52,8 @@ impl<B> SseBody<B> {
         Self::managed(Some(source), Role::Stream(Box::pin(state)))
     }
 
-    /// Passes `body` through. Its drop fires the [`Disconnect`](crate::Disconnect) of `guard`.
+    /// Passes `body` through. Dropping the returned body fires the
+    /// [`Disconnect`](crate::Disconnect) of `guard`.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         Self::managed(Some(body), Role::Tracked { _guard: Box::new(guard) })
     }
@@ -201,8 +202,8 @@ macro_rules! forward_to_kinds {
             }
         }
 
-        /// The default body, passed through. Middleware that answers by itself, such as
-        /// tower-http's `CorsLayer`, sends it.
+        /// Passes the default body of type `B` through. Middleware that answers by itself, such as
+        /// tower-http's `CorsLayer`, sends this body.
         impl<$($filter: $bound,)? B: Default> Default for $type<$($filter,)? B> {
             fn default() -> Self {
                 Self::pass_through(B::default())

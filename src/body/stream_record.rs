@@ -16,8 +16,8 @@ const STATS_STEP: u64 = 64 * 1024;
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
-    /// The bytes, frames and heartbeats since the shared counters were updated. The three fields
-    /// are small, because each event writes them.
+    /// The bytes, frames and heartbeats since the shared counters were updated. A flag is enough
+    /// for the heartbeats, because each heartbeat updates the counters.
     bytes: u64,
     frames: u32,
     has_heartbeat: bool,

@@ -17,7 +17,8 @@ use crate::{coop::CoopBudget, idle_timer::IdleTimer};
 pin_project! {
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
     // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll that
-    // finds a quiet stream without an event needs only those from the end of `shutdown` on.
+    // finds no event of a quiet stream needs only the end of `shutdown`, `is_quiet` and the start
+    // of `idle`.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {
@@ -37,7 +38,7 @@ pin_project! {
         // Boxed, because most streams have no deadline.
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
-        // The id line that the next heartbeat repeats, with the end of its block, or no bytes.
+        // The id line that the next heartbeat repeats, followed by an empty line, or no bytes.
         // `None` if heartbeats aren't events.
         pub(super) id_line: Option<Box<Bytes>>,
     }

@@ -27,7 +27,7 @@ pub enum ClientKind {
     /// recognises it by an `Accept` of one type, if the request has no `Cache-Control`, no
     /// `Sec-Fetch-Mode`, no `Pragma: no-cache` and no `User-Agent` that begins with `Mozilla/`.
     ///
-    /// So the client's program should skip unknown events. A [hub](crate::hub) sends
+    /// A program that uses such a library should skip unknown events. A [hub](crate::hub) sends
     /// [`start`](crate::hub::Subscribe::start_event), and a [refusal](crate::Refusal) is an event
     /// named `retry` with the data `{}`: reqwest-eventsource 0.6 keeps no id and obeys no `retry`
     /// line without data. A script, for example with Python's `requests`, can send the same
@@ -96,8 +96,8 @@ impl ClientKind {
 }
 
 /// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. A browser's `EventSource`
-/// always sends both. `fetch` adds them only in the cache modes `no-store` and `reload`. Varnish
-/// removes `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
+/// always sends both headers. `fetch` adds them only in the cache modes `no-store` and `reload`.
+/// Varnish removes `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     let name = if headers.contains_key(CACHE_CONTROL) { CACHE_CONTROL } else { PRAGMA };
     elements(headers, name).any(|directive| directive.eq_ignore_ascii_case(b"no-cache"))
@@ -180,7 +180,7 @@ impl HeaderScan {
     #[inline]
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         // For a constant, unlike a static, the compiler knows whether the name is a standard one.
-        // Without `ManuallyDrop`, it would drop the constant for each request.
+        // Without `ManuallyDrop`, each call would drop a copy of the constant.
         const NAME: ManuallyDrop<HeaderName> = ManuallyDrop::new(LastEventId::HEADER);
         let last_event_id = NAME;
         let mut scan = Self::default();

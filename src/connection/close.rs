@@ -5,7 +5,7 @@ named_enum! {
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum CloseReason {
-        /// The source ended cleanly, or the layer sent another answer in place of its stream.
+        /// The source ended cleanly, or the layer sent another answer in place of the stream.
         Ended = "ended",
         /// The source failed, whether or not [`on_error`](crate::SseLayer::on_error) or
         /// [`late_event`](crate::early_head::EarlyHeadLayer::late_event) turned its error into an
@@ -29,7 +29,8 @@ named_enum! {
         /// [`JoinError`](tokio::task::JoinError), or with an error for which
         /// [`cancellation_if`](crate::SseLayer::cancellation_if) returns `true`.
         Cancelled = "cancelled",
-        /// The program [closed](crate::streams) the stream, or added a subject that had no place.
+        /// The program [closed](crate::streams) the stream, or added a subject whose limit was
+        /// reached.
         Revoked = "revoked",
     }
 }

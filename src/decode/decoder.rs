@@ -102,8 +102,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Decodes the next piece of `input` and returns it with its message. Consumes all of `input`
-    /// and returns `None` if no piece ends in it.
+    /// Decodes the next piece of `input` and returns the piece, with its message if it has one.
+    /// Consumes all of `input` and returns `None` if no piece ends in it.
     #[inline]
     pub(crate) fn decode_piece<'a, 'b: 'a>(
         &'a mut self,

@@ -154,8 +154,9 @@ impl<'a> EventRef<'a> {
         Encoded::of(frame.take())
     }
 
-    /// Returns the bytes before the only `data` line and the bytes after its value, or `None` if
-    /// the event has another form. Most events have a single `data` line.
+    /// Returns the bytes before the only `data` line and the bytes after its value. Returns `None`
+    /// if the event is incomplete or doesn't have exactly one `data:` line. Most events have
+    /// exactly one.
     fn around_data(&self) -> Option<(&'a [u8], &'a [u8])> {
         if self.spans.has_more_data || !self.is_terminated() {
             return None;
@@ -246,9 +247,9 @@ pub(super) struct FieldSpans {
     pub(super) retry: Span,
     /// The value of the first `data` line.
     pub(super) data: Span,
-    /// More `data` lines follow the first one.
+    /// Whether more `data` lines follow the first one.
     pub(super) has_more_data: bool,
-    /// There are lines other than `data:` lines. Most events have none.
+    /// Whether there are lines other than `data:` lines. Most events have no other lines.
     pub(super) has_other_lines: bool,
 }
 

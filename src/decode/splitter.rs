@@ -205,7 +205,8 @@ impl Default for EventSplitter {
 
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The same limit while the source is idle, so that idle streams take little memory.
+/// The capacity up to which an empty buffer is kept while the source is idle. It's smaller than
+/// [`KEPT_CAPACITY`], so that idle streams take little memory.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// Returns whether a line, or the beginning of one, is a `retry` field.

@@ -118,8 +118,8 @@ impl Event {
         len
     }
 
-    /// Encodes the event without the end of its block and reserves room for an id line whose
-    /// prefix has `prefix_len` bytes.
+    /// Encodes the event without the end of its block. Reserves room for the line of an id that is
+    /// a prefix of `prefix_len` bytes and a number.
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
         let data = self.data_bytes();

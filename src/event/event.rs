@@ -311,7 +311,7 @@ impl IntoEventName for EventName {
     }
 }
 
-/// Methods that read an event's fields, for publishers and brokers.
+/// Methods that read or complete an event's fields, for publishers and brokers.
 impl Event {
     /// Returns the event with data, so that clients dispatch it. An event that has a name but no
     /// data gets empty data. Returns `None` if the event has neither.

@@ -56,7 +56,8 @@ impl Frames {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns the `range` of a frame. Keeps the frame if it has at most `room` bytes.
+    /// Returns the `range` of a frame, or `None` if the frame is gone or lacks a part of the range.
+    /// Keeps the frame if it has at most `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
@@ -78,7 +79,8 @@ impl Frames {
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame that begins at offset `start`. Keeps it if it has at most `room` bytes.
+    /// Adds a frame that begins at offset `start` and returns its `range`. Keeps the frame if it
+    /// has at most `room` bytes.
     pub(super) fn add(
         &mut self,
         key: FrameKey,

@@ -28,7 +28,8 @@ pub(crate) struct Limits {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    /// The number of the newest evicted event or gap, or an upper bound: 0 if there is none.
+    /// The sequence number of the newest evicted event or gap, or an upper bound of this number. 0
+    /// if nothing was evicted.
     pub(crate) up_to: u64,
     /// Whether `up_to` is exact. It's an upper bound for a topic that is new, or was forgotten.
     pub(crate) is_exact: bool,
@@ -50,7 +51,7 @@ pub(crate) struct Log {
     pub(super) end: u64,
     pub(crate) evicted: Evicted,
     /// The gaps that programs reported, in ascending order, each after a kept event. A gap counts
-    /// as evicted together with its event.
+    /// as evicted together with the event before it.
     gaps: Option<Box<Gaps>>,
     /// The number of evicted events, without the events that newer events have replaced.
     pub(crate) evicted_events: u64,
@@ -113,7 +114,8 @@ impl Log {
         self.entries.len()
     }
 
-    /// Returns the memory that counts: 0 without events, as only subscribers keep the topic alive.
+    /// Returns the memory that counts towards the total of all logs: 0 without events, because then
+    /// only subscribers keep the topic alive.
     fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
@@ -211,7 +213,8 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| (entry.sequence, &entry.bytes))
     }
 
-    /// Looks at the newest events first, because most subscribers have seen all older events.
+    /// Returns the index of the first event after `seen`. Looks at the newest events first, because
+    /// most subscribers have seen all older events.
     // By index: an iterator over the end of the list takes several times as long for each event.
     #[inline]
     fn index_after(&self, seen: u64) -> usize {

@@ -183,7 +183,8 @@ impl InFlight {
         Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, *info) }))
     }
 
-    /// Calls `call`. If a stream is open, notes a panic as its [`CloseReason::Panicked`].
+    /// Calls `call`. If a stream is open and `call` panics, the stream's close reason becomes
+    /// [`CloseReason::Panicked`].
     fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match &mut self.tracked {
             Some(Tracked::Stream(record)) => record.reason.noting_panic(call),

@@ -147,7 +147,8 @@ impl ResolvedOptions {
 /// Returns the event `start` with the stream's position, or only an id line, or no bytes if
 /// the position has no id.
 pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bool) -> Bytes {
-    // The testing client's decoder keeps an id without data, so it gets no `start` by default.
+    // The testing client sets `omits_defaults`. Its decoder keeps the id of an event without data,
+    // so it needs no event `start`.
     let is_default = start.is_sent_to(client) && !omits_defaults;
     let Some(id) = start.id else { return Bytes::new() };
     let id = Event::new().id(id);

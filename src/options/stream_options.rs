@@ -62,7 +62,7 @@ pub struct StreamOptions {
     pub(crate) omits_defaults: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
-    // Several if set in several places. The one that is reached first counts.
+    // Several if set in several places. The age that the stream reaches first counts.
     pub(super) max_age: Vec<MaxAge>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
@@ -254,7 +254,8 @@ impl StreamOptions {
         extensions.insert(merged);
     }
 
-    /// Returns what [`or`](Self::or) returns, except that the maximum ages of both count.
+    /// Returns what [`or`](Self::or) returns, except that the maximum ages of `self` and of `below`
+    /// all count.
     pub(super) fn over(self, below: &Self) -> Self {
         let max_age = [&*self.max_age, &*below.max_age].concat();
         Self { max_age, ..self.or(below) }
@@ -272,7 +273,7 @@ impl StreamOptions {
     }
 
     /// Returns these options. An option that is not set here is taken from `defaults`. The
-    /// `on_close` closures of both are called.
+    /// `on_close` closures of `defaults` are called too.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),

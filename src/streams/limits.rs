@@ -7,7 +7,8 @@ use crate::lock::lock;
 /// Each subject's limit of open streams, and the places in use.
 #[derive(Debug, Default)]
 pub(super) struct SubjectLimits {
-    /// The longest prefix first, so that the first match counts.
+    /// Sorted by the length of the prefix, the longest first, so that the first match is the
+    /// longest.
     classes: Vec<Class>,
     /// The number of places in use for each subject, at least 1. With a lock for each subject, two
     /// streams could each hold the place that the other stream needs, and both would be refused.

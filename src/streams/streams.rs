@@ -21,8 +21,9 @@ impl Streams {
         Self::default()
     }
 
-    /// Returns the subjects of a request, for middleware outside of the layer. Call it before you
-    /// authenticate the request, so that a logout during or after the check closes the stream.
+    /// Returns the subjects of a request, for middleware outside of the layer, and inserts them
+    /// into the request's extensions. Call it before you authenticate the request, so that a logout
+    /// during or after the check closes the stream.
     pub fn subjects_of<B>(&self, request: &mut Request<B>) -> Subjects {
         if let Some(subjects) = request.extensions().get::<Subjects>() {
             if subjects.is_of(&self.open_streams) {

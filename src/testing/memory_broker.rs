@@ -210,7 +210,7 @@ impl BrokerState {
         self.ended.clear();
     }
 
-    /// Returns the sequence number of the newest event that is older than this, or 0.
+    /// Returns the sequence number of the newest event that is older than `age`, or 0 if none is.
     fn newest_older_than(&self, age: Duration) -> u64 {
         let is_old = |published: &Arc<Published>| published.instant.elapsed() > age;
         match self.history.partition_point(is_old) {

@@ -38,7 +38,8 @@ pub(super) enum End {
 /// ready would otherwise fill the memory and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
 const MAX_COMMENT: usize = 1 << 20;
-/// The maximum of [`StreamReader::empties`], for the same reason.
+/// The maximum of [`StreamReader::empties`]. A stream that is always ready would otherwise never
+/// reach a time limit.
 const MAX_EMPTIES: usize = 100_000;
 
 impl StreamReader {
@@ -84,7 +85,7 @@ impl StreamReader {
     }
 
     async fn read_data(&mut self) {
-        // A failing body waits until its frames are dropped.
+        // Drops the last frame first, because a failing body waits until its frames are dropped.
         self.data = Bytes::new();
         match self.body.next().await {
             Some(Ok(data)) => {
