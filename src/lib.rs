@@ -219,8 +219,8 @@
 //!   unchanged.
 //! - **Systems.** Linux is tested most. On macOS and Windows, CI uses no browsers, proxies or
 //!   database servers, and skips `tower-sse-postgres` and `sse-check`.
-//! - **Browsers.** The tests drive Chromium. Some also drive Firefox and WebKitGTK, which [differ
-//!   slightly](guide::clients#exceptions). Safari and phones are untested.
+//! - **Browsers.** The tests drive Chromium. Some tests also drive Firefox and WebKitGTK, which
+//!   [differ slightly](guide::clients#exceptions). Safari and phones are untested.
 //! - **Deployments.** Two versions of your program can share a Redis server during a deployment,
 //!   [under some
 //!   conditions](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#rolling-deployments).

@@ -220,7 +220,8 @@ struct Early {
     awaits_run: AtomicBool,
     /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,
-    /// Set once the service has answered, maybe with another early head.
+    /// Set once the service has answered: to the second early head if the answer has one, or else
+    /// to `None`.
     answered: OnceLock<Option<EarlyHead>>,
 }
 

@@ -21,8 +21,8 @@ use crate::lock::lock;
 ///
 /// [`prometheus`](StatsSnapshot::prometheus) returns a snapshot as metrics in Prometheus' text
 /// format. [`HubStats`](crate::hub::HubStats), [`RunsStats`](crate::runs::RunsStats) and
-/// [`StreamsStats`](crate::streams::StreamsStats) have this method too. This is a complete
-/// `/metrics` route:
+/// [`StreamsStats`](crate::streams::StreamsStats) also have a method `prometheus`. This is a
+/// complete `/metrics` route:
 ///
 /// ```
 /// # #[cfg(all(feature = "axum", feature = "hub"))] {

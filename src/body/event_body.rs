@@ -305,7 +305,8 @@ impl FrameBatch<'_> {
                 start = self.buffer.bytes.len();
             }
         } else if start + self.buffer.spare() < self.frame_size() {
-            // The first event allocated a buffer of its own size. The second needs a frame's size.
+            // The first event allocated a buffer of the event's size. The second event needs a
+            // buffer of a frame's size.
             self.buffer.reserve(self.frame_size() - start);
         }
         let incomplete = Incomplete { buffer: self.buffer, start };

@@ -173,8 +173,8 @@ enum FlushWait {
     Done,
 }
 
-/// How long the last bytes may be held before another line follows. A compressor drops a frame only
-/// when it gets the next frame.
+/// How long the server may hold the last bytes before the body sends another line. A compressor
+/// drops a frame only when it gets the next frame.
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the last bytes after another line was sent. Some servers never drop the
 /// last bytes.

@@ -167,8 +167,8 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
     fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
-            // Removes the mark of `ItemError`, so that a stream of this program fails like another
-            // server's.
+            // Removes the mark `ItemError`, so that a body made by this crate fails with the same
+            // error as another server's body.
             let unmarked = |error: B::Error| ItemError::unmark(error.into());
             let polled = body.poll_frame(cx).map_err(unmarked)?;
             let Some(frame) = ready!(polled) else { break };

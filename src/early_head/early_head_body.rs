@@ -71,7 +71,8 @@ pub(super) struct Waiting<F> {
     pub(super) call: Pin<Box<F>>,
     pub(super) late_event: Option<LateEvent>,
     pub(super) head: EarlyHead,
-    /// When the head is sent, or `None` for a time that never comes.
+    /// When the head is sent. `None` if that time is too far away for a timer, so that no head is
+    /// sent early.
     pub(super) due: Option<Instant>,
     /// `None` until the first poll has shown that the call has no answer yet.
     pub(super) sleep: Option<Pin<Box<Sleep>>>,

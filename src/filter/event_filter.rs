@@ -158,7 +158,8 @@ pub struct FilterEnd {
     pub events: u64,
     /// The number of bytes received from the source.
     pub bytes_received: u64,
-    /// The number of bytes that the filter passed or inserted. The client may have received fewer.
+    /// The number of bytes that left the filter: passed, inserted, or sent in place of events. The
+    /// client may have received fewer.
     pub bytes_sent: u64,
     /// The time from the request or [`FilterBody::new`](super::FilterBody::new) to this report.
     pub age: Duration,

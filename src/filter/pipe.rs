@@ -289,18 +289,19 @@ struct Flow<F: EventFilter> {
     error: Option<BoxError>,
     rejected: Option<Box<Response<Bytes>>>,
     holds_head: bool,
-    /// Bytes of an event have been sent.
+    /// Whether bytes of an event have been sent.
     has_sent_event: bool,
     /// The number of bytes that have passed between events.
     between: u64,
-    /// The last byte that was sent is a CR. Its LF may be missing.
+    /// Whether the last byte that was sent is a CR. Its LF may be missing.
     ends_in_cr: bool,
-    /// A verdict has ended the stream, so that nothing of the source follows.
+    /// Whether a verdict has ended the stream, so that nothing of the source follows.
     is_stopped: bool,
-    /// A verdict has dropped an event before any other bytes of its frame were sent. If no byte was
-    /// sent earlier, the stream begins with a later event.
+    /// Whether a verdict has dropped an event before any other bytes of the event's frame were
+    /// sent. If no earlier frame has sent a byte either, the stream begins with a later event.
     starts_late: bool,
-    /// The last event was not sent and ended in a CR. An LF that follows belongs to this event.
+    /// Whether the last event was not sent and ended in a CR. An LF that follows belongs to this
+    /// event.
     skips_lf: bool,
 }
 
@@ -368,7 +369,7 @@ impl<F: EventFilter> Flow<F> {
         output.pass(bytes, end);
     }
 
-    /// Returns what is sent at the end of the source, before the end itself.
+    /// Returns the events to send when the source has ended, before the stream ends or fails.
     fn source_end(&mut self, is_mid_event: bool, error: Option<BoxError>) -> Encoded {
         let (end, outcome) = match &error {
             Some(error) => (SourceEnd::Failed(ItemError::inside(error)), FilterOutcome::Failed),
@@ -541,7 +542,8 @@ impl<F: EventFilter> FilterGuard<F> {
         self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.source_end(end))
     }
 
-    /// Calls the filter's `end`, unless that was done before, and drops the filter.
+    /// Calls the filter's `end` and drops the filter, unless an earlier call of this method has
+    /// done so.
     fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;

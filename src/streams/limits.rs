@@ -31,7 +31,7 @@ impl SubjectLimits {
     }
 
     /// Takes a place for each subject that has a limit. If a subject has no place left, takes no
-    /// place and returns the subject's class.
+    /// place and returns the subject's `Class`.
     pub(super) fn take(&self, subjects: &[Arc<str>]) -> Result<(), &Class> {
         if self.classes.is_empty() {
             return Ok(());

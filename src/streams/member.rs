@@ -67,7 +67,8 @@ impl Member {
         self.state.load(Acquire) != UNLISTED
     }
 
-    /// Prepares for the first subject. Returns `false` if the stream has one already, or has ended.
+    /// Opens a stream that had no subject, so that it can get its first one. Returns `false` if the
+    /// stream has one already, or has ended.
     pub(super) fn list(&self, current: Generation) -> bool {
         let _shared = lock(&self.shared);
         if self.is_listed() {

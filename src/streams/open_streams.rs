@@ -225,7 +225,8 @@ impl OpenStreams {
         _ = without_panic(|| drop(waker));
     }
 
-    /// Closes the streams and returns how many were open. The caller holds no lock of this type.
+    /// Closes the streams and returns how many were open. The caller must hold no lock of this
+    /// `OpenStreams`.
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {

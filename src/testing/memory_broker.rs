@@ -180,7 +180,7 @@ opaque_debug!(MemoryBroker);
 struct BrokerState {
     /// Events up to this sequence number are lost.
     lost: u64,
-    /// The events after the lost ones, whose sequence numbers follow each other.
+    /// The events that were published after the lost events, with consecutive sequence numbers.
     history: Vec<Arc<Published>>,
     ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
