@@ -264,7 +264,7 @@
     not(all(feature = "full", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links)
 )]
-// Items that only a disabled feature uses are unused.
+// The compiler would report items that only a disabled feature uses.
 #![cfg_attr(
     not(all(feature = "full", feature = "testing")),
     allow(dead_code, unreachable_pub, unused_imports)

@@ -23,7 +23,7 @@ macro_rules! error {
     }};
 }
 
-/// Defines a public enum whose variants have names.
+/// Defines a public enum with a name in snake case for each variant.
 macro_rules! named_enum {
     ($(#[$attribute:meta])* pub enum $type:ident {
         $($(#[$of_variant:meta])* $variant:ident = $name:literal,)+

@@ -105,13 +105,13 @@ impl<I: Iterator> Drop for Items<I> {
     }
 }
 
-/// Wakes a task without panicking. This can run any code of a runtime, so no lock may be held.
+/// Wakes a task without panicking. Waking can run any code of a runtime, so no lock may be held.
 pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the caller's loop: the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }
 
-/// Drops a waker without panicking. This can run any code of a runtime, so no lock may be held.
+/// Drops a waker without panicking. The drop can run any code of a runtime, so no lock may be held.
 pub(crate) fn drop_waker(waker: Option<Waker>) {
     without_panic(|| drop(waker));
 }

@@ -351,7 +351,8 @@ impl<B> EventStream<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Returns a due heartbeat once it fits, or `None` once the deadline must be checked again.
+    /// Returns a due heartbeat once a line can be written, or `None` once the deadline must be
+    /// checked again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
         if let Some(shutdown) = this.shutdown

@@ -215,7 +215,8 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause, which is pending at least once: only then does hyper write over HTTP/1.
+    /// Begins the pause, which is pending at least once: over HTTP/1, hyper writes the last bytes
+    /// only once the body is pending.
     fn begin_pause<T>(&mut self, cx: &mut Context<'_>) -> Poll<T> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.

@@ -21,7 +21,7 @@ pin_project! {
     /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that
     /// makes some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes
     /// the service's body `B` through.
-    // `String` implements `Body` without another crate.
+    // `String` is the default, because it implements `Body` without another crate.
     pub struct SseBody<B = String> {
         #[pin]
         kind: Kind<B>,

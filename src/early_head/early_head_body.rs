@@ -294,7 +294,7 @@ struct Late {
 const MAX_LATE: usize = 64 << 10;
 
 impl Late {
-    /// Adds a frame. Returns `false` if the body becomes too large.
+    /// Adds a frame's data. Returns `false` and adds nothing if the body would become too large.
     fn take_in(&mut self, frame: Frame<Bytes>) -> bool {
         let data = frame.into_data().unwrap_or_default();
         let body = self.response.body_mut();

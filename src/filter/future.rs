@@ -127,7 +127,7 @@ where
     }
 
     /// Begins to filter an event stream and returns its head. Otherwise, returns the final answer.
-    // The caller would move the answer anyway.
+    // A large `Err` costs nothing more, because the caller would move the answer anyway.
     #[allow(clippy::result_large_err)]
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {
         let is_stream = answer.as_ref().is_ok_and(|response| {

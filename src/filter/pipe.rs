@@ -98,7 +98,8 @@ where
     F: EventFilter,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls until the head of the response can be sent, or returns the response that replaces it.
+    /// Polls until the head of the response can be sent, then returns `None`. If a verdict rejects
+    /// the stream first, returns the verdict's response.
     pub(super) fn poll_head(
         mut self: Pin<&mut Self>,
         limit: Pin<&mut Sleep>,
@@ -470,7 +471,8 @@ impl<'f> Output<'f> {
         self.passed == 0 && self.copied.is_none()
     }
 
-    /// Sends bytes that end at this index of the frame. They may have begun in an earlier frame.
+    /// Sends `bytes`, which end at index `end` of the frame. They may have begun in an earlier
+    /// frame.
     #[inline]
     fn pass(&mut self, bytes: &[u8], end: usize) {
         if self.copied.is_none() && end.checked_sub(bytes.len()) == Some(self.passed) {

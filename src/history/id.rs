@@ -23,8 +23,8 @@ const UNIQUE_DIGITS: usize = 17;
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Derives an epoch from a name. It's the same in every process and shorter than
-    /// [`now`](Self::now).
+    /// Derives an epoch from a name. The epoch is the same in every process, and its text is
+    /// shorter than that of [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
         // Unlike the standard library's hash, FNV-1a is the same on every machine and in every
         // version.

@@ -13,7 +13,8 @@ impl MemoryCounter {
     }
 }
 
-/// A part of the total, such as the memory of one log. Dropping the share subtracts it.
+/// A part of the total, such as the memory of one log. Dropping the share subtracts it from the
+/// total.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryShare {
     /// `None` if the memory counts towards no total.

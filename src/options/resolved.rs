@@ -118,8 +118,8 @@ impl ResolvedOptions {
     }
 
     /// Returns the last bytes of a stream that the shutdown ends between events: a `retry` line and
-    /// the farewell. If the farewell has a `retry` line, no other is added: some clients reject a
-    /// block with two.
+    /// the farewell. If the farewell has a `retry` line, no other `retry` line is added: some
+    /// clients reject a block with two.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.merged.farewell.clone().unwrap_or_default();
         let retry =

@@ -26,8 +26,8 @@ struct OfRequest {
 #[derive(Default)]
 struct SubjectNames {
     added: Vec<Arc<str>>,
-    /// The request's open streams. Two layers open two if middleware hides the inner layer's
-    /// stream from the outer layer.
+    /// The request's open streams. Two layers open two streams for one request if middleware hides
+    /// the inner layer's stream from the outer layer.
     members: Vec<Weak<Member>>,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
@@ -141,7 +141,8 @@ impl Membership {
         has_places: bool,
     ) -> Self {
         let member = open_streams.member(subjects, has_places);
-        // Created before the stream is in a list: dropping it removes the stream from all lists.
+        // Created before the stream is in a list: dropping the `Membership` removes the stream from
+        // all lists.
         let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership
