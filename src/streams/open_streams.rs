@@ -197,7 +197,7 @@ impl OpenStreams {
     /// Lets a close of the stream wake `waker`. With many open streams, notes the runtime.
     pub(super) fn register(&self, member: &Member, waker: &Waker) {
         if member.register(waker) {
-            // The lower half is the number of open streams.
+            // The lower half of `open` is the number of open streams.
             let open = self.open.load(Relaxed) as u32 as usize;
             if open > BATCH {
                 lock(&self.runtimes).note();

@@ -89,7 +89,8 @@ impl Streams {
 
     /// Returns how many streams of a subject are open in this process.
     ///
-    /// A stream counts from its response head until it ends or is closed. For limits, use
+    /// A stream counts from its response head, or from the time when the subject is added later,
+    /// until the stream ends or is closed. For limits, use
     /// [`StreamsBuilder::limit`](super::StreamsBuilder::limit): two requests that read this number
     /// at the same time could both find the last place free.
     #[must_use]
