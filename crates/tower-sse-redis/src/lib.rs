@@ -73,17 +73,17 @@
 //!
 //! - `runs`: [`Redis::runs`], a store for [runs](tower_sse::runs)
 //! - `tls`: `rediss://` URLs, [with rustls](#tls)
-//! - `tracing`: log lines. Lost connections, lost events and a Redis that can delete keys are logged
-//!   at WARN, reconnections at DEBUG.
+//! - `tracing`: log lines. Lost connections, lost events and a Redis that can delete keys are
+//!   logged at WARN, reconnections at DEBUG.
 //!
 //! # TLS
 //!
 //! For `rediss://` URLs, enable the `tls` feature. By default, your program trusts the operating
 //! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
-//! `Redis::tls`, your program can trust other root certificates or present a client certificate. The
-//! server's certificate must name the host to which the program connects. If Sentinel gives
-//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in its
-//! configuration.
+//! `Redis::tls`, your program can trust other root certificates or present a client certificate.
+//! The server's certificate must name the host to which the program connects. If Sentinel gives
+//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in
+//! Sentinel's configuration.
 //!
 //! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
 //! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the
@@ -142,7 +142,7 @@
     allow(rustdoc::broken_intra_doc_links, dead_code, unused_imports)
 )]
 
-// The test rigs, shared across the workspace, refer to this crate and `support` by these names.
+// The rigs that the tests share with other packages name this crate `tower_sse_redis`.
 #[cfg(all(test, unix, feature = "runs"))]
 extern crate self as tower_sse_redis;
 
@@ -171,7 +171,6 @@ pub use crate::server::set_dialer;
 #[doc(inline)]
 pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, LogStats};
 
-/// The README's code compiles too.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
@@ -183,7 +182,8 @@ pub mod fuzzing {
 
     use crate::broker::Entry;
 
-    /// Returns the topic and the event of an entry with these alternating names and values.
+    /// Decodes an entry with these alternating names and values. Returns `None` if the entry isn't
+    /// an event.
     #[must_use]
     pub fn event_of_entry(fields: Vec<Vec<u8>>) -> Option<(String, Event)> {
         match Entry::decode(fields) {

@@ -5,8 +5,8 @@
 #   crates/tower-sse-redis/examples/cluster/run.sh EXAMPLE [PROGRAM]
 #
 # EXAMPLE is `chat_cluster`, `notifications_cluster`, `runs_cluster` or `assistant`. PROGRAM is the path of
-# the example if it is already built. It is required for `assistant`, which is a package of its own. `PORT`
-# is nginx's port, by default 3000. With 0, it is a free one.
+# the example if it is already built. PROGRAM is required for `assistant`, which is a package of its own.
+# `PORT` is nginx's port, by default 3000. If `PORT` is 0, nginx gets a free port.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin # Debian keeps nginx there
@@ -31,7 +31,7 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# Tries for 10 seconds.
+# until_true COMMAND: repeats a command until it succeeds, for 10 seconds at most.
 until_true() {
     local attempts=100
     until "$@"; do
@@ -49,9 +49,9 @@ until_true answers
 export REDIS_URL=unix://$directory/redis.sock
 echo "redis: $REDIS_URL"
 
-# label NAME: prints each line with the name in front, and keeps it.
+# label NAME: prints each line with the name in front, and adds the line to NAME.log.
 label() {
-    trap '' INT # it ends with its process
+    trap '' INT # `label` ends with the process whose lines it reads
     local line
     while read -r line; do
         echo "$1: $line"

@@ -41,7 +41,6 @@ use tower_sse_redis::Redis;
 use self::{close_metrics::CloseMetrics, publish_metrics::PublishMetrics};
 use self::{redis_metrics::RedisMetrics, routes::Metrics};
 
-/// The maximum number of open streams in total, and for a single address.
 const MAX_STREAMS: usize = 10_000;
 const MAX_STREAMS_PER_ADDRESS: usize = 100;
 
@@ -86,7 +85,7 @@ async fn connect(shutdown: CancellationToken) -> Result<Router, BoxError> {
     Ok(app(hub, Runs::builder().connect(store).await?, Some(metrics), shutdown))
 }
 
-/// Returns the routes for the news, the answers and the metrics.
+/// Returns the routes for the news, the answers, the metrics and the state of Redis.
 fn app(hub: Hub, runs: Runs, redis: Option<RedisMetrics>, shutdown: CancellationToken) -> Router {
     // Without an owner, because these answers are public.
     let key = |request: &Request| Some(RunKey::shared(request.uri().path()));

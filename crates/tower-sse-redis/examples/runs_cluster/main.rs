@@ -8,8 +8,8 @@
 //! script prints the processes' ids. The other process's answers continue without a missing or
 //! duplicate word. Pages that show an answer from the killed process report that it is lost.
 //!
-//! The example `runs` builds its `Runs` in memory. This example connects them to Redis. The hub, which carries the
-//! figures that the page shows, is connected too.
+//! The example `runs` builds its `Runs` in memory. This example connects them to Redis. The hub,
+//! which carries the figures that the page shows, is connected too.
 //!
 //! To run a single process, with Redis at `REDIS_URL` or on this machine:
 //!

@@ -90,8 +90,8 @@ pub(crate) enum Entry {
     },
     /// A marker of a loss.
     Gap,
-    /// An entry that only advances the ids. `server` isn't empty if the entry was added because the
-    /// ids were ahead of that server's clock.
+    /// An entry that only advances the ids. If the entry was added because the ids were ahead of a
+    /// server's clock, `server` is this server's run id. Otherwise, `server` is empty.
     Skip { server: String },
     /// An entry in another format.
     Foreign,
@@ -200,7 +200,6 @@ impl StreamId {
         Self { milliseconds, counter: 0 }
     }
 
-    /// The highest possible id.
     pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
     /// Returns whether the id fits into a sequence number and leaves room for higher ids. `now` is
@@ -216,7 +215,6 @@ impl StreamId {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
 
-    /// Returns the id with this sequence number.
     pub(crate) const fn of_sequence(sequence: u64) -> Self {
         let counter = sequence & ((1 << COUNTER_BITS) - 1);
         Self { milliseconds: sequence >> COUNTER_BITS, counter }
@@ -228,8 +226,9 @@ impl StreamId {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id one second later, most likely above all ids that other processes know: these
-    /// are rarely a second ahead, and ids that are ahead of the clock hardly rise.
+    /// Returns an id one second later. It is most likely above every id that another process knows:
+    /// such an id is rarely a second above `self`, because Redis raises only the counter while ids
+    /// are ahead of its clock.
     pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))
     }

@@ -16,8 +16,8 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A script that adds a marker. Given `empty`, the script adds the marker only to a stream without
 /// entries. Given an entry's id, it does so only if none of the next 1,000 entries is a marker.
 ///
-/// The marker's id must be above all entries that may have been lost, even entries that this
-/// process does not know. The id is therefore in the next millisecond of the server's clock, with a
+/// The marker's id must be above the ids of all entries that may have been lost, even entries that
+/// this process does not know. So the id is in the next millisecond of the server's clock, with a
 /// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
 /// their lead, rounded up to the next multiple of a step that depends on the lead. Thus, a marker
 /// soon after another usually has a higher id although its writer may not know the other one. If
@@ -76,7 +76,6 @@ impl RedisStream {
         self.parse::<Value>(replies, "try the commands that hubs need").map(drop)
     }
 
-    /// Asks the server for its current lineage.
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
         const ACTION: &str = "get the lineage of the Redis stream";
         self.query(cmd("INFO").arg(&LINEAGE_SECTIONS), ACTION).await
@@ -253,7 +252,8 @@ impl RedisStream {
 /// Returns a random text that makes a marker or a `skip` entry differ from all other entries.
 ///
 /// In two copies of a stream, or in a lost stream and its successor, such entries can have the same
-/// id. A process that has read an entry in one stream must not mistake the other stream's for it.
+/// id. A process that has read such an entry in one stream must not take the entry with the same id
+/// in the other stream for the one that it has read.
 fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
@@ -284,7 +284,7 @@ impl Clock {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }
 
-    /// Returns whether this server time is ahead of the server's clock by more than [`PRECISION`].
+    /// Returns whether the server's clock is behind this time by more than [`PRECISION`].
     pub(crate) fn is_behind(&self, milliseconds: u64) -> bool {
         milliseconds > self.now().saturating_add(PRECISION)
     }

@@ -43,8 +43,8 @@ pub(crate) struct LogState {
     /// The last millisecond from which this process has tried to advance the ids, because of a high
     /// counter.
     skipped_millisecond: u64,
-    /// The run id of the last server for which a process advanced the ids, because the server's clock
-    /// was behind them.
+    /// The run id of the last server for which a process advanced the ids, because they were ahead
+    /// of the server's clock.
     advanced_server: String,
 }
 
@@ -148,7 +148,7 @@ impl Log for StreamLog {
     ///
     /// After a rollback, other processes may know ids that this process does not. While Redis'
     /// clock is behind the newest id, Redis increments this id and would assign those ids again.
-    /// This is needed once after each start of a server.
+    /// Once the ids have been advanced for a server, they need not be again until it restarts.
     async fn publishing(
         &mut self,
         OpenedLog { reading, publishing, info, .. }: &mut OpenedLog,
@@ -304,7 +304,8 @@ impl StreamLog {
         Ok(OpenedLog { reading, publishing, info, checked, surveying, replaced })
     }
 
-    /// Records the state of the stream after a survey and whether Redis refuses writes.
+    /// Records the state of the stream after a survey and whether Redis refuses writes. Also
+    /// records an error that Redis replied, and returns any other error.
     fn record(&self, (survey, writes): Surveyed) -> Result<(), Error> {
         let is_refused = writes.as_ref().is_err_and(|error| error.kind() == ErrorKind::ReadOnly);
         self.health.set_ready(!is_refused);

@@ -53,7 +53,7 @@ impl Route {
         let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
         lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));
         *lock(&self.current) = current;
-        // If the node failed, the next attempt begins at the program's own servers again.
+        // If the `redirected` node failed, the next attempt begins at the program's own servers.
         opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
     }
 
@@ -95,8 +95,8 @@ impl Route {
         clients.len().max(sentinels.len()) > 1 && *lock(&self.useless) != *lock(&self.current)
     }
 
-    /// Returns whether another attempt may succeed: at the node to which `error` redirects, or at
-    /// another of the program's servers. The next connections go to that server.
+    /// Chooses the server of the next attempt: the node to which `error` redirects or, without a
+    /// redirect, any server but the current one. Returns whether there may be such a server.
     pub(crate) fn follow(&self, error: &Error) -> bool {
         // `ASK` names a node that does not have the slot yet. That node would redirect back.
         let moved = error.cause::<RedisError>().filter(|error| error.code() == Some("MOVED"));

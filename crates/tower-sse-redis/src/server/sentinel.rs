@@ -26,7 +26,8 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     else {
         return Err(failed(ACTION, "the URL has no host, which is the primary's name"));
     };
-    // Other connections' configurations can have options that only servers understand.
+    // Sentinels get a configuration without the options of connections to servers: a Sentinel may
+    // not understand these.
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(*limit))
         .set_response_timeout(Some(*limit));

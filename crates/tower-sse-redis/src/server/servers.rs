@@ -60,8 +60,9 @@ impl Servers {
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Opens a connection with each of these `configs` to the primary among the clients' servers.
-    /// `CLIENT LIST` shows the connections under `name`. Also returns the server's address.
+    /// Opens a connection with each of these `configs` to one server: the first of `clients` that
+    /// responds and is a primary or a node of a cluster. `CLIENT LIST` shows the connections under
+    /// `name`. Also returns the server's address.
     ///
     /// If the server refuses the credentials, asks the program's closure for new ones once.
     pub(crate) async fn connect<const N: usize>(
@@ -98,7 +99,6 @@ pub(crate) fn connection_name(key: &str) -> String {
     name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
 }
 
-/// Returns a client that connects with these credentials.
 fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client, Error> {
     let info = client.get_connection_info().clone();
     let settings = info.redis_settings().clone();
@@ -107,7 +107,6 @@ fn with_credentials(client: &Client, credentials: &Credentials) -> Result<Client
     client.map_err(|error| failed(ASK, error))
 }
 
-/// Returns the address of a client's server.
 pub(super) fn address(client: &Client) -> String {
     client.get_connection_info().addr().to_string()
 }
@@ -186,7 +185,7 @@ async fn open_primary(
 pub(super) struct Failures(pub(super) Vec<(String, Error)>);
 
 impl Failures {
-    /// Returns one error for all failures, whose cause begins with `text`.
+    /// Returns one error for all failures. The error's cause begins with `text`.
     pub(super) fn into_error(self, text: &str) -> Error {
         let kinds = || self.0.iter().map(|(_, error)| error.kind());
         let kind = kinds()
@@ -209,7 +208,7 @@ async fn open(
 ) -> Result<Opened, Error> {
     let mut connection = dial(&client, &config).await?;
     let mut pipeline = redis::pipe();
-    // Ignore an error if the user may not set a name: nothing depends on it.
+    // Ignore an error if the user may not set a name: nothing depends on the name.
     pipeline.cmd("CLIENT").arg("SETNAME").arg(name);
     pipeline.cmd("INFO").arg(&SECTIONS).arg(COUNTS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
