@@ -4,7 +4,8 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../docs/clients.md");
 
-/// Runs a program that marks the order as paid, then reads the event.
+/// Runs a program that marks an order as paid. Checks that a client receives the program's event
+/// and that the order's row has changed.
 async fn pays(mut command: Command) {
     let Some(server) = Server::start().await else { return };
     let client = server.connect().await;

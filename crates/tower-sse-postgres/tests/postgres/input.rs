@@ -1,4 +1,4 @@
-//! What programs and hubs may publish, how streams and schemas may be called, and triggers.
+//! What programs and hubs may publish, which names streams and schemas may have, and triggers.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! Runs the brokers' test kit against a real server.
+//! Runs the brokers' test kit against a real server, and defines the `Process` of most tests.
 
 use crate::*;
 

@@ -11,7 +11,7 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../docs/notifications.md");
 
-/// A process whose streams get their subject from the request's path.
+/// A process whose streams have two subjects: one from the request's path, and `user:ann`.
 struct Closing {
     streams: Streams,
     app: Router,
@@ -57,7 +57,7 @@ async fn transaction_that_deletes_a_session_closes_its_streams_everywhere() {
         assert_eq!(process.streams.count("session:other"), 1);
     }
     assert!(sql(&client, "select id from session").await.is_empty());
-    // The third line names the subject whose streams stay open.
+    // The third line of the event's data names the subject whose streams stay open.
     let others = log_out.replace("session:abc", "user:ann\\nsession:other");
     let mut ended = first.open("session:abc").await;
     sql(&client, &others).await;

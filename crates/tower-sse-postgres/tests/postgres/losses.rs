@@ -40,8 +40,8 @@ async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     (ahead, behind, proxy)
 }
 
-/// Publishes an event in a process that finds a loss meanwhile. The process reconnects and can't
-/// know whether the event has been published.
+/// Publishes an event once in a process that finds a loss meanwhile. If the outcome is unknown,
+/// because the process reconnects, looks for the event in the log before another attempt.
 async fn publish_while_connections_break(server: &Server, process: &Process, number: usize) {
     let client = server.connect().await;
     let appends = "select count(*)::text from pg_stat_activity
@@ -61,8 +61,8 @@ async fn publish_while_connections_break(server: &Server, process: &Process, num
     }
 }
 
-/// In each process, reads a gap and this event, and checks that one loss was found. Clients that
-/// resume from before the loss, even in a new process, also get a gap and the event.
+/// Publishes an event. In each process, reads a gap and the event, and checks that one loss was
+/// found. Clients that resume from before the loss, even in a new process, also get both.
 async fn reads_one_gap(server: &Server, pair: &mut [Process; 2], next: usize) {
     let last = pair[0].client.last.clone();
     publish_while_connections_break(server, &pair[0], next).await;
@@ -212,7 +212,7 @@ async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
 async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     let Some(mut server) = Server::start().await else { return };
     let mut pair = two(&server).await;
-    // Holding the row keeps hubs from numbering the event before the snapshot.
+    // Holding the stream's row keeps hubs from numbering the event before the snapshot.
     let holding = server.connect().await;
     sql(&holding, "begin; select from tower_sse.stream for update").await;
     sql(&server.connect().await, "select tower_sse.publish('a', '1', 'tower_sse')").await;
@@ -227,8 +227,8 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     }
 }
 
-/// Rows are restored under open connections. A process that has read no newer rows assigns the next
-/// numbers.
+/// Rows are restored under open connections. The call of `append` stands for a process that has
+/// read no newer rows and assigns the next numbers.
 #[tokio::test]
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
@@ -255,7 +255,8 @@ async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     }
 }
 
-/// A process whose last row was deleted can't tell this from an older copy of the log.
+/// If the row that a process read last is deleted, the process can't tell this from an older copy
+/// of the log.
 #[tokio::test]
 async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     let Some(server) = Server::start().await else { return };
@@ -278,7 +279,7 @@ async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     ahead.reads_gap().await;
     last.reads([3]).await;
     last.reads_gap().await;
-    // One gap for the missing row, and one for the other process's mark.
+    // One gap for the missing row, and one for the mark that `last` adds.
     behind.reads_after_a_gap([3]).await;
     behind.reads_gap().await;
     publish_while_connections_break(&server, &ahead, 4).await;
@@ -449,7 +450,7 @@ async fn other_cluster_is_a_loss_that_no_process_remembers() {
 /// An event that a client has received must be on disk, even if the role's commits don't wait.
 #[tokio::test]
 async fn crash_loses_nothing_if_commits_do_not_wait() {
-    // With these settings, the server writes to disk only when a commit waits for it.
+    // With these settings, the server writes a commit to disk at once only if the commit waits.
     let settings = ["synchronous_commit=off", "wal_writer_delay=10s", "wal_writer_flush_after=0"];
     let Some(mut server) = Server::start_with(&settings).await else { return };
     let mut pair = pair(&server).await;

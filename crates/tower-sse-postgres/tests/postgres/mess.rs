@@ -131,7 +131,8 @@ impl Mess {
     }
 }
 
-/// Reads all events before the last one. Returns their ids and data.
+/// Reads all events before the last one, and returns their ids and data. If `moves` is `true`, the
+/// client moves to another hub from time to time.
 async fn read(hubs: Vec<Hub>, mut client: Client, moves: bool) -> Vec<(String, String)> {
     let mut received = Vec::new();
     loop {

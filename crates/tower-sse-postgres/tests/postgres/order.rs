@@ -125,8 +125,8 @@ async fn row_of_a_covered_transaction_is_found_later() {
     process.reads([1]).await;
 }
 
-/// If a transaction began before another one but commits after it, the next batch numbers its
-/// events.
+/// If a transaction began before another one but commits later, the next batch numbers the late
+/// transaction's events.
 #[tokio::test]
 async fn late_commits_are_found_by_the_next_poll() {
     let Some((server, mut process)) = Process::start().await else { return };

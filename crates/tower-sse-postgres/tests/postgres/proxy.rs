@@ -63,7 +63,7 @@ impl Proxy {
         self.cut();
     }
 
-    /// Connects every other new connection to this server instead.
+    /// Connects new connections in turn to the proxy's own server and to the one at port `other`.
     pub(crate) fn alternate_with(&self, other: u16) {
         self.relay.alternate([self.server, other]);
     }

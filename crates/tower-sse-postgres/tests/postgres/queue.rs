@@ -3,7 +3,7 @@
 use crate::*;
 
 /// Replaces the server's functions for notifications. A sequence counts the refused notifications,
-/// because a rollback doesn't undo its steps.
+/// because a rollback doesn't undo the steps of a sequence.
 const DOUBLE: &str = "
     create table queue (is_full boolean, is_stuck boolean);
     insert into queue values (false, false);

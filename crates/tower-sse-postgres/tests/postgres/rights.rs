@@ -29,7 +29,7 @@ async fn two_roles_suffice() {
         .await;
     process.reads(1..=3).await;
     process.delivers([4]).await;
-    // The figures show that the hub can trim and survey too.
+    // The statistics show that the hub can trim and survey too.
     until(|| process.stats.waiting().is_some() && process.stats.log().is_some()).await;
     assert!(process.health.last_error().is_none());
 }
@@ -161,7 +161,7 @@ async fn row_security_on_a_table_is_refused() {
     Process::connect(hub_of(&server)).await.delivers([1]).await;
 }
 
-/// A hub notices row security only when it reconnects.
+/// A connected hub notices row security only when it reconnects.
 #[tokio::test]
 async fn row_security_of_a_running_hub_is_told_when_it_reconnects() {
     let Some(server) = server_with_roles().await else { return };

@@ -118,7 +118,8 @@ async fn events_that_a_link_cannot_carry_are_gaps_only_there() {
     assert_eq!(ahead.hub.stats().events, 5, "the other process has them");
 }
 
-/// After the log was emptied, the process also skips the mark. A trimmed log needs no mark.
+/// After the log was emptied, the process behind the slow link also skips the mark of the loss. A
+/// trimmed log needs no mark.
 #[tokio::test]
 async fn large_event_after_a_loss_or_trim_stops_no_hub() {
     let losses_of_ahead = async |change: &str| {

@@ -7,7 +7,7 @@ use tower_sse_postgres::Tls;
 use super::support::openssl;
 use crate::*;
 
-/// A server that accepts only encrypted connections and requires a password for the role `app`.
+/// A server that accepts only encrypted connections, except those of the role `postgres`.
 struct Secure {
     server: Server,
 }
