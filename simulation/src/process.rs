@@ -18,7 +18,7 @@ pub struct Process<T> {
 
 impl<T: Clone + Send + 'static> Process<T> {
     /// Starts a process, which calls `connect` until that succeeds. The clock of its machine is
-    /// ahead by a number of milliseconds.
+    /// ahead by `clock` milliseconds.
     pub fn start<F, E: Debug + Send>(
         network: &Network,
         number: usize,

@@ -12,10 +12,11 @@ const REDIRECTED_FOR: Duration = Duration::from_millis(100);
 /// The time after a failover in which no slot moves: longer than the time between two checks of a
 /// process. Until the nodes agree on the failover, they do not agree on a move either.
 const AFTER_FAILOVER: Duration = Duration::from_secs(3);
-/// The number of redirects that a process can miss, because the requests that caused them were cut.
+/// The number of redirects that a process can miss, because it dropped the requests that they
+/// answer, for example when a client was cut.
 const MAX_REDIRECTS: usize = 4;
 
-/// Returns the process that a host belongs to, and the node if it names one.
+/// Returns the process that a host belongs to, and the node if the host names one.
 pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
     let host = host.strip_prefix("process-").unwrap();
     match host.split_once("-node-") {
@@ -47,7 +48,8 @@ impl Network {
         self.lock().stays_redirected
     }
 
-    /// Moves the slot to another node, with all keys.
+    /// Moves the slot to another node, with all keys. Does nothing while the current node is down
+    /// or paused, and within [`AFTER_FAILOVER`].
     pub fn move_slot(&self) {
         let to = self.change(|state| {
             let from = state.current;
@@ -72,8 +74,9 @@ impl Network {
         self.log(|| format!("*** the slot moves to {to:?}"));
     }
 
-    /// Lets another node take over with the last snapshot, like a lagging replica. With
-    /// `breaks_connections`, the old node dies first. It comes back without the slot.
+    /// Lets another node take over with the last snapshot, like a lagging replica. Does nothing if
+    /// there is no snapshot. With `breaks_connections`, the old node dies first, and comes back
+    /// without the slot.
     pub fn fail_over(&self, breaks_connections: bool) {
         let to = self.change(|state| {
             let from = state.current;
@@ -100,7 +103,7 @@ impl Network {
 }
 
 impl State {
-    /// Returns a node that does not have the slot.
+    /// Returns a running node that does not have the slot.
     fn choose_node(&mut self) -> Option<usize> {
         let is_other = |node: &usize| *node != self.current && self.machines[*node].is_up;
         let others: Vec<_> = (0..self.machines.len()).filter(is_other).collect();
@@ -128,7 +131,7 @@ impl State {
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
     }
 
-    /// Counts a redirect of a connection. The process must receive it without a read delay.
+    /// Counts a redirect of a connection. Only for redirects that no read delay holds up.
     pub(super) fn count_redirect(&mut self, connection: usize) {
         let Connection { process, redirects, .. } = &mut self.connections[connection];
         if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {

@@ -114,8 +114,8 @@ impl Serving {
         Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
     }
 
-    /// Returns whether a command reads entries of a stream: `XREAD`, `XRANGE`, or a script with
-    /// `XRANGE`.
+    /// Returns whether a command reads entries of a stream: `XREAD`, `XRANGE`, or a loaded script
+    /// with `XRANGE`.
     fn reads_entries(&self, command: &Command) -> bool {
         match &command[0][..] {
             b"XREAD" | b"XRANGE" => true,
@@ -168,7 +168,7 @@ impl Serving {
     }
 }
 
-/// Returns the text of a command, without that of a script.
+/// Returns the text of a command, but leaves out the text of a script.
 fn text(command: &Command) -> String {
     let script = match &command[0][..] {
         b"EVAL" => Some(1),

@@ -13,7 +13,7 @@ struct Interpreter {
     compiled: HashMap<Vec<u8>, Function>,
 }
 
-/// What the running script works on.
+/// The script that is running, and the server and the time that its commands use.
 struct Running {
     server: Server,
     now: u64,
@@ -27,7 +27,8 @@ thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Returns the name of a script. Redis takes a SHA-1 hash, but nothing depends on that.
+/// Returns the hash by which `EVALSHA` names a script. Redis takes SHA-1, but nothing depends on
+/// that.
 pub(super) fn hash(text: &[u8]) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

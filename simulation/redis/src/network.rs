@@ -155,7 +155,8 @@ impl Network {
         is_exhausted.then(|| "the processes repeat commands for ever".to_owned())
     }
 
-    /// Returns the entries of hubs that were overtaken when they were added, and the markers.
+    /// Returns the hubs' entries that were added while another copy of the stream had their id or a
+    /// higher one, and the markers.
     pub fn overtaken_and_markers(&self) -> (Vec<Added>, Vec<Added>) {
         let state = self.lock();
         (state.overtaken.clone(), state.markers.clone())

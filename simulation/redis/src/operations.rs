@@ -89,8 +89,9 @@ impl Network {
         })
     }
 
-    /// Lets a replaced server take over again after it has become a replica of the current one. The
-    /// server's process stays the same.
+    /// Lets a replaced server, which has become a replica of the current one, take over again. The
+    /// current server dies. The replaced server's process stays the same. Does nothing if either
+    /// server is down.
     pub fn take_back(&self, machine: usize) {
         self.operate(format_args!("machine {machine} takes over again"), |state| {
             let current = state.current;

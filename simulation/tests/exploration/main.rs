@@ -12,7 +12,7 @@
 //! The model needs no other crate and no cfg. Run it with `cargo test --release --package
 //! tower-sse-simulation --test exploration`.
 
-// Without optimisation, it takes more than a minute.
+// Without optimisation, the exploration takes more than a minute.
 #![cfg(not(debug_assertions))]
 
 mod explore;

@@ -1,4 +1,5 @@
-//! The commands that an owner sends, and how the replies change its state.
+//! The commands that an owner sends, how the replies change the owner's state, and what a client of
+//! another process receives.
 
 use crate::redis::Synced;
 use crate::*;

@@ -1,4 +1,4 @@
-//! The scripts that Redis executes.
+//! The scripts and commands that Redis executes, and the older states that it can lose data to.
 
 use super::protocol::Stream;
 use crate::*;

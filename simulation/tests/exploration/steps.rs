@@ -101,7 +101,7 @@ fn requests(steps: &mut Steps<'_>) {
     }
 }
 
-/// What the call does.
+/// What the program's source of the run does.
 fn service(steps: &mut Steps<'_>, epoch: usize, run: Run) {
     let mut set = |name, change: fn(&mut Run)| {
         steps.add(name, epoch, |next| next.runs[epoch].iter_mut().for_each(change));
@@ -117,7 +117,7 @@ fn service(steps: &mut Steps<'_>, epoch: usize, run: Run) {
     }
 }
 
-/// What the owner sends.
+/// What the owner sends, and the faults of the owner and of its connection.
 fn exporter(steps: &mut Steps<'_>, protocol: Protocol, epoch: usize, run: Run) {
     if let Some(command) = run.command(protocol) {
         steps.add("exports", epoch, |next| next.execute(protocol, epoch, command, true));
@@ -143,7 +143,7 @@ fn exporter(steps: &mut Steps<'_>, protocol: Protocol, epoch: usize, run: Run) {
     }
 }
 
-/// Leases, and what other processes do about them.
+/// What other processes do: for their client, and when an owner doesn't renew its lease.
 fn others(steps: &mut Steps<'_>) {
     let state = steps.state;
     if matches!(state.client, Client::Attached { .. }) {

@@ -1,6 +1,6 @@
 use crate::{calls::Making, *};
 
-/// The event after the last one of a whole answer, as OpenAI's protocol has it.
+/// The data of the event that follows a whole answer, as in OpenAI's protocol.
 const TERMINATOR: &str = "[DONE]";
 /// The reconnection time with which each connection begins.
 const RETRY: Duration = Duration::from_millis(4_321);
@@ -12,13 +12,14 @@ const INTERRUPTED: StatusCode = StatusCode::GONE;
 pub(crate) struct Asking {
     pub(crate) world: World,
     pub(crate) runs: Runs,
-    /// The number of the answer, and of its key.
+    /// The number of the client's answer.
     pub(crate) answer: usize,
     pub(crate) key: usize,
     pub(crate) habit: Habit,
     pub(crate) last: Option<LastEventId>,
-    /// The process' life, and the time of the request.
+    /// The life of the process.
     pub(crate) life: usize,
+    /// The time of the request.
     pub(crate) asked: u64,
     pub(crate) rng: Rng,
 }
@@ -73,7 +74,7 @@ impl Asking {
             async move {
                 let answer = runs.answer(&key, &parts).await;
                 let mut answer = answer.unwrap_or_else(|| StartError::NotFound.answer(&parts));
-                // An interrupted run without an event for the client also gets 404.
+                // For an interrupted run without an event for the client, `answer` returns 404 too.
                 if answer.status() == StatusCode::NOT_FOUND
                     && let Some(run) = runs.get(&key).await
                     && run.outcome() == Some(Outcome::Interrupted)

@@ -25,7 +25,7 @@ pub(crate) struct CallEnd {
     pub(crate) is_finished: bool,
 }
 
-/// The pace and the size of a call's events.
+/// The number, pace and size of a call's events, and whether the call fails after them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) events: u64,
@@ -60,7 +60,8 @@ impl World {
     }
 }
 
-/// A call that is being made. Its end is recorded when it is dropped.
+/// A call that is being made. If the call has not ended before, its end is recorded when this value
+/// is dropped.
 pub(crate) struct Making {
     world: World,
     number: usize,
@@ -120,8 +121,9 @@ pub(crate) struct Answer {
     pub(crate) end: Option<AnswerEnd>,
     /// The time of the end.
     pub(crate) ended: u64,
-    /// The number of refusals, and of bodies that failed without an outcome.
+    /// The number of requests that were refused.
     pub(crate) refused: usize,
+    /// The number of bodies that failed without an outcome.
     pub(crate) failed: usize,
 }
 
@@ -133,7 +135,7 @@ impl Answer {
     }
 }
 
-/// One event.
+/// One event that a client received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) epoch: String,

@@ -11,7 +11,7 @@ pub(crate) struct Client {
     habit: Habit,
     /// The number of its present answer.
     pub(crate) answer: usize,
-    /// The request to replace a run that is under way.
+    /// The number of the pending request to replace a run.
     stop: Option<usize>,
 }
 

@@ -53,7 +53,7 @@ impl Kind {
     }
 }
 
-/// The commands that scripts and connections of runs execute.
+/// Commands of the scripts and connections of runs. The fault `forbid` forbids one of them.
 const COMMANDS: &str =
     "DEL EVALSHA EXISTS HGET HGETALL HMGET HSET PEXPIRE PUBLISH XADD XLEN XRANGE XREVRANGE XTRIM";
 

@@ -1,4 +1,4 @@
-//! Checks what every client must have received, whatever happened.
+//! Checks the clients' answers, the calls, the stops and the reports, whatever faults happened.
 
 use crate::world::Records;
 use crate::*;

@@ -136,7 +136,8 @@ impl Cluster {
         });
     }
 
-    /// Waits until every client has its answer and asks once more.
+    /// Waits until every client has its answer, asks for more of whole answers, and starts runs
+    /// with new keys.
     async fn recover(&mut self) {
         self.wait_for_clients().await;
         self.resume_whole().await;
@@ -163,7 +164,7 @@ impl Cluster {
         }
     }
 
-    /// Checks that the owners delete the runs that were replaced. They wait for two leases.
+    /// Checks that the owners delete the runs that were replaced. The owners wait for two leases.
     async fn check_replaced(&self) -> Option<String> {
         sleep(self.world.settings.lease * 3).await;
         let left = self.network.streams_of_replaced_runs();

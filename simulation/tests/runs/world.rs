@@ -1,6 +1,6 @@
 use crate::*;
 
-/// What everything in one simulation shares.
+/// The network, settings, processes and records of one simulation, shared by all of its tasks.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) network: Network,
@@ -150,7 +150,7 @@ async fn connect(
     number: usize,
     settings: Settings,
 ) -> Result<Program, Error> {
-    // Each process knows another node of a cluster.
+    // Each process knows a different node of a cluster.
     let (url, prefix) = if world.network.is_cluster() {
         (format!("redis://process-{number}-node-{number}/"), "{app}")
     } else {
@@ -163,7 +163,7 @@ async fn connect(
         .max_memory(settings.max_memory)
         .max_running_per_owner(1_000)
         .on_end(move |end: &RunEnd| {
-            // What is dropped with a killed process does nothing.
+            // A killed process reports nothing when its runs are dropped.
             if gate.is_killed() {
                 return;
             }

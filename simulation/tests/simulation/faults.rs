@@ -62,8 +62,8 @@ const HOLDS: [Kind; 3] = [
 
 const HARMLESS: [Kind; 7] = [
     Kind::new("restart", Harm::None, |it, _| restart(it, Data::All)),
-    // Another program changes keys of its own, or the scripts of the server. The counts of the
-    // server's commands then no longer prove what was trimmed.
+    // Another program renames or copies a key of its own, or flushes the server's scripts. After a
+    // rename or copy, the counts of the server's commands no longer prove what was trimmed.
     Kind::new("other program", Harm::None, |it, _| {
         it.network.command(&["XADD", "cache", "*", "value", "1"]);
         it.network.command(match it.rng.u8(..3) {

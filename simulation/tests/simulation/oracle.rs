@@ -70,7 +70,8 @@ pub(crate) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// Returns the numbers of the events that the stream has at the end.
+/// Returns the numbers of the events that the stream has at the end. Finds events that were refused
+/// or are in the stream twice.
 fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
     let mut kept = BTreeSet::new();
     for (id, fields) in history.kept.iter().flat_map(Stream::entries) {
@@ -91,7 +92,7 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
     let publishers = publishers.map(|event| event.acknowledged().map(|_| event.life));
     let mut knowers: Vec<BTreeSet<_>> = publishers.map(|it| it.into_iter().collect()).collect();
     for received in history.journals.iter().flat_map(|journal| &journal.messages) {
-        // A forged event has no number.
+        // The number of a forged event may belong to no publication.
         if let Kind::Event(number) = received.kind
             && let Some(knowers) = knowers.get_mut(number)
         {
@@ -144,8 +145,8 @@ fn sequence_of(id: &str) -> u64 {
     (milliseconds.parse::<u64>().unwrap() << 20) + counter.parse::<u64>().unwrap()
 }
 
-/// Checks that messages are in order and not doubled or forged, and that all clients receive an
-/// event with the same id.
+/// Checks that a client's messages are in order, that none is doubled, refused or forged, that all
+/// clients receive an event with the same id, and that each gap has a reason.
 fn check_messages(
     name: &str,
     journal: &Journal,
@@ -247,7 +248,7 @@ fn check_complete(
                     .is_some_and(|gap| is_forgotten_gap(history, gap, message.at)),
             })
         };
-        // The client had an id of the other copy, which is not below the event's.
+        // The client had an id of the other copy that is not below the event's id.
         let was_ahead = |at: u64| {
             let mut before = journal.messages.iter().take_while(|message| message.at <= at);
             before.any(|message| message.sequence >= Some(sequence))
@@ -268,8 +269,8 @@ fn check_complete(
     }
 }
 
-/// Checks that a process that has received the end of a topic accepts no event for it. Checks
-/// nothing if the end could be lost.
+/// Checks that a process that has received the end of a topic accepts no event for this topic.
+/// Checks nothing if the end could be lost.
 fn check_ends(history: &History, verdict: &mut Verdict) {
     let ends = history.publications.iter().filter(|event| event.is_last && !history.has_lost);
     for (topic, end) in ends.filter_map(|event| Some((event.topic, event.acknowledged()?))) {

@@ -6,10 +6,10 @@ pub(crate) struct Publication {
     pub(crate) topic: usize,
     /// Whether it ends its topic.
     pub(crate) is_last: bool,
-    /// The process that published it.
+    /// The life of the process that published the event.
     pub(crate) life: usize,
     pub(crate) began_at: u64,
-    /// The newest sequence number that the process had received by then.
+    /// The newest sequence number that the process had received when it began to publish.
     pub(crate) position: u64,
     pub(crate) result: Published,
 }
@@ -45,7 +45,8 @@ pub(crate) fn number_of(fields: &[Vec<u8>]) -> Option<usize> {
 }
 
 impl World {
-    /// Publishes an event in a task, which ends with the process. Returns its number.
+    /// Publishes an event in a task, which ends with the process. Returns the event's number, or
+    /// `None` if the process has not connected.
     pub(crate) fn publish(&self, hub: usize, topic: usize, is_last: bool) -> Option<usize> {
         let (network, process) = (self.network.clone(), &self.processes[&hub]);
         let publications = Arc::clone(&self.publications);
@@ -82,7 +83,7 @@ impl World {
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) topics: Vec<usize>,
-    /// The sequence number of the position at which it began, once it has connected.
+    /// The sequence number of the position at which the client began, once it has connected.
     pub(crate) start: Option<u64>,
     pub(crate) messages: Vec<Received>,
 }

@@ -11,7 +11,8 @@ const DELIVERY: u64 = 3_000;
 
 /// What must hold after the faults have ended.
 impl Hubs {
-    /// Waits until every hub accepts events, and every client receives them.
+    /// Lets time pass, then publishes an event of each topic in every hub, for all clients. Returns
+    /// which hubs have not recovered.
     pub(crate) async fn recover(&mut self) -> Vec<String> {
         self.world.pass(RECOVERY + self.slow.map_or(0, |_| SKIP)).await;
         let mut last = Vec::new();
@@ -44,14 +45,14 @@ impl Hubs {
         self.world.pass(DELIVERY).await;
         let ended = self.network.elapsed();
         // The next event lets the one before it be trimmed. A process that is not waiting at that
-        // moment reports a gap, because it does not know whether there were others.
+        // moment reports a gap, because it does not know whether other events were trimmed.
         self.publish();
         self.world.pass(DELIVERY).await;
         began + 1..ended + 1
     }
 
-    /// Lets each client miss an event, which it receives from any hub. Returns the time in which no
-    /// client may receive a gap.
+    /// Publishes an event of each topic while the clients are cut, and lets them resume at any hub.
+    /// Returns the time in which no client may receive a gap.
     pub(crate) async fn miss_nothing(&mut self) -> Range<u64> {
         let began = self.network.elapsed();
         self.world.clients.iter_mut().for_each(Client::cut);

@@ -4,8 +4,9 @@ use crate::*;
 
 /// The number of processes, each of which has one client.
 const HUBS: usize = 3;
-/// The maximum latencies in milliseconds, and the number of orders in which answers arrive.
+/// The maximum latencies, in milliseconds.
 const LATENCIES: [u64; 3] = [1, 3, 20];
+/// The number of orders in which answers arrive.
 const ORDERS: u64 = 12;
 
 /// An operator renames the key away, and back before one of the commands that follow. The events

@@ -7,8 +7,9 @@ pub(crate) struct Hubs {
     pub(crate) network: Network,
     pub(crate) world: World,
     pub(crate) topics: usize,
-    /// Whether further topics end, and their number so far.
+    /// Whether topics without clients end in this simulation.
     ends_topics: bool,
+    /// The number of topics that have ended so far.
     ended: usize,
     /// The kinds of faults of this simulation. There are few, so that faults of two given kinds
     /// coincide more often.
@@ -83,7 +84,7 @@ impl Hubs {
         }
     }
 
-    /// Ends a topic that has no clients, while all hubs publish to it.
+    /// Ends a topic that has no clients, while hubs publish to it.
     async fn end_topic(&mut self) {
         let topic = self.topics + self.ended;
         self.ended += 1;

@@ -1,4 +1,4 @@
-//! Compares the model with a real Redis: both must reply the same to the same random commands.
+//! Compares the model with a real Redis: the same commands must have the same effects on both.
 
 mod hubs;
 mod runs;
@@ -65,7 +65,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Starts a server, if there is one here.
+    /// Starts a server, if `redis-server` is installed.
     fn start() -> Option<Self> {
         let Some(process) = RealServer::start() else {
             assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");

@@ -7,7 +7,7 @@ use super::{Pair, split};
 const SEQUENCES: u64 = 250;
 const COMMANDS: usize = 100;
 
-/// Returns the text of a script. It reads the time from a key, so that both servers have the same
+/// Returns the text of a script that reads the time from a key, so that both servers have the same
 /// time.
 macro_rules! script {
     ($file:literal) => {

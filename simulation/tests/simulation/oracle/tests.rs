@@ -61,7 +61,7 @@ fn check_finds_each_fault() {
     assert_eq!(checked_in(losing(&[(1, 7)]), &[ahead, two], false), "out of order");
     // No process that knew of event 1 is left.
     assert_eq!(checked(&[one], true), "");
-    // The processes that sent the gap have stopped, and the stream is below it again.
+    // The processes that sent the gap have stopped, and the stream is below the gap's id again.
     let early = Received { at: 4, life: 0, ..gap(13) };
     let forgotten_if = |markers: Vec<Added>, messages: &[Received]| {
         let other = Publication { life: 1, ..acknowledged(12) };
@@ -110,7 +110,7 @@ fn check_finds_events_after_an_end() {
     };
     assert_eq!(faults(published(false, 11, 12), false), 1);
     assert_eq!(faults(published(false, 0, 10), false), 0);
-    // The end may be lost, and the process may not have received it.
+    // In the first case, the end may be lost. In the second, the process has not received the end.
     assert_eq!(faults(published(false, 11, 12), true), 0);
     assert_eq!(faults(published(false, 10, 12), false), 0);
 }
