@@ -221,8 +221,8 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If the outer stream has at least as many other events here, each stream has its own
-            // events.
+            // If the outer stream has as many other events here, no event counts as dropped. If it
+            // has more, each stream has its own events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -385,7 +385,7 @@ fn judge(
     newest: RangeInclusive<usize>,
     has_gap: bool,
 ) -> Finding {
-    // How many more times each event came on the second connection than on the first.
+    // How many more times each event came on the second connection than on the first after the id.
     let mut excess = HashMap::<_, isize>::new();
     received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
     after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);

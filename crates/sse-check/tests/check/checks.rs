@@ -86,8 +86,8 @@ fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
 }
 
-/// Looks at a stream on which five events come every 1.5 seconds. `made` returns an event's text,
-/// given the stream's start in milliseconds and the event's number.
+/// Looks at a stream on which five events come together after 1.5 seconds, and five more after 3.
+/// `made` returns an event's text, given the stream's start in milliseconds and the event's number.
 async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
     let address = serve(move |_| {
         let start = now() + 50;

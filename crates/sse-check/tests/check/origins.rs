@@ -210,8 +210,8 @@ async fn memory_is_bounded_however_small_events_and_chunks_are() {
         let block = format!("data: {}\n\n", "x".repeat(200)).repeat(100);
         let bytes = (0..400).map(|_| Step::WriteBytes(block.clone().into()));
         let (peak_of_chunks, report) = peak(serve_steps(bytes).await, 6).await;
-        // At most 16 bytes of memory for each byte that was read: 64 MiB for 4 MiB. A debug build reads
-        // only a part of the 4 MiB in time.
+        // At most 16 bytes of memory for each byte that was read: 64 MiB for 4 MiB. A debug build
+        // reads only a part of the 4 MiB in time.
         let limit = 2_000 + 16 * report["streams"][0]["bytes"].as_u64().unwrap() / 1024;
         assert!(peak_of_chunks - idle < limit, "{idle}, {peak_of_chunks}, limit {limit} kB");
     })

@@ -26,7 +26,7 @@ of_maven() {
     find "$TOOLS/hops/maven" -name "$1-[0-9]*.jar" | sed "s/.*$1-\(.*\)\.jar/\1/; s/\.Final//; q"
 }
 
-# code_of PAGE LANGUAGE: the first code in this language on a page of the guide.
+# code_of PAGE LANGUAGE: prints the first code in this language on a page of the guide.
 code_of() {
     awk -v start="\`\`\`$2" '$0 == start { is_code = 1; next } $0 == "```" { if (is_code) exit } is_code' "$GUIDE/$1"
 }
@@ -135,7 +135,7 @@ END
     exec lighttpd -D -f lighttpd.conf
 }
 
-# envoy_in ROUTE CLUSTER: the values of a route and a cluster.
+# envoy_in ROUTE: runs Envoy with a route that has these values besides its cluster.
 envoy_in() {
     cat >envoy.yaml <<END
 static_resources:
@@ -172,7 +172,7 @@ go_gateway() {
     exec "$TOOLS/hops/bin/gateway" "$1" "$ADDRESS" "${2-http://$ORIGIN}"
 }
 
-# http3_in COMMAND...: runs a proxy with TLS at $SECURE, and another one in front that uses only HTTP/3 to it.
+# http3_in COMMAND...: runs COMMAND, a proxy with TLS at $SECURE, and in front of it a gateway that speaks only HTTP/3 to it.
 http3_in() {
     "$@" &
     SSL_CERT_FILE=$TOOLS/hops/authority.pem go_gateway http3 "https://$SECURE"
