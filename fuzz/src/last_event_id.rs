@@ -3,8 +3,8 @@ use tower_sse::{LastEventId, hub::Hub};
 
 use crate::*;
 
-/// Any header and any query give an id of one line or none. A hub answers any id with a gap, with
-/// the events after this id, or with nothing.
+/// Any header, query or text gives an id of one line or none. A hub answers any id with gaps, with
+/// its own events, or with nothing.
 pub fn last_event_id(data: &[u8]) {
     let mut ids = Vec::new();
     if let Ok(value) = HeaderValue::from_bytes(data) {

@@ -49,7 +49,8 @@ fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) 
     })
 }
 
-/// Polls a pending subscription a second time without a wake, as hyper does after it has sent an event.
+/// Polls a pending subscription a second time without a wake, as hyper does after it has sent an
+/// event.
 fn polled_twice(mut subscription: Subscription) -> impl Stream<Item = Encoded> + Unpin {
     let mut waker = None;
     stream::poll_fn(move |cx| {

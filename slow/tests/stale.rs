@@ -1,5 +1,5 @@
 //! Measures how many old prices a client receives after it was stalled. The results are in the
-//! tables of the page on proxies and sockets:
+//! tables of `docs/guide/proxies.md`. Run it with:
 //!
 //! cargo test --manifest-path slow/Cargo.toml --target-dir target/slow --test stale -- --nocapture
 
@@ -34,7 +34,7 @@ use support::{Directory, Gate, Gated, openssl, soon, start};
 #[derive(Clone, Copy, Debug)]
 enum Protocol {
     Http1,
-    /// HTTP/1 with this limit on the bytes that rustls buffers.
+    /// HTTP/1 over TLS. If set, the limit applies to the bytes that rustls buffers.
     Tls(Option<usize>),
     Http2,
 }

@@ -1,5 +1,5 @@
-//! Screenshots for a review by eye, which `.ci/slow screenshots` takes. The tests here overwrite
-//! `docs/dashboard.png`, and need `TOWER_SSE_SCREENSHOTS=<directory>`.
+//! Screenshots for a review by eye, which `.ci/slow screenshots` takes. One test here overwrites
+//! `docs/dashboard.png`, the other needs `TOWER_SSE_SCREENSHOTS=<directory>`.
 
 use std::{fs::write, path::Path, time::Duration};
 
@@ -26,7 +26,7 @@ async fn dashboard_of_the_readme_is_taken() {
     write(picture, browser.screenshot().await).unwrap();
 }
 
-/// Takes pictures of the dashboard, after a cut and after its drills.
+/// Takes pictures of the dashboard during and after a cut, and during and after its drills.
 #[tokio::test]
 async fn dashboard_is_taken_in_each_form() {
     let directory = directory_of_screenshots().expect("TOWER_SSE_SCREENSHOTS names a directory");

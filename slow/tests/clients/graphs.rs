@@ -24,8 +24,8 @@ async fn langgraph_learns_that_a_run_is_unknown() {
 }
 
 async fn survives_cuts(start: fn(&[&str]) -> Option<Client>) {
-    // Within an event's data, within an `id` line, between an event's last two line feeds, and behind
-    // the last event.
+    // Within an event's data, within an `id` line, between an event's last two line feeds, and
+    // behind the last event.
     let cuts = [
         Cut::Behind("{\"word\":\"0.20"),
         Cut::Behind("0.40ööööö \"}\nid: "),

@@ -182,7 +182,7 @@ async fn target(connection: &mut MultiplexedConnection, name: &str) -> Option<Ta
     None
 }
 
-/// Returns whether all commands were executed.
+/// Executes an attack's commands up to the first error. Returns whether all were executed.
 async fn execute(connection: &mut MultiplexedConnection, run: &str, attack: &str) -> bool {
     let Some(target) = target(connection, run).await else { return false };
     for words in commands(&target, attack) {

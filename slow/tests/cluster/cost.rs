@@ -20,8 +20,8 @@ async fn default_cluster() -> Option<Cluster> {
 /// What Redis used during a span.
 #[derive(Clone, Copy, Debug)]
 struct Used {
-    /// The sum of the commands' durations. A duration includes the time in which other processes had
-    /// the processor.
+    /// The sum of the commands' durations. A duration includes the time in which other processes
+    /// had the processor.
     commands: Duration,
     /// The processor time of the Redis process, which includes reading and writing its sockets.
     process: Duration,
@@ -98,8 +98,8 @@ fn field(info: &str, name: &str) -> f64 {
     line.trim().parse().unwrap()
 }
 
-/// Starts runs at the first process. Each client leaves after its first bytes: an event's, or those of
-/// the first heartbeat.
+/// Starts runs at the first process. Each client leaves after the first bytes of an event or of a
+/// heartbeat.
 async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
     let first = cluster.address(0);
     for runs in (0..count).collect::<Vec<_>>().chunks(200) {

@@ -1,4 +1,5 @@
-//! Runs of several processes over a real Redis server: attacks, disturbances, and what runs cost Redis.
+//! Runs of several processes over a real Redis server: attacks, disturbances, and what runs cost
+//! Redis.
 
 #![cfg(unix)]
 

@@ -1,6 +1,6 @@
-//! The speed and cost of hubs over PostgreSQL and SQLite, and the cost of a long poll. Run by `.ci/slow
-//! postgres-figures`, `.ci/slow sqlite-figures` and `.ci/slow poll-figures`. The bounds are for an idle
-//! machine and a release build.
+//! The speed and cost of hubs over PostgreSQL and SQLite, and the cost of a long poll. Run by
+//! `.ci/slow postgres-figures`, `.ci/slow sqlite-figures` and `.ci/slow poll-figures`. The bounds
+//! are for an idle machine and a release build.
 
 #![cfg(target_os = "linux")]
 

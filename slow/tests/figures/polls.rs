@@ -77,7 +77,7 @@ async fn served(polls: bool) -> f64 {
     used * 1e6 / answers as f64
 }
 
-/// Runs all clients. After each answer, a client reconnects with its last id within a second.
+/// Runs all clients. After each answer, a client asks again within a second, with its last id.
 async fn clients(address: SocketAddr) {
     let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(address))).collect();
     for client in clients {

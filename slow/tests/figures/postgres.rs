@@ -118,8 +118,8 @@ async fn figures_keep_their_ratios() {
     for tasks in [1, 50, 200, 1000] {
         let rate = publishers(&process.hub, tasks).await;
         println!("{tasks} publishers: {rate:.0} events/s, {:.2} of pgbench", rate / single);
-        // An event waits for its own batch's commit. With several tasks, most events also wait for the
-        // batch before. With many tasks, the processors limit the rate.
+        // An event waits for its own batch's commit. With several tasks, most events also wait for
+        // the previous batch. With many tasks, the processors limit the rate.
         let batches = if tasks == 1 { 1.0 } else { 2.0 };
         let time = (commit.as_secs_f64() + 0.0015) * batches;
         let least = (tasks as f64 / time).min(10_000.0);

@@ -1,5 +1,5 @@
-//! Figures of a hub over SQLite. Its rates of publishing are printed beside those of a hub without a
-//! broker.
+//! Figures of a hub over SQLite. The rates of publishing are printed beside those of a hub without
+//! a broker.
 
 use std::{env, process};
 
