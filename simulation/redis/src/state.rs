@@ -46,7 +46,7 @@ pub(super) struct Machine {
     pub(super) server: Server,
     pub(super) is_up: bool,
     pub(super) is_paused: bool,
-    /// The milliseconds that its clock is ahead.
+    /// By how many milliseconds the machine's clock is ahead.
     pub(super) clock_offset: i64,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Connection {
     pub(super) machine: usize,
     pub(super) ended: CancellationToken,
     pub(super) cut_at: Option<Cut>,
-    /// The channels to which it is subscribed.
+    /// The channels to which the client has subscribed over this connection.
     pub(super) channels: BTreeSet<Channel>,
     /// When the node has redirected commands of this connection.
     pub(super) redirects: Vec<Instant>,

@@ -89,7 +89,7 @@ impl Asking {
 
     /// Asks for an event that does not exist.
     pub(crate) async fn forge(self) -> Attempt {
-        // Not with `start` or `get`, whose `Run` waits for the store as long as an attached client.
+        // Not with `Run::attach`, which would try to reach the store for up to two lease periods.
         let answer = self.runs.answer(&self.run_key(), &request(self.last.as_ref())).await;
         match answer.map(|answer| answer.status()) {
             Some(StatusCode::SERVICE_UNAVAILABLE) => Err(StartError::Unavailable),

@@ -4,12 +4,12 @@ use crate::*;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) key: usize,
-    /// The life of the process that made it.
+    /// The life of the process that made the call.
     pub(crate) life: usize,
-    /// The time of the request for it.
+    /// The time at which a client sent the request that led to the call.
     pub(crate) asked: u64,
     pub(crate) began: u64,
-    /// What it will yield.
+    /// What the call will yield.
     pub(crate) plan: Plan,
     /// Whether its answer has the options of [`asking`](crate::asking).
     pub(crate) has_options: bool,

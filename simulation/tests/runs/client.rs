@@ -9,7 +9,7 @@ pub(crate) struct Client {
     key: usize,
     kind: Kind,
     habit: Habit,
-    /// The number of its present answer.
+    /// The number of the answer that the client asks for.
     pub(crate) answer: usize,
     /// The number of the pending request to replace a run.
     stop: Option<usize>,

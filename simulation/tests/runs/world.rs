@@ -37,7 +37,7 @@ pub(crate) struct Records {
 pub(crate) struct Stop {
     pub(crate) key: usize,
     pub(crate) began: u64,
-    /// The time at which it can no longer take effect.
+    /// The request can take effect until this time.
     pub(crate) over: u64,
     pub(crate) replaces: bool,
     /// The call that takes the place of the earlier call.

@@ -69,7 +69,7 @@ impl Client {
             network.log(|| format!("client {}: {event} {data:?} {last_event_id}", self.number));
             self.last = Some(last_event_id.to_string());
             if event == "hello" {
-                // After an id that the hub does not know, it greets again.
+                // A client that resumes from an id unknown to the hub is greeted again.
                 self.journal.start = self.journal.start.or(sequence(last_event_id));
             } else {
                 let (at, life) = (network.elapsed(), connection.life);

@@ -139,7 +139,8 @@ const LOSSES: [Kind; 9] = [
     Kind::new("trim", Harm::Trimmed, |it, _| trim(&it.network, it.rng.usize(..10))),
     Kind::new("lose", Harm::Lost, |it, _| restart(it, Data::None)),
     Kind::new("delete", Harm::Lost, |it, _| _ = it.network.command(&["DEL", "tower-sse"])),
-    // Another program adds an entry that the link of a hub does not carry within its time limit.
+    // Another program adds an entry that is too large for a hub's link: the hub's time limit
+    // passes before the entry has arrived.
     Kind::new("large entry", Harm::Trimmed, |it, hub| {
         if it.slow.is_none() {
             it.slow = Some(hub);

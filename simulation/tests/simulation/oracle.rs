@@ -225,7 +225,7 @@ fn check_complete(
         };
         let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
         // The gap of evicted events comes first, with an id below what is left. A client that
-        // leaves before it gets past the event must receive the gap again.
+        // leaves before it has the id of the lost event or a later id must receive the gap again.
         let passes = |index: usize| {
             let mut rest = journal.messages[index + 1..].iter().take_while(|it| !it.is_first);
             rest.any(|message| message.sequence >= Some(sequence))

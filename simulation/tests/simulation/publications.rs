@@ -4,7 +4,7 @@ use crate::*;
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) topic: usize,
-    /// Whether it ends its topic.
+    /// Whether the event ends its topic.
     pub(crate) is_last: bool,
     /// The life of the process that published the event.
     pub(crate) life: usize,
@@ -28,7 +28,7 @@ pub(crate) enum Published {
 }
 
 impl Publication {
-    /// Returns its sequence number, if it was acknowledged.
+    /// Returns the event's sequence number, if the event was acknowledged.
     pub(crate) const fn acknowledged(&self) -> Option<u64> {
         match self.result {
             Published::Acknowledged { sequence } => Some(sequence),
@@ -96,9 +96,9 @@ pub(crate) struct Received {
     pub(crate) sequence: Option<u64>,
     /// The milliseconds since the beginning.
     pub(crate) at: u64,
-    /// The life of the process that sent it.
+    /// The life of the process that sent the message.
     pub(crate) life: usize,
-    /// Whether it is the first message of a connection.
+    /// Whether the message is the first of its connection.
     pub(crate) is_first: bool,
 }
 

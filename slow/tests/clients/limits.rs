@@ -6,7 +6,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::*;
 
 const PACE: Pace = Pace::new(20, 5);
-/// The number of refused requests.
+/// The number of requests that are refused to a client that tries again.
 const REFUSED: usize = 2;
 
 /// A service with a limit of one stream for the user. Another stream is open and ends at the second

@@ -40,8 +40,8 @@ async fn one_behind_a_proxy(server: &Server) -> (Process, Process, Proxy) {
     (ahead, behind, proxy)
 }
 
-/// Publishes an event once in a process that finds a loss meanwhile. If the outcome is unknown,
-/// because the process reconnects, looks for the event in the log before another attempt.
+/// Publishes an event in a process that finds a loss meanwhile, and so reconnects. After an attempt
+/// with an unknown outcome, tries again only if the event is not in the log.
 async fn publish_while_connections_break(server: &Server, process: &Process, number: usize) {
     let client = server.connect().await;
     let appends = "select count(*)::text from pg_stat_activity

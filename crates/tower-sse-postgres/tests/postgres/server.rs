@@ -154,7 +154,6 @@ impl Server {
         self.address_of("postgres")
     }
 
-    /// Returns the address for this user.
     pub(crate) fn address_of(&self, user: &str) -> String {
         format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port)
     }

@@ -245,7 +245,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
 /// Far longer than an event by SQL takes, but shorter than ten times a lock of these tests.
 const USUAL: Duration = Duration::from_secs(5);
 
-/// Returns whether a poll is waiting for a lock.
+/// Returns whether a poll, or any other statement, is waiting for a lock.
 async fn poll_waits(observer: &Sql) -> bool {
     let waiting = "select pid::text from pg_locks where not granted";
     !sql(observer, waiting).await.is_empty()
