@@ -1,4 +1,4 @@
-//! The pages of `cargo doc`, at the width of a desktop and of a phone.
+//! The pages of `.ci/run docs`, at the width of a desktop and of a phone.
 
 use crate::*;
 
@@ -31,7 +31,7 @@ const BROKEN: &str = "
     arguments[arguments.length - 1](broken);";
 
 #[tokio::test]
-#[ignore = "first: cargo doc --no-deps --all-features, for each crate"]
+#[ignore = "first: .ci/run docs"]
 async fn pages_fit_a_desktop_and_a_phone() {
     let Some(tools) = Tools::find() else { return };
     let pages = pages();
@@ -63,10 +63,10 @@ async fn pages_fit_a_desktop_and_a_phone() {
 /// Returns the pages of modules, which are the manual, and all other pages with a table.
 fn pages() -> Vec<PathBuf> {
     let test = env::current_exe().unwrap();
-    let roots = ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("doc/tower_sse{name}"));
+    let roots = ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("docs/doc/tower_sse{name}"));
     let mut directories = roots.map(|root| test.ancestors().nth(3).unwrap().join(root)).to_vec();
     for root in &directories {
-        assert!(root.exists(), "no {}: run `cargo doc` first", root.display());
+        assert!(root.exists(), "no {}: run `.ci/run docs` first", root.display());
     }
     let mut pages = Vec::new();
     while let Some(directory) = directories.pop() {
