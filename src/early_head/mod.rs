@@ -95,11 +95,11 @@
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
 //! 1.1`.
 //!
-//! After a failed body, an `EventSource` reconnects, and your handler runs again. A `204` or `4xx`
-//! that comes in time stops the `EventSource`. If such a status comes late and `late_event` doesn't
-//! replace it, the `EventSource` gets an event with the id `interrupted`. This is the event that
-//! `on_error` returns, or else an event named `interrupted`. [`EarlyHeadLayer`] then answers this
-//! client's next request with `204`.
+//! After a failed body, an `EventSource` reconnects, and your handler runs again. In time, any
+//! status but `200` or a redirect stops the `EventSource`. If a `204` or `4xx` comes late and
+//! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`. This
+//! is the event that `on_error` returns, or else an event named `interrupted`. [`EarlyHeadLayer`]
+//! then answers this client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name and call `close()` when the event arrives. No

@@ -416,8 +416,8 @@
 //!
 //! At a gap, and while the hub keeps no message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
-//! for each gap, such as `Event::new().comment("gap").id(newest)`, where `newest` is the last
-//! number that the closure has seen.
+//! for each gap, such as `Event::new().comment("gap").id(newest)`. Here, `newest` is the number of
+//! the last message that the closure got, or before the first message, the request's last event id.
 //!
 //! ## Messages in a database
 //!

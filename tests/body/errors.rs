@@ -286,7 +286,8 @@ impl Host {
     }
 }
 
-/// The closures of a layer, and what they have received.
+/// What the closures of a layer decide, the errors that `cancellation_if` was asked about, and the
+/// close reports.
 struct Options {
     cancellation_if: fn(&(dyn Error + 'static)) -> bool,
     /// Decides whether the error that `on_error` has received is of the expected type.

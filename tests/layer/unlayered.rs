@@ -171,7 +171,7 @@ async fn relayed(response: axum::response::Response) -> axum::response::Response
     Response::from_parts(head, Body::from_stream(ReceiverStream::new(frames)))
 }
 
-/// Returns a body that has a frame of its own before it polls a body of the crate.
+/// Answers with a body that yields a frame of its own before it polls a body of the crate.
 async fn late() -> impl IntoResponse {
     let prelude = Ok(Frame::data(Bytes::from_static(b": prelude\n")));
     let events = tower_sse::response(stream::iter([Event::from("one")])).into_body();

@@ -61,8 +61,8 @@ impl Case {
     }
 }
 
-/// Waits until another client that leaves now is noticed. By then everything earlier on the sockets
-/// has arrived, and every task of this thread has had a turn.
+/// Lets another client connect and leave, and waits until the server has noticed that. By then
+/// everything earlier on the sockets has arrived, and every task of this thread has had a turn.
 async fn meanwhile_another_leaves(server: &mut Watched) {
     let (peer, request) = server.open(Protocol::Http1).await;
     drop(peer.leave(Leave::Reset).await);

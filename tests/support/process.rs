@@ -98,7 +98,7 @@ impl Program {
     }
 }
 
-/// The packages of the examples that these tests run.
+/// The packages to build before [`example_program`] can find their examples.
 const PACKAGES: [&str; 4] =
     ["tower-sse", "tower-sse-assistant", "tower-sse-redis", "tower-sse-tonic"];
 

@@ -415,7 +415,8 @@ impl Connection {
         polled.await
     }
 
-    /// Returns the newest row that is older than this age, ignoring rows for leaps in the numbers.
+    /// Returns the newest row older than `age`. Rows of kind [`Leap`](crate::log_row::Kind::Leap),
+    /// which only mark that the numbers skip ahead, don't count.
     pub(crate) async fn before(&self, age: Duration) -> Result<Option<Identity>, Error> {
         let parameters: [Parameter<'_>; 2] = [self.stream(), (&age.as_secs_f64(), Type::FLOAT8)];
         let before = self.call_one("before($1, $2)", &parameters, |row| {

@@ -86,8 +86,9 @@ impl Settings {
 /// The maximum length of an identifier in bytes. The server truncates longer identifiers.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Returns the name of a schema if it is an identifier without characters that are special in SQL.
-/// Quotes would not be enough, as [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
+/// Returns `name` if it can stand in SQL without quotes: at most 63 lower-case letters, digits and
+/// underscores, the first not a digit. Otherwise, returns an error. Quoting other names would not
+/// be enough, as [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

@@ -104,8 +104,8 @@ async fn other_event_with_an_acknowledged_id_is_a_gap() {
     }
 }
 
-/// The address leads the reader to one server and the publishers to another one. Both servers
-/// are primaries.
+/// A process has two connections: one reads, the other publishes. The proxy leads them to different
+/// servers, which are both primaries.
 #[tokio::test]
 async fn both_connections_of_a_process_reach_the_same_server() {
     let Some(server) = Server::start().await else { return };

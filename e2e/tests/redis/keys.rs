@@ -8,8 +8,9 @@ async fn deleted_key_is_one_gap_in_each_process() {
         let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
         _ = pair.ahead.publish_and_read(1..5).await;
         let _: redis::Value = pair.server.command(command).await;
-        // A new stream's ids would otherwise be among those of the old stream. With the mutant
-        // `redis-mkstream`, readers would then not read the events.
+        // A new stream's ids would otherwise be among those of the old stream. If publishing
+        // re-created the stream (the fault `e2e/mutants/redis-mkstream.patch`), readers would then
+        // miss the events.
         pair.server.reach_next_millisecond().await;
         _ = pair.ahead.publish([5]).await;
         pair.proxy.release();

@@ -1,4 +1,4 @@
-//! Limits of runs in Redis: times that exceed its clock, and `max_memory`.
+//! Limits of runs in Redis: durations too long to add to Redis' clock, and `max_memory`.
 
 use crate::*;
 

@@ -1,4 +1,5 @@
-//! A server with a hub over the file, in a process of its own.
+//! A process of the storm: a server whose hub uses the SQLite file that all processes share, and
+//! tasks that publish.
 
 use super::*;
 

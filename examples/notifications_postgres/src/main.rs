@@ -1,6 +1,6 @@
 //! Notifications for logged-in users, in PostgreSQL. A notification and its event are one
-//! transaction, and so are a logout and the close of its streams. Whatever is killed in between,
-//! neither happens without the other.
+//! transaction, and so are a logout and the close of the session's streams. Whatever is killed in
+//! between, neither happens without the other.
 //!
 //! ```text
 //! DATABASE_URL=postgres://postgres@127.0.0.1/postgres \

@@ -131,7 +131,8 @@ impl State {
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
     }
 
-    /// Counts a redirect of a connection. Only for redirects that no read delay holds up.
+    /// Counts a redirect of a connection. Call this only for replies without entries: a link's
+    /// `read_delay` holds those with entries back, so the process learns of the redirect later.
     pub(super) fn count_redirect(&mut self, connection: usize) {
         let Connection { process, redirects, .. } = &mut self.connections[connection];
         if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {

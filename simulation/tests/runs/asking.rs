@@ -226,7 +226,7 @@ fn outcome(error: &BoxError) -> Option<Outcome> {
     run.expect("a run that has failed").outcome()
 }
 
-/// Returns the head of a request with this id, if there is one.
+/// Returns the head of a request. Its last event id is `last`, or it has none.
 fn request(last: Option<&LastEventId>) -> Parts {
     let mut request = Request::post("/").body(()).unwrap();
     if let Some(last) = last {

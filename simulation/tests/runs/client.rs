@@ -75,7 +75,7 @@ impl Client {
             let attempt = timeout(Duration::from_millis(limit), attempt).await;
             if let Some(stop) = self.stop.take() {
                 let stop = &mut self.world.records().stops[stop];
-                // What was sent may still take effect.
+                // The request to replace the run may still take effect, until `LATE` has passed.
                 stop.over = stop.over.min(self.world.network.elapsed() + LATE);
             }
             let end = match attempt {

@@ -202,8 +202,8 @@ impl Process {
         outcome: Outcome,
         failure: Option<Failure>,
     ) -> bool {
-        // If the run has already ended, `failure` is dropped under the locks. With this clone, its
-        // contents are dropped afterwards.
+        // If the run has already ended, `failure` is dropped under a lock. This clone keeps its
+        // error alive until no lock is held.
         let held = failure.clone();
         let has_ended = self
             .with_registry(|registry, deferred| registry.end(record, outcome, failure, deferred));

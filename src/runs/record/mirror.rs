@@ -202,7 +202,8 @@ impl Record {
         self.lock().is_forgotten
     }
 
-    /// Returns whether the record has, or will have, all events above `position`.
+    /// Returns whether no event above `position` was evicted. Unless it [is lost](Self::is_lost),
+    /// the record then has, or will have, all of them.
     pub fn serves(&self, position: u64) -> bool {
         self.lock().log.evicted_after(position).is_none()
     }

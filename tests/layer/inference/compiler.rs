@@ -33,9 +33,9 @@ const IMPORTS: &str = "
     use tower_sse::*;
 ";
 
-/// The compiler, with the newest builds of the crates that fit together. The build of this crate
-/// has the features of this test. Several builds of this crate can have these features, each with
-/// its own build of `tower`, of which sometimes only the metadata is left.
+/// The compiler, with the newest builds of the crates that fit together. Several builds of this
+/// crate can have the features of this test, each linked against its own build of `tower`. If cargo
+/// has left only the metadata of that `tower`, an older build of this crate is tried.
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let mut misfits = Vec::new();
     let compiler = Compiler::default().with(&CRATES, &mut misfits);

@@ -1,5 +1,6 @@
-//! Streams that are opened and cut at random, in every way. In the end, everything has been
-//! released. Every stream that was opened has had exactly one close report.
+//! Streams that are opened at random and end in every way: by the client, the source, the layer or
+//! a shutdown. In the end, everything has been released, and every stream that was opened has had
+//! exactly one close report.
 //!
 //! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a
 //! seed drew.

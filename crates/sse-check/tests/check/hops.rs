@@ -72,7 +72,7 @@ async fn events_that_come_in_bunches_fail() {
     report.expect("changes", "pass");
 }
 
-/// The data, such as times, differs in each stream.
+/// The two streams have no data in common, as if each event held the time at which it was sent.
 #[tokio::test]
 async fn bunches_are_found_without_ids_and_equal_data() {
     let own = |stream: &'static str| (0..15).map(move |n| format!("{stream} {n}"));

@@ -13,7 +13,8 @@ pub(super) enum Flaw {
     SilentLoss,
     OtherNumbers,
     ForgottenEnds,
-    /// After a break, the process reads 100 entries and continues at the newest one.
+    /// After a break, the process feeds only the first 100 of the entries it missed and skips the
+    /// rest.
     ResumeReadsOnePage,
     /// The newest 1,000 entries of the history are loaded, and no loss is reported.
     HistoryOf1000,
@@ -42,7 +43,8 @@ pub(super) enum Flaw {
     NoLossIfHistoryEmpty,
     /// If events published at once exceed 1 MiB, the excess is acknowledged but not stored.
     BatchOverflows,
-    /// After a break, the process reads 64 KiB and continues at the newest entry.
+    /// After a break, the process feeds only the first 64 KiB of the entries it missed and skips
+    /// the rest.
     ResumeBytes64K,
     EndHasDataOnly,
     EmptyEndIsDropped,

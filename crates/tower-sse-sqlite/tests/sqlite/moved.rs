@@ -64,8 +64,9 @@ async fn another_process_joins_a_hub_without_shm() {
     assert_processes_stay_together(|file| file.remove_only(&["-shm"])).await;
 }
 
-/// Both processes have the removed files open, and SQLite saves the contents only when the last
-/// process closes them.
+/// Both processes have the removed files open. By itself, SQLite would copy the contents of the
+/// `-wal` into the main file only when the last of them closes it, so each hub does this before it
+/// opens the database again.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"]] {

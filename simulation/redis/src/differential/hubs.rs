@@ -115,7 +115,7 @@ fn clock(command: &[String], reply: &str) -> Option<u64> {
     if counter != "0" {
         return None;
     }
-    // A marker is in the next millisecond.
+    // The script `MARK` adds a marker whose id is one millisecond after the server's time.
     Some(if command[0] == "EVAL" { milliseconds - 1 } else { milliseconds })
 }
 

@@ -3,8 +3,8 @@ use crate::*;
 
 /// The process with little memory.
 pub(super) const SMALL: usize = 1;
-/// How much more than the limit a process may have for over a second, in bytes: a batch and its
-/// events.
+/// The number of bytes by which a process's memory may exceed `max_memory` for over a second: a
+/// batch and the events cut from it.
 const EXCESS: usize = 128 << 10;
 /// The process whose link is slow.
 const SLOW: usize = 1;

@@ -45,7 +45,8 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
     assert_eq!(checked(&[two], false), "event 0");
     assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
-    // Only the last gap of several topics has the id of what is lost.
+    // If a loss causes a gap for each of several topics, only the last of these gaps has the id of
+    // what is lost.
     let elsewhere = Received { topic: 1, ..gap(13) };
     assert_eq!(checked(&[one, gap(11), elsewhere], false), "");
     assert_eq!(checked(&[one, gap(11)], false), "event 1");
