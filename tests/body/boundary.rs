@@ -86,7 +86,6 @@ fn assert_interjection(ours: &[u8], body: &mut Body, received: &mut Vec<u8>) {
     received.extend(written);
 }
 
-/// Returns what a client decodes, without what the layer wrote.
 fn decoded(stream: &[u8]) -> (Vec<naive::Seen>, String, Option<u64>) {
     let mut reading = naive::read(stream);
     reading.events.retain(|(name, data, _)| name != "heartbeat" && data != "[DONE]");

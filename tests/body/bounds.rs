@@ -18,7 +18,6 @@ fn endless_source_of_empty_events_yields_without_a_budget() {
     assert_eq!(wakes.get(), 2);
 }
 
-/// Reads at least `len` bytes, and asserts that each piece has at most 256 KiB.
 async fn read_pieces(body: &mut SseBody<FedBody>, len: usize, waker: &Waker) -> Vec<u8> {
     let mut received = Vec::new();
     while received.len() < len {

@@ -152,7 +152,6 @@ async fn peeked_first_frame_still_passes_on_ends_and_errors() {
     assert_polls(&mut body, [data("retry: 1000\n"), data("data: broken\n\n"), Polled::End]);
 }
 
-/// A cause of a clean end.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum CleanEnd {
     Source,

@@ -9,7 +9,6 @@ fn layer() -> SseLayer {
     SseLayer::new().without_retry().without_heartbeat()
 }
 
-/// Returns everything that a body sends from now on, and how it ends.
 async fn rest<B>(body: &mut B) -> (String, Polled)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: ToString> + Unpin,
@@ -222,7 +221,6 @@ enum Host {
     Tonic(Answer),
     /// axum around the routes of tonic. axum and tonic each wrap the error.
     AxumAroundTonic,
-    /// hyper alone.
     Hyper(Answer),
     /// hyper alone, where the service returns a bare stream.
     Bare,
@@ -349,7 +347,6 @@ fn router(answer: Answer, error: BoxError) -> Router {
     )
 }
 
-/// Returns the routes of a tonic server, with those of [`router`].
 fn tonic_routes(answer: Answer, error: BoxError) -> Routes {
     let calls = Routes::default().into_axum_router().layer(GrpcWebLayer::new());
     // Merging two routers that both have a fallback panics.
@@ -430,7 +427,6 @@ fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 }
 
-/// Returns the error of a request whose connection the program has dropped.
 async fn canceled_request() -> hyper::Error {
     let (io, _peer) = tokio::io::duplex(1024);
     let (mut sender, connection) =

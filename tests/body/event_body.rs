@@ -10,7 +10,6 @@ fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<
     (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))
 }
 
-/// Returns the frames of a body that is always ready.
 fn frames_of<S>(stream: S) -> impl Iterator<Item = Bytes>
 where
     S: Stream<Item = Event> + Unpin,
@@ -213,7 +212,6 @@ fn panic_follows_the_events_before_it() {
 // Incomplete answers: the producer, a task that sends events through a channel, has panicked, or
 // the program has stopped the stream.
 
-/// Spawns a task that sends one event and then ends, with a panic if `panics` is set.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     let (events, received) = mpsc::channel(8);
     let task = tokio::spawn(async move {

@@ -4,7 +4,6 @@ use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 
-/// Returns a layer that sends [`GOODBYE`] at its drain.
 fn parting() -> SseLayer {
     SseLayer::new()
         .without_heartbeat()
@@ -12,7 +11,6 @@ fn parting() -> SseLayer {
         .drain(Drain::per_client().retry(3 * SECOND))
 }
 
-/// Returns the milliseconds of `polled`, which must be a single `retry` line.
 #[track_caller]
 fn time_of(polled: &Polled) -> u64 {
     let Polled::Data(line) = polled else { panic!("{polled:?}") };
@@ -20,12 +18,10 @@ fn time_of(polled: &Polled) -> u64 {
     line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
 }
 
-/// Returns whether a block of `sent` has more than one reconnection time.
 fn has_two_in_one_block(sent: &str) -> bool {
     sent.split("\n\n").any(|block| block.matches("retry:").count() > 1)
 }
 
-/// Polls until the body is pending or has ended, and returns what it has sent.
 fn sent_by(rig: &mut Rig) -> String {
     let mut sent = String::new();
     while let Polled::Data(bytes) = rig.poll() {

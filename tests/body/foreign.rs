@@ -1,6 +1,5 @@
 use crate::*;
 
-/// Returns a layer that writes into its streams.
 fn writing_layer() -> SseLayer {
     SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
 }

@@ -19,7 +19,6 @@ where
     (text, start.elapsed())
 }
 
-/// What fails the stream of a `fetch` client.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Error,
@@ -27,7 +26,6 @@ enum End {
     Shutdown,
 }
 
-/// Returns the body of a stream that has sent `before`, and now ends.
 fn ending(before: &'static str, end: End) -> SseBody<FedBody> {
     let streams = Streams::new();
     let mut request = Requester::Fetch.request("/");

@@ -17,7 +17,6 @@ where
     Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Returns the data of the next message, which has to be ready.
 #[track_caller]
 fn next<B>(stream: &mut MessageStream<B>) -> String
 where

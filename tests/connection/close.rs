@@ -79,7 +79,6 @@ fn stream_with_another_status_opens_and_one_without_a_body_does_not() {
     }
 }
 
-/// Ends streams on each exit path, and asserts what they release and report.
 async fn releases_and_reports_once<K: Kind>(tracks: bool) {
     let stats = Stats::new();
     let mut expected: Vec<_> = stats.snapshot().closed_by_reason;
@@ -202,7 +201,6 @@ async fn body_kept_after_its_source_panicked_reports_it_when_dropped() {
     assert_eq!(reports.reasons(), [CloseReason::Panicked]);
 }
 
-/// A panic in the destructor of the source is a panic of the source.
 #[test]
 fn source_that_panics_when_it_is_dropped_is_reported() {
     for polled in [false, true] {

@@ -4,8 +4,6 @@ use axum::response::Response;
 
 use crate::*;
 
-/// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
-/// the service found in its request.
 pub(crate) fn answer_and_disconnect<M, R: IntoSse<M>>(
     layer: &SseLayer<M>,
     answer: R,
@@ -126,7 +124,6 @@ async fn service_panic_caught_by_an_outer_layer_is_reported() {
     assert_eq!(reasons::<Streams>().await, [CloseReason::Panicked]);
 }
 
-/// The response is the refusal, and no stream follows.
 #[test]
 fn refused_stream_is_over_at_once() {
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);

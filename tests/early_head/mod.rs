@@ -59,7 +59,6 @@ const TASKS: [(bool, bool, bool); 5] = [
     (true, true, false),
 ];
 
-/// Calls the service and reads the body on the tasks that an entry of [`TASKS`] asks for.
 async fn on_tasks(
     (calls, peeks, reads): (bool, bool, bool),
     request: axum::extract::Request,
@@ -91,7 +90,6 @@ async fn on_tasks(
     })
 }
 
-/// Returns what a client receives, and the text of the error with which its body fails.
 async fn receive(app: &Router, client: Requester) -> (String, Option<String>) {
     read(ask(app, client).await.into_body()).await
 }

@@ -6,7 +6,6 @@ use proptest::sample::select;
 
 use super::*;
 
-/// What the handler does after its wait.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reply {
     Events,
@@ -17,7 +16,6 @@ enum Reply {
     Never,
 }
 
-/// What the client or the program does to the stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     None,
@@ -36,18 +34,13 @@ struct Scene {
     has_late_event: bool,
 }
 
-/// How the answer looks to the client.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Received {
-    /// A status without a stream.
     Status(u16),
-    /// All events, and the terminator.
     Whole,
-    /// The late event, and a clean end.
     LateEvent,
     /// A clean end without a terminator, after which an `EventSource` reconnects.
     Reconnects,
-    /// A failed body.
     Fails,
     Panics,
     Left,
@@ -71,7 +64,6 @@ fn scenes() -> impl Strategy<Value = Scene> {
 /// The second at which the head is sent early. Nothing else happens then.
 const HEAD: f64 = 10.5;
 
-/// Returns what the client must receive according to the documentation.
 fn expected(scene: Scene) -> Received {
     let Scene { reply, reply_at, fate, fate_at, is_post, has_late_event } = scene;
     let replies_at = if reply == Reply::Never { f64::INFINITY } else { reply_at as f64 };
@@ -114,7 +106,6 @@ fn expected(scene: Scene) -> Received {
     }
 }
 
-/// A running call. Its drop takes it off the count of running calls.
 struct Running(Arc<AtomicUsize>);
 
 impl Drop for Running {
@@ -139,7 +130,6 @@ async fn reply(scene: Scene) -> AxumResponse {
     }
 }
 
-/// Lets the scene happen, and returns what the client received.
 async fn happen(scene: Scene) -> Received {
     let (running, reports, stats) =
         (Arc::new(AtomicUsize::new(0)), Reports::default(), Stats::new());

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use crate::naive::{Place, Reading, Seen, normalized};
 use crate::{cuts::ranges, *};
 
-/// The fields of an event, as a test sets them.
 #[derive(Clone, Debug)]
 struct Fields {
     comment: Option<String>,
@@ -16,7 +15,6 @@ struct Fields {
     data: Option<String>,
 }
 
-/// Generates text rich in special characters.
 fn text() -> impl Strategy<Value = String> {
     let special =
         prop::sample::select(vec!["\n", "\r", "\r\n", "\0", " ", ":", "\u{feff}", "data: x", "id"]);
@@ -71,7 +69,6 @@ impl Fields {
     }
 }
 
-/// Returns what a client must decode from these events.
 fn expected(events: &[Fields]) -> Vec<Seen> {
     let mut last_event_id = String::new();
     let mut seen = Vec::new();
@@ -87,7 +84,6 @@ fn expected(events: &[Fields]) -> Vec<Seen> {
     seen
 }
 
-/// Returns the name of the event that a client dispatches.
 fn dispatched(name: String) -> String {
     if name.is_empty() { "message".to_owned() } else { name }
 }

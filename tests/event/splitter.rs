@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use crate::naive::{Block, Part};
 use crate::*;
 
-/// What a splitter returned for a stream.
 #[derive(Default)]
 struct Split {
     events: Vec<Block>,
@@ -163,7 +162,6 @@ fn with_event<T>(raw: &[u8], read: impl FnOnce(EventRef<'_>) -> T) -> T {
     }
 }
 
-/// Returns the lines of the event that are not data.
 fn other_lines(event: EventRef<'_>) -> Lines {
     let others = event.fields().filter(|(name, _)| *name != b"data");
     others.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()

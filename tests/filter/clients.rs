@@ -6,7 +6,6 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use crate::support::{naive_clients::CLIENTS, *};
 use crate::{naive_filter::ADDED, *};
 
-/// A line and its end.
 type Line = (String, &'static str);
 
 /// An event, or a comment between events, which has no empty line.
@@ -16,7 +15,6 @@ struct Block {
     empty_line: &'static str,
 }
 
-/// What is done with an event, by a filter and by hand.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Pass,

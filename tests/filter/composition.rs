@@ -91,7 +91,6 @@ impl EventFilter for Replaces {
     }
 }
 
-/// Returns what a client gets through a filter that replaces the end, and how the source ended.
 async fn replace_end(app: Router, is_layered: bool) -> (String, Option<axum::Error>, &'static str) {
     let filter = Replaces::default();
     let made = filter.clone();

@@ -26,7 +26,6 @@ fn plan() -> impl Strategy<Value = Plan> {
     )
 }
 
-/// Passes the chunks of a stream through a filter that follows `plan`.
 fn run(chunks: &[Bytes], plan: &Plan) -> Expected {
     let (feed, mut body, log) = fed_by(plan.clone());
     chunks.iter().for_each(|chunk| feed.data(chunk.clone()));

@@ -10,17 +10,14 @@ use crate::{support::*, *};
 pub(crate) const PASS: Plan =
     Plan { events: vec![], source_end: Choice::Pass, max_event_size: usize::MAX, fails: false };
 
-/// Returns a plan that only has verdicts on its first events.
 pub(crate) fn on_events(choices: &[Choice]) -> Plan {
     Plan { events: choices.to_vec(), ..PASS }
 }
 
-/// Returns a plan that only has a verdict at the source's end.
 pub(crate) fn at_end(choice: Choice) -> Plan {
     Plan { source_end: choice, ..PASS }
 }
 
-/// Returns a layer whose filters follow `plan`, and what they log.
 pub(crate) fn filters<B>(
     plan: Plan,
 ) -> (FilterLayer<impl Fn(&Request<B>) -> Option<Planned> + Clone>, Logged) {
@@ -48,7 +45,6 @@ where
     service.call(request)
 }
 
-/// Sends a request through `layer` to a service that returns `answer`.
 pub(crate) fn through<M, F, B>(
     layer: &FilterLayer<M>,
     answer: Response<B>,
@@ -62,14 +58,12 @@ where
     answer.now_or_never().expect("the answer is ready").unwrap()
 }
 
-/// Returns a filtered stream that the test feeds.
 pub(crate) fn fed_by(plan: Plan) -> (Feed, FilterBody<Planned, FedBody>, Logged) {
     let (feed, source) = Feed::new();
     let (layer, log) = filters(plan);
     (feed, through(&layer, event_stream(source)).into_body(), log)
 }
 
-/// Returns all frames of a stream whose source never waits, and its error.
 pub(crate) fn read<B>(body: &mut B) -> (Vec<Bytes>, Option<String>)
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,

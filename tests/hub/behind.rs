@@ -19,7 +19,6 @@ impl Stalled {
         Self { subscription, frames: Vec::with_capacity(FRAMES) }
     }
 
-    /// Takes one more frame, unless there is none or the server has enough.
     fn take_one(&mut self) {
         let mut cx = Context::from_waker(Waker::noop());
         if self.frames.len() < FRAMES
@@ -38,7 +37,6 @@ impl Stalled {
     }
 }
 
-/// Stalls this number of clients, and returns the memory that each of them takes.
 fn held_by_each(clients: usize, stall: impl FnOnce(&mut Vec<Stalled>)) -> usize {
     let mut stalled = Vec::with_capacity(clients);
     let held = measure(|| stall(&mut stalled)).bytes_current;
@@ -102,7 +100,8 @@ fn clients_with_an_additional_topic_each_share_frames() {
         let text = "x".repeat(240);
         for n in 0..4000 {
             publish(&hub, "hot", &text);
-            // Spread over the first thousand events, because clients receive no later ones here.
+            // The clients' own events are spread over the first thousand, because clients receive
+            // no later ones here.
             if n < 1000 {
                 for nth in 0..own_events {
                     let client = (n + nth * 333) % 1000;

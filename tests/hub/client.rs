@@ -36,12 +36,10 @@ impl Client {
         })
     }
 
-    /// Waits for the next item, and returns its messages.
     pub(crate) fn next(&mut self) -> Option<Vec<Message>> {
         wait(poll_fn(|cx| self.poll_with(cx.waker())))
     }
 
-    /// Returns the messages of each item that is ready now.
     pub(crate) fn items(&mut self, waker: &Waker) -> impl Iterator<Item = Vec<Message>> {
         iter::from_fn(|| match self.poll_with(waker) {
             Poll::Ready(item) => item,
@@ -58,7 +56,6 @@ impl Client {
         self.items(waker).flatten().map(|message| describe(&message)).collect()
     }
 
-    /// Returns the next item if it is ready, as [`describe`] formats it.
     pub(crate) fn read_one(&mut self) -> Vec<String> {
         self.items(Waker::noop()).take(1).flatten().map(|message| describe(&message)).collect()
     }
@@ -67,14 +64,12 @@ impl Client {
         self.items(Waker::noop()).flatten().collect()
     }
 
-    /// Asserts that the client gets exactly `expected`, and that its stream then ends.
     #[track_caller]
     pub(crate) fn assert_ends_with(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
         assert!(self.has_ended, "the stream is open");
     }
 
-    /// Asserts that the client gets exactly `expected`, and that its stream stays open.
     #[track_caller]
     pub(crate) fn assert_waits_after(&mut self, expected: &[impl AsRef<str>]) {
         self.assert_reads(expected);
@@ -126,7 +121,6 @@ pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
     sequence(receipt.id().as_str())
 }
 
-/// Ends a topic of a hub without a broker.
 pub(crate) fn end(hub: &Hub, topic: &str, event: impl Into<Event>) {
     hub.end(topic, event.into()).now_or_never().unwrap().unwrap();
 }
@@ -138,22 +132,18 @@ pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>
     }
 }
 
-/// Returns what a client with this last event id gets.
 pub(crate) fn read(hub: &Hub, topics: &[impl AsRef<str>], last: LastEventId) -> Vec<String> {
     Client::new(hub.subscribe(topics).resume(last)).read()
 }
 
-/// Returns a client of these topics without an id.
 pub(crate) fn subscribed(hub: &Hub, topics: &[impl AsRef<str>]) -> Client {
     Client::new(hub.subscribe(topics).resume(None))
 }
 
-/// Returns a client of these topics that has seen the events up to this number.
 pub(crate) fn resumed(hub: &Hub, topics: &[impl AsRef<str>], seen: u64) -> Client {
     Client::new(hub.subscribe(topics).resume(id(hub, seen)))
 }
 
-/// Returns a client of these topics that waits for the first event.
 pub(crate) fn asleep(hub: &Hub, topics: &[impl AsRef<str>], waker: &Waker) -> Client {
     let mut client = subscribed(hub, topics);
     assert!(client.poll_with(waker).is_pending());
@@ -202,7 +192,6 @@ impl<T: Send + Sync + 'static> Publisher for Refuses<T> {
     }
 }
 
-/// Connects a hub, and passes its feed to `start`.
 pub(crate) fn connect_by_hand<T>(
     builder: HubBuilder,
     start: impl FnOnce(Feed) -> T + Send + 'static,
@@ -214,14 +203,12 @@ where
     connecting.now_or_never().unwrap().unwrap()
 }
 
-/// Connects a hub, and returns its feed.
 pub(crate) fn fed_by_hand() -> (Hub, Feed) {
     let (given, taken) = mpsc::channel();
     let hub = connect_by_hand(Hub::builder(), move |feed| given.send(feed).unwrap());
     (hub, taken.recv().unwrap())
 }
 
-/// Returns the arrival of an event with this sequence number, whose age is zero.
 pub(crate) const fn arrival(sequence: u64) -> Arrival {
     Arrival::new(sequence, Duration::ZERO, Duration::ZERO)
 }

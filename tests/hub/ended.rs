@@ -98,14 +98,11 @@ async fn hub_with_a_freed_name(is_removed: bool) -> Hub {
     hub
 }
 
-/// Returns the status that an `EventSource` gets.
 fn status(subscription: Subscription) -> u16 {
     let request = Requester::EventSource.request("/");
     answer_to(request, &SseLayer::new(), subscription.response()).status().as_u16()
 }
 
-/// Returns the status for an `EventSource` that has seen the events up to this number, and its
-/// stream.
 fn visit(hub: &Hub, seen: Option<u64>) -> (u16, Client) {
     let subscribe = || hub.subscribe(["a"]).resume(seen.map(|seen| id(hub, seen)));
     (status(subscribe()), Client::new(subscribe()))

@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// Connects a hub. A broker in memory never waits.
 pub(crate) fn connect(broker: &MemoryBroker) -> Hub {
     connect_with(Hub::builder(), broker)
 }

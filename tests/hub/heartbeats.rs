@@ -11,7 +11,6 @@ fn layer() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(SECOND).event("heartbeat", "{}")).without_retry()
 }
 
-/// Returns the next heartbeat of an idle stream.
 async fn beat<B: Body<Data = Bytes, Error: ToString> + Unpin>(body: &mut B) -> String {
     assert_eq!(poll_frame(body), Polled::Pending);
     advance(2 * SECOND).await;

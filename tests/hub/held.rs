@@ -39,8 +39,8 @@ async fn fetch_that_has_everything_waits_twenty_seconds_for_a_clean_end() {
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_wait_at_once() {
     let (token, reports) = (CancellationToken::new(), Reports::default());
-    // The shutdown of the stream's own layer, or of an outer one. With this drain, other streams go
-    // on.
+    // The shutdown is that of the stream's own layer, or of an outer one. With this drain, other
+    // streams go on.
     let drain = |layer: SseLayer| layer.drain(Drain::never()).farewell("bye");
     for is_outer in [false, true] {
         let token = token.child_token();

@@ -16,7 +16,6 @@ fn kept_events_come_before_one_gap_for_each_topic() {
         let (broker, [hub]) = connected();
         let names: Vec<_> = (0..topics).map(|n| format!("topic {n}")).collect();
         let mut behind = subscribed(&hub, &names);
-        // Publishes to the topics in reverse order.
         let mut events: Vec<_> =
             names.iter().rev().map(|topic| format!("x@{}", publish(&hub, topic, "x"))).collect();
         let mut idle = asleep(&hub, &names, Waker::noop());

@@ -13,7 +13,6 @@ enum Step {
         topic: usize,
         len: usize,
     },
-    /// Reports a gap.
     Gap {
         process: Index,
         topic: usize,
@@ -26,7 +25,6 @@ enum Step {
         is_greeted: bool,
         with: With,
     },
-    /// Receives up to `items` items.
     Poll {
         client: usize,
         items: usize,
@@ -55,7 +53,6 @@ enum Step {
     },
 }
 
-/// A last event id.
 #[derive(Clone, Debug)]
 enum With {
     Nothing,
@@ -268,7 +265,6 @@ pub(crate) struct Published {
     pub(crate) is_gap: bool,
 }
 
-/// What a hub receives.
 #[derive(Clone, Debug)]
 pub(crate) enum Received {
     Event(Published),
@@ -282,12 +278,10 @@ pub(crate) struct Naive {
     events: Vec<Published>,
     /// The newest sequence number of an event or a loss.
     pub(crate) newest: u64,
-    /// The sequence numbers of all losses.
     pub(crate) losses: Vec<u64>,
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
-    /// The number of gaps that the hub has sent.
     pub(crate) gaps: u64,
 }
 
@@ -297,7 +291,6 @@ impl Naive {
         Self { limits, events, newest: 0, losses, subscribers, now: 0, gaps: 0 }
     }
 
-    /// Returns the events and the reported gaps of a topic.
     pub(crate) fn items(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
         self.events.iter().filter(move |event| event.topic == topic)
     }
@@ -314,7 +307,6 @@ impl Naive {
         self.events.iter().filter(|event| event.evicted && !event.is_gap).count() as u64
     }
 
-    /// Returns the sequence number of the newest evicted event or gap of a topic.
     pub(crate) fn evicted_up_to(&self, topic: usize) -> u64 {
         let evicted = self.items(topic).rev().find(|event| event.evicted);
         evicted.map_or(0, |event| event.sequence)
@@ -388,7 +380,6 @@ impl Naive {
         self.events.iter().filter(is_lost).cloned().collect()
     }
 
-    /// Returns the newest kept events that the topic's own limits allow, in order.
     fn allowed(&self, topic: usize) -> Vec<u64> {
         let Limits { events, bytes, age, .. } = self.limits;
         let mut size = 0;
@@ -406,7 +397,6 @@ impl Naive {
         allowed
     }
 
-    /// Returns the position before the newest `count` events of these topics.
     pub(crate) fn before_recent(&self, topics: &[usize], count: usize) -> u64 {
         let kept = self.events.iter().rev().filter(|event| !event.evicted && !event.is_gap);
         let recent = kept.filter(|event| topics.contains(&event.topic)).take(count);

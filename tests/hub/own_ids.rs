@@ -42,7 +42,6 @@ fn own(n: u64) -> Option<LastEventId> {
     Some(last_id(&format!("own-{n}")))
 }
 
-/// Returns everything that a view or a body sends now.
 async fn wire<S: Stream<Item = Bytes> + Unpin>(mut stream: S) -> String {
     let mut all = String::new();
     // Hidden events use up the task's cooperative budget.

@@ -13,7 +13,6 @@ fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscriptio
     hub.subscribe(symbols).flush_window(WINDOW).resume(last)
 }
 
-/// Publishes rounds of values, and returns the last round as a client receives it.
 fn publish_rounds(hub: &Hub, symbols: &[&str], rounds: usize) -> Vec<String> {
     let mut newest = Vec::new();
     for round in 0..rounds {
@@ -84,7 +83,6 @@ async fn newest_value_is_kept_at_any_age_unless_one_is_set() {
     }
 }
 
-/// Sets the retention of prices, in topics that begin with `p`, and of news, in the others.
 fn mixed(builder: HubBuilder) -> HubBuilder {
     builder
         .retention(Retention::new().events(2))

@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// A waker that calls a closure.
 pub(crate) struct Run<F: Fn() + Send + Sync>(pub(crate) F);
 
 impl<F: Fn() + Send + Sync> Wake for Run<F> {
@@ -148,7 +147,6 @@ fn broker_whose_waker_panics_does_not_keep_subscribers_waiting() {
     assert!(client.read().is_empty() && client.has_ended);
 }
 
-/// Panics when the last waker of its task is dropped.
 struct PanicsOnDrop;
 
 impl Wake for PanicsOnDrop {

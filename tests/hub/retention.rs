@@ -8,7 +8,6 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// Returns the number of bytes that an event with this data takes on the wire.
 fn size_of(hub: &Hub, data: &str) -> usize {
     format!("data: {data}\nid: {}\n\n", id(hub, 1)).len()
 }

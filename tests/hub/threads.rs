@@ -14,13 +14,11 @@ struct History {
 }
 
 impl History {
-    /// Begins with what is published from now on.
     fn new(hub: &Hub) -> Self {
         let last = LastEventId::from(hub.position());
         Self { begin: sequence(last.as_str()), messages: Vec::new(), last }
     }
 
-    /// Reads this number of items. Returns `false` if the stream ends before.
     fn read(&mut self, subscription: Subscription, items: usize) -> bool {
         let mut client = Client::new(subscription);
         for _ in 0..items {

@@ -7,7 +7,6 @@ use crate::*;
 
 type Shown = Result<Message, Gap>;
 
-/// Hides each event whose data does not begin with `v`. Gaps stay as they are.
 fn visible(item: Shown) -> Option<Event> {
     match item {
         Ok(message) => message.data.starts_with('v').then(|| message.into()),
@@ -25,7 +24,6 @@ fn view_of(hub: &Hub, last: Option<LastEventId>, show: Show) -> View<Show> {
     hub.subscribe_to("a").resume(last).view(show)
 }
 
-/// Returns everything that is ready now, as the client receives it.
 async fn wire(view: &mut (impl Stream<Item = Encoded> + Unpin)) -> String {
     let mut all = String::new();
     // Hidden events use up the task's cooperative budget.

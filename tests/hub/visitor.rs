@@ -79,7 +79,6 @@ impl Visitor {
         }
     }
 
-    /// Receives the next item, if there is one.
     pub(crate) fn poll(&mut self, world: &mut World) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         let naive = &mut world.processes[self.process].naive;
@@ -253,7 +252,6 @@ impl Visitor {
         evicted.or_else(|| self.reported_gap(index, naive))
     }
 
-    /// Returns the first loss that was not reported.
     fn due_loss(&self, naive: &Naive) -> Option<u64> {
         naive.losses.iter().copied().find(|loss| *loss > self.loss_seen)
     }

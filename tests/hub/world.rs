@@ -132,7 +132,6 @@ impl World {
         }
     }
 
-    /// Starts two processes, each with its own limits.
     pub(crate) fn fed(limits: [Limits; 2]) -> Self {
         let broker = MemoryBroker::new();
         let start = |limits| Process::new(connect_with(builder(limits), &broker), limits);
@@ -149,7 +148,6 @@ impl World {
         self.send(&Received::Loss(self.newest));
     }
 
-    /// Delays what one process receives, or ends the delay.
     pub(crate) fn pause_or_resume(&mut self, process: usize) {
         let Some(broker) = &self.broker else { return };
         let process = &mut self.processes[process];

@@ -7,7 +7,6 @@ use crate::*;
 
 const EVENTS: usize = 10_000;
 
-/// Returns the allocations per event of `EVENTS` ready events.
 fn for_each_ready<T: Encode>(item: impl FnMut() -> T) -> f64 {
     let mut body = EventBody::new(stream::repeat_with(item).take(EVENTS));
     poll_all(&mut body)
@@ -84,7 +83,6 @@ fn json_buffer_is_kept_up_to_64_kib() {
     assert!(large.bytes_current <= 0, "{large:?}");
 }
 
-/// Returns the allocations of one event that becomes ready alone, and its frame.
 fn alone(item: impl Encode + Unpin) -> (AllocationInfo, Bytes) {
     let mut body = EventBody::new(stream::iter([item]).chain(stream::pending()));
     let mut polled = Polled::Pending;

@@ -14,7 +14,6 @@ const KINDS: [(ClientKind, u16, &str, bool); 5] = [
     (Call, 503, "", true),
 ];
 
-/// Returns what the client of `request` gets from a layer with the `options`.
 async fn treatment(
     request: impl Fn() -> Request<()>,
     options: StreamOptions,

@@ -75,7 +75,6 @@ fn answers_to_calls_have_the_grace_of_the_pages() {
     assert_eq!(max_age, max_age.clone().grace(grace));
 }
 
-/// Asserts that a body whose source stays mid-event fails after `patience`.
 async fn assert_fails_after(patience: Duration, drain: Drain) {
     let mut rig = Rig::draining(b"data: a\n", layer(drain), Requester::EventSource);
     rig.idle(patience - MILLISECOND).await;

@@ -7,7 +7,6 @@ use tower_sse::{runs::RunKey, runs::Runs};
 
 use crate::*;
 
-/// Returns an error whose cause has a cause, as the error of a broker can have.
 fn cause() -> BoxError {
     Box::new(Caused(Box::new(Caused(Root.into()))))
 }
@@ -41,7 +40,6 @@ async fn errors() -> Vec<(Box<dyn Error>, &'static str)> {
     errors
 }
 
-/// Returns the texts of an error and of its sources, which a reporter would print.
 fn reported(error: &(dyn Error + 'static)) -> Vec<String> {
     iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
 }
@@ -69,7 +67,6 @@ const WITH_A_SOURCE: [&str; 3] = [
     "src/early_head/late_response.rs: LateResponse",
 ];
 
-/// Collects the `impl`s of `Error` in a folder that have a source.
 fn with_a_source(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

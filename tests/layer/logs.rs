@@ -5,14 +5,12 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use crate::*;
 
-/// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
     let (log, _recording) = Log::record();
     run();
     log.all()
 }
 
-/// Asserts that each line has its level and contains its text.
 #[track_caller]
 fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
     assert_eq!(lines.len(), expected.len(), "{lines:?}");

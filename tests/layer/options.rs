@@ -11,7 +11,6 @@ fn layer() -> SseLayer {
         .on_error(|error| Event::new().event("error").data(error.to_string()))
 }
 
-/// Passes a stream with these options through `layer`.
 fn fed_with(layer: &SseLayer, options: Option<StreamOptions>) -> (Feed, SseBody<FedBody>) {
     let (feed, source) = Feed::new();
     let mut answer = event_stream(source);

@@ -212,7 +212,7 @@ fn other_responses_and_other_statuses_pass() {
             let answer = Responses::answer(Source::new().1).with_status(status);
             assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
-        // A status that stops a client for good.
+        // The status `204` stops a client for good.
         let answer = event_stream(Full::<Bytes>::default()).with_status(204);
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }
@@ -266,7 +266,6 @@ fn call_in_progress_at_the_shutdown_is_answered() {
     }
 }
 
-/// Returns the `retry-after` that a refused client receives, and the first poll of the body.
 fn refused(refusal: Refusal) -> (Option<String>, Polled) {
     let (layer, _kept) = full(refusal);
     let response = through(&layer, event_stream(Feed::new().1));

@@ -18,7 +18,6 @@ pub(crate) fn layer(drain: Drain) -> SseLayer {
         .drain(drain.retry(Retry::fixed(3 * SECOND)))
 }
 
-/// A stream behind a layer that can be shut down, with all its observers.
 pub(crate) struct Rig<B = FedBody> {
     pub(crate) feed: Feed,
     pub(crate) body: SseBody<B>,
@@ -32,7 +31,6 @@ impl Rig {
         Self::fed(layer, client.request("/"))
     }
 
-    /// Builds the rig with the stream that answers `request`.
     pub(crate) fn fed(layer: SseLayer, request: Request<()>) -> Self {
         Self::answering(layer, request, |answer| answer)
     }
@@ -51,7 +49,6 @@ impl Rig {
         Self { feed, ..Rig::observing(layer, request, change(event_stream(source))) }
     }
 
-    /// Builds the rig with a response that the service has changed.
     pub(crate) fn answering(
         layer: SseLayer,
         request: Request<()>,
@@ -61,33 +58,28 @@ impl Rig {
         Self { feed, ..Rig::asking(layer, request, change(event_stream(source))) }
     }
 
-    /// Builds the rig with these options of the response.
     pub(crate) fn with_options(layer: SseLayer, options: StreamOptions) -> Self {
         Self::answering(layer, Requester::EventSource.request("/"), |answer| {
             answer.with_options(options)
         })
     }
 
-    /// Builds the rig with a stream that has already sent `begun`.
     pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
         Self::new(layer, client).begin(begun)
     }
 
-    /// Builds the rig with a stream that has sent `begun` when the shutdown begins.
     pub(crate) fn draining(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
         let rig = Self::after(begun, layer, client);
         rig.shutdown.cancel();
         rig
     }
 
-    /// Sends `text`, and asserts that the body yields it unchanged.
     #[track_caller]
     pub(crate) fn passes(&mut self, text: &'static str) {
         self.feed.data(text);
         assert_eq!(self.poll(), data(text));
     }
 
-    /// Sends `begun`, and polls until nothing more is ready.
     pub(crate) fn begin(mut self, begun: &'static [u8]) -> Self {
         if !begun.is_empty() {
             self.feed.data(begun);
@@ -148,12 +140,10 @@ where
         }
     }
 
-    /// Returns the close reason, if the stream has closed.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
         self.closed().map(|closed| closed.reason)
     }
 
-    /// Returns the close report, if there is one, and asserts that there is at most one.
     pub(crate) fn closed(&self) -> Option<CloseReport> {
         let closed = self.reports.closed();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
@@ -178,14 +168,12 @@ where
         reports.closed()[0].clone()
     }
 
-    /// Asserts that the stream ends now, cleanly.
     #[track_caller]
     pub(crate) fn assert_ends(&mut self, reason: CloseReason) {
         assert_eq!(self.poll(), Polled::End);
         self.assert_over(reason);
     }
 
-    /// Asserts that the stream ends now, cleanly, with these last bytes.
     #[track_caller]
     pub(crate) fn assert_ends_with(&mut self, last: &'static str, reason: CloseReason) {
         assert_eq!(self.poll(), data(last));

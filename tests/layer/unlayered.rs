@@ -40,7 +40,6 @@ fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
     errors.lines().filter(|line| line.contains("SseLayer")).map(str::to_owned).collect()
 }
 
-/// Asserts that the scenario of a test warns exactly `times` times.
 #[track_caller]
 fn assert_warns(times: usize, scenario: impl Future<Output = ()>) {
     let printed = printed_by(scenario);

@@ -36,7 +36,6 @@ fn stalled_in_hub(memory: &str) -> Vec<f64> {
     rows.map(|row| cells(row).nth(2).unwrap().parse().unwrap()).collect()
 }
 
-/// Returns the number as text, with a comma before its last three digits.
 fn with_comma(number: f64) -> String {
     format!("{},{:03}", (number / 1000.0).floor(), number % 1000.0)
 }

@@ -92,7 +92,6 @@ fn named<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
     Some(name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default())
 }
 
-/// Returns the type of an inherent `impl`.
 fn methods_of(line: &str) -> Option<&str> {
     let line = line.strip_prefix("impl")?;
     if line.contains(" for ") {

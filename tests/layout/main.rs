@@ -13,7 +13,6 @@ use std::fs;
 
 use crate::rooms::Tree;
 
-/// The sources of the crates.
 const CRATES: [&str; 6] = [
     "src",
     "crates/sse-check/src",

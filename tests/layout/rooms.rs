@@ -35,7 +35,6 @@ impl fmt::Display for Arrow {
 }
 
 impl Tree {
-    /// Reads all files below `root`, except tests.
     pub(crate) fn read(root: &str) -> Self {
         let module = |(file, text): (String, String)| {
             let path = file.strip_prefix(root).unwrap().strip_suffix(".rs").unwrap();
@@ -103,7 +102,6 @@ impl Tree {
         imports
     }
 
-    /// Returns the module that defines what a path names.
     fn resolve(
         &self,
         imports: &HashMap<Vec<String>, Vec<String>>,
@@ -123,7 +121,6 @@ impl Tree {
     }
 }
 
-/// Returns a path from the crate's root.
 fn absolute(module: &[String], segments: &[String]) -> Vec<String> {
     let mut path = module.to_vec();
     for segment in segments {

@@ -45,7 +45,6 @@ async fn run_dry(taken: &AtomicUsize) {
     }
 }
 
-/// Reads all that is left. Before each read, the source goes on until it waits or has ended.
 async fn read_rest(taken: &AtomicUsize, attachment: &mut Attachment, mut read: usize) {
     while read < EVENTS {
         run_dry(taken).await;
@@ -172,7 +171,8 @@ async fn source_goes_on_when_a_client_returns_that_has_read_all() {
     let run = runs.start(&turn(), None, || stream).await.unwrap();
     let _stalled = run.attach(None).await.unwrap();
     let mut client = run.attach(None).await.unwrap();
-    // Three events are kept: each takes 31 bytes on the wire, and 112 of bookkeeping.
+    // Three events are kept: each takes 28 bytes on the wire, and 112 of bookkeeping, so a fourth
+    // has no room.
     let mut last = None;
     for n in 0..3 {
         sender.send(Event::from(n.to_string())).unwrap();
@@ -209,7 +209,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     assert_eq!(rig.runs.stats().running, 0);
 }
 
-/// A run has no maximum duration by default either.
+/// By default, a run has no maximum duration.
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
     let runs = Runs::builder()

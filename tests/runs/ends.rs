@@ -24,7 +24,6 @@ impl Ends {
     }
 }
 
-/// Returns a rig with a run of one event.
 async fn running(ends: &Ends) -> (Rig, Feed, Client) {
     Rig::new(ends.builder().build()).running().await
 }
@@ -120,7 +119,6 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
     }
 }
 
-/// Returns the error of a client of a run that was cancelled.
 async fn cancelled_run() -> RunError {
     let run = Runs::new().start(&turn(), None, stream::pending::<Event>).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
@@ -267,7 +265,6 @@ async fn callback_can_use_the_runs() {
     assert_eq!(running.try_iter().collect::<Vec<_>>(), [0]);
 }
 
-/// Begins to drain the runs, for at most 10 seconds.
 async fn drain(rig: &Rig) -> tokio::task::JoinHandle<()> {
     let runs = rig.runs.clone();
     let drain = tokio::spawn(async move { runs.drain(Duration::from_secs(10)).await });

@@ -5,7 +5,6 @@ use crate::*;
 
 const INCOMPLETE: [Outcome; 3] = [Outcome::Failed, Outcome::Abandoned, Outcome::Interrupted];
 
-/// The layers around the handler.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Around {
     Nothing,
@@ -65,8 +64,6 @@ impl Page {
     }
 }
 
-/// Returns a page that has sent no request yet, and a run of two events with its feed and its first
-/// client.
 async fn running(around: Around) -> (Page, Feed, Client) {
     let mut rig = Rig::new(Runs::new());
     if around == Around::OnError {

@@ -12,7 +12,6 @@ pub(crate) fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::In
     move || stream::iter(vec![Event::from("x".repeat(100)); count])
 }
 
-/// Starts runs, and lets their tasks run.
 fn start_all<S>(runtime: &Runtime, runs: &Runs, range: std::ops::Range<usize>, make: impl Fn() -> S)
 where
     S: Stream<Item = Event> + Send + 'static,
@@ -63,7 +62,6 @@ fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
     assert!((0.75..1.05).contains(&(each / counted)), "{each} bytes, {counted} counted");
 }
 
-/// Runs without clients that never end by themselves, and runs that ended without an event.
 #[test]
 fn memory_stays_below_its_limit_and_is_freed() {
     const LIMIT: usize = 16 << 20;
@@ -135,7 +133,7 @@ async fn clients_that_are_behind_add_frames_to_a_small_run() {
     let alone = runs.stats().memory;
     assert!((4400..4600).contains(&runs.stats().bytes), "{:?}", runs.stats());
     assert!((16_000..17_000).contains(&alone), "{alone}");
-    // A replay, and then clients that resume after different events.
+    // The first client gets a replay. The others resume after different events.
     let mut ids = vec![None];
     let mut added = Vec::new();
     for n in 0..16 {

@@ -10,7 +10,6 @@ const ABANDON: Duration = Duration::from_millis(70_500);
 
 type Source = mpsc::UnboundedSender<Result<Event, &'static str>>;
 
-/// A run, as the model knows it.
 struct Modelled {
     key: usize,
     events: Vec<String>,
@@ -24,7 +23,6 @@ struct Modelled {
     ids: Vec<String>,
 }
 
-/// A client, as the model knows it.
 struct Reader {
     run: usize,
     read: usize,

@@ -82,12 +82,10 @@ async fn read(answer: Answer) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Returns a rig whose streams have nothing but the events of the run.
 fn plain_rig(runs: Runs) -> Rig {
     Rig { layer: SseLayer::new().without_heartbeat(), ..Rig::new(runs) }
 }
 
-/// Records the answer to a call.
 async fn record(runs: Runs, answer: Response<Body>) -> Recorded {
     let rig = plain_rig(runs);
     let first = rig.call(post()).await;
@@ -173,12 +171,10 @@ async fn messages_of_a_run_are_its_events_unless_one_was_evicted() {
 
 // Bytes of any source, cut anywhere, are recorded as the events that a client decodes.
 
-/// Returns the names and data of the events that a client decodes.
 pub(crate) fn names_and_data(bytes: &[u8]) -> Vec<(String, String)> {
     naive::read(bytes).events.into_iter().map(|(name, data, _)| (name, data)).collect()
 }
 
-/// Records the frames of a body, and returns what a client gets.
 async fn recorded_bytes(frames: Vec<&[u8]>) -> Vec<u8> {
     let rig = plain_rig(Runs::new());
     let first = rig.call(post()).await;

@@ -7,7 +7,6 @@ use crate::*;
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type Answer = Response<SseBody<SseBody<Body>>>;
 
-/// The result of a call.
 pub(crate) type Reply = Result<Response<Body>, BoxError>;
 
 /// The service: it makes calls wait until the test replies.
@@ -45,7 +44,6 @@ impl Handler {
         self.0.lock().unwrap().seen.len()
     }
 
-    /// Returns the extensions of the newest call.
     pub(crate) fn extensions(&self) -> http::Extensions {
         self.0.lock().unwrap().seen.last().unwrap().extensions().clone()
     }
@@ -73,7 +71,6 @@ impl Handler {
         _ = waiting.send(None);
     }
 
-    /// Replies with an event stream, and returns the handle that feeds it.
     pub(crate) fn stream(&self) -> Feed {
         let (feed, body) = Feed::new();
         self.reply(Ok(event_stream(body.boxed_unsync())));
@@ -114,7 +111,6 @@ impl Rig {
         }
     }
 
-    /// Sends a request, which runs on a task.
     pub(crate) fn send(&self, request: Request<()>) -> Pending {
         let service = self.layer.layer(self.runs.layer(key).layer(self.handler.service()));
         Pending(tokio::spawn(service.oneshot(request)))
@@ -127,7 +123,6 @@ impl Rig {
         pending
     }
 
-    /// Sends a request whose call replies with an event stream.
     pub(crate) async fn stream(&self, request: Request<()>) -> (Feed, Client) {
         let pending = self.call(request).await;
         let feed = self.handler.stream();
@@ -174,7 +169,6 @@ impl Rig {
         self.pass(Request::from_parts(parts, ()), answer).await
     }
 
-    /// Passes a handler's answer through the layer.
     pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
         // The layer of `runs` passes a request without a key through. It only gives the body the
         // type that all bodies of the rig have.
@@ -192,7 +186,6 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A request that was sent, and its answer once there is one.
 pub(crate) struct Pending(JoinHandle<Result<Answer, BoxError>>);
 
 impl Pending {
@@ -202,7 +195,6 @@ impl Pending {
         if self.0.is_finished() { Some((&mut self.0).await.unwrap()) } else { None }
     }
 
-    /// Returns the answer, which has to be there once all tasks have run.
     pub(crate) async fn answer(mut self) -> Answer {
         self.now().await.expect("an answer").unwrap()
     }
@@ -215,7 +207,6 @@ impl Pending {
         Client::new(self.answer().await)
     }
 
-    /// Returns whether the request's future panicked.
     pub(crate) async fn panicked(self) -> bool {
         settle().await;
         self.0.is_finished() && self.0.await.is_err_and(|error| error.is_panic())
@@ -229,7 +220,6 @@ impl Pending {
     }
 }
 
-/// Returns a stream that the test feeds.
 pub(crate) fn source<T>() -> (mpsc::UnboundedSender<T>, UnboundedReceiverStream<T>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, UnboundedReceiverStream::new(receiver))
@@ -239,12 +229,10 @@ pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// Returns the data lines of recorded events.
 pub(crate) fn data_of(events: &Encoded) -> impl Iterator<Item = &str> {
     field_of(events, "data: ")
 }
 
-/// Returns the values of a field of recorded events.
 pub(crate) fn field_of<'e>(events: &'e Encoded, field: &str) -> impl Iterator<Item = &'e str> {
     let text = str::from_utf8(events.as_bytes()).unwrap();
     text.lines().filter_map(move |line| line.strip_prefix(field))
@@ -289,7 +277,6 @@ pub(crate) enum End {
     Failed,
 }
 
-/// A client that is polled by hand, and decodes what it gets.
 pub(crate) struct Client {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -314,7 +301,6 @@ impl Client {
         }
     }
 
-    /// Reads what is ready now, without letting a task run.
     pub(crate) fn read_ready(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while self.end.is_none() {

@@ -13,7 +13,6 @@ fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>
 /// Each word of an answer takes a permit, which the test adds.
 type Permits = Arc<Semaphore>;
 
-/// Returns fifty words, each of which takes a permit.
 fn fifty(permits: Permits) -> impl Stream<Item = String> + Send + 'static {
     stream::iter(0..50).then(move |n| {
         let permits = Arc::clone(&permits);
@@ -24,7 +23,6 @@ fn fifty(permits: Permits) -> impl Stream<Item = String> + Send + 'static {
     })
 }
 
-/// Answers by axum's own `Sse`.
 async fn words(State(permits): State<Permits>) -> impl IntoResponse {
     let words = fifty(permits).map(|word| Ok::<_, Infallible>(sse::Event::default().data(word)));
     Sse::new(words).keep_alive(sse::KeepAlive::new())

@@ -9,7 +9,6 @@ use tower_sse::early_head::EarlyHeadLayer;
 use crate::support::{Reports, case};
 use crate::*;
 
-/// How the handlers start runs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Start {
     InTheHandler,
@@ -26,9 +25,7 @@ struct Model {
     runs: Runs,
     /// The model begins an answer once it has a permit.
     permits: Arc<Semaphore>,
-    /// The options of each answer.
     options: StreamOptions,
-    /// Whether the answers never end.
     is_endless: bool,
 }
 
@@ -69,7 +66,6 @@ async fn resume(State(model): State<Model>, parts: Parts) -> Response {
     }
 }
 
-/// A service and its layers.
 struct Silence {
     model: Model,
     shutdown: CancellationToken,
@@ -123,7 +119,6 @@ impl Silence {
         })
     }
 
-    /// Sends the requests of clients that wait for one run.
     async fn waiting(&self) -> Vec<JoinHandle<(Vec<String>, bool)>> {
         let mut clients = vec![self.send(Requester::Post, "/ask")];
         until(|| self.model.runs.stats().attached == 1).await;

@@ -11,13 +11,11 @@ fn events(data: &'static str) -> Call {
     Ok(stream::iter(vec![Event::from(data)]))
 }
 
-/// Returns a call whose result the test sends.
 fn waiting() -> (oneshot::Sender<Call>, impl Future<Output = Call> + Send + 'static) {
     let (sender, receiver) = oneshot::channel();
     (sender, async { receiver.await.unwrap() })
 }
 
-/// Starts a run on a task, and lets the call begin.
 async fn begin(runs: &Runs, call: impl Future<Output = Call> + Send + 'static) -> Starting {
     let runs = runs.clone();
     let starting = tokio::spawn(async move { runs.start_with(&turn(), None, || call).await });
@@ -32,7 +30,6 @@ async fn data(run: &Run) -> Vec<String> {
     run.messages().unwrap().into_iter().map(|message| message.data).collect()
 }
 
-/// Asserts that nothing of a call is left.
 async fn assert_free(runs: &Runs) {
     settle().await;
     assert!(runs.get(&turn()).await.is_none());

@@ -35,7 +35,6 @@ async fn ask_all(rig: &Rig, request: Request<()>) -> Got {
     got
 }
 
-/// Returns a rig with a run of two events, and the id of the first.
 async fn running() -> (Rig, Feed, Client, String) {
     let (rig, feed, mut first) = Rig::new(Runs::new()).running().await;
     let id = first.last.clone();
@@ -291,7 +290,6 @@ async fn methods_without_an_answer_pass() {
 
 // Clients that reconnect by repeating their `POST`, whose handler starts or replaces the run.
 
-/// What a handler does with a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Handler {
     Starts,
@@ -301,7 +299,6 @@ pub(crate) enum Handler {
 impl Handler {
     pub(crate) const ALL: [Self; 2] = [Self::Starts, Self::Replaces];
 
-    /// Passes a request through a handler whose runs have the events of `source`.
     pub(crate) async fn ask<S>(
         self,
         rig: &Rig,

@@ -2,7 +2,6 @@ use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Moment {
-    /// While the handler still runs.
     BeforeTheHead,
     BeforeTheFirstByte,
     AfterAnEvent,

@@ -63,7 +63,6 @@ impl Meter {
     }
 }
 
-/// Returns an event of 64 bytes on the wire.
 fn small_event() -> Event {
     Event::from("x".repeat(64 - b"data: \n\n".len()))
 }
@@ -105,7 +104,6 @@ async fn streams_of_empty_events_and_of_tiny_frames_yield() {
     assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes that are paid for");
 }
 
-/// Passes a foreign body of these frames through the layer.
 fn foreign(
     frames: impl Stream<Item = Bytes> + Send + Unpin + 'static,
 ) -> impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static {

@@ -21,7 +21,6 @@ impl Host {
         if self.is_h2() { Protocol::Http2 } else { Protocol::Http1 }
     }
 
-    /// Serves the answers of `handler` inside `layer`, if there is one.
     pub(crate) async fn serve<H>(self, layer: impl Into<Option<SseLayer>>, handler: H) -> SocketAddr
     where
         H: Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
@@ -71,13 +70,11 @@ impl Host {
     }
 }
 
-/// Returns a handler that opens a stream for every request.
 pub(crate) fn streams() -> (Sources, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {
     let (sources, open) = Sources::new();
     (sources, move |request| tower_sse::response(open(request)).map(Body::new))
 }
 
-/// A server whose streams the test feeds, and a connection to it.
 pub(crate) struct Fed {
     pub(crate) address: SocketAddr,
     pub(crate) client: Connection,
@@ -91,7 +88,6 @@ impl Fed {
         Self { address, client: host.connect(address).await, sources }
     }
 
-    /// Opens a stream over the connection.
     pub(crate) async fn open(&mut self) -> (EventReader<Incoming>, Source) {
         let events = EventReader::new(self.client.get("/events").await);
         (events, self.sources.next().await)

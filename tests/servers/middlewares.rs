@@ -51,7 +51,6 @@ async fn detached(request: extract::Request, next: Next) -> Response<Body> {
     })
 }
 
-/// Waits for the end of the body.
 async fn buffered(request: extract::Request, next: Next) -> Response<Body> {
     let (head, body) = next.run(request).await.into_parts();
     let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();

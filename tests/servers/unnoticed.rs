@@ -51,7 +51,6 @@ impl Case {
         })
     }
 
-    /// Connects a client and waits until its stream has begun.
     async fn connect(self, server: &mut Watched) -> (Peer, Opened) {
         let mut peer = Peer::connect(server.address, Protocol::Http1).await;
         peer.write(self.request().as_bytes()).await;

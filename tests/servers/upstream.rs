@@ -90,7 +90,6 @@ async fn broken_upstream_never_looks_like_a_complete_response() {
     join_all(clients).await;
 }
 
-/// A way to break off after half an answer.
 #[derive(Clone, Copy, Debug)]
 enum Break {
     /// HTTP/1, by a RST or only a FIN.

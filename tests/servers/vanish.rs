@@ -58,7 +58,6 @@ impl Namespace {
     }
 }
 
-/// Two hosts with a link between them.
 struct Link {
     near: Namespace,
     far: Namespace,

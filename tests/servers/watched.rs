@@ -45,7 +45,6 @@ impl Opened {
         self.polls.load(SeqCst)
     }
 
-    /// Waits until the source is dropped and the token has fired.
     pub(crate) async fn over(&self) {
         self.source.dropped().await;
         soon(self.disconnect.cancelled()).await;
@@ -116,12 +115,10 @@ impl Watched {
         layer.stats(&self.stats).on_close(move |report| _ = closed.send(report.clone()))
     }
 
-    /// Returns the next request, once its handler has it.
     pub(crate) async fn request(&mut self) -> Opened {
         soon(self.requests.recv()).await.unwrap()
     }
 
-    /// Requests a stream over a connection of its own, and waits until it has begun.
     pub(crate) async fn open(&mut self, protocol: Protocol) -> (Peer, Opened) {
         let mut peer = Peer::connect(self.address, protocol).await;
         peer.request("GET", "/").await;

@@ -12,7 +12,6 @@ fn limited(limits: &[(&'static str, usize)]) -> Streams {
     limits.iter().fold(builder, |builder, &(prefix, limit)| builder.limit(prefix, limit)).build()
 }
 
-/// Sends a request of this client with these subjects to a service that answers with a stream.
 fn send(
     layer: &SseLayer,
     streams: &Streams,

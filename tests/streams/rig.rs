@@ -8,7 +8,6 @@ pub(crate) fn layer(streams: &Streams) -> SseLayer {
     rig::layer(Drain::per_client()).streams(streams)
 }
 
-/// Opens a stream of this client with these subjects.
 pub(crate) fn open_for(
     streams: &Streams,
     layer: SseLayer,
@@ -21,12 +20,10 @@ pub(crate) fn open_for(
     Rig::fed(layer, request)
 }
 
-/// Opens a stream of an `EventSource` with these subjects, and polls it.
 pub(crate) fn open(streams: &Streams, subjects: &[&'static str]) -> Rig {
     open_for(streams, layer(streams), Requester::EventSource, subjects).begin(b"")
 }
 
-/// Adds subjects to a request that a service inside the layer has received.
 pub(crate) fn add<B>(request: &Request<B>, subjects: &[&'static str]) {
     let handle = request.extensions().get::<Subjects>().expect("the layer has streams");
     for subject in subjects {
@@ -34,7 +31,6 @@ pub(crate) fn add<B>(request: &Request<B>, subjects: &[&'static str]) {
     }
 }
 
-/// Returns the result of a future that is ready at its first poll.
 pub(crate) fn now<T>(future: impl Future<Output = Result<T, CloseError>>) -> T {
     future.now_or_never().expect("ready without a broker").expect("no error without a broker")
 }

@@ -180,7 +180,6 @@ async fn all_but_the_kept_streams_end() {
 
 // What subjects cost, in bytes.
 
-/// Returns the bytes that each of `streams` open streams takes after its first poll.
 fn bytes_per_stream(
     layer: &SseLayer,
     streams: usize,

@@ -13,7 +13,6 @@ pub enum Polled {
     End,
 }
 
-/// Polls `body` once with a no-op waker.
 pub fn poll_frame<B>(body: &mut B) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,
@@ -74,7 +73,6 @@ where
     read_bytes(body).map(|(read, error)| (String::from_utf8(read).expect("UTF-8"), error))
 }
 
-/// Returns trailers for a test to send.
 pub fn checksum() -> HeaderMap {
     HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("7"))])
 }
@@ -87,7 +85,6 @@ pub fn data(bytes: &'static str) -> Polled {
     Polled::Data(Bytes::from_static(bytes.as_bytes()))
 }
 
-/// Counts how often a task is woken.
 #[derive(Default)]
 pub struct Wakes(AtomicUsize);
 

@@ -118,7 +118,6 @@ impl Drop for Chromium {
     }
 }
 
-/// Returns the `goog:chromeOptions` of a phone with this width.
 pub(crate) fn phone(width: u32) -> Value {
     json!({
         "mobileEmulation": {

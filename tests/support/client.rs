@@ -2,7 +2,6 @@ use tokio::net::TcpSocket;
 
 use super::*;
 
-/// Opens an HTTP/1 connection of hyper's client.
 pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
     handshake_h1(TcpStream::connect(address).await.unwrap()).await
 }
@@ -49,12 +48,10 @@ where
     sender
 }
 
-/// Sends a GET over a new HTTP/1 connection.
 pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response<Incoming> {
     send(address, Request::get(path), headers, Bytes::new()).await
 }
 
-/// Sends a POST over a new HTTP/1 connection.
 pub async fn post(
     address: SocketAddr,
     path: &str,

@@ -17,7 +17,6 @@ where
     time::advance(time)
 }
 
-/// Runs `future` on a runtime of its own, whose clock is paused.
 pub fn under_a_paused_clock<F: Future>(future: F) -> F::Output {
     let mut runtime = runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true).build().unwrap().block_on(future)
@@ -39,7 +38,6 @@ pub async fn while_the_clock_runs<F: Future>(limit: Duration, future: F) -> F::O
     time::timeout(limit, output).await.expect("it is ready in time")
 }
 
-/// The current case of a table-driven test.
 pub struct Case(String);
 
 /// Names the current case of a table-driven test. The name is printed if the test fails before the

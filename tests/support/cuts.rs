@@ -8,7 +8,6 @@ use std::{iter, ops::Range};
 use proptest::sample::{Index, select};
 use proptest::{collection::vec, prelude::*};
 
-/// Returns the ranges into which `cuts` split `len` bytes.
 pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
     let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(len + 1)).collect();
     places.extend([0, len]);
@@ -16,7 +15,6 @@ pub fn ranges(len: usize, cuts: &[Index]) -> Vec<Range<usize>> {
     places.windows(2).map(|window| window[0]..window[1]).collect()
 }
 
-/// Returns the pieces into which `cuts` split `stream`.
 pub fn cut<'s>(stream: &'s [u8], cuts: &[Index]) -> Vec<&'s [u8]> {
     ranges(stream.len(), cuts).into_iter().map(|range| &stream[range]).collect()
 }
@@ -32,7 +30,6 @@ pub fn cuttings(stream: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     iter::once(stream.chunks(1).collect()).chain(pieces)
 }
 
-/// Generates a stream rich in special bytes.
 pub fn special_bytes() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         6 => select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"]),

@@ -4,7 +4,6 @@ use tokio::task::JoinError;
 
 use super::*;
 
-/// Returns the error of an aborted task.
 pub async fn cancelled_task() -> JoinError {
     let task = tokio::spawn(std::future::pending::<()>());
     task.abort();

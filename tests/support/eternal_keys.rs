@@ -12,7 +12,6 @@ const SCRIPT: &str = "local eternal = {}
     end
     return eternal";
 
-/// Asserts that each key of the crate in Redis has a time to live.
 pub(crate) fn assert_no_eternal_keys(server: &Server) {
     let eternal = eternal_keys(server);
     assert!(eternal.is_empty(), "without a time to live: {eternal:?}");

@@ -13,7 +13,6 @@ use super::{kind::Body, *};
 const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
-/// Declares the paths, grouped by the close reason with which they end.
 macro_rules! exit_paths {
     ($($reason:ident: $($path:ident),+;)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +84,6 @@ impl ExitPath {
         }
     }
 
-    /// Returns how many frames and bytes are sent.
     pub fn sent(self) -> (u64, u64) {
         let frames = self.frames();
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())

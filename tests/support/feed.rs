@@ -16,7 +16,6 @@ struct Script {
     polls: usize,
 }
 
-/// The body that a [`Feed`] feeds.
 pub struct FedBody(Feed);
 
 impl Feed {

@@ -37,7 +37,6 @@ impl<H, S> HubProcess<H, S> {
         receipt
     }
 
-    /// Asserts that the client's next events have these numbers as data.
     pub async fn reads(&mut self, numbers: impl IntoIterator<Item = usize>) {
         let numbers: Vec<_> = numbers.into_iter().map(|number| number.to_string()).collect();
         assert_eq!(self.client.data(numbers.len()).await, numbers);
@@ -128,12 +127,10 @@ impl Client {
         *self = Self::resume(hub, &topics, self.last.clone());
     }
 
-    /// Returns the next message, an event or a gap.
     pub async fn next(&mut self) -> Message {
         self.try_next().await.expect("an open stream")
     }
 
-    /// Returns the next message, or `None` when the stream has ended.
     pub async fn try_next(&mut self) -> Option<Message> {
         timeout(PATIENCE, self.read()).await.expect("a message in time")
     }
@@ -148,7 +145,6 @@ impl Client {
         }
     }
 
-    /// Returns the data of the next `count` messages, which must be events.
     pub async fn data(&mut self, count: usize) -> Vec<String> {
         let mut data = Vec::new();
         for _ in 0..count {
@@ -159,7 +155,6 @@ impl Client {
         data
     }
 
-    /// Reads the next message, which must be a gap of this topic.
     pub async fn gap(&mut self, topic: &str) {
         let message = self.next().await;
         let object = message.data.strip_prefix(r#"{"topic":""#);

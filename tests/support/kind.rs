@@ -5,7 +5,6 @@ use tower_sse::layer::{EventBody, marker};
 
 use super::*;
 
-/// Calls a generic test for each kind of service.
 macro_rules! for_each_kind {
     ($test:ident) => {{
         $test::<$crate::support::Bodies>();
@@ -22,7 +21,6 @@ pub(crate) use for_each_kind;
 
 pub type Body = SseBody<EventBody<Events>>;
 
-/// A kind of inner service, by its answer.
 pub trait Kind {
     type Marker: 'static;
     type Answer: IntoSse<Self::Marker, Body = EventBody<Events>>;

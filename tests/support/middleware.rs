@@ -67,7 +67,6 @@ macro_rules! compose {
 const INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEATS: usize = 15;
 
-/// What a client and the server have seen of streams.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Refused(StatusCode),
@@ -87,7 +86,6 @@ pub(crate) struct Streamed {
     leaves: bool,
 }
 
-/// What a client receives while the source has no events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Silence {
     Heartbeats,
@@ -179,7 +177,6 @@ async fn open(address: SocketAddr) -> Response<Incoming> {
     client::get(address, "/events", &headers).await
 }
 
-/// Returns the routes and the shutdown of the layer, and the sources of the streams.
 fn application(
     compose: impl FnOnce(Router, SseLayer) -> Router,
 ) -> ((Router, CancellationToken), Sources) {
@@ -261,7 +258,6 @@ pub(crate) async fn differences(control: &Control, compose: Compose) -> [String;
     seen.collect::<Vec<_>>().try_into().expect("one for each place")
 }
 
-/// Opens streams, ends each in a different way, and returns what was seen of them.
 pub(crate) async fn observe(
     control: &Control,
     compose: impl FnOnce(Router, SseLayer) -> Router,
@@ -285,7 +281,6 @@ pub(crate) async fn observe(
         soon(head).await.unwrap();
         return Seen::Held;
     };
-    // Opens another stream, and reads its first event.
     let mut next = async || {
         let mut body = soon(open(server.address)).await.into_body();
         let source = sources.next().await;

@@ -70,7 +70,6 @@ pub fn normalized(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Returns the name and the value of a line.
 pub fn field(line: &str) -> (&str, &str) {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
     (name, value.strip_prefix(' ').unwrap_or(value))
@@ -86,7 +85,6 @@ pub fn seen(message: Message) -> Seen {
     (message.event.into_owned(), message.data, message.last_event_id.to_string())
 }
 
-/// Returns everything that `decoder` decodes from `chunks`.
 pub fn decode<'c>(decoder: &mut Decoder, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec<Seen> {
     let mut decoded = Vec::new();
     for mut chunk in chunks {
@@ -98,7 +96,6 @@ pub fn decode<'c>(decoder: &mut Decoder, chunks: impl IntoIterator<Item = &'c [u
     decoded
 }
 
-/// Asserts that the decoder reads a stream in these chunks as [`read`] does.
 #[track_caller]
 pub fn assert_decoded(chunks: &[&[u8]]) {
     let expected = read(&chunks.concat());
@@ -121,7 +118,6 @@ pub struct Block {
     pub size: usize,
 }
 
-/// Converts an event of the splitter into the oracle's form.
 pub fn block(event: EventRef<'_>) -> Block {
     assert_eq!(event.data(), String::from_utf8_lossy(&event.data_bytes()));
     assert!(event.fields().count() > 0, "an event has lines");
@@ -149,7 +145,6 @@ pub fn comparable(mut blocks: Vec<Block>) -> Vec<Block> {
     blocks
 }
 
-/// A part of a stream: a block, or a line between blocks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
     Event(Block),

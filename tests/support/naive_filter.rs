@@ -20,7 +20,6 @@ impl Choice {
         [Self::Pass, Self::Drop, Self::Replace, Self::Insert, Self::End, Self::Fail, Self::Reject];
 }
 
-/// What a test lets a filter do.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The verdicts on events, in order; all later events pass.
@@ -31,10 +30,8 @@ pub struct Plan {
     pub fails: bool,
 }
 
-/// The event that a filter adds by a verdict.
 pub const ADDED: &str = "event: added\ndata: by the filter\n\n";
 
-/// What is expected of a filter.
 #[derive(Debug, Default, PartialEq)]
 pub struct Expected {
     pub sent: Vec<u8>,
@@ -51,7 +48,6 @@ pub const BY_FILTER: &str = "by the filter";
 pub const REJECTED: &str = "rejected";
 pub const OF_SOURCE: &str = "of the source";
 
-/// Returns what is expected of a filter that follows `plan`.
 pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
     let mut expected = Expected::default();
     let mut parts = parts(stream);

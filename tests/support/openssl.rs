@@ -11,13 +11,11 @@ pub fn self_signed(directory: &Path, name: &str, subject: &str, options: &str) {
     openssl(directory, &format!("req -x509 {KEY} {files} {options}"));
 }
 
-/// Makes a self-signed certificate of a server at `localhost`.
 pub fn site(directory: &Path) {
     let options = "-addext subjectAltName=DNS:localhost -addext basicConstraints=CA:FALSE";
     self_signed(directory, "site", "localhost", options);
 }
 
-/// Makes a certificate for the name `subject`, signed by an authority.
 pub fn signed(directory: &Path, name: &str, authority: &str, subject: &str, options: &str) {
     write(directory.join("names"), format!("subjectAltName=DNS:{subject}")).unwrap();
     let request = format!("req {KEY} -keyout {name}.key -out {name}.csr -subj /CN={subject}");

@@ -52,7 +52,6 @@ pub enum End {
     Failed,
 }
 
-/// One connection, with one request.
 pub struct Peer {
     io: TcpStream,
     h2: bool,
@@ -97,17 +96,14 @@ impl Peer {
         self.write_frame(frame::HEADERS, flags, STREAM_ID, &block).await;
     }
 
-    /// Waits for the head of the response. Returns whether it has status 200.
     pub async fn head(&mut self) -> bool {
         self.until("a head", |peer| peer.ok).await
     }
 
-    /// Waits until `count` bytes of the response's body have arrived.
     pub async fn bytes(&mut self, count: usize) {
         self.until("bytes", |peer| (peer.body >= count).then_some(())).await;
     }
 
-    /// Waits for the end of the response.
     pub async fn end(&mut self) -> End {
         self.until("an end", |peer| peer.end).await
     }

@@ -15,7 +15,6 @@ use crate::naive_filter::{
     ADDED, BY_FILTER, Choice, Expected, OF_SOURCE, Plan, REJECTED, TOO_LARGE,
 };
 
-/// What a filter has seen, and how often it was dropped.
 #[derive(Debug, Default)]
 pub struct Log {
     pub seen: Vec<Block>,
@@ -41,7 +40,6 @@ pub fn assert_discarded(log: &Logged) {
     assert_eq!((log.ends.len(), log.drops), (0, 1), "nothing is reported");
 }
 
-/// A filter that carries out a plan, and logs what it sees.
 pub struct Planned {
     pub plan: Plan,
     pub log: Logged,
@@ -101,7 +99,6 @@ impl EventFilter for Planned {
     }
 }
 
-/// Returns what a filter did, to compare it with the oracle.
 pub fn done(log: &Logged, sent: Vec<u8>, error: Option<String>) -> Expected {
     let outcome = outcome(log);
     let Log { seen, source_ends, ends, .. } = mem::take(&mut *log.lock().unwrap());

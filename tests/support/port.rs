@@ -23,7 +23,6 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Returns a listener on a port of its own, and its address.
 pub async fn listen() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -32,14 +32,12 @@ impl Program {
         Self { child, input, output: Some(output) }
     }
 
-    /// Returns the next line, or `None` at the end.
     pub async fn line(&mut self) -> Option<String> {
         let line = self.output.as_mut().expect("nobody else reads").next_line();
         // Long enough for another process to take over the work of a process that counts as dead.
         timeout(2 * PATIENCE, line).await.expect("a line in time").unwrap()
     }
 
-    /// Reads the output up to this line.
     pub async fn reach(&mut self, line: &str) {
         while self.line().await.unwrap_or_else(|| panic!("no line {line}")).trim_end() != line {}
     }
@@ -55,7 +53,6 @@ impl Program {
         }
     }
 
-    /// Returns the lines up to the end.
     pub async fn rest(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(line) = self.line().await {
@@ -77,7 +74,6 @@ impl Program {
         self.child.id().expect("a running process")
     }
 
-    /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let kill =
             process::Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
@@ -129,7 +125,6 @@ pub fn node(script: &str, packages: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-/// A program that serves HTTP.
 pub struct Process {
     pub address: SocketAddr,
     program: Program,

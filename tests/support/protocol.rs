@@ -36,7 +36,6 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// Sends a GET and waits for the head of the response.
     pub async fn get(&mut self, path: &str) -> Response<Incoming> {
         self.send(Request::get(path).body(Full::default()).unwrap()).await
     }
@@ -86,7 +85,6 @@ impl Requester {
         matches!(self, Self::Fetch | Self::Post)
     }
 
-    /// Returns a request for an event stream.
     pub fn request<B: Default>(self, path: &str) -> Request<B> {
         let method = if self == Self::Post { Method::POST } else { Method::GET };
         let request = Request::builder().method(method).uri(path).header("host", "localhost");

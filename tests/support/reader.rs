@@ -2,7 +2,6 @@ use tower_sse::decode::{Decoder, Message};
 
 use super::*;
 
-/// A reader of the events of a response, as a client would read them.
 pub struct EventReader<B> {
     body: B,
     decoder: Decoder,
@@ -36,12 +35,10 @@ where
         }
     }
 
-    /// Returns the body, to read its remaining bytes.
     pub fn into_body(self) -> B {
         self.body
     }
 
-    /// Returns all events up to the clean end of the stream.
     pub async fn rest(mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(message) = self.next().await {

@@ -26,7 +26,6 @@ pub(crate) async fn as_one_server(server: &Server) -> Relay {
     replacing(server, &[("_mode:cluster", "_mode:unknown")]).await
 }
 
-/// Starts a relay that replaces texts in commands and replies.
 pub(crate) async fn replacing(
     server: &Server,
     texts: &'static [(&'static str, &'static str)],

@@ -39,7 +39,6 @@ impl Nodes {
         Some(cluster)
     }
 
-    /// Starts a server that joins the cluster.
     async fn join(&self) -> Option<Server> {
         let bus = free_port();
         let options = format!(
@@ -54,7 +53,6 @@ impl Nodes {
         Some(node)
     }
 
-    /// Starts a replica of the server that owns the slot.
     pub(crate) async fn add_replica(&mut self) {
         let replica = self.join().await.expect("a server, as before");
         let owner: String = self.nodes[self.owner].command("CLUSTER MYID").await;
@@ -70,7 +68,6 @@ impl Nodes {
         self.nodes.push(replica);
     }
 
-    /// Adds a server that has no slots yet.
     pub(crate) async fn add_node(&mut self) {
         let node = self.join().await.expect("a server, as before");
         is_ready(&node).await;
@@ -111,7 +108,6 @@ impl Nodes {
     }
 }
 
-/// Waits until a server reports that the cluster works and all slots have an owner.
 async fn is_ready(node: &Server) {
     until_async(async || {
         let info: String = node.command("CLUSTER INFO").await;

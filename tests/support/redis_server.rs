@@ -114,7 +114,6 @@ impl Server {
         self.restart().await;
     }
 
-    /// Adds these options to all later starts.
     pub(crate) fn add_options(&mut self, options: &[&str]) {
         self.options.extend(options.iter().map(ToString::to_string));
     }
@@ -160,7 +159,6 @@ impl Server {
         patient(self.redis())
     }
 
-    /// Sends a command, as an operator does.
     pub(crate) async fn command<T: FromRedisValue>(&self, command: &str) -> T {
         let mut connection = self.try_connect().await.unwrap();
         let mut parts = command.split_ascii_whitespace();
@@ -169,19 +167,16 @@ impl Server {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    /// Returns the id of the newest entry of the stream.
     pub(crate) async fn newest(&self) -> String {
         let entries: Vec<(String, redis::Value)> =
             self.command("XREVRANGE tower-sse + - COUNT 1").await;
         entries.into_iter().next().unwrap().0
     }
 
-    /// Returns the number of entries of the stream.
     pub(crate) async fn length(&self) -> usize {
         self.command("XLEN tower-sse").await
     }
 
-    /// Returns the server's time in milliseconds.
     pub(crate) async fn now(&self) -> u64 {
         let (seconds, microseconds): (u64, u64) = self.command("TIME").await;
         seconds * 1000 + microseconds / 1000
@@ -203,7 +198,6 @@ impl Server {
         self.is_linked().await;
     }
 
-    /// Waits until this replica has the data of its primary.
     pub(crate) async fn is_linked(&self) {
         until_async(async || {
             self.command::<String>("INFO replication").await.contains("master_link_status:up")

@@ -27,7 +27,6 @@ pub async fn serve_axum(app: Router) -> SocketAddr {
     .await
 }
 
-/// Serves one connection with hyper alone, until it ends.
 pub async fn serve_connection<I, S, B>(
     io: I,
     protocol: Protocol,

@@ -7,10 +7,8 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::*;
 
-/// The stream of a [`Source`].
 pub type Events = Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>>;
 
-/// Makes the next item of the stream.
 type Step = Box<dyn FnOnce() -> io::Result<Event> + Send>;
 
 /// A handle that feeds a stream of events. Dropping it ends the stream.
@@ -65,7 +63,6 @@ impl Source {
         self.step(|| panic!("in the source"));
     }
 
-    /// Ends the stream.
     pub fn end(self) {}
 
     pub fn witness(&self) -> Witness {
@@ -85,7 +82,6 @@ impl Source {
     }
 }
 
-/// The sources of the streams that a handler opens, in their order.
 pub struct Sources(mpsc::UnboundedReceiver<Source>);
 
 impl Sources {

@@ -35,7 +35,6 @@ pub fn installed(path: &str) -> Option<PathBuf> {
     found
 }
 
-/// Returns the directory of a package of npm.
 pub fn package(name: &str) -> Option<PathBuf> {
     installed(&format!("npm/node_modules/{name}"))
 }
@@ -48,7 +47,6 @@ pub fn skip(missing: &str) {
     writeln!(stderr(), "skipped: {missing}").unwrap();
 }
 
-/// An empty directory, removed when dropped.
 pub struct Directory(PathBuf);
 
 impl Directory {

@@ -77,7 +77,6 @@ impl Wire {
         self.state.delay.store(delay.as_micros().try_into().unwrap(), SeqCst);
     }
 
-    /// Limits the bytes from Redis per second, over all connections.
     pub(crate) fn limit(&self, bytes_per_second: u64) {
         self.state.rate.store(bytes_per_second, SeqCst);
     }
@@ -88,7 +87,6 @@ impl Wire {
         self.state.holds_loads.store(holds, SeqCst);
     }
 
-    /// Returns the number of bytes from Redis that have passed.
     pub(crate) fn passed(&self) -> u64 {
         self.state.passed.load(SeqCst)
     }

@@ -41,7 +41,6 @@ async fn streams_of_one_client_are_independent() {
     assert_eq!(first.next().await.data, "2");
 }
 
-/// The targets and headers of requests.
 type Heads = Arc<Mutex<Vec<(String, HeaderMap)>>>;
 
 /// Returns a service that records the heads of its requests, and answers each with the next of

@@ -4,7 +4,6 @@ use std::future::Future;
 
 use crate::*;
 
-/// Returns the text with which the task panics.
 async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {
     let Err(error) = tokio::spawn(test).await else { panic!("the task did not panic") };
     let payload = error.into_panic();
@@ -24,7 +23,6 @@ fn silent_after(bytes: &'static str) -> TestStream {
     TestStream::from_body(silent_body(bytes))
 }
 
-/// Returns a body that is always ready, and never has bytes.
 fn empty_frames() -> impl http_body::Body<Data = Bytes, Error = Infallible> + Send {
     StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new()))))
 }
@@ -33,12 +31,10 @@ fn answer<B>(body: B) -> std::future::Ready<Result<Response<B>, BoxError>> {
     ready(Ok(Response::new(body)))
 }
 
-/// Returns a stream that sends these bytes, and then ends.
 fn ended_after(bytes: &str) -> TestStream {
     TestStream::from_body(bytes.to_owned())
 }
 
-/// Asserts that the test panics with a text that begins with `expected`, and returns the text.
 async fn assert_panics<T: Send + 'static>(
     test: impl Future<Output = T> + Send + 'static,
     expected: &str,
@@ -48,7 +44,6 @@ async fn assert_panics<T: Send + 'static>(
     text
 }
 
-/// Asserts that each wait panics with a text that begins as expected.
 macro_rules! assert_each_panics {
     ($($wait:expr => $expected:literal,)+) => {
         $(assert_panics(async move { _ = $wait.await }, $expected).await;)+

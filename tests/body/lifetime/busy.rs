@@ -2,7 +2,6 @@
 
 use crate::{rig::*, *};
 
-/// Returns a source that has this frame at every poll.
 fn always(
     frame: &'static [u8],
 ) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>>> {
@@ -64,7 +63,6 @@ async fn busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
             true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
             false => layer(Drain::after(SECOND)),
         };
-        // Empty frames, and events without fields.
         let mut frames = Rig::of(layer.clone(), Requester::EventSource, event_stream(always(b"")));
         let events = tower_sse::response(stream::repeat_with(Event::new));
         let mut events = Rig::of(layer, Requester::EventSource, events);

@@ -12,7 +12,6 @@ const AGE: Duration = Duration::from_secs(60);
 enum Cause {
     Drain(Drain),
     Age(MaxAge),
-    /// The program closes the streams of a subject.
     Close(Streams),
 }
 
@@ -295,7 +294,6 @@ async fn ends_are_spread_evenly_over_the_window() {
     assert_ends_evenly(rigs, WINDOW).await;
 }
 
-/// Asserts that these 1,000 streams end evenly within `window`.
 pub(crate) async fn assert_ends_evenly(mut rigs: Vec<Rig>, window: Duration) {
     for tenth in 0..10 {
         let before = rigs.len();

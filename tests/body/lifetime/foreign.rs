@@ -66,14 +66,13 @@ fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>,
     };
     let mut expected = stream[..end.unwrap_or(stream.len())].to_vec();
     if expected.ends_with(b"\r") && !ours.is_empty() {
-        // The line feed of a CRLF, from the source or written by the layer.
+        // This line feed completes a CRLF. It comes from the source, or the layer has written it.
         expected.push(b'\n');
     }
     expected.extend(ours.as_bytes());
     (expected, is_between_events)
 }
 
-/// Generates a stream, and the ranges of its chunks.
 fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
     (special_bytes(), prop::collection::vec(any::<Index>(), 0..12)).prop_map(|(stream, cuts)| {
         let chunks = ranges(stream.len(), &cuts);

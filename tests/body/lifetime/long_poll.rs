@@ -66,7 +66,6 @@ async fn only_a_get_with_a_number_in_its_query_is_a_poll() {
     assert_streams(call);
 }
 
-/// Asserts that the stream goes on after an event.
 #[track_caller]
 fn assert_streams(request: Request<()>) {
     let layer = layer(Drain::per_client()).long_poll_query("poll");

@@ -28,8 +28,6 @@ async fn jitter_spreads_ages_evenly_to_both_sides() {
     assert_ends_evenly(rigs, 20 * SECOND).await;
 }
 
-/// Asserts that the stream ends now, between events, as the layer ends the streams of `client`:
-/// cleanly or with a failure.
 async fn assert_expires(mut rig: Rig, client: Requester) {
     if client.is_cut_by_failing() {
         assert_eq!(rig.poll(), data(": \n"));

@@ -4,7 +4,6 @@ use crate::{rig::*, *};
 const INTERVAL: Duration = Duration::from_millis(100);
 const AGE: Duration = Duration::from_secs(3_600);
 
-/// The reason for which a stream has to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Why {
     AtOnce,
@@ -23,7 +22,6 @@ impl Why {
     }
 }
 
-/// Everything that a client receives of a stream.
 pub(crate) struct Reader {
     pub(crate) rig: Rig,
     why: Why,
@@ -68,14 +66,12 @@ impl Reader {
         while self.take() {}
     }
 
-    /// Advances the clock by enough for a heartbeat.
     pub(crate) async fn be_silent(&mut self) {
         self.take_all();
         time::advance(2 * INTERVAL).await;
         self.take_all();
     }
 
-    /// Makes the stream due from now on.
     pub(crate) async fn end(&mut self) {
         match self.why {
             Why::AtOnce | Why::Shutdown => self.rig.shutdown.cancel(),
@@ -84,7 +80,6 @@ impl Reader {
         self.before = Some(self.got.len());
     }
 
-    /// Reads to the end while the source does nothing more.
     pub(crate) async fn finish(&mut self) {
         self.take_all();
         if !self.rig.feed.is_dropped() {

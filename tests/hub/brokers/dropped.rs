@@ -3,7 +3,6 @@
 
 use crate::*;
 
-/// What a broker feeds to its hubs.
 #[derive(Clone, Copy)]
 enum Fed {
     Event,

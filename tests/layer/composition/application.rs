@@ -49,7 +49,6 @@ pub(crate) async fn call(app: &Router, request: Request) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
-/// Opens a stream of an application that [`Place::compose`] has made.
 pub(crate) async fn open(
     (app, mut sources): (Router, Sources),
     client: Requester,

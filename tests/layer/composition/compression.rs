@@ -34,13 +34,11 @@ async fn ours() -> Response {
     tower_sse::response(unfolded(Event::from)).into_response()
 }
 
-/// Answers with an event and an error that are ready at once.
 async fn fails() -> Response {
     let items = [Ok("data: one\n\n"), Err(io::Error::other("disk full"))];
     event_stream(Body::from_stream(stream::iter(items)))
 }
 
-/// Returns whether the body has any bytes, and whether it fails.
 async fn read(app: Router) -> (bool, bool) {
     let request = get_request("/events", &[("accept-encoding", "gzip")]);
     let response = call(&app.layer(everything()), request).await;
@@ -87,7 +85,6 @@ fn failing(layers: u32) -> (Router, Sources, Streams) {
     (app.layer(everything()), sources, streams)
 }
 
-/// Fails the stream of `body`, and returns its text and how long the failure takes.
 async fn fail<B>(
     body: B,
     source: &Source,
@@ -136,7 +133,6 @@ async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_lay
 // Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
 // soon as the stream is pending.
 
-/// The protocol and the coding with which a test requests a stream.
 struct Coded {
     protocol: Protocol,
     coding: &'static str,
@@ -150,7 +146,6 @@ impl Coded {
     }
 }
 
-/// Runs `check` with each coding over each protocol, all at the same time.
 async fn for_each(check: impl AsyncFn(Coded)) {
     let check = &check;
     let streams = Protocol::BOTH.into_iter().flat_map(|protocol| {
@@ -225,7 +220,6 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Opens `/events` of `app` and asserts that the response has this `coding`.
     pub(super) async fn open(
         app: Router,
         protocol: Protocol,
@@ -244,7 +238,6 @@ impl Decoded {
         Self { body: decompressed(response).await, text: String::new() }
     }
 
-    /// Waits until exactly `expected` has arrived.
     pub(super) async fn arrives(&mut self, expected: &str) {
         while self.text != expected {
             assert!(expected.starts_with(&self.text), "{:?}, not {expected:?}", self.text);
@@ -259,7 +252,6 @@ impl Decoded {
         self.text.push_str(str::from_utf8(&data).unwrap());
     }
 
-    /// Returns all bytes up to the end, and whether the body failed.
     pub(super) async fn end(self) -> (String, bool) {
         let (rest, failure) = read_to_end(self.body).await;
         (self.text + &rest, failure.is_some())

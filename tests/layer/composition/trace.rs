@@ -11,7 +11,6 @@ use crate::{support::Requester::*, *};
 pub(crate) struct Counts(Arc<[AtomicUsize; 3]>);
 
 impl Counts {
-    /// Returns the numbers of chunks, ends and failures.
     pub(crate) fn get(&self) -> [usize; 3] {
         self.0.each_ref().map(|count| count.load(SeqCst))
     }
@@ -104,7 +103,6 @@ fn sse(shutdown: &CancellationToken) -> SseLayer {
         .farewell(Event::from("bye"))
 }
 
-/// Opens a stream, shuts down, and returns how the stream ends.
 async fn drain(app: (Router, Sources), shutdown: &CancellationToken, client: Requester) -> Polled {
     let (mut body, source) = open(app, client).await;
     source.send("one");

@@ -21,7 +21,6 @@ macro_rules! implements {
     }};
 }
 
-/// Lists which of the four traits a type implements.
 macro_rules! traits {
     ($type:ty) => {
         [
@@ -37,7 +36,6 @@ macro_rules! traits {
     };
 }
 
-/// Asserts that every type has exactly these traits.
 macro_rules! assert_traits {
     ($expected:literal: $($type:ty),+ $(,)?) => {
         $(assert_eq!(traits!($type), $expected, stringify!($type));)+
@@ -82,7 +80,6 @@ fn bodies_have_the_auto_traits_of_their_parts() {
     assert_traits!("Send Unpin": EventBody<Sending>, SseBody<Sending>, SseBody<EventBody<Sending>>);
 }
 
-/// A body with the auto traits of `T`.
 struct BodyOf<T>(T);
 
 impl<T> http_body::Body for BodyOf<T> {

@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// Compiles a snippet and returns what the compiler prints.
 pub(crate) fn compile(snippet: &str) -> String {
     COMPILER.compile(&format!("{IMPORTS}{snippet}"))
 }
@@ -11,7 +10,6 @@ pub(crate) fn compile(snippet: &str) -> String {
 /// differently.
 const QUOTED_VERSION: &str = "1.95.";
 
-/// Returns whether the compiler is the quoted one.
 pub(crate) fn is_quoted() -> bool {
     static IS_QUOTED: LazyLock<bool> = LazyLock::new(|| {
         let output = Command::new("rustc").arg("--version").output().unwrap();
@@ -112,7 +110,6 @@ impl Compiler {
         })
     }
 
-    /// Compiles a library and returns what the compiler prints.
     fn compile(&self, source: &str) -> String {
         static COMPILED: AtomicU32 = AtomicU32::new(0);
 
@@ -133,12 +130,10 @@ impl Compiler {
     }
 }
 
-/// Returns the directory in which cargo has put the builds of all crates.
 fn builds() -> PathBuf {
     env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// Returns the builds of a crate, the newest first.
 fn builds_of(name: &str) -> Vec<PathBuf> {
     let prefix = format!("lib{name}-");
     let mut builds: Vec<PathBuf> = fs::read_dir(builds())

@@ -5,7 +5,6 @@ use crate::quoted::is_like;
 
 const PAGE: &str = include_str!("../../../docs/guide/troubleshooting.md");
 
-/// Asserts that the compiler rejects `snippet` with all of these `texts`.
 #[track_caller]
 fn assert_error(snippet: &str, texts: &[&str]) {
     assert_contains(&compile(snippet), texts);

@@ -34,7 +34,6 @@ fn request() -> Request {
     Request::default()
 }
 
-/// Asserts that the layer was active and the events arrived.
 async fn assert_events<B>(response: Response<B>)
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,

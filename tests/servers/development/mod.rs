@@ -105,7 +105,6 @@ async fn open(
     Some((proxy, Program::start(&mut command)))
 }
 
-/// Restarts the program behind a development server.
 async fn restart(
     name: &str,
     files: impl FnOnce(u16, u16) -> Vec<(&'static str, String)>,
@@ -133,7 +132,6 @@ fn vite(port: u16) -> String {
     format!("node BIN/vite/bin/vite.js --host 127.0.0.1 --port {port} --strictPort")
 }
 
-/// Shows what happens without the lines of the documentation.
 #[tokio::test]
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_vite_without_the_lines_stops_for_good() {

@@ -1,6 +1,5 @@
 use super::{server::EVENT, *};
 
-/// Declares the ways in which streams end, and a list of all of them.
 macro_rules! faults {
     ($($fault:ident),*) => {
         #[derive(Clone, Copy, Debug)]
@@ -93,20 +92,17 @@ impl<'l> Client<'l> {
         Self { id, peer, ledger }
     }
 
-    /// Lets the client leave, and waits for this outcome.
     async fn leave(self, how: Leave, outcome: Outcome) {
         let _connection = self.peer.leave(how).await;
         self.ledger.settle(self.id, outcome).await;
     }
 
-    /// Lets the stream end by itself, and waits for its close report.
     async fn ends(mut self, end: End, reason: CloseReason) {
         assert_eq!(self.peer.end().await, end, "stream {}: {reason}", self.id);
         self.ledger.settle(self.id, Outcome::Closed(reason)).await;
     }
 }
 
-/// Shuts down a server with a few streams.
 async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let time = Duration::from_millis(rng.u64(1..30));
     // Mid-event, `Drain::at_once` waits for half a second, which is long for these tests. So only

@@ -1,6 +1,5 @@
 use crate::*;
 
-/// The fates of all requested streams.
 #[derive(Default)]
 pub(crate) struct Ledger {
     accounts: Mutex<HashMap<u64, Account>>,
@@ -16,12 +15,11 @@ struct Account {
     outcome: Option<Outcome>,
 }
 
-/// The expected fate of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    /// It was opened, and closed for this reason.
+    /// The stream was opened, and closed for this reason.
     Closed(CloseReason),
-    /// It was not opened, and the response was over.
+    /// The stream was not opened, and the response was over.
     NotOpened,
     /// The client left so early that the request may never have arrived.
     LeftEarly,
@@ -44,7 +42,6 @@ impl Account {
 }
 
 impl Ledger {
-    /// Returns the number of a new stream.
     pub(crate) fn open_account(&self) -> u64 {
         let mut accounts = self.accounts.lock().unwrap();
         let id = accounts.len() as u64;
@@ -56,12 +53,10 @@ impl Ledger {
         self.accounts.lock().unwrap().len()
     }
 
-    /// Returns the layer whose streams are counted here.
     pub(crate) fn layer<M>(&self) -> SseLayer<M> {
         SseLayer::new().stats(&self.stats).track_disconnects(true)
     }
 
-    /// Returns options that record the close report of stream `id`.
     pub(crate) fn options(self: &Arc<Self>, id: u64) -> StreamOptions {
         let ledger = Arc::clone(self);
         StreamOptions::new().on_close(move |closed| {
@@ -69,7 +64,6 @@ impl Ledger {
         })
     }
 
-    /// Records that the request has reached its handler.
     pub(crate) fn arrived(&self, id: u64, disconnect: Disconnect) {
         self.change(id, |account| account.disconnect = Some(disconnect));
     }

@@ -43,7 +43,6 @@ impl Server {
         Self { address, shutdown, streams, task }
     }
 
-    /// Stops the server and waits for all its connections.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         soon(self.task).await.unwrap();
