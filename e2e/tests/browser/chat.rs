@@ -38,7 +38,6 @@ impl Server {
         format!("http://{}/?room=kitchen&name={name}", self.address)
     }
 
-    /// Posts these texts, one after another.
     async fn post(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
         for text in texts {
             let message = json!({ "from": "eve", "to": to, "text": text.to_string() });
@@ -62,7 +61,6 @@ fn room() -> Value {
     json!({ "room": "kitchen" })
 }
 
-/// Returns a hub with these texts in the room.
 fn with(texts: impl IntoIterator<Item = u64>) -> Hub {
     let hub = Hub::new();
     for text in texts {
@@ -77,7 +75,6 @@ fn numbers(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
     numbers.into_iter().map(|number| number.to_string()).collect()
 }
 
-/// Returns the texts that the page shows, once it shows `count` of them.
 async fn shown(browser: &Chromium, count: usize) -> Vec<String> {
     let texts = "[...document.querySelectorAll('#log .text')].map(text => text.textContent)";
     strings(browser.until(&format!("(all => all.length >= {count} && all)({texts})")).await)

@@ -34,7 +34,6 @@ pub(crate) fn modules(package: PathBuf) -> Router {
 }
 
 impl Chromium {
-    /// Opens the page with these clients listening to `/events`.
     pub(crate) async fn listen(&self, address: SocketAddr, clients: &[&str]) {
         self.listen_at(&format!("http://{address}/"), clients).await;
     }
@@ -83,7 +82,6 @@ impl Seen {
         assert_eq!(ids, expected, "{client}");
     }
 
-    /// Returns the servers that the client had events from, in their order.
     pub(crate) fn servers(&self) -> Vec<&str> {
         let mut servers: Vec<&str> = self.events.iter().map(|(_, server)| &**server).collect();
         servers.dedup();

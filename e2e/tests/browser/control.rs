@@ -167,7 +167,6 @@ async fn outer_of_two_nginx_needs_http_1_1_or_the_header() {
     }
 }
 
-/// Serves idle streams and counts connections.
 async fn serve_counted() -> (SocketAddr, Arc<AtomicUsize>) {
     let idle = async || tower_sse::response(pending::<Event>());
     let app = Router::new().route("/idle", get(idle)).layer(SseLayer::new());
@@ -179,7 +178,6 @@ async fn serve_counted() -> (SocketAddr, Arc<AtomicUsize>) {
     (address, count)
 }
 
-/// Opens streams through a proxy and returns how many connections reach the server.
 async fn connections_of(
     proxy: SocketAddr,
     certificate: &Certificate,

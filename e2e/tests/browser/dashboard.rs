@@ -148,14 +148,12 @@ async fn dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
     browser.until("document.querySelector('#closes').textContent.includes('drained400')").await;
 }
 
-/// Returns how many clients reconnected in each second, once all have.
 async fn returned(browser: &Chromium, kind: &str) -> Vec<u64> {
     let run = format!("dashboard.runs.{kind}");
     let returned = browser.until(&format!("{run}?.phase === 'over' && {run}.returned")).await;
     returned.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect()
 }
 
-/// Returns what the page reports about a finished drill.
 async fn outcome(browser: &Chromium, kind: &str) -> String {
     let words = format!("document.querySelector('[data-run={kind}] dd.over')?.textContent");
     browser.until(&words).await.as_str().unwrap().to_owned()

@@ -6,7 +6,6 @@ use axum::routing::get;
 
 use crate::*;
 
-/// Sends a request over a new connection.
 async fn send(
     proxy: &Proxy,
     certificate: &Certificate,

@@ -9,7 +9,6 @@ use crate::*;
 #[allow(dead_code)]
 mod example;
 
-/// The number of answers by their status.
 #[derive(Clone, Default)]
 struct Answers {
     streams: Arc<AtomicUsize>,
@@ -17,7 +16,6 @@ struct Answers {
 }
 
 impl Answers {
-    /// Returns the number of streams, and of answers that say that the job has ended.
     fn counts(&self) -> (usize, usize) {
         (self.streams.load(Relaxed), self.ended.load(Relaxed))
     }

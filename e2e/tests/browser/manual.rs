@@ -69,7 +69,6 @@ async fn events(State(app): State<App>, last: Option<LastEventId>) -> Response {
     tower_sse::response(stream.take_until(cut)).into_response()
 }
 
-/// Opens the page and publishes an event once it is connected.
 async fn open(app: &App, tools: &Tools, address: SocketAddr) -> Chromium {
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{address}/")).await;

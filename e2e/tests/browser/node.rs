@@ -10,7 +10,6 @@ use crate::*;
 struct Client(Program);
 
 impl Client {
-    /// Starts a client that listens with the `EventSource` of `package`.
     fn start(package: &str, address: SocketAddr) -> Option<Self> {
         let mut command = node("tests/browser/pages/node.mjs", &[package])?;
         command.args([package, &format!("http://{address}/events")]);

@@ -99,12 +99,10 @@ async fn submit(browser: &Chromium, form: &str) {
     browser.open(url.as_str().unwrap()).await;
 }
 
-/// Waits until the page asks for a log-in.
 async fn until_form(browser: &Chromium) {
     browser.until("document.getElementById('log-in')?.hidden === false").await;
 }
 
-/// Waits until the page has this list.
 async fn shows(browser: &Chromium, texts: &[&str]) {
     let list =
         "[...document.querySelectorAll('#inside:not([hidden]) li')].map(row => row.innerText)";

@@ -27,7 +27,6 @@ impl Kind {
         }
     }
 
-    /// Returns the configuration that the page shows.
     pub(crate) fn documented(self) -> String {
         let (page, language) = match self {
             Self::Nginx | Self::NewestNginx => {
@@ -42,7 +41,6 @@ impl Kind {
         lines.to_owned()
     }
 
-    /// Returns the configuration for these addresses and this certificate.
     fn adapted(
         self,
         listen: SocketAddr,
@@ -140,7 +138,6 @@ pub(crate) fn replace(text: &str, from: &str, to: &str) -> String {
     text.replace(from, to)
 }
 
-/// Returns whether this nginx is older than the version `than`.
 pub(crate) async fn is_older(nginx: &Path, than: [u32; 3]) -> bool {
     let output = Command::new(nginx).arg("-v").output().await.unwrap();
     let output = String::from_utf8(output.stderr).unwrap();

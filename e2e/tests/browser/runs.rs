@@ -80,7 +80,6 @@ async fn figures(browser: &Chromium) -> (Value, String) {
     (bill, text.as_str().unwrap().to_owned())
 }
 
-/// Opens the page and asks a question.
 async fn ask() -> Option<(Server, Chromium)> {
     let tools = Tools::find()?;
     let server = Server::start(ANY).await;

@@ -9,7 +9,6 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../../docs/guide/clients.md");
 
-/// Returns the guide's script that contains this text.
 fn script(text: &str) -> &'static str {
     let scripts = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
     scripts.into_iter().find(|script| script.contains(text)).expect("a script")

@@ -8,7 +8,6 @@ use crate::*;
 #[allow(dead_code)]
 mod example;
 
-/// Returns a hub with a price of each of these symbols.
 fn hub(symbols: impl IntoIterator<Item: AsRef<str>>) -> Hub {
     let hub = Hub::builder().retention(Retention::latest()).build();
     for symbol in symbols {

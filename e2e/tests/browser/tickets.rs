@@ -42,7 +42,6 @@ async fn log_in(browser: &Chromium, server: &Server, token: &str) {
     browser.click("#log-in button").await;
 }
 
-/// Waits until the page shows these texts.
 async fn shows(browser: &Chromium, texts: &[&str]) {
     let rows = "[...document.querySelectorAll('#list li')].map(row => row.textContent)";
     browser.until(&format!("JSON.stringify({rows}) === {}", json!(json!(texts).to_string()))).await;

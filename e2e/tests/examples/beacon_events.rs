@@ -26,7 +26,6 @@ async fn open(app: &Router, query: &str, last: &str) -> EventReader<Body> {
     EventReader::new(get(app, query, last).await)
 }
 
-/// Publishes as the node does.
 async fn publish(app: &Router, topic: &str, slot: u64) {
     let request =
         Request::post(format!("/node/{topic}")).header("content-type", "application/json");

@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// Starts the example with a model that answers after the early head.
 async fn gateway() -> Process {
     let mut command = Command::new(example_program("early_head"));
     serve(command.env("HEAD_AFTER", "0.1").env("MODEL_TAKES", "1")).await
@@ -17,7 +16,6 @@ async fn complete(gateway: &Process, model: &str, stream: bool) -> (StatusCode, 
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Asserts that a stream has begun before its first event.
 fn assert_is_early(body: &str) {
     assert!(body.find(": \n").unwrap() < body.find("data: ").unwrap(), "{body}");
 }

@@ -20,7 +20,6 @@ async fn send(app: &Router, request: http::request::Builder) -> http::Response<B
     app.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
-/// Opens a stream with the headers of an `EventSource`.
 async fn open(app: &Router, query: &str, last: &str) -> EventReader<Body> {
     let request = Request::get(format!("/jmap/eventsource?{query}"))
         .header("accept", "text/event-stream")

@@ -18,7 +18,6 @@ impl Session {
         Self { address, cookie: cookie.split(';').next().unwrap().to_owned() }
     }
 
-    /// Returns the same session at another process.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self { address, cookie: self.cookie.clone() }
     }
@@ -33,7 +32,6 @@ impl Session {
         assert_eq!(status, StatusCode::NO_CONTENT);
     }
 
-    /// Returns the status of a request for the stream.
     pub(crate) async fn status(&self) -> StatusCode {
         client::get(self.address, "/events", &[("cookie", &self.cookie)]).await.status()
     }

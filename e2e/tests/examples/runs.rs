@@ -8,7 +8,6 @@ async fn answer_goes_on_after_its_client_has_left() {
     answer_goes_on_at(example.address, example.address).await;
 }
 
-/// Asks at one process and continues to read at another.
 pub(crate) async fn answer_goes_on_at(asked: std::net::SocketAddr, other: std::net::SocketAddr) {
     let visitor = [("cookie", "visitor=ann")];
     let mut answer = EventReader::new(client::post(asked, "/answers/1", &visitor, "").await);

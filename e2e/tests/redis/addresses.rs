@@ -2,7 +2,6 @@
 
 use crate::*;
 
-/// Returns a primary, and a replica that has the primary's data.
 async fn primary_and_replica() -> Option<[Server; 2]> {
     let primary = Server::start().await?;
     let replica = Server::start().await?;

@@ -172,7 +172,6 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     assert!(without_provider.contains("no crypto provider"), "{without_provider}");
 }
 
-/// Starts a process that connects, and returns what it prints.
 async fn client(url: &str, system: &Path, own: Option<&Path>, has_provider: bool) -> String {
     let mut command = tokio::process::Command::new(env::current_exe().unwrap());
     command

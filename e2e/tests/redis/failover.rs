@@ -135,7 +135,6 @@ async fn successor_of_a_server_is_found_without_a_silent_loss() {
     }
 }
 
-/// How processes find the server that Sentinel has promoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// Processes know one host name, which leads to the primary.
@@ -178,7 +177,7 @@ async fn sentinel(dies: bool, found: Found) {
         // Connections to the old server are cut within this time.
         sleep(Duration::from_millis(200)).await;
         if found != Found::ByName {
-            // Two for each process. Those of Sentinel and of this test are not counted.
+            // Each process has two connections. Those of Sentinel and of this test are not counted.
             until_async(async || hub_connections(&replica).await == 4).await;
         }
         vec![Loss::between(began, replica.now().await)]

@@ -113,7 +113,6 @@ fn documented() -> String {
     code.lines().map(|line| line.trim_start_matches("//!").trim_start().to_owned() + "\n").collect()
 }
 
-/// Runs the documented publisher with this server's address.
 fn publish(python: &Path, server: &Server) {
     let code = documented();
     assert_eq!(code.matches("redis://127.0.0.1/").count(), 1, "{code}");

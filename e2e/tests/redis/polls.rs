@@ -50,7 +50,6 @@ async fn clients_that_poll_three_processes_receive_each_event_once_in_order() {
     println!("{load}: {polls} polls");
 }
 
-/// Serves long polls from a new hub.
 async fn serve(server: &Server) -> (Hub, SocketAddr) {
     let retention = Retention::new().events(200_000).bytes(64 << 20);
     let builder = Hub::builder().retention(retention).max_memory(256 << 20);

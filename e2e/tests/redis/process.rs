@@ -22,7 +22,6 @@ impl Process {
         Self::new(builder.connect(broker).await.unwrap(), health, stats)
     }
 
-    /// Publishes events and waits until the hub has read them.
     pub(crate) async fn publish_and_read(
         &self,
         numbers: impl IntoIterator<Item = usize>,
@@ -32,7 +31,6 @@ impl Process {
         last
     }
 
-    /// Publishes events and reads them.
     pub(crate) async fn delivers(&mut self, numbers: impl IntoIterator<Item = usize> + Clone) {
         _ = self.publish(numbers.clone()).await;
         self.reads(numbers).await;
@@ -58,7 +56,6 @@ impl Process {
         until(move || self.health.last_error().is_some_and(contains))
     }
 
-    /// Reads events before a gap, the gap, and events after it.
     pub(crate) async fn reads_around_a_gap(
         &mut self,
         before: impl IntoIterator<Item = usize>,
@@ -69,7 +66,6 @@ impl Process {
     }
 }
 
-/// Connects a process, which publishes and reads.
 pub(crate) async fn publishes_and_reads(broker: RedisBroker) {
     let mut process = Process::connect(broker).await;
     process.delivers(0..3).await;
@@ -120,7 +116,6 @@ impl Pair {
         until(|| self.ahead.health.is_ready() && self.behind.health.is_ready()).await;
     }
 
-    /// Kills the server, breaks the proxy's connections, and starts the server again.
     pub(crate) async fn restart_server(&mut self) {
         self.server.kill();
         self.proxy.lose();

@@ -43,7 +43,6 @@ impl Proxy {
         Redis::open(&self.url()).unwrap()
     }
 
-    /// Returns a broker of the server behind the proxy.
     pub(crate) fn broker(&self) -> RedisBroker {
         patient(self.redis())
     }
@@ -52,12 +51,10 @@ impl Proxy {
         self.relay.address.port()
     }
 
-    /// Delays the server's bytes to readers by this time.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_millis().try_into().unwrap(), SeqCst);
     }
 
-    /// Limits the rate of the server's bytes to readers.
     pub(crate) fn limit(&self, bytes_per_millisecond: u64) {
         self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }

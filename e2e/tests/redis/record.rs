@@ -17,7 +17,6 @@ pub(crate) struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Records an event that has just been acknowledged.
     pub(crate) fn now(topic: usize, number: u64, sequence: u64) -> Self {
         Self { topic, number, sequence, acknowledged_at: now() }
     }
@@ -42,7 +41,6 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// Parses a message that a client has just received.
     pub(crate) fn now(message: &Message) -> Self {
         let sequence = sequence(&message.last_event_id);
         let (topic, number) = match message.data.split_once(' ') {
@@ -56,7 +54,6 @@ impl Received {
         Self { topic: topic.parse().unwrap(), sequence, number, received_at: now() }
     }
 
-    /// Returns whether this is the last event of its topic.
     pub(crate) fn is_end(&self) -> bool {
         self.number >= Some(FIRST_END)
     }
@@ -76,7 +73,6 @@ pub(crate) fn sequence(id: &str) -> u64 {
     id.split_once('-').unwrap().1.parse().unwrap()
 }
 
-/// The counts of the check.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) gaps: usize,

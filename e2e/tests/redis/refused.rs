@@ -43,7 +43,6 @@ fn permission(command: &str) -> String {
     format!("+{}", command.to_lowercase().replace(' ', "|"))
 }
 
-/// Returns the documented permissions of this user.
 fn documented(user: &str) -> Vec<&'static str> {
     let prefix = format!("ACL SETUSER {user} on >password ");
     let line = PAGE.lines().find_map(|line| line.strip_prefix(&*prefix));

@@ -139,7 +139,6 @@ async fn curl_gets_a_whole_answer_or_sees_that_it_failed() {
     assert!(!failed.2.contains("data: "), "{}", failed.2);
 }
 
-/// How a client of a language model ended.
 #[derive(Debug)]
 struct Ended {
     text: String,
@@ -172,7 +171,8 @@ async fn asks(
 ) {
     let Some(nginx) = start().await else { return };
     let mut ended = Vec::new();
-    // One after the other, because loading some packages keeps a processor busy for seconds.
+    // The clients start one after the other, because loading some packages keeps a processor busy
+    // for seconds.
     for path in ["bare/slow".into(), format!("{layer}/slow"), format!("{layer}/busy")] {
         let Some(client) = start_client(&format!("http://{}/{path}", nginx.address)) else {
             return;

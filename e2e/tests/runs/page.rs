@@ -19,13 +19,11 @@ impl Page {
         Some(Self(browser))
     }
 
-    /// Waits until the page has received `length` characters of text and returns it.
     pub(crate) async fn until_received(&self, length: usize) -> String {
         let received = format!("window.text.length >= {length} && window.text");
         self.0.until(&received).await.as_str().unwrap().to_owned()
     }
 
-    /// Waits until the `EventSource` has given up and returns the text that it has received.
     pub(crate) async fn end(&self) -> String {
         self.0.until("window.over && window.text").await.as_str().unwrap().to_owned()
     }

@@ -27,7 +27,6 @@ pub(crate) async fn start(address: SocketAddr, pace: Pace, grace: Duration) -> P
     Process::start("server::serves_until_sigterm", task).await
 }
 
-/// Returns how many answers the handlers of a server have made.
 pub(crate) async fn calls(server: &Process) -> usize {
     use http_body_util::BodyExt;
     let response = client::get(server.address, "/calls", &[]).await;

@@ -29,7 +29,6 @@ async fn start(name: &str, packages: Packages, grace: Duration) -> Option<(Proce
     Some((server, client))
 }
 
-/// Replaces a server whose clients are reading.
 async fn replace(mut server: Process, is_killed: bool) -> Process {
     match is_killed {
         true => server.kill().await,

@@ -11,7 +11,7 @@ async fn storm(runs: usize) {
     let addresses = cluster.addresses();
     let started = Instant::now();
     let mut connections = 0;
-    // A hundred runs at a time.
+    // A hundred runs are read at a time.
     for batch in (0..runs).collect::<Vec<_>>().chunks(100) {
         let clients = batch.iter().flat_map(|run| [*run; 2]).map(async |run| {
             let (events, gap) = if run % 7 == 0 { (2_000, 0) } else { (60, 5) };

@@ -8,7 +8,6 @@ use crate::*;
 /// The handler inside the layer.
 pub(crate) type Handler = Arc<dyn Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
-/// Returns a handler whose answers are ready.
 pub(crate) fn handler<H>(answer: H) -> Handler
 where
     H: Fn(Parts) -> Response<Body> + Send + Sync + 'static,

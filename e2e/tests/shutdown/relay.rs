@@ -55,12 +55,10 @@ impl Relay {
         self.held.send_replace(false);
     }
 
-    /// Returns how many HTTP/2 frames of a type the server has sent.
     pub(crate) fn frames(&self, kind: u8) -> usize {
         count(&self.sent.borrow(), kind)
     }
 
-    /// Waits until the server has sent `frames` frames of type `kind`.
     pub(crate) async fn has_seen(&mut self, frames: usize, kind: u8) {
         soon(self.sent.wait_for(|sent| count(sent, kind) >= frames)).await.unwrap();
     }

@@ -1,6 +1,5 @@
 use crate::{support::PATIENCE, *};
 
-/// What all clients have seen.
 #[derive(Debug, Default)]
 pub(crate) struct Account {
     /// The streams whose heads arrived.
@@ -136,7 +135,6 @@ pub(crate) struct Figures {
     pub(crate) ended: BTreeMap<String, u64>,
 }
 
-/// Returns the resident memory of this process in KiB.
 pub(crate) fn memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

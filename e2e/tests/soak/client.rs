@@ -130,7 +130,6 @@ impl Client {
     }
 }
 
-/// What a client has received of a stream.
 #[derive(Default)]
 struct Seen {
     last: Option<String>,

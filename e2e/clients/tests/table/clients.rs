@@ -29,7 +29,6 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/clients");
 const HERE: &str = env!("CARGO_MANIFEST_DIR");
 
 impl Client {
-    /// Returns the command that starts the driver.
     pub(crate) fn command(&self) -> Vec<String> {
         let (root, here) = (ROOT, HERE);
         let words: Vec<String> = match self.language {
@@ -79,7 +78,6 @@ impl Client {
         jars.collect::<Vec<_>>().join(":")
     }
 
-    /// Returns the version that the manifest of the language has.
     pub(crate) fn version(&self) -> String {
         let found = match self.language {
             JavaScript => between(
@@ -128,7 +126,6 @@ fn between(text: &str, start: &str, end: &str) -> Option<String> {
 
 const ROWS: &str = include_str!("../../clients.txt");
 
-/// Returns all clients, in the order of the table.
 pub(crate) fn clients() -> Vec<Client> {
     let rows = ROWS.lines().filter(|row| !row.starts_with('#'));
     rows.map(|row| {

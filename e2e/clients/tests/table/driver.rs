@@ -74,13 +74,11 @@ impl Seen {
         quick >= 3 && last[5].elapsed() < 2 * soon
     }
 
-    /// Returns how many requests came in the last `window`.
     pub(crate) fn requests_within(&self, window: Duration) -> usize {
         self.requests.iter().filter(|at| at.elapsed() < window).count()
     }
 }
 
-/// What is seen in one situation.
 #[derive(Clone, Default)]
 pub(crate) struct Shared {
     state: Arc<(Mutex<Seen>, Notify)>,

@@ -13,23 +13,23 @@ use crate::origin::{BACK, Server, Stage, TOPIC};
 pub(crate) struct Facts {
     /// Whether the client sent a request.
     pub(crate) came: bool,
-    /// Whether it came back each time, and received an event then.
+    /// Whether the client came back each time, and received an event then.
     pub(crate) back: bool,
-    /// How many events it missed without a gap, before others that it received.
+    /// How many events the client missed without a gap, before others that it received.
     pub(crate) lost: usize,
-    /// Whether it kept sending requests, most of them within two seconds after the previous
+    /// Whether the client kept sending requests, most of them within two seconds after the previous
     /// request.
     pub(crate) hammers: bool,
-    /// How many requests it sent in the last ten seconds, or in the last minute after a topic's
-    /// end.
+    /// How many requests the client sent in the last ten seconds, or in the last minute after a
+    /// topic's end.
     pub(crate) asks: usize,
-    /// The largest event that it received, in bytes.
+    /// The largest event that the client received, in bytes.
     pub(crate) largest: usize,
     /// How long after the last event, or after its request, the client left by itself, if it did.
     pub(crate) left: Option<Duration>,
-    /// Whether it handed out a part of an event as a whole event.
+    /// Whether the client handed out a part of an event as a whole event.
     pub(crate) half: bool,
-    /// Whether it reported an error.
+    /// Whether the client reported an error.
     pub(crate) reported: bool,
 }
 
@@ -270,7 +270,6 @@ pub(crate) async fn ended_topic(stage: &Stage) -> Facts {
 /// The sizes of events that are tried, in bytes.
 const SIZES: [usize; 5] = [8_000, 60_000, 100_000, 250_000, 1_000_000];
 
-/// Larger and larger events.
 pub(crate) async fn large(stage: &Stage) -> Facts {
     let server = stage.serve(layer());
     if !stage.came().await {
@@ -309,13 +308,11 @@ async fn leaves(stage: &Stage, server: &Server, is_silent: bool, patience: Durat
     Facts { came: true, left: closed.map(|at| at.duration_since(since)), ..Facts::default() }
 }
 
-/// A stream without a byte.
 pub(crate) async fn silence(stage: &Stage, patience: Duration) -> Facts {
     let server = stage.serve(layer().without_heartbeat());
     leaves(stage, &server, true, patience).await
 }
 
-/// A stream of heartbeats.
 pub(crate) async fn heartbeats(stage: &Stage, patience: Duration) -> Facts {
     let server = stage.serve(layer().heartbeat(ms(1_000)));
     leaves(stage, &server, false, patience).await

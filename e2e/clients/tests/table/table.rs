@@ -120,7 +120,6 @@ async fn row(client: &Client, permits: &Semaphore, patience: Duration) -> Result
     ))
 }
 
-/// A number that the environment can set.
 fn number(variable: &str, default: u64) -> u64 {
     env::var(variable).ok().and_then(|it| it.parse().ok()).unwrap_or(default)
 }

@@ -148,7 +148,6 @@ async fn durations_end_at_the_head_and_gauges_count_open_streams() {
     assert_eq!((value("axum_http_requests_pending"), counter.get()), (0.0, 0));
 }
 
-/// Counts the spans that close.
 #[derive(Clone, Default)]
 struct Closed(Arc<AtomicUsize>);
 

@@ -49,7 +49,6 @@ use tower_sessions::{MemoryStore, SessionManagerLayer};
 use crate::*;
 
 pub(crate) struct Row {
-    /// The name of the package.
     pub(crate) package: &'static str,
     pub(crate) layer: &'static str,
     pub(crate) compose: Compose,

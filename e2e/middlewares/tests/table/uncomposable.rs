@@ -8,13 +8,11 @@ const SOURCE: &str = include_str!("../../examples/uncomposable.rs");
 const PAGE: &str = include_str!("../../../../docs/middlewares.md");
 const TROUBLESHOOTING: &str = include_str!("../../../../docs/guide/troubleshooting.md");
 
-/// Returns the name of the public function at a line.
 fn function(line: usize) -> &'static str {
     let lines = SOURCE.lines().take(line).filter_map(|line| line.strip_prefix("pub fn "));
     lines.last().and_then(|line| line.split('(').next()).expect("a function")
 }
 
-/// Returns the first error in each function.
 fn errors() -> BTreeMap<&'static str, String> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target directory");
     let build = Command::new(env!("CARGO"))

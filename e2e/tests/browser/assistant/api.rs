@@ -72,7 +72,6 @@ impl Api {
         until(|| self.0.quota.0.available_permits() == 0).await;
     }
 
-    /// Refuses the waiting call and all later calls.
     pub(crate) async fn refuse(&self) {
         self.0.refuses.store(true, SeqCst);
         self.say(1).await;

@@ -41,7 +41,7 @@ pub(crate) struct Front {
 }
 
 struct State {
-    /// A request goes to any of these.
+    /// The servers, any of which can get a request.
     servers: Mutex<Vec<SocketAddr>>,
     /// After this time without a byte, a response is cut.
     limit: Duration,

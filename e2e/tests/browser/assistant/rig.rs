@@ -29,7 +29,6 @@ pub(crate) enum Moment {
 impl Moment {
     pub(crate) const BOTH: [Self; 2] = [Self::Silence, Self::Middle];
 
-    /// Returns the number of words that the page has.
     pub(crate) const fn words(self) -> usize {
         match self {
             Self::Silence => 0,

@@ -24,7 +24,6 @@ pub(crate) fn htmx_4_page() -> &'static str {
     page.split_once("\"#").unwrap().0
 }
 
-/// Serves the scripts of htmx 4 from `package`.
 pub(crate) fn htmx_4_scripts(routes: Router, package: &Path) -> Router {
     let routes = script(routes, "/assets/htmx.js", package, "dist/htmx.js");
     script(routes, "/assets/hx-sse.js", package, "dist/ext/hx-sse.js")

@@ -32,12 +32,10 @@ impl Service {
         Arc::clone(&self.calls)
     }
 
-    /// Returns how many answers handlers have made.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Returns the number of a new call.
     fn call(&self) -> usize {
         self.calls.fetch_add(1, Ordering::Relaxed)
     }

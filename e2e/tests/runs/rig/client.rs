@@ -6,7 +6,6 @@ use super::*;
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/tests/runs/clients");
 
-/// The location of npm packages.
 #[derive(Clone, Copy)]
 pub(crate) enum Packages {
     /// The clients that `.ci/run` installs, which need only Node 18.
@@ -115,7 +114,6 @@ impl Client {
         line
     }
 
-    /// Waits until the client has received `bytes` bytes of text.
     pub(crate) async fn until_received(&mut self, bytes: usize) {
         while self.text.len() < bytes {
             let line = self.next().await;

@@ -46,7 +46,6 @@ impl Deployment {
         Proxy::start(self.addresses.clone(), cuts).await
     }
 
-    /// Returns how many answers the handlers of all services have made.
     pub(crate) fn calls(&self) -> usize {
         // All services have the same counter.
         self.services[0].calls()

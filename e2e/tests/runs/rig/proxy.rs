@@ -49,12 +49,10 @@ impl Proxy {
         format!("http://{}{path}", self.address)
     }
 
-    /// Returns the bytes of the body that each cut let through.
     pub(crate) fn made(&self) -> Vec<Vec<u8>> {
         self.shared.made.lock().unwrap().clone()
     }
 
-    /// Returns the first line of each request, with the first line of its answer.
     pub(crate) fn requests(&self) -> watch::Receiver<Vec<(String, String)>> {
         self.shared.requests.subscribe()
     }
@@ -71,7 +69,6 @@ async fn accept(listener: TcpListener, upstreams: Vec<SocketAddr>, shared: Arc<S
     }
 }
 
-/// Relays one request and its answer.
 async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> Option<()> {
     let (head, body) = read_head(&mut client).await?;
     let mut server = TcpStream::connect(upstream).await.ok()?;
@@ -156,7 +153,6 @@ impl Cutter {
         (&self.body[from..self.passed], end.is_some())
     }
 
-    /// Returns where the body is cut, if that is known.
     fn end(&self, cut: Cut) -> Option<usize> {
         match cut {
             Cut::Random(_) => Some(self.bytes),

@@ -10,7 +10,6 @@ use super::*;
 /// The data of the event that ends a complete answer.
 pub(crate) const DONE: &str = "[DONE]";
 
-/// What a request asks for.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Answer {
     /// The number of events.

@@ -31,7 +31,6 @@ pub(crate) struct Client {
 pub(crate) struct Progress(Arc<AtomicUsize>);
 
 impl Progress {
-    /// Waits until an event has arrived.
     pub(crate) async fn has_an_event(&self) {
         until(|| self.0.load(SeqCst) > 1).await;
     }
@@ -41,7 +40,6 @@ impl Progress {
     }
 }
 
-/// The end of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
     /// After the terminator.

@@ -41,7 +41,6 @@ impl Cluster {
         self.processes.iter().map(|process| process.address).collect()
     }
 
-    /// Returns how often the handler was called for this turn.
     pub(crate) fn calls(&self, name: &str) -> usize {
         calls(&self.calls, name)
     }
