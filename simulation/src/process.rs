@@ -50,7 +50,6 @@ impl<T: Clone + Send + 'static> Process<T> {
         process
     }
 
-    /// Returns the connected value once the process has connected.
     pub fn get(&self) -> Option<T> {
         self.connected.lock().unwrap().clone()
     }
@@ -63,7 +62,6 @@ impl<T: Clone + Send + 'static> Process<T> {
     }
 }
 
-/// Waits until all processes have connected.
 pub async fn connect<T: Clone + Send + 'static>(processes: &BTreeMap<usize, Process<T>>) {
     while processes.values().any(|process| process.get().is_none()) {
         sleep(Duration::from_millis(10)).await;
@@ -87,7 +85,6 @@ struct State {
     wakers: BTreeMap<u64, Waker>,
 }
 
-/// What the tasks of a process do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     #[default]
@@ -144,7 +141,6 @@ impl Gate {
     }
 }
 
-/// A future of a process.
 struct Gated<F> {
     gate: Gate,
     number: u64,

@@ -31,7 +31,6 @@ pub trait Scheduler {
     /// Lets time pass.
     async fn pass(&mut self, milliseconds: u64);
 
-    /// Takes this number of steps.
     async fn play(&mut self, steps: usize, has_faults: bool) {
         let Pace { calm, series, pauses, short_pauses } = Self::PACE;
         let weight = if has_faults { self.rng().u32(2..14) } else { 0 };

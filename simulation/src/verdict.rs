@@ -14,19 +14,16 @@ impl Verdict {
         *self.counts.entry(what).or_default() += times;
     }
 
-    /// Returns how often something happened.
     pub fn of(&self, what: &str) -> usize {
         self.counts.get(what).copied().unwrap_or(0)
     }
 
-    /// Adds the counts and faults of another simulation.
     pub fn add(&mut self, other: Self) {
         other.counts.into_iter().for_each(|(what, times)| self.count(what, times));
         self.faults.extend(other.faults);
     }
 }
 
-/// Displays the counts.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts: Vec<_> =

@@ -100,7 +100,6 @@ impl Interpreter {
     }
 }
 
-/// Executes a command of a script.
 fn execute(parts: &[Value]) -> mlua::Result<Reply> {
     let command = command(parts)?;
     RUNNING.with_borrow_mut(|running| {

@@ -93,7 +93,6 @@ impl Network {
         sleep_until(until).await;
     }
 
-    /// Waits until `ready` returns a value.
     pub(super) async fn until<R>(&self, mut ready: impl FnMut(&mut State) -> Option<R>) -> R {
         loop {
             let mut changed = pin!(self.inner.changed.notified());
@@ -144,7 +143,6 @@ impl Network {
         }
     }
 
-    /// Returns the number of commands so far.
     pub fn commands(&self) -> usize {
         self.lock().commands
     }

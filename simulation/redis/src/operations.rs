@@ -27,7 +27,6 @@ impl Network {
         });
     }
 
-    /// Logs an operation and changes the state.
     fn operate<R>(&self, what: fmt::Arguments<'_>, change: impl FnOnce(&mut State) -> R) -> R {
         self.log(|| format!("*** {what}"));
         self.change(change)
@@ -110,7 +109,6 @@ impl Network {
         });
     }
 
-    /// Ends a server that was replaced.
     pub fn retire(&self, machine: usize) {
         self.operate(format_args!("machine {machine} ends"), |state| {
             // The machine may have taken over again.
@@ -146,14 +144,12 @@ impl Network {
         self.change(|state| state.appointment = Some((state.commands + after, command)));
     }
 
-    /// Executes the operator's command if it is time for it.
     pub(super) fn reach_command(&self) {
         let now = self.commands();
         let due = self.lock().appointment.take_if(|(at, _)| *at < now);
         due.inspect(|(_, command)| _ = self.command(command));
     }
 
-    /// Deletes the keys that `choose` selects by their names.
     pub fn delete(&self, choose: impl Fn(&str) -> bool) {
         self.operate(format_args!("keys are deleted"), |state| {
             let keys = &mut state.current().server.keys;
@@ -181,7 +177,6 @@ impl Network {
         });
     }
 
-    /// Lets the current server refuse commands for a time in milliseconds.
     pub fn refuse(&self, refusal: Refusal, milliseconds: u64) {
         self.log(|| format!("*** {refusal:?} for {milliseconds} ms"));
         self.set_refusal(Some(refusal));
@@ -197,7 +192,6 @@ impl Network {
         self.operate(format_args!("the clock is set by {step} ms"), set);
     }
 
-    /// Breaks one of the connections of a process.
     pub fn cut(&self, process: usize, cut: Cut) {
         self.operate(format_args!("a connection of process {process} breaks: {cut:?}"), |state| {
             let own = state.connections.iter_mut().filter(|it| it.process == process);
@@ -219,7 +213,6 @@ impl Network {
         });
     }
 
-    /// Accepts the connections of a process again.
     pub fn admit(&self, process: usize) {
         self.change(|state| state.links[process].is_shut_out = false);
     }

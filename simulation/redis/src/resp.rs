@@ -57,7 +57,6 @@ impl Reply {
     }
 }
 
-/// A command and its arguments.
 pub(super) type Command = Vec<Vec<u8>>;
 
 /// Takes the next command from `input`, unless it is incomplete. Clients send arrays of strings.

@@ -4,7 +4,7 @@ use super::{refusal::WRITES, *};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) run_id: String,
-    /// Whether it is a node of a cluster.
+    /// Whether the server is a node of a cluster.
     pub(super) is_cluster: bool,
     pub(super) replication: Replication,
     /// The number of commands that may have replaced a key's value.
@@ -32,7 +32,6 @@ pub(super) struct Key {
     pub(super) expires_at: Option<u64>,
 }
 
-/// The result of a command.
 #[derive(Debug, PartialEq)]
 pub(super) enum Outcome {
     Reply(Reply),
@@ -43,7 +42,6 @@ pub(super) enum Outcome {
 }
 
 impl Server {
-    /// Returns an empty node of a cluster.
     pub(super) fn node() -> Self {
         Self { is_cluster: true, ..Self::default() }
     }
@@ -225,14 +223,12 @@ impl Server {
         self.kept(now).map(|(name, value)| name.len() + value.memory()).sum()
     }
 
-    /// Returns the keys that have not expired.
     pub(super) fn kept(&self, now: u64) -> impl Iterator<Item = (&Vec<u8>, &Value)> {
         let kept =
             self.keys.iter().filter(move |(_, key)| key.expires_at.is_none_or(|at| at > now));
         kept.map(|(name, key)| (name, &key.value))
     }
 
-    /// Returns all streams and their keys.
     pub(super) fn streams(&self) -> impl Iterator<Item = (&[u8], &Stream)> {
         self.keys.iter().filter_map(|(name, key)| match &key.value {
             Value::Stream(stream) => Some((&name[..], stream)),

@@ -2,7 +2,6 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{server::Channel, *};
 
-/// The state of the servers and of the network.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) rng: fastrand::Rng,
@@ -40,7 +39,6 @@ pub struct Added {
     pub at: u64,
 }
 
-/// A machine with one server.
 #[derive(Debug)]
 pub(super) struct Machine {
     pub(super) server: Server,
@@ -74,7 +72,6 @@ pub(super) struct Link {
     pub(super) busy_until: [Option<Instant>; 2],
 }
 
-/// The direction of bytes on a link.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Direction {
     ToServer,
@@ -179,7 +176,6 @@ impl State {
         }
     }
 
-    /// Restarts the server of the current machine with this data.
     pub(super) fn restart(&mut self, data: Data) {
         let (run_id, id) = (self.next_run_id(), self.next_run_id());
         // A snapshot has the id of its history, unlike an append-only file.
@@ -254,7 +250,6 @@ impl Server {
     }
 }
 
-/// The value of a key.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Stream(Stream),

@@ -43,13 +43,11 @@ impl Stream {
         self.entries.len()
     }
 
-    /// Returns the size of all entries in bytes.
     pub(super) fn bytes(&self) -> usize {
         let size = |fields: &Fields| 32 + fields.iter().map(Vec::len).sum::<usize>();
         self.entries.values().map(size).sum()
     }
 
-    /// Returns the last id that was assigned.
     pub(super) const fn last(&self) -> Id {
         self.last
     }
@@ -79,14 +77,12 @@ impl Stream {
         })
     }
 
-    /// Removes the oldest entries beyond `length` and returns how many it removed.
     pub(super) fn trim(&mut self, length: usize) -> usize {
         let excess = self.entries.len().saturating_sub(length);
         (0..excess).for_each(|_| _ = self.entries.pop_first());
         excess
     }
 
-    /// Removes the entries below an id and returns how many it removed.
     pub(super) fn trim_below(&mut self, first: Id) -> usize {
         let kept = self.entries.split_off(&first);
         std::mem::replace(&mut self.entries, kept).len()
@@ -112,7 +108,6 @@ impl Id {
     pub(super) const MIN: Self = Self(0);
     pub(super) const MAX: Self = Self(u128::MAX);
 
-    /// Returns the first id of a millisecond.
     fn first(milliseconds: u64) -> Self {
         Self(u128::from(milliseconds) << 64)
     }

@@ -3,7 +3,6 @@
 use super::steps::steps;
 use crate::*;
 
-/// The result of a search.
 pub(crate) struct Explored {
     pub(crate) states: usize,
     pub(crate) steps: usize,
@@ -71,7 +70,6 @@ impl Graph {
         ends.iter().position(|ends| !ends).map(|number| u32::try_from(number).unwrap())
     }
 
-    /// Describes the way to a state.
     fn trace(&self, mut number: u32, violation: &str) -> String {
         let mut lines = vec![violation.to_owned(), format!("{:?}", self.states[number as usize])];
         while number > 0 {

@@ -4,7 +4,6 @@
 use crate::redis::Synced;
 use crate::*;
 
-/// The next command of an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
     Sync,

@@ -38,7 +38,6 @@ pub(crate) struct Bounds {
     pub(crate) faults: u8,
 }
 
-/// The way a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Outcome {
     Completed,
@@ -78,7 +77,6 @@ pub(crate) enum Lease {
     Dead,
 }
 
-/// The stream of one run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Stream {
     pub(crate) has_head: bool,
@@ -95,7 +93,6 @@ impl Stream {
     }
 }
 
-/// The data of Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Data {
     pub(crate) claim: Option<Claim>,

@@ -3,7 +3,6 @@
 use super::protocol::Stream;
 use crate::*;
 
-/// The reply to a `Sync`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Synced {
     Ok {

@@ -126,7 +126,6 @@ fn exporter(steps: &mut Steps<'_>, protocol: Protocol, epoch: usize, run: Run) {
         });
     }
     if run.is_in_step && run.phase.is_live() {
-        // The renewal of the lease, or a hint.
         let renew = |next: &mut State| next.execute(protocol, epoch, Command::Sync, true);
         steps.add("renews its lease", epoch, renew);
     }
@@ -172,7 +171,6 @@ fn others(steps: &mut Steps<'_>) {
     }
 }
 
-/// What happens to Redis.
 fn servers(steps: &mut Steps<'_>) {
     let state = steps.state;
     let reconnect = |next: &mut State| {

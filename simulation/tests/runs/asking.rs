@@ -8,7 +8,6 @@ const RETRY: Duration = Duration::from_millis(4_321);
 /// The status for a client that has all events of an interrupted run.
 const INTERRUPTED: StatusCode = StatusCode::GONE;
 
-/// A request to a process.
 pub(crate) struct Asking {
     pub(crate) world: World,
     pub(crate) runs: Runs,
@@ -44,7 +43,6 @@ impl Asking {
         self.ask(layer.layer(handler)).await
     }
 
-    /// Starts a run in place of another.
     pub(crate) async fn replace(self, stop: Option<usize>) -> Attempt {
         let (call, rng, life) = (self.call(), self.rng.clone(), self.life);
         let (key, request) = (self.run_key(), request(self.last.as_ref()));
@@ -101,7 +99,6 @@ impl Asking {
         self.world.settings.key(self.key)
     }
 
-    /// Returns a function that makes the call.
     fn call(&self) -> impl Fn() -> Making + Clone + Send + 'static + use<> {
         let (world, rng) = (self.world.clone(), self.rng.clone());
         let Self { key, life, asked, .. } = *self;
@@ -218,7 +215,6 @@ where
     }
 }
 
-/// Returns the outcome of a run whose body has failed.
 fn outcome(error: &BoxError) -> Option<Outcome> {
     let first: &(dyn std::error::Error + 'static) = &**error;
     let mut causes = std::iter::successors(Some(first), |error| error.source());

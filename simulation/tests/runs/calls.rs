@@ -11,9 +11,9 @@ pub(crate) struct Call {
     pub(crate) began: u64,
     /// What the call will yield.
     pub(crate) plan: Plan,
-    /// Whether its answer has the options of [`asking`](crate::asking).
+    /// Whether the call's answer has the options of [`asking`](crate::asking).
     pub(crate) has_options: bool,
-    /// Whether its answer is no stream.
+    /// Whether the call's answer is no stream.
     pub(crate) is_void: bool,
     pub(crate) end: Option<CallEnd>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallEnd {
     pub(crate) at: u64,
-    /// Whether it has yielded everything. Otherwise, it was dropped.
+    /// Whether the call has yielded everything. Otherwise, the call was dropped.
     pub(crate) is_finished: bool,
 }
 
@@ -69,7 +69,6 @@ pub(crate) struct Making {
 }
 
 impl Making {
-    /// Changes what is known about the call.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Call)) {
         change(&mut self.world.records().calls[self.number]);
     }
@@ -128,14 +127,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Returns the id with which its client resumes.
+    /// Returns the id with which the answer's client resumes.
     pub(crate) fn last(&self) -> Option<LastEventId> {
         let Received { epoch, sequence, .. } = self.events.last()?;
         Some(LastEventId::try_from(format!("{epoch}-{sequence}")).unwrap())
     }
 }
 
-/// One event that a client received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) epoch: String,

@@ -15,7 +15,6 @@ pub(crate) struct Client {
     stop: Option<usize>,
 }
 
-/// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The client starts a run or attaches to it.
@@ -26,7 +25,6 @@ pub(crate) enum Kind {
     Gets,
 }
 
-/// How a client asks and reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Habit {
     /// The client asks any process each time and may leave.

@@ -25,7 +25,6 @@ impl Kind {
         Self { name, inject }
     }
 
-    /// Chooses the kinds of faults of one simulation.
     pub(crate) fn some(rng: &mut Rng, severity: Severity) -> Vec<Self> {
         let disturbing = DISTURBING.into_iter().filter(|_| severity >= Severity::Disturbing);
         let mut kinds = choose_few(rng, CALM.into_iter().chain(disturbing));

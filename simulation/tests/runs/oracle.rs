@@ -3,7 +3,6 @@
 use crate::world::Records;
 use crate::*;
 
-/// What happened in one simulation.
 pub(crate) struct History {
     pub(crate) severity: Severity,
     /// Whether owners can restore every claim that Redis loses before another process takes it.

@@ -16,7 +16,6 @@ pub(crate) struct Program {
     pub(crate) health: Health,
 }
 
-/// What has happened.
 #[derive(Clone, Default)]
 pub(crate) struct Records {
     pub(crate) calls: Vec<Call>,
@@ -88,31 +87,26 @@ impl World {
         tower_sse_simulation::connect(&processes).await;
     }
 
-    /// Records that something is wrong.
     pub(crate) fn fault(&self, fault: String) {
         self.records().faults.push(fault);
     }
 
-    /// Begins an answer and returns its number.
     pub(crate) fn begin_answer(&self, key: usize) -> usize {
         add(&mut self.records().answers, Answer { key, ..Answer::default() })
     }
 
-    /// Records a request to stop or to replace a run and returns its number.
     pub(crate) fn begin_stop(&self, key: usize, replaces: bool) -> usize {
         let (began, over) = (self.network.elapsed(), u64::MAX);
         let stop = Stop { key, began, over, replaces, call: None, stopped: None };
         add(&mut self.records().stops, stop)
     }
 
-    /// Records that a client has received an event of its answer.
     pub(crate) fn receive(&self, answer: usize, received: Received) {
         let Received { epoch, sequence, call, .. } = &received;
         self.network.log(|| format!("client {answer}: event {epoch}-{sequence} of call {call}"));
         self.records().answers[answer].events.push(received);
     }
 
-    /// Records that a process may not have reached Redis in time.
     pub(crate) fn disturb(&self, process: usize) {
         let life = self.process(process).life;
         self.records().disturbed[life] = true;

@@ -23,7 +23,6 @@ impl Client {
         Self { number, journal, last: None, connection: None }
     }
 
-    /// Returns the life of the process that the client is connected to.
     pub(crate) fn life(&self) -> Option<usize> {
         self.connection.as_ref().map(|connection| connection.life)
     }

@@ -33,7 +33,6 @@ impl Kind {
         matches!(self.harm, Harm::Trimmed | Harm::Lost)
     }
 
-    /// Chooses the kinds of faults of one simulation.
     pub(crate) fn some(rng: &mut Rng, may_lose: bool) -> Vec<Self> {
         let all = HARMLESS.into_iter().chain(HOLDS).chain(LOSSES);
         let mut kinds = choose_few(rng, all.filter(|kind| may_lose || !kind.loses()));

@@ -9,7 +9,6 @@ use crate::*;
 /// client's id as foreign: 60 seconds, as a difference of sequence numbers.
 const MAX_LEAD: u64 = 60_000 << 20;
 
-/// Everything that happened in a simulation.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) publications: Vec<Publication>,
@@ -139,7 +138,6 @@ fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
         && (replaced_at.is_some() || !markers.any(|(id, _)| is_same(sequence_of(&id.to_string()))))
 }
 
-/// Returns the sequence number of an entry.
 fn sequence_of(id: &str) -> u64 {
     let (milliseconds, counter) = id.split_once('-').unwrap();
     (milliseconds.parse::<u64>().unwrap() << 20) + counter.parse::<u64>().unwrap()

@@ -179,7 +179,6 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Ver
     found
 }
 
-/// Starts the processes and publishes an event.
 async fn start(order: u64, latency: u64, log: Log) -> World {
     let network = Network::new(Rng::with_seed(order), HUBS, latency, log);
     serve_this_thread(&network);
@@ -191,7 +190,6 @@ async fn start(order: u64, latency: u64, log: Log) -> World {
     scene
 }
 
-/// Breaks both connections of a hub.
 fn disconnect(network: &Network, hub: usize) {
     (0..2).for_each(|_| network.cut(hub, Cut::Now));
 }

@@ -71,7 +71,6 @@ impl World {
         self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
     }
 
-    /// Returns what has happened so far.
     pub(crate) fn history(&mut self) -> History {
         let (overtaken, markers) = self.network.overtaken_and_markers();
         History {

@@ -172,7 +172,6 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     split(&text)
 }
 
-/// Returns the command that runs a script with a key and arguments.
 fn script(text: &str, arguments: &[&str]) -> Vec<String> {
     ["EVAL", text, "1"].iter().chain(arguments).map(|&part| part.to_owned()).collect()
 }

@@ -54,7 +54,6 @@ impl Drop for RealServer {
     }
 }
 
-/// A real server and the model.
 struct Pair {
     _process: RealServer,
     real: Connection,
@@ -79,13 +78,11 @@ impl Pair {
         Some(Self { _process: process, real, model, seed: 0, sequence })
     }
 
-    /// Empties both servers, for the commands of a seed.
     fn begin(&mut self, seed: u64) {
         let () = self.ask("FLUSHALL");
         (self.model, self.seed, self.sequence) = (Server::default(), seed, Vec::new());
     }
 
-    /// Executes a command on the real server alone.
     fn ask<T: FromRedisValue>(&mut self, command: &str) -> T {
         packed(&split(command)).query(&mut self.real).unwrap()
     }

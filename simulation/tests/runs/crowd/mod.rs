@@ -6,7 +6,6 @@ mod loads;
 use crate::scheduler::PROCESSES;
 use crate::*;
 
-/// The kind of load in one simulation.
 #[derive(Clone, Copy, Debug)]
 enum Load {
     SlowLink,
@@ -74,7 +73,6 @@ impl Crowd {
         process.gate.run(starting).await.expect("it runs")
     }
 
-    /// Lets a client read a run. Returns the number of its answer.
     fn read(&mut self, key: usize, habit: Habit) -> usize {
         let client = Client::new(&self.world, self.rng.fork(), key, Kind::Gets, habit);
         let answer = client.answer;
@@ -82,7 +80,6 @@ impl Crowd {
         answer
     }
 
-    /// Returns how many of these answers have not ended.
     fn waiting(&self, answers: &[usize]) -> usize {
         let records = self.world.records();
         answers.iter().filter(|answer| records.answers[**answer].end.is_none()).count()
