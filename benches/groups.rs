@@ -11,7 +11,6 @@ pub fn short() -> Criterion {
         .measurement_time(Duration::from_secs(1))
 }
 
-/// Adds each case as a function of the group of its work.
 pub fn bench(criterion: &mut Criterion, cases: Vec<Case>, times: u64) {
     in_runtime(|| {
         for mut case in cases {

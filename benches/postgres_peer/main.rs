@@ -38,7 +38,7 @@ const RATE: u64 = 20;
 const BYTES: usize = 100;
 /// The number of events of a statement that publishes many.
 const MANY: u64 = 1000;
-/// The number of such statements of each connection.
+/// The number of statements with [`MANY`] events that each connection executes.
 const STATEMENTS: u64 = 50;
 
 /// A connected process that delivers events to one client.

@@ -43,7 +43,6 @@ fn publish(hub: &Hub, topic: &str, text: &'static str) -> Receipt {
     hub.publish_now(topic, Event::from_static(text)).expect("an event that can be published")
 }
 
-/// Reads all bytes that are ready.
 fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
     let mut bytes = 0;

@@ -8,7 +8,6 @@ pub struct Repeat<F> {
 }
 
 impl<F: FnMut(u64) -> T, T> Repeat<F> {
-    /// Returns a stream of `times` items, each made from its number.
     pub const fn new(times: u64, make: F) -> Self {
         Self { made: 0, times, make }
     }

@@ -39,7 +39,6 @@ enum Protocol {
     Http2,
 }
 
-/// Sets options of a server's socket.
 type SetOptions = fn(&TcpStream) -> io::Result<()>;
 
 /// A client that is stalled while all prices change again and again.

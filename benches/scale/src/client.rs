@@ -65,7 +65,6 @@ const WAITING: usize = 64;
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 impl Client {
-    /// Opens connections for these streams.
     pub fn connect(address: SocketAddr, streams: Streams) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut connections = Vec::new();
@@ -121,7 +120,6 @@ impl Client {
         }
     }
 
-    /// Reads until all streams have ended.
     pub fn read_ends(&mut self) -> io::Result<()> {
         let expected = self.streams.len();
         self.read_until(|client| client.ends.count == expected)

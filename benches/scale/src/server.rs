@@ -81,7 +81,6 @@ impl Server {
         self.accept(subject, listener).await
     }
 
-    /// Serves one subject over HTTP/2.
     pub async fn accept(self, subject: Subject, listener: TcpListener) -> io::Result<()> {
         if subject == Subject::Bare {
             let bare = self.bare;
@@ -124,7 +123,6 @@ impl Server {
         accept(listener, layer.layer(service)).await
     }
 
-    /// Publishes an event to all streams.
     pub fn publish(&self, subject: Subject) -> io::Result<()> {
         if subject == Subject::Bare {
             self.bare.publish();

@@ -204,7 +204,6 @@ where
     }
 }
 
-/// Serves endless streams. Returns the address, and the counter of the events that are made.
 fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<AtomicU64>) {
     let address = listener.local_addr().expect("an address");
     let made = Arc::new(AtomicU64::new(0));
@@ -214,7 +213,6 @@ fn serve_endless(listener: TcpListener, subject: &str) -> (SocketAddr, Arc<Atomi
     (address, made)
 }
 
-/// Serves idle streams and returns the address.
 fn serve_silent(listener: TcpListener, subject: &str) -> SocketAddr {
     let address = listener.local_addr().expect("an address");
     let (served, hub) = (subject.to_owned(), Hub::new());
@@ -445,7 +443,6 @@ fn idle(subject: &str) {
     });
 }
 
-/// Waits until no more events are made.
 async fn settle(made: &AtomicU64) {
     let mut last = u64::MAX;
     while made.load(Ordering::Relaxed) != last {

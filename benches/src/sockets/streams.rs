@@ -128,7 +128,6 @@ enum Chunk {
 }
 
 impl Streams {
-    /// Creates clients that are closed.
     pub fn new(addresses: Vec<SocketAddr>, path: &str, clients: usize) -> io::Result<Self> {
         let client = || Client {
             io: None,
@@ -166,7 +165,6 @@ impl Streams {
         })
     }
 
-    /// Connects over TLS.
     pub fn tls(&mut self, config: Arc<ClientConfig>) {
         self.tls = Some(config);
     }
@@ -511,7 +509,6 @@ fn connect_from(
     }
 }
 
-/// Returns the value of a field with this name.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let value = line.strip_prefix(name)?;
     Some(value.strip_prefix(b" ").unwrap_or(value))
@@ -608,7 +605,6 @@ impl Client {
 }
 
 impl Seen {
-    /// Adds what other clients have seen.
     pub fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.bytes += other.bytes;

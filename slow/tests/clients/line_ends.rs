@@ -42,13 +42,11 @@ fn changed(text: &str) -> String {
     text.replace('ö', "o").replacen("9 ", "inserted 9 ", 1)
 }
 
-/// Returns the message of an answer in the Responses protocol.
 fn item() -> Value {
     json!({ "type": "message", "id": "m", "role": "assistant", "content": [] })
 }
 
 impl Protocol {
-    /// Returns the data of the events before the first word.
     fn before(self) -> Vec<Value> {
         match self {
             Self::Gemini | Self::Completions => vec![],
@@ -72,7 +70,6 @@ impl Protocol {
         }
     }
 
-    /// Returns the data of a word's event.
     fn of_word(self, text: &str) -> Value {
         match self {
             Self::Gemini => {
@@ -96,7 +93,6 @@ impl Protocol {
         }
     }
 
-    /// Returns the data of the events after the last word.
     fn after(self) -> Vec<Value> {
         match self {
             Self::Gemini => vec![],

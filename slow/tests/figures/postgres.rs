@@ -21,12 +21,10 @@ async fn pgbench(server: &Server, clients: usize, statement: &str) -> f64 {
     rate.unwrap_or_else(|| panic!("{output}"))
 }
 
-/// Returns a builder of hubs that keep all events.
 fn large() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
 }
 
-/// Returns the processor time of all processes of the server.
 fn time_of(server: &Server) -> Duration {
     let data = server.data();
     let postmaster = fs::read_to_string(data.join("postmaster.pid")).unwrap();

@@ -8,7 +8,6 @@ use rusqlite::Connection;
 use super::file::File;
 use crate::*;
 
-/// Returns this process's processor time in seconds.
 pub(crate) fn own_time() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
     processor_time(&fields(&stat)).as_secs_f64()

@@ -115,7 +115,6 @@ fn key() -> RunKey {
     RunKey::shared("a run").expect("a key")
 }
 
-/// Returns a service whose responses are recorded.
 fn recorded(
     runs: &Runs,
     events: u64,

@@ -169,7 +169,6 @@ impl Storm {
         command
     }
 
-    /// Starts a server and waits until it listens.
     fn server(&self) -> Child {
         let mut command = self.command(&["serve", &self.redis, &self.limit.to_string()]);
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("a file");

@@ -143,7 +143,6 @@ async fn pass(
     Ok(Response::from_parts(head, Body::from_stream(stream)))
 }
 
-/// Passes a request on to the origin.
 async fn ask(
     mut request: Request,
     origin: SocketAddr,

@@ -362,7 +362,6 @@ async fn row(hop: &Hop, known: Option<&str>, permits: &Semaphore, starting: &Mut
     again
 }
 
-/// Returns the range of the rows below a heading.
 fn table(page: &str, heading: &str) -> Range<usize> {
     let start = page.find(&format!("{heading}\n")).expect(heading);
     let start = start + page[start..].find(HEADER).expect("a table") + HEADER.len();

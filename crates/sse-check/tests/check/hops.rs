@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use crate::report::{Report, look_through, on_a_busy_machine};
 use crate::server::*;
 
-/// Compares the stream of a proxy with that of its server.
 async fn look(
     outer: impl IntoIterator<Item = Step>,
     inner: impl IntoIterator<Item = Step>,
@@ -18,7 +17,6 @@ async fn look_from(outer: SocketAddr, inner: impl IntoIterator<Item = Step>) -> 
     look_through(&hops, "--for 3s --only start,delay,changes,end").await
 }
 
-/// Returns events without ids.
 fn texts(texts: impl IntoIterator<Item = String>, interval: u64) -> Vec<Step> {
     let texts = (0..).zip(texts);
     texts.flat_map(|(n, it)| [Step::At(n * interval), write(format!("data: {it}\n\n"))]).collect()
@@ -297,7 +295,6 @@ async fn events_that_come_in_another_order_are_not_held_back() {
     report.expect("delay", "pass");
 }
 
-/// Compares the answers to two POST requests.
 async fn look_at_calls(
     outer: impl IntoIterator<Item = Step>,
     inner: impl IntoIterator<Item = Step>,

@@ -26,7 +26,6 @@ async fn haproxy(program: &Path, server: SocketAddr, settings: &str, bind: &str)
     .await
 }
 
-/// Serves an event every 300 milliseconds.
 async fn serve() -> SocketAddr {
     serve_steps(events(0, 99, 300)).await
 }

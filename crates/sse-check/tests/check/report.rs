@@ -4,7 +4,6 @@ use futures_util::FutureExt;
 use serde_json::Value;
 use tokio::process::Command;
 
-/// The program's output and exit status.
 pub(crate) struct Report {
     pub(crate) code: i32,
     pub(crate) output: String,
@@ -13,7 +12,6 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Runs the program with these arguments.
     pub(crate) async fn text(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sse-check"));
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -27,7 +25,6 @@ impl Report {
         }
     }
 
-    /// Runs the program with JSON as its output.
     pub(crate) async fn of(arguments: &[&str]) -> Self {
         let mut report = Self::text(&[arguments, &["--json"]].concat()).await;
         assert_eq!(report.error, "");
@@ -44,7 +41,6 @@ impl Report {
         checks.iter().find(|check| check["name"] == name).expect("a check of this name")
     }
 
-    /// Returns the names of the checks with this verdict.
     pub(crate) fn all(&self, verdict: &str) -> Vec<&str> {
         let checks = self.json["checks"].as_array().unwrap().iter();
         let checks = checks.filter(|check| check["verdict"] == verdict);
@@ -62,14 +58,12 @@ impl Report {
         assert_eq!(self.code, code, "{self}");
     }
 
-    /// Expects a verdict and a text in the summary or the evidence.
     #[track_caller]
     pub(crate) fn expect_with(&self, check: &str, verdict: &str, text: &str) {
         self.expect(check, verdict);
         self.expect_text(check, text);
     }
 
-    /// Expects a text in the summary or the evidence.
     #[track_caller]
     pub(crate) fn expect_text(&self, check: &str, text: &str) {
         // Undo the escapes that JSON needs for quotation marks.

@@ -29,7 +29,6 @@ async fn serve_hub(hub: Hub, dropped: &'static [&'static str]) -> [SocketAddr; 2
     [addresses[0], addresses[1]]
 }
 
-/// Publishes an event every 300 ms.
 fn publish(hub: &Hub) {
     let hub = hub.clone();
     tokio::spawn(async move {

@@ -11,7 +11,6 @@ use crate::support::listen;
 pub(crate) const HEAD: &str =
     "200 OK\r\ncontent-type: text/event-stream\r\ncache-control: no-cache";
 
-/// A step of an answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// Waits until this many milliseconds after the request.
@@ -63,7 +62,6 @@ pub(crate) fn late(steps: impl Iterator<Item = Step>, by: u64) -> impl Iterator<
     })
 }
 
-/// The head of a request.
 pub(crate) struct Request(pub(crate) String);
 
 impl Request {
@@ -91,7 +89,6 @@ pub(crate) async fn serve(
     address
 }
 
-/// Serves the same steps to every client.
 pub(crate) async fn serve_steps(steps: impl IntoIterator<Item = Step>) -> SocketAddr {
     let steps: Vec<_> = steps.into_iter().collect();
     serve(move |_| Answer::new(steps.clone())).await

@@ -25,7 +25,6 @@ async fn broker_without_a_flaw_passes_the_kit() {
     }
 }
 
-/// Makes a test for each flaw, with the scene that finds it.
 macro_rules! finds {
     ($($test:ident: $flaw:ident in $scene:ident;)+) => {
         $(#[tokio::test(start_paused = true)]

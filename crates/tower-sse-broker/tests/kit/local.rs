@@ -4,7 +4,6 @@ use crate::batch::Batch;
 use crate::log::{COMMENT, DATA, ENDS, NAME, RETRY, TOPIC};
 use crate::*;
 
-/// A flaw of a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
     /// Every second process reverses the order of events.
@@ -180,7 +179,6 @@ impl World for LocalWorld {
     }
 }
 
-/// The broker of one process.
 pub(super) struct Process {
     local: Arc<Local>,
     index: usize,
@@ -351,7 +349,6 @@ impl Broker for Process {
 pub(super) struct LocalPublisher(Arc<Local>, Batch);
 
 impl LocalPublisher {
-    /// Returns the publish error if the server can't be reached.
     async fn unreachable(&self) -> Option<PublishError> {
         let Local { flaw, cuts, is_down, ended, .. } = &*self.0;
         let refused = || Some(PublishError::Refused("the server is away".into()));

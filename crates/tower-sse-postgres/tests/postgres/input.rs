@@ -214,7 +214,6 @@ async fn trigger_that_sends_the_key_aborts_no_transaction() {
 
 const OPERATING: &str = include_str!("../../docs/operating.md");
 
-/// Returns the statements of the block with this name in the operator's page.
 pub(crate) fn statements_of(name: &str) -> String {
     block(OPERATING, &format!("sql,{name}"))
 }

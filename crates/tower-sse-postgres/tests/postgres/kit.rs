@@ -79,7 +79,6 @@ async fn postgres_passes_the_kit() {
 pub(crate) type Process = HubProcess<Health, BrokerStats>;
 
 impl Process {
-    /// Starts a server and connects a process to it.
     pub(crate) async fn start() -> Option<(Server, Self)> {
         let server = Server::start().await?;
         let process = Self::connect(server.broker()).await;

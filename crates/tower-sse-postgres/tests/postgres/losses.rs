@@ -6,7 +6,6 @@ async fn two(server: &Server) -> [Process; 2] {
     [Process::connect(server.broker()).await, Process::connect(server.broker()).await]
 }
 
-/// Publishes events in the first process and reads them in both.
 async fn publish_and_read<const N: usize>(pair: &mut [Process; 2], numbers: [usize; N]) {
     pair[0].publish(numbers).await;
     for process in pair {

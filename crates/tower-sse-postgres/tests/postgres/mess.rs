@@ -43,7 +43,6 @@ impl Mess {
         }
     }
 
-    /// Runs transactions until the end, over connections that break.
     async fn write(self, writer: usize) {
         let name = format!("w{writer}");
         let mut sent = 0;
@@ -111,7 +110,6 @@ impl Mess {
         Ok(())
     }
 
-    /// Publishes with a hub until the end.
     async fn publish(self, publisher: usize, hub: Hub) {
         let name = format!("p{publisher}");
         let mut sent = 0;

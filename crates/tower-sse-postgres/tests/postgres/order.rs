@@ -164,7 +164,6 @@ async fn hub_that_numbers_waits_for_another_that_does() {
     assert_eq!(process.client.data(2).await, ["first", "second"]);
 }
 
-/// Returns the builder of a hub that keeps all events of a test.
 pub(crate) fn large() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(1_000_000).bytes(1 << 30)).max_memory(2 << 30)
 }

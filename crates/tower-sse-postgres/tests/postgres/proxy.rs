@@ -42,7 +42,6 @@ impl Proxy {
         Self { relay: Relay::start(server, pass).await, state, server }
     }
 
-    /// Returns a broker that connects through the proxy.
     pub(crate) fn broker(&self) -> PostgresBroker {
         self.broker_of("tower_sse")
     }
@@ -89,19 +88,16 @@ impl Proxy {
         self.state.held_publishers.send_replace(self.state.accepted.load(SeqCst));
     }
 
-    /// Limits the rate of the server's bytes over each connection.
     pub(crate) fn limit(&self, bytes_per_millisecond: u64) {
         self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }
 
-    /// From now on, removes notifications from what the server sends.
     pub(crate) fn drop_notifications(&self) {
         self.state.drops_notifications.store(true, SeqCst);
     }
 }
 
 impl State {
-    /// Waits while the connection with this number is held.
     async fn passes(&self, number: usize, reads: bool) {
         if reads {
             self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();

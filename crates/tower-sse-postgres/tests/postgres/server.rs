@@ -24,7 +24,6 @@ pub(crate) struct Server {
     options: Vec<String>,
 }
 
-/// How a server stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Rolls back all transactions and writes a checkpoint.
@@ -40,14 +39,12 @@ impl Server {
         Self::start_with(&[]).await
     }
 
-    /// Starts a server with the schema and these settings.
     pub(crate) async fn start_with(settings: &[&str]) -> Option<Self> {
         let server = Self::start_empty(settings).await?;
         sql(&server.connect().await, tower_sse_postgres::SCHEMA).await;
         Some(server)
     }
 
-    /// Starts a server without the schema.
     pub(crate) async fn start_empty(settings: &[&str]) -> Option<Self> {
         let directory = Directory::new("postgres");
         copy(&template()?, &directory.path().join("data"));
@@ -63,7 +60,6 @@ impl Server {
         server
     }
 
-    /// Starts the process again and waits until it accepts connections.
     pub(crate) async fn restart(&mut self) {
         assert!(self.process.is_none());
         let mut command = program("postgres").unwrap();
@@ -94,7 +90,6 @@ impl Server {
         }
     }
 
-    /// Adds a setting to all later starts.
     #[allow(dead_code)] // The tests without feature `tls` set nothing.
     pub(crate) fn set(&mut self, setting: &str) {
         self.options.push(setting.to_owned());
@@ -115,7 +110,6 @@ impl Server {
         self.restart().await;
     }
 
-    /// Restarts the process with the data of the snapshot.
     pub(crate) async fn restart_with_snapshot(&mut self) {
         self.stop(Stop::Immediate);
         fs::remove_dir_all(self.data()).unwrap();
@@ -158,7 +152,6 @@ impl Server {
         format!("host=127.0.0.1 port={} user={user} dbname=postgres", self.port)
     }
 
-    /// Returns a broker for the stream that most tests use.
     pub(crate) fn broker(&self) -> PostgresBroker {
         self.broker_of("tower_sse")
     }
@@ -260,7 +253,6 @@ fn template() -> Option<PathBuf> {
     Some(template)
 }
 
-/// Creates the data directory of a new cluster.
 pub(crate) fn initdb(directory: &Directory, arguments: &[&str]) {
     own(directory.path());
     let mut command = program("initdb").unwrap();

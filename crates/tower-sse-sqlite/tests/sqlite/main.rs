@@ -46,19 +46,16 @@ impl Process {
     }
 }
 
-/// Connects a process to a new file.
 async fn start() -> (File, Process) {
     let file = File::new();
     let process = Process::connect(file.broker()).await;
     (file, process)
 }
 
-/// Returns the error of a hub that can't connect.
 async fn refusal(broker: SqliteBroker) -> Error {
     Hub::connect(broker).await.unwrap_err()
 }
 
-/// Returns the error of an event that was refused.
 fn refused(outcome: Result<Receipt, PublishError>) -> Error {
     match outcome.unwrap_err() {
         PublishError::Refused(reason) => *reason.downcast().unwrap(),
