@@ -103,7 +103,6 @@ pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     elements(headers, CONTENT_ENCODING).any(|coding| !is_none(coding))
 }
 
-/// Returns the elements of a header that is a list.
 pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).iter().flat_map(|value| {
         let mut is_quoted = false;

@@ -39,7 +39,7 @@ struct OpenStream {
     /// The counts that have been added to `stats`.
     in_stats: Counts,
     stats: Stats,
-    /// For `on_close`.
+    /// The `on_close` closures of these options are called at the close.
     options: Arc<ResolvedOptions>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,

@@ -84,7 +84,7 @@ impl ClientKind {
     }
 
     /// Returns whether clients of this kind usually reconnect after every end and stop for good at
-    /// any status but 200.
+    /// any status but 200 or a redirect.
     pub(crate) const fn resumes(self) -> bool {
         matches!(self, Self::EventSource | Self::Library)
     }

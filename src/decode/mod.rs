@@ -14,7 +14,7 @@ mod splitter;
 
 pub use self::message::{Message, MessageId};
 pub use self::splitter::EventTooLarge;
-// For `sse-check`. Exempt from semantic versioning.
+// `sse-check` uses these two types. They are exempt from semantic versioning.
 #[doc(hidden)]
 pub use self::splitter::{EventSplitter, Piece};
 pub use self::{decoder::Decoder, event_ref::EventRef, message_stream::MessageStream};

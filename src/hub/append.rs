@@ -35,8 +35,8 @@ pub(crate) struct HubState {
     pub(super) newest: Mutex<u64>,
     started: Instant,
     pub(crate) link: Option<Link>,
-    /// The number of gaps that were sent for each reason. Std atomics even under loom, whose models
-    /// don't check these counters.
+    /// The number of gaps that were sent for each reason. These are std's atomics even under loom,
+    /// whose models don't check them.
     gaps: [std::sync::atomic::AtomicU64; GapReason::ALL.len()],
 }
 

@@ -7,7 +7,7 @@ use super::{Hub, Messages};
 use crate::streams::{CloseError, Closing, Followed, Publishing, Streams, StreamsBuilder};
 use crate::{decode::Message, event::Event};
 
-// Here, because `src/streams/` may not import the hub.
+// This `impl` is in the hub's module because `src/streams/` may not import the hub.
 /// Closing streams across processes.
 impl Streams {
     /// Creates a set of streams that other processes can close too. When one process

@@ -54,7 +54,7 @@ pub(crate) async fn answer(
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
         Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
-        // The same answer as after a failure.
+        // A client with an id gets the same answer as after a failure.
         Err(NoEvents::Lost) if requester.last.is_some() => {
             return Some(nothing_left(None, Some(Outcome::Failed), requester));
         }

@@ -4,7 +4,8 @@ use std::{fmt::Display, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relax
 use super::{Outcome, RunEnd};
 use crate::{history::MemoryCounter, lock::lock, stats::Metrics};
 
-/// The counters of a process's runs: std's atomics even under loom, which needn't check them.
+/// The counters of a process's runs. Their atomics are std's even under loom, which needn't check
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct RunCounters {
     pub(crate) memory: Arc<MemoryCounter>,

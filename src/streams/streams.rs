@@ -105,7 +105,7 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    /// Returns how many streams were refused because a subject had reached its
+    /// Returns how many streams were refused in this process because a subject had reached its
     /// [limit](super::StreamsBuilder::limit).
     #[must_use]
     pub fn stats(&self) -> StreamsStats {

@@ -78,7 +78,6 @@ impl Wire {
     }
 }
 
-/// The request to send to every address.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: Method,

@@ -70,7 +70,6 @@ impl Finding {
     }
 }
 
-/// Formats a time for people.
 pub(crate) fn time(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds < 1.0 { format!("{:.1} ms", seconds * 1000.0) } else { format!("{seconds:.1} s") }

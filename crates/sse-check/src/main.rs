@@ -199,7 +199,6 @@ fn look_at_hop(hop: &HopOptions) -> Result<ExitCode, String> {
     Ok(ExitCode::from(u8::from(is_failed)))
 }
 
-/// Plays the origin until the program is stopped.
 fn play(address: &str) -> Result<ExitCode, String> {
     let result = run_until_done(async {
         let listener = TcpListener::bind(address).await.map_err(|it| it.to_string())?;

@@ -85,7 +85,6 @@ impl Script {
         Some(self.delay + self.interval * count)
     }
 
-    /// Returns an event in its wire format.
     pub(crate) fn event(&self, number: usize) -> String {
         let start = format!("id: {number}\ndata: ");
         let padding = self.size.saturating_sub(start.len() + 2);
@@ -159,7 +158,6 @@ pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Answers the requests of a connection.
 async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();

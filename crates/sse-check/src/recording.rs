@@ -21,7 +21,6 @@ const MAX_EVENTS: usize = 1 << 16;
 /// A greeting or the end of a refusal comes within this time after the head.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How a stream has ended.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum End {
     /// The stream has not ended.
@@ -217,7 +216,6 @@ fn is_http2(recording: &Recording) -> bool {
     recording.head.as_ref().is_some_and(|(_, parts)| parts.version == Version::HTTP_2)
 }
 
-/// An event of a recording.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     /// When the event's last byte arrived.
@@ -336,7 +334,6 @@ impl Stream {
         }
     }
 
-    /// Returns an event's bytes.
     pub(crate) fn raw(&self, event: &Event) -> &[u8] {
         self.recording.bytes.get(event.range.clone()).unwrap_or_default()
     }

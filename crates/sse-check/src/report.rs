@@ -17,7 +17,6 @@ const COLUMNS: usize = 60;
 /// The characters for a column's number of events, from few to many.
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// Returns the report for a person.
 pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
     let mut text = String::new();
     for Stream { recording, events, .. } in streams(session) {
@@ -37,7 +36,6 @@ pub(crate) fn text(session: &Session, findings: &[Finding]) -> String {
     text + &table(findings, |it| format!("{:2} {:11}", it.number, it.name))
 }
 
-/// Returns the report about a hop for a person.
 pub(crate) fn hop_text(hop: &HopOptions, judgements: &[Judgement]) -> String {
     let findings: Vec<_> = judgements.iter().map(|it| it.finding.clone()).collect();
     let table = table(&findings, |it| format!("{:16}", it.name));
@@ -134,7 +132,6 @@ fn check(Finding { number, name, verdict, summary, evidence, page }: &Finding) -
         "evidence": evidence, "page": page })
 }
 
-/// Returns the report for programs.
 pub(crate) fn json(session: &Session, findings: &[Finding]) -> Value {
     let checks: Vec<_> = findings.iter().map(check).collect();
     let milliseconds = |at: Duration| (at.as_secs_f64() * 10_000.0).round() / 10.0;

@@ -31,7 +31,6 @@ pub(crate) struct Plan {
     pub(crate) may_be_empty: bool,
 }
 
-/// The recorded streams.
 #[derive(Debug)]
 pub(crate) struct Session {
     /// The stream as clients receive it.
@@ -56,7 +55,6 @@ pub(crate) struct Resumption {
     pub(crate) streams: Vec<Stream>,
 }
 
-/// A request whose answer is recorded.
 pub(crate) struct Recorder {
     pub(crate) recording: Arc<Mutex<Recording>>,
     pub(crate) task: JoinHandle<()>,

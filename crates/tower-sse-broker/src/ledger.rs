@@ -107,7 +107,6 @@ impl Ledger {
         self.newest_known = self.newest_known.max(number);
     }
 
-    /// Adds an entry that the reader has to meet.
     fn await_entry(&mut self, entry: Identity) {
         self.know(entry.number);
         let index = self.pending.partition_point(|pending| pending.entry.number < entry.number);

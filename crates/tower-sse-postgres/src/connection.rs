@@ -344,15 +344,12 @@ const COUNTED: i32 = 100_000;
 /// The maximum number of rows that are removed at a time.
 const REMOVED: i32 = 10_000;
 
-/// The response of `poll`.
 pub(crate) struct Polled {
     /// Whether rows are waiting in the inbox.
     pub(crate) waits: bool,
-    /// The newest row of the log.
     pub(crate) newest: Option<Identity>,
 }
 
-/// The response of `trim`.
 pub(crate) struct Trimmed {
     /// The lowest number that can be left in the log.
     pub(crate) first: i64,
@@ -361,7 +358,6 @@ pub(crate) struct Trimmed {
     pub(crate) has_more: bool,
 }
 
-/// The response of `survey`.
 pub(crate) struct Surveyed {
     pub(crate) waiting: u64,
     pub(crate) since: Option<SystemTime>,

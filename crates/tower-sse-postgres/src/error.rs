@@ -69,7 +69,6 @@ pub(crate) fn ends_session(error: &Error) -> bool {
     state(error).is_none_or(is_leaving)
 }
 
-/// Returns the kind of a client library's error.
 fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
     let Some(state) = error.code() else {
         let source = error::Error::source(error);

@@ -16,7 +16,6 @@ use crate::settings::Settings;
 /// How long a hub sends no notifications after it has found the server's queue full.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The number of columns of `append`.
 const APPEND_COLUMNS: usize = 4;
 
 /// The response of `append` or `number`.

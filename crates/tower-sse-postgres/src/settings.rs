@@ -57,7 +57,6 @@ impl Wakes {
     }
 }
 
-/// Whether connections use TLS.
 #[derive(Clone)]
 pub(crate) enum Encryption {
     None,

@@ -89,7 +89,6 @@ impl Files {
     }
 }
 
-/// Returns the paths of `-wal` and `-shm`.
 fn others(target: &Path) -> [PathBuf; 2] {
     ["-wal", "-shm"].map(|suffix| {
         let mut path = target.as_os_str().to_owned();

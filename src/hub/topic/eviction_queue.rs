@@ -13,7 +13,7 @@ use crate::lock::lock;
 /// Lock order: a topic's lock comes before the lock of `order`, which comes last.
 #[derive(Debug)]
 pub(crate) struct EvictionQueue {
-    // The standard library's lock even under loom, whose models don't check the queue.
+    // This is the standard library's lock even under loom, whose models don't check the queue.
     order: std::sync::Mutex<Order>,
     /// The earliest time in `by_age`, so that a publish before that time needn't lock `order` to
     /// look for old events.

@@ -11,7 +11,6 @@ use crate::tasks::lock;
 
 /// The number of the last row before the log is replaced.
 const LAST: u64 = 5;
-/// The data of a mark.
 const MARK: &str = "mark";
 
 struct Row(Identity, &'static str);

@@ -68,13 +68,11 @@ impl HubClient {
         }
     }
 
-    /// Reads up to a gap, whatever comes before it.
     pub(super) async fn read_until_gap(&mut self) -> Result<(), Problem> {
         while !is_gap(&self.message("a gap").await?) {}
         Ok(())
     }
 
-    /// Reads the next message, which must be a gap.
     pub(super) async fn reads_gap(&mut self) -> Result<(), Problem> {
         let message = self.message("a gap").await?;
         let (process, received) = (self.process, shown(&message));
@@ -93,7 +91,6 @@ impl HubClient {
         }
     }
 
-    /// Returns the id with which the client reconnects.
     pub(super) fn last_event_id(&self) -> Option<LastEventId> {
         LastEventId::try_from(&*self.received.last()?.last_event_id).ok()
     }

@@ -19,7 +19,6 @@ pub(super) struct HubProcess {
     pub(super) hub: Hub,
 }
 
-/// What the hub returns for a published event.
 pub(super) type Published = Result<Receipt, PublishError>;
 
 /// An event that was published again and again until it was acknowledged.
@@ -207,7 +206,6 @@ impl HubProcess {
         Ok(())
     }
 
-    /// Waits until the hub has received the event with this id.
     pub(super) async fn reaches(&self, id: &EventId) -> Result<(), Problem> {
         let expected = number(id.as_str())?;
         let deadline = Instant::now() + PATIENCE;
@@ -220,7 +218,6 @@ impl HubProcess {
     }
 }
 
-/// Returns the sequence number in an id.
 pub(super) fn number(id: impl Display) -> Result<u64, Problem> {
     let id = id.to_string();
     let number = id.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
@@ -320,7 +317,6 @@ impl Due {
         self.events.len()
     }
 
-    /// Reads the next `count` events.
     pub(super) async fn read(
         &mut self,
         client: &mut HubClient,

@@ -89,7 +89,6 @@ impl Problem {
         Self { text: text.to_string(), is_skipped: false }
     }
 
-    /// Creates a problem from an error and its sources.
     pub(super) fn caused_by(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
         Self::new(format_args!("{what}: {}", with_causes(error)))
     }

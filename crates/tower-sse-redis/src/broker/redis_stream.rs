@@ -54,7 +54,6 @@ pub(crate) struct RedisStream {
 }
 
 impl RedisStream {
-    /// Sets the clock to the server's time.
     pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
         const ACTION: &str = "get the time from Redis";
         let (seconds, microseconds): (u64, u64) = self.query(&cmd("TIME"), ACTION).await?;

@@ -10,7 +10,6 @@ pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {
     Error::new(action, kind, cause)
 }
 
-/// Returns the kind of a Redis client's error.
 fn kind_of(error: &RedisError) -> ErrorKind {
     match error.code() {
         Some("OOM") => ErrorKind::OutOfResources,

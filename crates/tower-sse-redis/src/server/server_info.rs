@@ -32,7 +32,6 @@ pub(crate) enum Eviction {
 pub(crate) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 
 impl ServerInfo {
-    /// Parses the reply to `INFO`.
     pub(crate) fn parse(reply: Value) -> Result<Self, Error> {
         let unexpected = |error| failed(ACTION, error);
         let lineage = from_redis_value(reply.clone()).map_err(unexpected)?;
@@ -121,7 +120,6 @@ const LINES: &str = "run_id master_replid cmdstat_copy cmdstat_move cmdstat_rena
 pub(crate) struct Lineage(String);
 
 impl FromRedisValue for Lineage {
-    /// Parses the reply to `INFO`.
     fn from_redis_value(reply: Value) -> Result<Self, ParsingError> {
         let info: String = from_redis_value(reply)?;
         let is_kept = |line: &&str| LINES.split(' ').any(|it| line.split(':').next() == Some(it));

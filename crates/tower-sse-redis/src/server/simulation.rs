@@ -16,7 +16,6 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 
-/// A future that opens a transport.
 pub(crate) type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
 
 type Dialer = Rc<dyn Fn(&str) -> Option<Dialing>>;

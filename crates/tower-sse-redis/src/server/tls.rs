@@ -70,7 +70,6 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// Returns whether a client connects over TLS.
 pub(crate) fn is_tls(client: &Client) -> bool {
     matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. })
 }

@@ -8,7 +8,6 @@ use crate::testing::hub_client::{HubClient, after_turns, is_gap};
 use crate::testing::hub_process::{HubProcess, number};
 use crate::testing::world::ensure;
 
-/// The topic of the scenes.
 const TOPIC: &str = "news";
 
 /// The number and the data of an acknowledged event.
