@@ -249,7 +249,7 @@ async fn late_place_counts_once_for_any_layers() {
 }
 
 /// At the logout, the handler has answered the layer's early head with an early head of its own.
-/// Its call adds the subject later.
+/// The `call` behind the second head adds the subject after the logout.
 #[tokio::test(start_paused = true)]
 async fn log_out_after_a_second_early_head_ends_the_stream() {
     let streams = Streams::new();

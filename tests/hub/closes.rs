@@ -6,7 +6,6 @@ type Body = SseBody<EventBody<stream::Pending<Event>>>;
 
 const TOPIC: &str = "closes";
 
-/// What one process has: a hub, and streams that follow the closes of all processes.
 struct Process {
     hub: Hub,
     streams: Streams,

@@ -261,7 +261,7 @@ pub(crate) struct Published {
     /// In milliseconds.
     pub(crate) at: u64,
     pub(crate) evicted: bool,
-    /// Whether it is a gap that the program reported.
+    /// Whether this is a gap that the program reported.
     pub(crate) is_gap: bool,
 }
 

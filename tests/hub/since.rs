@@ -107,7 +107,7 @@ fn loss_since_the_clients_id_brings_the_backlog() {
 #[test]
 fn gaps_before_the_backlog_say_why_and_count_once() {
     let (hub, subscribe) = queried();
-    // Evicts `a1`.
+    // This evicts `a1`.
     publish_all(&hub, ["a4", "a5"]);
     for (last, reason) in [
         (id(&hub, 0), GapReason::Evicted),

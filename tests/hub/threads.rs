@@ -149,8 +149,8 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
                 broker.lose_history();
             }
         });
-        // One topic for each client: of the gaps of several topics, only the last has the loss's
-        // number.
+        // Each client has a topic of its own: if a client gets the gaps of several topics, only the
+        // last gap has the loss's number.
         reconnecting_clients(&hubs, TOPICS.each_ref().map(slice::from_ref), 3_000, true);
     });
 }

@@ -6,16 +6,17 @@ use crate::*;
 #[derive(Default)]
 pub(crate) struct Visitor {
     connection: Option<Client>,
-    /// The process that it is or was connected to.
+    /// The process that the client is or was connected to.
     pub(crate) process: usize,
     pub(crate) topics: Vec<usize>,
     pub(crate) recent: usize,
     pub(crate) is_greeted: bool,
     pub(crate) last: Option<LastEventId>,
-    /// For each of its topics: the newest sequence number that was sent, or reported as a gap.
+    /// For each topic of the client: the newest sequence number that was sent, or reported as a
+    /// gap.
     served: Vec<u64>,
-    /// For each of its topics: whether a gap is due because the hub cannot know what the client has
-    /// seen.
+    /// For each topic of the client: whether a gap is due because the hub cannot know what the
+    /// client has seen.
     gap_due: Vec<bool>,
     /// The sequence number in the newest id of this hub that the client has.
     newest: u64,

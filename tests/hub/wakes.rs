@@ -63,7 +63,7 @@ fn dropped_subscription_leaves_no_waker() {
     let hub = Hub::new();
     let (count, waker) = Wakes::new();
     let topics = ["busy", "quiet", "other"];
-    // Keeps the topics after the clients have left.
+    // This subscription keeps the topics after the clients have left.
     let _stays = hub.subscribe(topics).resume(None);
     let mut clients: Vec<_> = (0..20).map(|_| asleep(&hub, &topics, &waker)).collect();
     for _ in 0..100 {

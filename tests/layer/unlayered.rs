@@ -23,7 +23,7 @@ fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
             .with_writer(std::io::stderr)
             .with_ansi(false)
             .init();
-        // One thread, so that a mark that a layer leaves on the thread is noticed.
+        // The runtime has one thread, so that a mark that a layer leaves on the thread is noticed.
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(scenario);
         println!("{DONE}");

@@ -48,7 +48,7 @@ async fn stream_survives(limit: Option<usize>) -> bool {
     for _ in 0..LEAVING {
         sender = sender.ready().await.unwrap();
         drop(sender.send_request(request(), true).unwrap());
-        // The connection's task writes both frames.
+        // The connection's task writes the request's HEADERS frame and its RST_STREAM frame.
         for _ in 0..10 {
             yield_now().await;
         }

@@ -99,8 +99,8 @@ async fn fin_is_not_noticed_while_idle_but_by_the_second_write() {
     }
 }
 
-/// The HTTP/1 client of hyper 1.10.0 had such a bug: it was polled forever once its server had
-/// half-closed the connection.
+/// hyper 1.10.0 had a bug: its HTTP/1 client was polled forever once its server had half-closed the
+/// connection.
 #[tokio::test]
 async fn idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
     for (case, host) in Case::everywhere() {

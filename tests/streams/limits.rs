@@ -300,7 +300,8 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     }
     subjects.add("tenant:1");
     let answer = match round % 5 {
-        // Such a stream is never refused. It is dropped at once, because its status is not 200.
+        // A stream with status 404 is never refused. This function then drops the stream, because
+        // the status is not 200.
         0 => event_stream(Feed::new().1).with_status(404),
         _ => event_stream(Feed::new().1),
     };

@@ -31,7 +31,6 @@ impl<B> ResponseExt for Response<B> {
     }
 }
 
-/// Sends a request through `layer` to a service that returns `answer`.
 pub fn through<M, R>(layer: &SseLayer<M>, answer: R) -> Response<SseBody<R::Body>>
 where
     R: IntoSse<M>,
@@ -39,7 +38,6 @@ where
     answer_to(Request::new(()), layer, answer)
 }
 
-/// Sends `request` through `layer` to a service that returns `answer`.
 pub fn answer_to<M, R>(
     request: Request<()>,
     layer: &SseLayer<M>,
@@ -51,7 +49,6 @@ where
     answer_by(request, layer, |_| answer)
 }
 
-/// Sends `request` through `layer` to a service that returns what `handler` returns.
 pub fn answer_by<M, R>(
     request: Request<()>,
     layer: &SseLayer<M>,

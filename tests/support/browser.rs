@@ -60,7 +60,8 @@ impl Browser {
             "--disable-sync",
             // Containers have little shared memory.
             "--disable-dev-shm-usage",
-            // Without it, Chromium paints an animated page 60 times a second, which no test needs.
+            // Without this argument, Chromium paints an animated page 60 times a second, which no
+            // test needs.
             "--force-prefers-reduced-motion",
             &user_data,
         ];

@@ -93,7 +93,6 @@ impl Chromium {
         self.page.screenshot().await.unwrap()
     }
 
-    /// Takes a screenshot of the page from its top to its end.
     pub(crate) fn screenshot_of_all(&self) -> Vec<u8> {
         let answer =
             self.devtools("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));

@@ -6,7 +6,6 @@ pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> 
     handshake_h1(TcpStream::connect(address).await.unwrap()).await
 }
 
-/// Opens an HTTP/2 connection of hyper's client, with prior knowledge.
 pub async fn connect_h2(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
     handshake_h2(TcpStream::connect(address).await.unwrap()).await
 }

@@ -31,13 +31,11 @@ pub mod naive;
 pub mod naive_clients;
 /// The oracle of filters.
 pub mod naive_filter;
-/// Certificates.
 pub mod openssl;
 /// How long a test waits.
 pub mod patience;
 /// A client that leaves in every possible way.
 pub mod peer;
-/// Ports of servers.
 pub mod port;
 /// Programs in processes of their own.
 pub mod process;
@@ -47,7 +45,6 @@ pub mod protocol;
 pub mod proxy;
 /// The events of a response.
 pub mod reader;
-/// What the layer reports.
 pub mod reports;
 /// Servers on ports of their own.
 pub mod server;

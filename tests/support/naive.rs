@@ -66,7 +66,7 @@ pub fn read(stream: &[u8]) -> Reading {
 
 /// Returns `text` with each line end as LF, as a client decodes it.
 pub fn normalized(text: &str) -> String {
-    // CRLF first, or its two halves would count as two line ends.
+    // Replace CRLF first, or its two halves would count as two line ends.
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 

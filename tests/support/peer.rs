@@ -26,13 +26,13 @@ mod frame {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Leave {
-    /// It closes its side of the connection.
+    /// The client closes its side of the connection.
     Fin,
-    /// It closes the connection with a TCP reset.
+    /// The client closes the connection with a TCP reset.
     Reset,
-    /// HTTP/2: it resets the stream, and the connection goes on.
+    /// HTTP/2: the client resets the stream, and the connection goes on.
     ResetStream,
-    /// HTTP/2: it sends a GOAWAY and closes its side.
+    /// HTTP/2: the client sends a GOAWAY and closes its side.
     GoAway,
 }
 

@@ -26,7 +26,7 @@ impl Program {
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
-        // Taken, because the child's `wait` would close it.
+        // The input is taken out of the child, because the child's `wait` would close it.
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, input, output: Some(output) }
@@ -34,7 +34,8 @@ impl Program {
 
     pub async fn line(&mut self) -> Option<String> {
         let line = self.output.as_mut().expect("nobody else reads").next_line();
-        // Long enough for another process to take over the work of a process that counts as dead.
+        // This is long enough for another process to take over the work of a process that counts as
+        // dead.
         timeout(2 * PATIENCE, line).await.expect("a line in time").unwrap()
     }
 
@@ -155,7 +156,7 @@ impl Process {
 
     /// Reports the address of this process, and exits when the process that started it is gone.
     pub fn announce(address: SocketAddr) {
-        // On a line of its own, after the test's name.
+        // The first line break puts the address on a line of its own, after the test's name.
         println!("\nlistening on http://{address}");
         thread::spawn(|| {
             _ = std::io::stdin().read(&mut [0]);

@@ -6,7 +6,7 @@ use super::*;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Protocol {
     Http1,
-    /// With prior knowledge.
+    /// HTTP/2 with prior knowledge.
     Http2,
 }
 

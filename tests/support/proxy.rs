@@ -26,7 +26,7 @@ impl Proxy {
     ) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let directory = Directory::new("proxy");
-        // Envoy looks at the extension, the others do not.
+        // Envoy looks at the file's extension. The other proxies do not.
         let file = directory.path().join("configuration.yaml");
         write(&file, configuration(address)).unwrap();
         let log = directory.path().join("log");

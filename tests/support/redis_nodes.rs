@@ -100,7 +100,7 @@ impl Nodes {
             let _: String = from.command(&migrate).await;
             sleep(pause).await;
         }
-        // The new owner first, so that the slot always has an owner.
+        // The new owner gets the command first, so that the slot always has an owner.
         for node in [target, from].into_iter().chain(&self.nodes) {
             let _: Value = node.command(&format!("CLUSTER SETSLOT {slot} NODE {target_id}")).await;
         }

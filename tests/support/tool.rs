@@ -42,7 +42,8 @@ pub fn package(name: &str) -> Option<PathBuf> {
 /// Prints that a test was skipped. Panics if `TOWER_SSE_REQUIRE_TOOLS` is in the environment.
 pub fn skip(missing: &str) {
     assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-    // Not by `eprintln!`: the test harness captures what passing tests print with that.
+    // This doesn't use `eprintln!`, because the test harness captures what passing tests print with
+    // that.
     #[allow(clippy::explicit_write)]
     writeln!(stderr(), "skipped: {missing}").unwrap();
 }

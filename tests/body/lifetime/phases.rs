@@ -24,7 +24,7 @@ async fn drained_stream_is_over_with_the_last_byte_of_its_farewell() {
     assert!(!is_over(&rig.body));
     assert_eq!(rig.reason(), None);
     assert_eq!(rig.poll(), data(GOODBYE));
-    // HTTP/2 servers do not poll again.
+    // Once a body is over, HTTP/2 servers do not poll it again.
     assert!(is_over(&rig.body));
     assert_eq!(rig.reason(), Some(CloseReason::Drained));
     assert_eq!(rig.poll(), Polled::End);

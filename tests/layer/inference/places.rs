@@ -79,7 +79,7 @@ async fn around_each_kind_of_service_in_an_axum_route() {
 
 #[tokio::test]
 async fn in_hyper_without_a_framework() {
-    // A macro, because the bounds of a function would help the compiler.
+    // This is a macro, because the bounds of a function would help the compiler.
     macro_rules! assert_serves_events {
         ($handler:ident) => {
             let (near_end, far_end) = tokio::io::duplex(1024);
