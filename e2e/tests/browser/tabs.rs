@@ -102,7 +102,7 @@ async fn worker_opens_another_stream_after_an_outage() {
     let events = Router::new().route("/events", get(events).layer(layer)).with_state(hub.clone());
     let worker = get(([(CONTENT_TYPE, "text/javascript")], worker));
     let app = outage.around(events).route("/worker.js", worker);
-    // In a block, because the page of the test has a `last` too.
+    // The code is in a block, because the page of the test has a `last` too.
     let functions = "const show = report, reload = () => report('reload');";
     let tab = format!("{{ {functions} {} }}", script("new SharedWorker"));
     let Some(mut page) = EnginePage::open(Engine::Chromium, app, &tab).await else { return };
@@ -136,7 +136,7 @@ async fn hidden_tab_closes_its_stream_and_misses_nothing(engine: Engine) {
         .route("/events", subscribe(&hub, "news"))
         .route("/other", get(Html("<!doctype html>")))
         .layer(SseLayer::new().heartbeat(heartbeat).last_event_id_query("last"));
-    // In a block, because the page of the test has a `last` too.
+    // The code is in a block, because the page of the test has a `last` too.
     let scripts = [WATCHDOG, script("const BEAT = 15_000"), script("visibilitychange")];
     let script = format!("{{ {} }}", scripts.join("\n"));
     let Some(mut page) = EnginePage::open(engine, app, &script).await else { return };

@@ -89,7 +89,7 @@ async fn second_window_is_not_held_back(
 
 async fn fetch_event_source(engine: Engine) {
     let Some(package) = find_fetch_event_source() else { return };
-    // Longer than the test, so that the watchdog repeats no request.
+    // This interval is longer than the test, so that the watchdog repeats no request.
     let script = watchdog::fetch_script(2 * PATIENCE);
     let modules = clients::modules(package);
     second_window_is_not_held_back(engine, &script, "?tab=${Math.random()}", modules).await;

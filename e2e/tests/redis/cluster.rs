@@ -29,7 +29,7 @@ impl Sentinel {
             format!("tls-cert-file {certificate}.crt"),
             format!("tls-key-file {certificate}.key"),
             "tls-auth-clients no".to_owned(),
-            // For TLS on the Sentinel's own connections to the server.
+            // This line is for TLS on the Sentinel's own connections to the server.
             "tls-replication yes".to_owned(),
         ];
         let sentinel = Self::start_with(server.directory(), *port, &lines);

@@ -21,7 +21,7 @@ where
             match body.frame().await {
                 Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => {
-                    // Captured unless the test fails.
+                    // The test harness shows this output only if the test fails.
                     println!("{error:?}");
                     return true;
                 }

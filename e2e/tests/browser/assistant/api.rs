@@ -16,7 +16,6 @@ pub(crate) struct Api(Arc<State>);
 #[derive(Default)]
 struct State {
     calls: AtomicUsize,
-    /// The number of open calls.
     open: AtomicUsize,
     /// A call waits for its first word before it sends a head.
     quota: Quota,

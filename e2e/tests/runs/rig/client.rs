@@ -66,7 +66,7 @@ impl Client {
             "anthropic" => node("@anthropic-ai/sdk", "anthropic.mjs", ""),
             "genai" => node("@google/genai", "genai.mjs", ""),
             "ai-responses" => node("@ai-sdk/openai", "ai_responses.mjs", "/v1"),
-            // A version of the AI SDK.
+            // All other names are versions of the AI SDK.
             _ => Self::node(packages, name, "ai_ask.mjs", &[name, &format!("{url}/chat")]),
         }
     }

@@ -12,7 +12,6 @@ pub(crate) const DONE: &str = "[DONE]";
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct Answer {
-    /// The number of events.
     pub(crate) events: u64,
     /// The time before each event, in milliseconds.
     pub(crate) gap: u64,
@@ -72,7 +71,7 @@ async fn turn(
     Path(name): Path<String>,
     Query(answer): Query<Answer>,
 ) -> impl IntoResponse {
-    // In a file, so that the calls of a process that is then killed count too.
+    // The calls are counted in a file, so that those of a process that is then killed count too.
     let mut file =
         OpenOptions::new().create(true).append(true).open(service.calls.join(name)).unwrap();
     file.write_all(b"call\n").unwrap();
