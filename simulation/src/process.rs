@@ -54,7 +54,6 @@ impl<T: Clone + Send + 'static> Process<T> {
         self.connected.lock().unwrap().clone()
     }
 
-    /// Ends the process at once.
     pub fn kill(&self) {
         self.gate.set(Mode::Killed);
         // Otherwise, clones of this process would keep the connected value.

@@ -25,10 +25,8 @@ pub trait Scheduler {
     /// Takes a step without a fault. `choice` is below [`Pace::calm`].
     async fn act(&mut self, choice: u32);
 
-    /// Begins a fault.
     async fn inject(&mut self);
 
-    /// Lets time pass.
     async fn pass(&mut self, milliseconds: u64);
 
     async fn play(&mut self, steps: usize, has_faults: bool) {

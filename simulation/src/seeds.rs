@@ -8,7 +8,7 @@ use crate::{Log, Verdict};
 /// Returns a runtime in which everything random takes its values from this seed.
 #[must_use]
 pub fn runtime(seed: u64) -> Runtime {
-    // For the delays with which processes reconnect, and for epochs.
+    // The delays with which processes reconnect, and the epochs, come from this generator.
     fastrand::seed(seed);
     Builder::new_current_thread()
         .enable_time()

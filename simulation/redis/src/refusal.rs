@@ -52,7 +52,7 @@ impl Refusal {
     pub(super) fn in_script(self, text: &[u8], command: &[u8]) -> Option<Reply> {
         match self {
             Self::OutOfMemory if allows_oom(text) => None,
-            // As Redis 7.0 does.
+            // Redis 7.0 answers with this error.
             Self::NotPermitted(_) => self.of(command).and(Some(Reply::error(
                 "The user executing the script can't run this command or subcommand",
             ))),

@@ -87,7 +87,8 @@ impl Asking {
 
     /// Asks for an event that does not exist.
     pub(crate) async fn forge(self) -> Attempt {
-        // Not with `Run::attach`, which would try to reach the store for up to two lease periods.
+        // This doesn't call `Run::attach`, which would try to reach the store for up to two lease
+        // periods.
         let answer = self.runs.answer(&self.run_key(), &request(self.last.as_ref())).await;
         match answer.map(|answer| answer.status()) {
             Some(StatusCode::SERVICE_UNAVAILABLE) => Err(StartError::Unavailable),

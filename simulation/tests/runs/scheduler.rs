@@ -1,7 +1,6 @@
 use super::faults::{FAIL_OVER, Kind as FaultKind, MOVE, REPLICA};
 use crate::*;
 
-/// The number of processes.
 pub(crate) const PROCESSES: usize = 3;
 /// The time in which every client must have its answer after the faults have ended: the longest
 /// call takes two minutes.

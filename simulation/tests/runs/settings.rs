@@ -20,7 +20,8 @@ impl Settings {
         Self {
             lease: Duration::from_secs([2, 4, 8][rng.usize(..3)]),
             retain_for: Duration::from_millis(retain_for),
-            // So that several runs fit into the memory of each process.
+            // If `max_memory` is small, so is this limit, so that several runs fit into the memory
+            // of each process.
             retain_bytes: if max_memory < 2 << 30 { 4_000 } else { 2 << 20 },
             max_memory,
             is_layered: rng.bool(),

@@ -146,7 +146,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         17 => format!("XRANGE {key} {id} +"),
         18 => format!("XREVRANGE {key} {id} - COUNT {count}"),
         19 => format!("XREVRANGE {key} + {end} COUNT {count}"),
-        // Rarely, because a server takes up to 100 ms to end a wait.
+        // This command is rare, because a server takes up to 100 ms to end a wait.
         20 if rng.u8(..4) == 0 => {
             format!("XREAD COUNT {count} BLOCK 1 STREAMS {key} {}", random_id(rng))
         }

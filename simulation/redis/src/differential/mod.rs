@@ -21,7 +21,7 @@ struct RealServer {
 
 impl RealServer {
     fn start() -> Option<Self> {
-        // Below the ports of outgoing connections, which other tests open all the time.
+        // These ports are below those of outgoing connections, which other tests open all the time.
         let port = repeat_with(|| fastrand::u16(10_000..32_768))
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())?;
         let process = Command::new("redis-server")
@@ -68,7 +68,8 @@ impl Pair {
     fn start() -> Option<Self> {
         let Some(process) = RealServer::start() else {
             assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
-            // Not by `eprintln!`: the test harness captures what passing tests print with it.
+            // This doesn't use `eprintln!`, because the test harness captures what passing tests
+            // print with that.
             #[allow(clippy::explicit_write)]
             writeln!(stderr(), "skipped: no redis-server here").unwrap();
             return None;
