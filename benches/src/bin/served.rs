@@ -299,7 +299,7 @@ fn hold(subject: &str) {
             }
             last = now;
         }
-        // At least one wait, because there may be none beside a stream that sends nothing.
+        // This adds a wait, because there may be none beside a stream that sends nothing.
         waits.push(Duration::ZERO);
         waits.sort();
         println!(
@@ -330,7 +330,7 @@ fn stalled(subject: &str, read_before: usize) {
             };
             (0..CLIENTS).map(|_| client()).collect()
         };
-        // One client first, to exclude what the process allocates once.
+        // One client comes first, to exclude what the process allocates once.
         let first = on_a_thread(move || connect(address)).await;
         settle(&made).await;
         let before = resident_kib();
@@ -363,7 +363,8 @@ fn stalled_hub(subject: &str) {
                 }
             }
         };
-        // One client first, to exclude what the process allocates once and what the hub retains.
+        // One client comes first, to exclude what the process allocates once and what the hub
+        // retains.
         let first = on_a_thread(move || open(address, 1)).await;
         publish(EVENTS).await;
         let before = resident_kib();
@@ -388,8 +389,8 @@ fn behind_hub(own: bool) {
 
     on_one_thread(|listener| async move {
         let address = listener.local_addr().expect("an address");
-        // Applies to accepted connections too. The kernel's default would grow with the memory of
-        // the machine.
+        // The option applies to accepted connections too. The kernel's default would grow with the
+        // memory of the machine.
         let socket = socket2::SockRef::from(&listener);
         socket.set_send_buffer_size(16 * 1024).expect("a socket option");
         let hub = Hub::new();
@@ -415,7 +416,7 @@ fn behind_hub(own: bool) {
             tower_sse::response(subscribe.resume(LastEventId::from(place))).into_response()
         };
         tokio::spawn(serve(listener, Some(SseLayer::new()), answer));
-        // One client first, to exclude what the process allocates once.
+        // One client comes first, to exclude what the process allocates once.
         let first = on_a_thread(move || open(address, 1)).await;
         let before = resident_kib();
         let stalled = on_a_thread(move || open(address, CLIENTS)).await;
@@ -433,7 +434,7 @@ fn idle(subject: &str) {
 
     on_one_thread(|listener| async {
         let address = serve_silent(listener, subject);
-        // Some clients first, to exclude what the process allocates once.
+        // Some clients come first, to exclude what the process allocates once.
         let first = on_a_thread(move || open(address, 50)).await;
         let before = resident_kib();
         let streams = on_a_thread(move || open(address, STREAMS)).await;

@@ -14,7 +14,7 @@ pub(crate) fn measure() {
     println!("|---:|---:|---:|---:|---:|---:|---:|");
     for events in [0, 1, 10] {
         let runs = Runs::new();
-        // A runtime of its own, so that the lists of tasks and timers are counted too.
+        // The case has a runtime of its own, so that the lists of tasks and timers are counted too.
         let runtime = runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime without I/O");
         let counted = count(|| runtime.block_on(start(&runs, events)));

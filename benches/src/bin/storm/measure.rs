@@ -209,7 +209,7 @@ impl Storm {
             thread::sleep(Duration::from_millis(50));
         }
         self.ended += processor;
-        // As long as a deployment waits for the next process to be ready.
+        // A deployment waits about this long for the next process to be ready.
         thread::sleep(Duration::from_secs(1));
     }
 

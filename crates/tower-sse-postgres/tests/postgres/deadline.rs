@@ -134,7 +134,7 @@ async fn publish_in_vain(hub: &Hub) {
     }
 }
 
-/// On one thread, because the counter counts each thread's memory separately.
+/// The test has one thread, because the counter counts each thread's memory separately.
 #[test]
 fn events_that_are_refused_leave_no_memory() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

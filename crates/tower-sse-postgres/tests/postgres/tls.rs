@@ -92,7 +92,8 @@ async fn client_has_the_certificate_of_the_program() {
 }
 
 fn make_certificates(directory: &Path) {
-    // With different algorithms, because channel binding takes its hash from the signature.
+    // The certificates are signed with different hash algorithms, because channel binding takes its
+    // hash from the signature.
     openssl::openssl(
         directory,
         "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=ca",
