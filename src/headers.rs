@@ -71,8 +71,8 @@ fn last_media_type(headers: &HeaderMap) -> &[u8] {
             && names.next().is_some_and(is_token)
             && names.next().is_some_and(is_token)
     });
-    // Not searched from the end, because a search from there can't tell whether a comma is inside
-    // quotes.
+    // This doesn't search from the end, because a search from there can't tell whether a comma is
+    // inside quotes.
     media_types.reduce(|_, last| last).unwrap_or_default()
 }
 

@@ -174,7 +174,7 @@ fn to_one_topic_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 
 
 fn subscribed() -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
-    // The topic exists before and afterwards, as a busy topic does.
+    // The topic exists before the work and after it, as a busy topic does.
     let mut other = Polled(hub.subscribe(["news"]).resume(None));
     move |times| {
         read(&mut other);

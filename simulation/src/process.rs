@@ -56,7 +56,7 @@ impl<T: Clone + Send + 'static> Process<T> {
 
     pub fn kill(&self) {
         self.gate.set(Mode::Killed);
-        // Otherwise, clones of this process would keep the connected value.
+        // Without this drop, clones of this process would keep the connected value.
         drop(self.connected.lock().unwrap().take());
     }
 }

@@ -60,7 +60,7 @@ pin_project! {
         body: Option<B>,
         // The part of the last frame that is not decoded.
         data: Option<B::Data>,
-        // Its splitter enforces the limit on an event's size.
+        // The decoder's splitter enforces the limit on an event's size.
         decoder: Decoder,
         terminator: Option<String>,
         silence: Option<Silence>,

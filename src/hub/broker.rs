@@ -198,7 +198,7 @@ impl Feed {
     fn drop_elsewhere(&self, hub: HubState) {
         let (sender, receiver) = mpsc::channel();
         let runtime = self.runtime.clone();
-        // Not a task: there may be no runtime, and a runtime that has shut down drops tasks.
+        // This isn't a task: there may be no runtime, and a runtime that has shut down drops tasks.
         let thread = thread::Builder::new().name("tower-sse-drop".to_owned()).spawn(move || {
             let _context = runtime.as_ref().map(Handle::enter);
             drop(receiver.recv());

@@ -310,6 +310,6 @@ where
 )]
 pub trait IntoEvent: TryInto<Event, Error: Into<BoxError>> {}
 
-// Otherwise the compiler would report that `From` is not implemented.
+// Without this attribute, the compiler would report that `From` is not implemented.
 #[diagnostic::do_not_recommend]
 impl<E: TryInto<Event, Error: Into<BoxError>>> IntoEvent for E {}

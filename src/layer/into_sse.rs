@@ -83,7 +83,7 @@ pub trait AnyStream: Stream<Item = Self::Event> {
     type Event;
 }
 
-// Otherwise the compiler would report that `Stream` is not implemented.
+// Without this attribute, the compiler would report that `Stream` is not implemented.
 #[diagnostic::do_not_recommend]
 impl<S: Stream> AnyStream for S {
     type Event = S::Item;

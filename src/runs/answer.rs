@@ -141,8 +141,8 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
     let event = Encoded::from(interruption().data(data)).into();
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
-    // Otherwise, a layer would open a stream and send its terminator, and a filter could take the
-    // event for half an answer.
+    // Without this mark, a layer would open a stream and send its terminator, and a filter could
+    // take the event for half an answer.
     response.extensions_mut().insert(Handled::Refused { is_counted: true });
     response
 }

@@ -112,7 +112,8 @@ async fn burst_of_other_events_evicts_no_close() {
     assert_eq!((other.streams.count("a"), other.streams.count("c")), (0, 1));
 }
 
-/// Otherwise many logouts would evict the events of all other topics.
+/// If closes took memory from other topics, many logouts would evict the events of all other
+/// topics.
 #[tokio::test]
 async fn closes_take_no_memory_from_other_topics() {
     const MEMORY: usize = 64 << 10;

@@ -38,8 +38,8 @@ fn gap_policy_reports_or_ends() {
     begin(GapPolicy::ReportAndEnd, ends.last.unwrap()).assert_waits_after(&kept);
 }
 
-/// Otherwise the client would reconnect with an id that skips the remaining gaps, or with none at
-/// all, and receive the first gap forever.
+/// If the stream ended after the first gap, the client would reconnect with an id that skips the
+/// remaining gaps, or with none at all, and receive the first gap forever.
 #[test]
 fn stream_that_ends_with_a_gap_reports_all_gaps_at_its_position() {
     let hub = hub();

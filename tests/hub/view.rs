@@ -184,7 +184,7 @@ async fn view_starts_and_stops_a_client_as_its_subscription_does() {
     assert_eq!(open(Requester::EventSource, Some(id(&hub, 257))).status(), 200);
 }
 
-/// Otherwise, a client that polls for hours would get a gap for hidden events.
+/// If no position were sent, a client that polls for hours would get a gap for hidden events.
 #[tokio::test(start_paused = true)]
 async fn long_poll_ends_with_the_position_of_hidden_events() {
     let hub = Hub::new();
@@ -200,7 +200,8 @@ async fn long_poll_ends_with_the_position_of_hidden_events() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// Otherwise, each poll would begin with a gap for the events that the poll before it has hidden.
+/// If the client didn't move on, each poll would begin with a gap for the events that the poll
+/// before it has hidden.
 #[tokio::test(start_paused = true)]
 async fn client_of_short_polls_moves_on_without_a_visible_event() {
     let hub = Hub::builder().retention(Retention::new().events(20)).build();

@@ -57,13 +57,14 @@ async fn public_errors_print_their_causes_and_a_reporter_prints_none_twice() {
 
 /// The errors that have a source, and why.
 const WITH_A_SOURCE: [&str; 3] = [
-    // Its source is the program's error, for which the layer looks. `ItemError` is not public.
+    // The source of an `ItemError` is the program's error, for which the layer looks. `ItemError`
+    // is not public.
     "src/signals.rs: ItemError",
-    // Its source is the run's error, for which `on_error` looks. `RunError` and its source have
+    // The source of a `RunError` is the run's error, for which `on_error` looks. The two have
     // different texts.
     "src/runs/outcome.rs: RunError",
-    // Its source is the mark that stops an `EventSource`, for which the layer looks. `LateResponse`
-    // and its source have different texts.
+    // The source of a `LateResponse` is the mark that stops an `EventSource`, for which the layer
+    // looks. The two have different texts.
     "src/early_head/late_response.rs: LateResponse",
 ];
 

@@ -52,7 +52,7 @@ const AWAY: [(&str, &str, &str); 20] = [
 
 struct File {
     path: String,
-    /// Its lines without comments, blank lines and inline tests.
+    /// The file's lines without comments, blank lines and inline tests.
     code: Vec<String>,
 }
 

@@ -245,7 +245,7 @@ async fn run_without_events_stops_an_event_source() {
     let first = rig.call(by(Requester::EventSource)).await;
     rig.handler.stream().end();
     assert_eq!(read(first.client().await).await, got(200, &["[DONE]"], End::Clean));
-    // Otherwise the `EventSource` would reconnect forever, as it has no id.
+    // Without a `204`, the `EventSource` would reconnect forever, as it has no id.
     let again = rig.send(by(Requester::EventSource)).client().await;
     assert_eq!(read(again).await, got(204, &[], End::Clean));
     let other = rig.send(post()).client().await;

@@ -89,7 +89,8 @@ async fn repeated_request_takes_its_places_again_and_can_be_refused() {
     assert_eq!(repeat().status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// Otherwise a client that does not read could hold any number of streams that were closed.
+/// If the close freed the place, a client that does not read could hold any number of streams that
+/// were closed.
 #[tokio::test(start_paused = true)]
 async fn closed_stream_keeps_its_place_until_it_has_ended() {
     for ends in [true, false] {

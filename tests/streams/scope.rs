@@ -43,7 +43,7 @@ async fn streams_of_the_kept_subject_stay() {
     assert_eq!(streams.count("user:2"), 0);
 }
 
-/// Otherwise only the other `Streams` could close the stream.
+/// If the request kept the subjects of the other `Streams`, only these could close the stream.
 #[tokio::test(start_paused = true)]
 async fn request_with_subjects_of_other_streams_gets_its_own() {
     let (streams, others) = (Streams::new(), Streams::new());

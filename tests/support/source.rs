@@ -85,7 +85,8 @@ impl Source {
 pub struct Sources(mpsc::UnboundedReceiver<Source>);
 
 impl Sources {
-    /// Also returns a function that opens the stream with which a handler answers a request.
+    /// Returns the sources of the streams that a handler opens, and the function by which the
+    /// handler opens them.
     pub fn new() -> (Self, impl Fn(Parts) -> Events + Clone + Send + Sync + 'static) {
         let (opened, sources) = mpsc::unbounded_channel();
         let open = move |request| {

@@ -194,7 +194,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
     let Some((server, mut process)) = Process::start().await else { return };
     let refused = Process::connect(server.broker().publish_deadline(SHORT_DEADLINE)).await;
     process.delivers([0]).await;
-    // Not always the second entry: a process can have added an entry that advances the ids.
+    // This isn't always the second entry: a process can have added an entry that advances the ids.
     let first = server.newest().await;
 
     let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;

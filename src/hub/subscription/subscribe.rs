@@ -423,6 +423,6 @@ impl Subscribe {
 )]
 pub trait TopicNames: IntoIterator<Item: AsRef<str>> {}
 
-// Otherwise the compiler would report that `IntoIterator` is not implemented.
+// Without this attribute, the compiler would report that `IntoIterator` is not implemented.
 #[diagnostic::do_not_recommend]
 impl<T: IntoIterator<Item: AsRef<str>>> TopicNames for T {}

@@ -27,7 +27,7 @@ pub trait RunSource: FnOnce() -> Self::Stream {
     type Stream: Stream;
 }
 
-// Otherwise the compiler would report that `FnOnce` or `Stream` is not implemented.
+// Without this attribute, the compiler would report that `FnOnce` or `Stream` is not implemented.
 #[diagnostic::do_not_recommend]
 impl<F: FnOnce() -> S, S: Stream> RunSource for F {
     type Stream = S;
