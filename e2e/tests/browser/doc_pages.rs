@@ -63,7 +63,8 @@ async fn pages_fit_a_desktop_and_a_phone() {
 /// Returns the pages of modules, which are the manual, and all other pages with a table.
 fn pages() -> Vec<PathBuf> {
     let test = env::current_exe().unwrap();
-    let roots = ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("docs/doc/tower_sse{name}"));
+    let roots =
+        ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("docs/doc/tower_sse{name}"));
     let mut directories = roots.map(|root| test.ancestors().nth(3).unwrap().join(root)).to_vec();
     for root in &directories {
         assert!(root.exists(), "no {}: run `.ci/run docs` first", root.display());
