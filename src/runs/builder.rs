@@ -60,8 +60,8 @@ impl RunsBuilder {
     ///
     /// # Size
     ///
-    /// By default, a run keeps about 5,000 events of 300 bytes. Each event counts as its size on
-    /// the wire plus 112 bytes. If a single event exceeds the limit, the run fails.
+    /// By default, a run keeps about 14,000 events of one token each. Each event counts as its size
+    /// on the wire plus 112 bytes. If a single event exceeds the limit, the run fails.
     ///
     /// A full run evicts its oldest events to make room for new ones. While clients are attached,
     /// the run keeps the events that the fastest of them hasn't read. If there's no room left, the
@@ -93,14 +93,17 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB.
+    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB, which admits 1,022
+    /// running runs with the default retention. Further runs are refused with
+    /// [`StartError::Full`](super::StartError::Full).
     ///
     /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes and is
-    /// never evicted. With the defaults, 1,022 runs can run at a time. Further runs are refused
-    /// with [`StartError::Full`](super::StartError::Full).
+    /// never evicted.
     ///
     /// If your answers are short, a smaller `retention` admits more runs. With 64 KiB, the default
     /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
+    ///
+    /// # Eviction
     ///
     /// Ended runs are kept in the memory that running runs don't use. When more room is needed,
     /// memory is freed in this order:
@@ -111,10 +114,14 @@ impl RunsBuilder {
     ///    reconnects, the process loads the run again, or refuses the client.
     /// 3. Ended runs that clients are still reading. The clients' response bodies then fail.
     ///
+    /// # What counts
+    ///
     /// The limit counts runs, their events, and copies of events (frames) for clients that are
     /// behind. For example, an ended run that has 100 events of 45 bytes counts as 16 kB. The limit
     /// doesn't count the memory of your handler and its stream, or evicted data that the server
     /// hasn't sent yet. Frames and incomplete events can take the total above `bytes`.
+    ///
+    /// # With a store
     ///
     /// With a [store](super::RunStore), an ended run usually isn't evicted before the store has
     /// recorded its end. A second limit of the same size applies to the memory that this process's

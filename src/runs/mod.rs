@@ -265,26 +265,84 @@
 //!
 //! # Storing answers
 //!
-//! To save an answer, wait for the run's end and take its [`messages`](Run::messages). Use a
-//! separate task, because the handler stops if its client disconnects:
+//! To keep an answer for longer than its run, save it when the run ends. Inside the layer, a
+//! handler finds its own run with [`Runs::get`]. Without the layer, [`Runs::start`] returns it.
 //!
 //! ```
-//! use tower_sse::runs::{Outcome, Run};
-//! # async fn save(_: &str, _: String) {}
+//! use axum::{extract::State, response::{IntoResponse, Response}};
+//! use futures_util::stream;
+//! use http::{StatusCode, request::Parts};
+//! use tower_sse::{Event, runs::{InvalidKey, Outcome, Run, RunKey, Runs}};
+//! # static STORED: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
+//! # async fn load(_: &RunKey) -> Option<String> {
+//! #     STORED.lock().unwrap().clone()
+//! # }
+//! # async fn save(_: &RunKey, text: String) {
+//! #     *STORED.lock().unwrap() = Some(text);
+//! # }
+//! # async fn ask_model() -> Response {
+//! #     assert_eq!(*STORED.lock().unwrap(), None, "asked twice");
+//! #     let events = [Event::from("Hel"), Event::from("lo"), done()];
+//! #     tower_sse::response(stream::iter(events)).into_response()
+//! # }
+//! # fn done() -> Event {
+//! #     Event::new().event("done").data("{}")
+//! # }
+//! # fn key_of(parts: &Parts) -> Result<RunKey, InvalidKey> {
+//! #     RunKey::new("user", parts.uri.path())
+//! # }
 //!
-//! fn store_when_ended(run: Run) {
-//!     tokio::spawn(async move {
-//!         let outcome = run.ended().await;
-//!         let Some(messages) = run.messages() else { return };
-//!         if outcome == Some(Outcome::Completed) {
-//!             let text = messages.iter().map(|message| message.data.as_str()).collect();
-//!             save(run.key().name(), text).await;
-//!         }
-//!     });
+//! // POST: the layer calls this handler only if the key has no run that is running, or complete
+//! // and kept.
+//! async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
+//!     let Ok(key) = key_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
+//!     if let Some(text) = load(&key).await {
+//!         return tower_sse::response(stream::iter([Event::from(text), done()])).into_response();
+//!     }
+//!     if let Some(run) = runs.get(&key).await {
+//!         tokio::spawn(save_when_ended(run));
+//!     }
+//!     ask_model().await
 //! }
+//!
+//! async fn save_when_ended(run: Run) {
+//!     let outcome = run.ended().await;
+//!     let Some(messages) = run.messages() else { return };
+//!     if outcome == Some(Outcome::Completed) {
+//!         // The final event, `done`, has another name and isn't part of the text.
+//!         let words = messages.iter().filter(|message| message.event == "message");
+//!         save(run.key(), words.map(|message| &*message.data).collect()).await;
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! #     use axum::{Router, body::{Body, to_bytes}, routing::post};
+//! #     for expected in ["data: Hel\n", "data: Hello\n"] {
+//! #         let runs = Runs::new();
+//! #         let layer = runs.layer(|_: &http::Request<_>| Some(RunKey::new("user", "/1")));
+//! #         let app = Router::new().route("/1", post(ask)).layer(layer).with_state(runs);
+//! #         let request = http::Request::post("/1").body(Body::empty()).unwrap();
+//! #         let answer = tower::ServiceExt::oneshot(app, request).await.unwrap();
+//! #         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+//! #         assert!(str::from_utf8(&body).unwrap().contains(expected), "{body:?}");
+//! #         while STORED.lock().unwrap().is_none() {
+//! #             tokio::task::yield_now().await;
+//! #         }
+//! #         assert_eq!(STORED.lock().unwrap().as_deref(), Some("Hello"));
+//! #     }
+//! # }
 //! ```
 //!
-//! A repeated request can get the same run, so `save` must accept an answer that's already stored.
+//! - `load` and `save` must use the key's owner and its name: another owner's run can have the same
+//!   name.
+//! - In your `GET` handler, send the stored answer if [`Runs::answer`] returns `None` or a `404`.
+//!   In [this program](crate::guide::assistant#the-program), that's where `attach` sends `gone`.
+//! - If an event was [evicted](RunsBuilder::retention), `messages` returns `None`, and the answer
+//!   isn't saved.
+//! - An answer can be saved twice, for example if `save` takes longer than the run is kept. So
+//!   `save` must accept an answer that's already stored.
+//! - At shutdown, wait for these tasks after [`Runs::drain`]. Tasks that still run when `main`
+//!   returns are dropped.
 
 // A request goes through `call/` and `process/`. Its answer goes through `record/` and `answer.rs`:
 //

@@ -35,6 +35,8 @@ impl<F: FnOnce() -> S, S: Stream> RunSource for F {
 
 impl Runs {
     /// Returns the run with this key if it's starting or running, or has ended and is still kept.
+    /// Inside the [layer](Self::layer), a handler can get its own run, for example to
+    /// [store](crate::runs#storing-answers) the answer.
     ///
     /// Returns `None` otherwise, and if the run can't be [found or
     /// loaded](StartError::Unavailable). While the [store](crate::runs#several-processes) can't be
