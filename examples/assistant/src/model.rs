@@ -84,11 +84,8 @@ impl Api {
         // A refusal isn't an answer: no run is kept for it, and the page can ask again.
         let upstream = timeout(MAX_SILENCE, sent).await??.error_for_status()?;
         let messages = MessageStream::new(Body::from(upstream)).terminator("[DONE]");
-        let tokens = messages.max_silence(MAX_SILENCE).try_filter_map(|message| {
-            ready(
-                serde_json::from_str(&message.data).map(|chunk| token(&chunk)).map_err(Into::into),
-            )
-        });
+        let tokens =
+            messages.max_silence(MAX_SILENCE).try_filter_map(|message| ready(token(&message.data)));
         let tokens = tokens.inspect_err(|error| eprintln!("the model: {error}"));
         // After an error, `done` isn't sent.
         let events = tokens.chain(stream::iter([Ok(done())]));
@@ -96,9 +93,15 @@ impl Api {
     }
 }
 
-fn token(chunk: &Value) -> Option<Event> {
-    let text = chunk["choices"][0]["delta"]["content"].as_str()?;
-    (!text.is_empty()).then(|| Event::from(text))
+/// Returns a chunk's text, if any. Some APIs report a failure in a chunk, then send `[DONE]`.
+fn token(chunk: &str) -> Result<Option<Event>, BoxError> {
+    let chunk: Value = serde_json::from_str(chunk)?;
+    let error = &chunk["error"];
+    if !error.is_null() {
+        return Err(error.to_string().into());
+    }
+    let text = chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default();
+    Ok((!text.is_empty()).then(|| Event::from(text)))
 }
 
 /// Returns the seconds in a variable.

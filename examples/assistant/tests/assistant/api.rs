@@ -48,7 +48,9 @@ impl Api {
         ];
         let quarter = content(&"x".repeat(RETAINED / 4));
         let rest = iter::repeat_n(quarter, if question == "long" { 5 } else { 0 });
-        let chunks = chunks.into_iter().chain(rest).map(|chunk| Event::from(chunk.to_string()));
+        let failure = (question == "fail").then(|| json!({ "error": { "message": "overloaded" } }));
+        let chunks = chunks.into_iter().chain(rest).chain(failure);
+        let chunks = chunks.map(|chunk| Event::from(chunk.to_string()));
         let done = (question != "cut").then(|| Event::from("[DONE]"));
         let events = stream::iter(chunks.chain(done));
         tower_sse::response(events).into_response()

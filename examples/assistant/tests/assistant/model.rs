@@ -37,6 +37,17 @@ async fn answer_that_the_api_cuts_fails() {
     assert!(error.starts_with("the model: "), "{error}");
 }
 
+/// Although the API sends `[DONE]`, the page must not take this answer for complete.
+#[tokio::test]
+async fn answer_whose_failure_the_api_reports_in_the_stream_fails() {
+    let (_, mut example) = Api::start("secret", &[]).await;
+    let answer = messages(example.ask("1", "fail").await);
+    let items: Vec<_> = answer.map(|item| item.is_ok()).collect().await;
+    assert_eq!(items, [true, true, true, false]);
+    let error = example.errors.next().unwrap().unwrap();
+    assert!(error.contains("overloaded"), "{error}");
+}
+
 /// To an `EventSource`, a `404` would look like the end of the answer.
 #[tokio::test]
 async fn reload_in_an_answer_without_its_first_events_is_gone() {
