@@ -18,7 +18,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! // With one process, this line is `Hub::new()`.
-//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.broker("news")).await?;
+//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.broker("app:events")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
 //!
@@ -28,8 +28,8 @@
 //! # }
 //! ```
 //!
-//! The Redis stream `news` has the events of all topics. All processes read it and give each event
-//! the same id, so a client can reconnect to any of them, even one that is behind, and misses
+//! The Redis stream `app:events` has the events of all topics. All processes read it and give each
+//! event the same id, so a client can reconnect to any of them, even one that is behind, and misses
 //! nothing. You don't need sticky sessions. When a user logs out, you can [close the user's event
 //! streams in all processes](tower_sse::streams#many-processes).
 //!
@@ -40,12 +40,14 @@
 //!
 //! # Set-up
 //!
+//! The steps link to two pages: [the program](operating) and [the Redis server](running).
+//!
 //! 1. Set up Redis 7 or later, or Valkey, by the [checklist](running#checklist). We've tested with
 //!    Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
 //! 2. Work out your [limits](operating#sizes).
 //! 3. Decide what your program does when [publishing fails](operating#publish-errors).
 //! 4. Connect [when your program starts](operating#start), and close the hub [last when it
-//!    stops](operating#shutdown). Once connected, a hub reconnects by itself.
+//!    stops](operating#shutdown).
 //! 5. Before you deploy a new version, check [what may change](operating#rolling-deployments).
 //!
 //! # What is guaranteed
@@ -109,7 +111,7 @@
 //!
 //! server = redis.from_url("redis://127.0.0.1/")
 //! event = {"topic": "news", "data": "hello"}
-//! server.xadd("news", event, nomkstream=True, maxlen=100_000, approximate=True)
+//! server.xadd("app:events", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
 //! If the stream is missing, `XADD` returns nil and doesn't publish the event. Try again: a

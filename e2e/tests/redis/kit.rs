@@ -132,9 +132,9 @@ async fn documented_publisher_reaches_clients() {
 
     // Without a hub there is no stream, and the publisher must not create it.
     publish(&python, &server);
-    assert_eq!(server.command::<u32>("EXISTS news").await, 0);
+    assert_eq!(server.command::<u32>("EXISTS app:events").await, 0);
 
-    let broker = server.redis().broker("news");
+    let broker = server.redis().broker("app:events");
     let stats = broker.stats();
     let hub = Hub::connect(broker).await.unwrap();
     let mut client = Client::connect(&hub, &["news"]);
