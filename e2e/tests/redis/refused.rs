@@ -22,7 +22,7 @@ const OTHERS: [&str; 12] = [
 
 /// Returns the names and the effect in each row of the table of hubs (0) or of runs (1).
 fn rows(table: usize) -> Vec<(Vec<&'static str>, &'static str)> {
-    let (_, section) = PAGE.split_once("# What a managed service can refuse").expect("a section");
+    let (_, section) = PAGE.split_once("# If a managed service refuses").expect("a section");
     let table = section.split("|---|---|").nth(table + 1).expect("a table").trim_start();
     let rows = table.lines().take_while(|line| line.starts_with("| `"));
     let rows = rows.map(|line| {
