@@ -56,14 +56,9 @@ impl Redis {
 
     /// Creates a `Redis` for a primary and its replicas, or for the nodes of a cluster.
     ///
-    /// List all servers that can become the primary, or several nodes of the cluster. A process
-    /// uses the first primary that responds. If this server refuses writes or isn't part of the
-    /// cluster, the process tries the others too. In a cluster, any node that responds leads to the
-    /// node that has the keys. After a failover, the process tries all servers again. But a process
-    /// doesn't leave a primary that begins to refuse writes.
-    ///
-    /// [Set up the servers](crate::running#with-replicas) for this. Otherwise, an old primary that
-    /// returns accepts writes until it's demoted.
+    /// List all servers that can become the primary, or several nodes of the cluster. [Set up the
+    /// servers](crate::running#with-replicas) for this. Otherwise, an old primary that returns
+    /// accepts writes until it's demoted.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
@@ -72,6 +67,11 @@ impl Redis {
     /// # drop(redis);
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
+    ///
+    /// A process uses the first primary that responds. If this server refuses writes or isn't part
+    /// of the cluster, the process tries the others too. In a cluster, any node that responds leads
+    /// to the node that has the keys. After a failover, the process tries all servers again. But a
+    /// process doesn't leave a primary that begins to refuse writes.
     ///
     /// # Errors
     ///
@@ -94,21 +94,23 @@ impl Redis {
 
     /// Creates a `Redis` for the primary that Sentinel names.
     ///
-    /// In `url`, the host is the primary's name, as in `sentinel monitor`. The user, password and
-    /// database are for the servers, not for the Sentinels. A Sentinel's own URL needs the
-    /// Sentinel's port, usually 26379, and password, if any.
-    ///
-    /// The primary is the server that most responding Sentinels name. A connected process asks
-    /// again every 10 seconds. A Sentinel that is cut off from the others can name an old primary,
-    /// so list at least three and [set up the servers](crate::running#with-replicas) for this.
+    /// In `url`, the host is the primary's name, as in `sentinel monitor`. List at least three
+    /// Sentinels and [set up the servers](crate::running#with-replicas) for this.
     ///
     /// ```
     /// # use tower_sse_redis::Redis;
-    /// let sentinels = ["redis://sentinel-1.internal:26379/", "redis://sentinel-2.internal:26379/"];
+    /// let sentinels = [1, 2, 3].map(|id| format!("redis://sentinel-{id}.internal:26379/"));
     /// let redis = Redis::open_by_sentinel("redis://app:secret@mymaster/0", sentinels)?;
     /// # drop(redis);
     /// # Ok::<_, tower_sse_redis::Error>(())
     /// ```
+    ///
+    /// The user, password and database in `url` are for the servers, not for the Sentinels. A
+    /// Sentinel's own URL needs the Sentinel's port, usually 26379, and password, if any.
+    ///
+    /// The primary is the server that most responding Sentinels name, because a Sentinel that is
+    /// cut off from the others can name an old primary. A connected process asks again every 10
+    /// seconds.
     ///
     /// # Errors
     ///
