@@ -509,24 +509,39 @@
 //! |---|---|
 //! | [`Hub::new`] | one process, whose clients reload their state after a restart |
 //! | [SQLite](https://docs.rs/tower-sse-sqlite) | restarts, or several processes on one machine |
-//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data |
-//! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis), or [runs](crate::runs#several-processes) |
+//! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data ([compared with Redis](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis)) |
+//! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#how-far-it-goes), or [runs](crate::runs#several-processes) |
 //!
-//! To move to a broker, change the line that creates the hub, and replace
-//! [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish). With a broker, *at most once*
-//! has exceptions: see its crate.
+//! ## Moving to a broker
+//!
+//! 1. Change the line that creates the hub, and let `main` return `Result<(), Box<dyn Error>>`:
+//!    connecting can fail with the broker's error.
+//! 2. Replace [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish). With a broker,
+//!    `publish_now` still compiles, but always returns an error.
+//! 3. Give all your hubs the same [retention](HubBuilder::retention) and [memory
+//!    limit](HubBuilder::max_memory), and their brokers the same `max_events`. Otherwise, a client
+//!    that moves to another process can get a gap for events that its first process still keeps.
+//! 4. To end a user's streams in all processes, use
+//!    [`Streams::follow`](crate::streams#many-processes).
+//! 5. Don't replace your processes one by one in the first deployment with the broker. An old and a
+//!    new process don't share events, so clients of one miss the other's events without a gap. Move
+//!    all requests to the new processes at once, then stop the old ones. Each client that returns
+//!    [gets a gap](Subscribe::resume) for each topic except [newest
+//!    values](#only-the-newest-value), because its id is from another hub.
 //!
 //! Publishing can then fail with [`PublishError::Unknown`]: the event may have been published. If
 //! you publish it again, clients may get it twice. If its data has a unique key, they can ignore
 //! the second copy.
 //!
-//! If a broker loses events, all clients can get a gap at the same time. Have your page wait for a
-//! random time, up to 10 seconds for example, before it reloads its state.
+//! With a broker, *at most once* has exceptions: see its crate. If a broker loses events, all
+//! clients can get a gap at the same time. Have your page wait for a random time, up to 10 seconds
+//! for example, before it reloads its state.
 //!
-//! Give all your hubs the same [retention](HubBuilder::retention) and [memory
-//! limit](HubBuilder::max_memory). Otherwise, a client that moves to another process can get a gap
-//! for events that its first process still keeps. To end a user's streams in all processes, use
-//! [`Streams::follow`](crate::streams#many-processes).
+//! Some values count only the subscriptions or streams of one process: [`Receipt::subscribers`],
+//! [`Hub::subscriber_count`] and [limits for each
+//! subject](crate::streams#limits-for-each-subject). [`Hub::topics`] lacks topics without events
+//! that have subscriptions only in other processes. To count streams in all processes, use [this
+//! recipe](crate::streams#counts-of-all-processes).
 //!
 //! # Stopping work
 //!
