@@ -5,7 +5,7 @@
 //! curl -N 'http://127.0.0.1:3000/prices?symbols=AAA,AAB'
 //!
 //! The prices of 500 symbols. Each symbol has a topic in which a price replaces the one before it. A
-//! client chooses its symbols, receives their prices at once, and then what changes. A client that
+//! client chooses its symbols, receives their prices at once, and then newer prices. A client that
 //! was slow or away receives only the newest price of each symbol. The buffers of its socket are
 //! small, because they hold prices that are replaced meanwhile. The page opens a new stream if it has
 //! received no heartbeats, or if a proxy has stopped its `EventSource`.
@@ -127,6 +127,7 @@ async fn trade(hub: Hub) {
     }
 }
 
+/// Begins the data with the topic's name, because events don't name their topics.
 pub(crate) fn publish(hub: &Hub, symbol: &str, price: f64) {
     if let Err(error) = hub.publish_now(symbol, format!("{symbol} {price:.2}")) {
         eprintln!("{symbol}: {error}");
