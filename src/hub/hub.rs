@@ -125,10 +125,13 @@ impl Hub {
 
     /// Publishes an event from synchronous code. This works only if the hub has no broker.
     ///
-    /// A loop of these calls lets no other task run on its thread. If the topic evicts events
-    /// meanwhile, clients can get a gap. With [`Retention::latest`](crate::Retention::latest), they
-    /// get no gap and skip the replaced events. In async code, use [`publish`](Self::publish). In
-    /// other code, pause the loop, or let the topic [keep](super::HubBuilder::retention) more.
+    /// In async code, use [`publish`](Self::publish).
+    ///
+    /// A loop of `publish_now` calls lets no other task run on its thread. If a topic evicts events
+    /// meanwhile, clients can get a gap: pause the loop, or let the topic
+    /// [keep](super::HubBuilder::retention) more. A topic with
+    /// [`Retention::latest`](crate::Retention::latest) needs neither, because replaced events cause
+    /// no gap.
     ///
     /// # Errors
     ///

@@ -101,13 +101,13 @@ impl Subscribe {
         self
     }
 
-    /// Once all events so far are sent, holds back new events for `window`, then sends them
-    /// together. A topic with [`Retention::latest`](crate::Retention::latest) sends only the newest
-    /// of them. This saves writes if a topic has many small events: start with 20 ms. The default
-    /// is zero, which holds nothing back.
+    /// Sends new events together, at most once per `window`. The first event after a pause is sent
+    /// at once and opens a window. The default is zero, which holds nothing back.
     ///
-    /// The first event after a pause is sent at once and opens a window. If a limit evicts held
-    /// events from their topic, the client receives a [gap](GapPolicy).
+    /// A topic with [`Retention::latest`](crate::Retention::latest) sends only the newest event of
+    /// a window. In other topics, a window saves writes if there are many small events: start with
+    /// 20 ms. If a limit evicts held events from such a topic, the client receives a
+    /// [gap](GapPolicy).
     ///
     /// # Panics
     ///
