@@ -1,5 +1,6 @@
 //! What the simulations share: the loop over seeds, the steps that a seed decides, processes, and
-//! the verdict. Their model of Redis, which keeps the log, is in `redis/`.
+//! the verdict. The model of Redis that they use is in `redis/`. It also writes the log of a
+//! simulation.
 //!
 //! The simulations are in `tests/`. Run them with
 //!

@@ -28,7 +28,8 @@ async fn ended_runs_go_first_and_running_runs_never() {
     let slow = ended[0].attach(None).await.unwrap();
     let mut live = Vec::new();
     for n in 10..14 {
-        // Runs without clients: of 24 kB, of 37 kB, and two of more than a run may keep.
+        // Runs without clients, with events of 24 kB, of 36 kB, and, twice, of more than a run may
+        // keep.
         let count = [100, 150, 1000, 1000][n - 10];
         live.push(runs.start(&key(n), None, running(count)).await.unwrap());
         settle().await;

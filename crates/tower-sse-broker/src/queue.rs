@@ -182,8 +182,8 @@ impl Queue {
         Place { queue: self, number }
     }
 
-    /// Waits until there is something to send. Only one task may wait: `notify_one` wakes no
-    /// second.
+    /// Waits for an event or a call to [`wake`](Self::wake). Only one task may wait: `notify_one`
+    /// wakes no second.
     async fn filled(&self) {
         let is_empty = || {
             let state = lock(&self.state);

@@ -1,5 +1,5 @@
-//! The proxies whose configurations the guide shows. The configurations are read from the guide's
-//! pages. Addresses and paths are replaced, and a test can replace more.
+//! The proxies whose configurations the guide shows, except Traefik. The configurations are read
+//! from the guide's pages. Addresses and paths are replaced, and a test can replace more.
 
 use super::support::proxy::{configure_nginx, find_envoy, find_newest_nginx, nginx};
 use crate::*;

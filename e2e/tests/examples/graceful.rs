@@ -1,4 +1,5 @@
-//! The output of the graceful shutdown examples, with one client that reads and one that does not.
+//! The output of the graceful shutdown examples. Neither client reads on: the clock's events fit
+//! into the sockets' buffers, and the flood's don't.
 
 use std::io::{Read, Write};
 use std::{net::TcpStream, time::Instant};

@@ -53,7 +53,7 @@ pub(crate) fn explore(protocol: Protocol, bounds: Bounds) -> Explored {
 }
 
 impl Graph {
-    /// Returns the first state from which no steps without faults lead to the end of the client.
+    /// Returns the first state whose attached client can't come to an end by steps without faults.
     fn stuck(&mut self) -> Option<u32> {
         self.causes.sort_unstable();
         let has_ended = |state: &State| !matches!(state.client, Client::Attached { .. });

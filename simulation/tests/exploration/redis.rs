@@ -142,7 +142,7 @@ impl State {
         true
     }
 
-    /// `end.lua` because the answer is no event stream.
+    /// `end.lua`, called by the owner when the service's answer is no event stream.
     pub(crate) fn end_void(&mut self, protocol: Protocol, epoch: usize) {
         let claim = self.redis.claim.filter(|it| it.epoch == epoch && it.phase == Phase::Starting);
         match claim {

@@ -3,7 +3,7 @@
 use super::{owner::Command, protocol::EPOCHS};
 use crate::*;
 
-/// One step: its description, whether it is a fault, and the state after it.
+/// One step: what happens, to which run, whether it is a fault, and the state after it.
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) epoch: usize,

@@ -67,7 +67,7 @@ pub(super) enum Flaw {
     ClosedAfterThreeBreaks,
     /// All processes publish over one connection, which is closed when any hub is gone.
     SharedConnection,
-    /// Not a flaw: a process writes events that are published at once in one batch.
+    /// Not a flaw: a process combines events that are published at the same time into one batch.
     Batches,
     /// The names of a batch are stored without gaps, so events without a name get the next event's.
     NamesShiftInBatch,
@@ -85,7 +85,8 @@ pub(super) enum Flaw {
 }
 
 impl Flaw {
-    /// Returns whether a process writes events that are published at once in one batch.
+    /// Returns whether a process with this flaw combines events that are published at the same time
+    /// into one batch.
     const fn batches(self) -> bool {
         matches!(
             self,

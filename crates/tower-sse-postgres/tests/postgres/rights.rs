@@ -29,7 +29,8 @@ async fn two_roles_suffice() {
         .await;
     process.reads(1..=3).await;
     process.delivers([4]).await;
-    // The statistics show that the hub can trim and survey too.
+    // Once these statistics are known, the hub has tried to trim and has surveyed. No error means
+    // that it may do both.
     until(|| process.stats.waiting().is_some() && process.stats.log().is_some()).await;
     assert!(process.health.last_error().is_none());
 }

@@ -27,7 +27,8 @@ pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Pro
     blocked.has_read(published).await
 }
 
-/// After a break, there are more events or bytes to read than a reader takes at a time.
+/// After a break, there are more events to read than this crate's readers take at a time, or
+/// megabytes of large events.
 pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
