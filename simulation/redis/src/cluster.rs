@@ -49,7 +49,7 @@ impl Network {
     }
 
     /// Moves the slot to another node, with all keys. Does nothing while the current node is down
-    /// or paused, and within [`AFTER_FAILOVER`].
+    /// or paused, within [`AFTER_FAILOVER`], and if no other node runs.
     pub fn move_slot(&self) {
         let to = self.change(|state| {
             let from = state.current;
@@ -75,8 +75,8 @@ impl Network {
     }
 
     /// Lets another node take over with the last snapshot, like a lagging replica. Does nothing if
-    /// there is no snapshot. With `breaks_connections`, the old node dies first, and comes back
-    /// without the slot.
+    /// there is no snapshot, or if no other node runs. With `breaks_connections`, the old node dies
+    /// first. A dead node comes back without the slot.
     pub fn fail_over(&self, breaks_connections: bool) {
         let to = self.change(|state| {
             let from = state.current;

@@ -1,5 +1,5 @@
 //! An in-memory model of Redis with only what `tower-sse-redis` and an operator use. The functions
-//! in `operations.rs` cause faults.
+//! in `operations.rs` and `cluster.rs` cause faults.
 //!
 //! `Server` executes commands, and runs the crate's scripts with a Lua interpreter. `Network` has
 //! the servers and the processes' connections to them. The tests in `differential/` compare a

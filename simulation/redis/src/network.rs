@@ -8,7 +8,7 @@ use super::{connection::Serving, *};
 /// The time in milliseconds at the beginning of a simulation.
 pub const BEGIN: u64 = 1_800_000_000_000;
 
-/// The number of commands after which no more are answered. A simulation needs a tenth at most.
+/// The number of commands after which no more are answered: more than any simulation needs.
 const MAX_COMMANDS: usize = 100_000;
 
 /// The servers, and the connections of the processes to them. The first process reaches the server

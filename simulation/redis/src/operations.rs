@@ -1,4 +1,5 @@
-//! Operations that cause faults in the servers and in the network.
+//! Operations that cause and end faults in the servers and in the network, and an operator's
+//! commands.
 
 use std::{fmt, iter};
 
@@ -272,7 +273,7 @@ impl Network {
         });
     }
 
-    /// Ends all faults, except that clocks stay as they are.
+    /// Ends all faults, except that the servers' data and clocks stay as they are.
     pub fn heal(&self) {
         self.operate(format_args!("the faults end"), |state| {
             for machine in 0..state.machines.len() {

@@ -1,6 +1,6 @@
 use super::{refusal::WRITES, *};
 
-/// One server: its keys, and the identity that it has until it restarts.
+/// One server, as it is between two commands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) run_id: String,

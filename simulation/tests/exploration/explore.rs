@@ -6,7 +6,7 @@ use crate::*;
 pub(crate) struct Explored {
     pub(crate) states: usize,
     pub(crate) steps: usize,
-    /// The shortest trace to a state that breaks a promise.
+    /// The shortest trace to a state that breaks a promise, or whose client can't come to an end.
     pub(crate) violation: Option<String>,
 }
 
@@ -19,7 +19,7 @@ struct Graph {
     causes: Vec<(u32, u32)>,
 }
 
-/// Visits all states that the protocol can reach, breadth first.
+/// Visits the states that the protocol can reach, breadth first, up to the first violation.
 pub(crate) fn explore(protocol: Protocol, bounds: Bounds) -> Explored {
     let first = State::default();
     let (states, origins) = (vec![first], vec![(0, "begins", 0)]);

@@ -8,7 +8,7 @@ pub(crate) struct Protocol {
     pub(crate) voids_keep_claims: bool,
     /// A run whose stream has an end is over, even if its claim is missing.
     pub(crate) ends_outlive_claims: bool,
-    /// An owner that no longer has its events ends the run as lost.
+    /// An owner that no longer has its events ends the run as interrupted.
     pub(crate) reports_losses: bool,
     /// An owner compares the number of entries with that of its acknowledgements.
     pub(crate) counts_entries: bool,
@@ -144,7 +144,7 @@ pub(crate) struct State {
     pub(crate) client: Client,
     pub(crate) has_cancelled: bool,
     pub(crate) faults: u8,
-    /// A bit for each run that has ended in Redis, since Redis last lost data.
+    /// A bit for each run that has ended in Redis, unless Redis has lost the end.
     pub(crate) ended: u8,
 }
 

@@ -57,7 +57,8 @@ pub(crate) fn steps(state: &State, protocol: Protocol, bounds: Bounds) -> Vec<St
     steps.steps
 }
 
-/// Requests that start a run at either process, attach to it or stop it.
+/// Requests that start a run at either process, attach to it or stop it, and the release of a claim
+/// whose reply was lost.
 fn requests(steps: &mut Steps<'_>) {
     let state = steps.state;
     let epoch = usize::from(state.epochs);

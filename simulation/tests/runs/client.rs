@@ -29,13 +29,13 @@ pub(crate) enum Kind {
 pub(crate) enum Habit {
     /// The client asks any process each time and may leave.
     Roams,
-    /// The client asks this process until its answer ends. So do the clients below.
+    /// The client asks this process until its answer ends. So do `IdleUntil` and `Leaves`.
     Stays(usize),
     /// The client reads its first event at once, and the others from this time on.
     IdleUntil(usize, u64),
     /// The client first asks and leaves this number of times.
     Leaves(usize, u32),
-    /// The client asks once, with this sequence number.
+    /// The client asks this process once, with this sequence number.
     Forges(usize, u64),
 }
 

@@ -1,4 +1,5 @@
-//! Scenes in which seeds have found defects, played at every moment at which they can happen.
+//! Scenes in which seeds have found defects, each played in many variations: at other moments, with
+//! other latencies, and with answers in other orders.
 
 use crate::*;
 

@@ -18,7 +18,8 @@ const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
 
 impl Pair {
-    /// Brings both servers into the state in which they refuse commands for this reason.
+    /// Brings both servers into the state in which they refuse commands for this reason. Without a
+    /// reason, they accept commands again.
     fn refuse(&mut self, refusal: Option<Refusal>) {
         let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
         let replicas = u8::from(refusal == Some(Refusal::NoReplicas));
