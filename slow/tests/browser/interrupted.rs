@@ -1,4 +1,4 @@
-//! A page whose answer breaks off, in three engines: the page notices that it has only half.
+//! A page that tells half an answer, which breaks off, from a whole one, in three engines.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,5 +1,5 @@
 //! A gateway that changes the events of model streams, with every kind of line end, cut at each
-//! byte of a line end. Real clients read each event at once, as without the gateway.
+//! byte of a line end. Real clients read as much, and as early, as without the gateway.
 
 use crate::*;
 

@@ -1,7 +1,7 @@
 //! What runs cost Redis in processor time, and how late events are.
 //!
-//! The bounds are for 200 runs with 50 events a second each, and for an optimized build: other
-//! builds can't serve this load and its clients on two processors.
+//! The bounds are for an optimized build: other builds can't serve 200 runs with 50 events a second
+//! each, and their clients, on two processors.
 
 use crate::*;
 
