@@ -12,7 +12,7 @@ pub mod frame {
     pub const SETTINGS: u8 = 4;
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
-    /// Flags of DATA and HEADERS.
+    /// Flags of DATA and HEADERS, not types.
     pub const END_STREAM: u8 = 1;
     pub const END_STREAM_AND_HEADERS: u8 = 5;
 }
@@ -24,7 +24,7 @@ const WINDOW: u32 = (1 << 16) - 1;
 const WIDEST: u32 = (1 << 31) - 1;
 
 /// Opens a connection with this number of streams and reads their heads. Each stream may be sent
-/// `window` bytes; the connection as a whole is not limited.
+/// `window` bytes; the connection as a whole has the largest window.
 ///
 /// # Panics
 ///

@@ -150,7 +150,7 @@ fn subscribed(hub: &Hub, subject: &str) -> Response {
     tower_sse::response(hub.subscribe(topics).resume(None)).into_response()
 }
 
-/// The layer with every option that makes a stream larger.
+/// The layer with a shutdown, a maximum age, a limit, disconnects and close reports.
 const OPERATED: &str = "operated";
 
 fn layer(subject: &str) -> Option<SseLayer> {

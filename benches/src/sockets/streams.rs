@@ -1,5 +1,5 @@
-//! Clients of event streams on one thread. They reconnect as the server's `retry` says, and count
-//! lost and duplicate events by the content.
+//! Clients of event streams on one thread. They can reconnect as the server's `retry` says, and
+//! count lost and duplicate events by the content.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::io::{self, Read, Write};
@@ -73,7 +73,8 @@ pub struct Seen {
     pub longest_wait: Duration,
     /// The longest such time beyond the reconnection time that the server had sent.
     pub longest_delay: Duration,
-    /// Streams that have ended with a last chunk, without one, and by a reset.
+    /// Streams that have ended with a last chunk, without one, and by a reset. Resets before a head
+    /// count too.
     pub clean: u64,
     pub truncated: u64,
     pub reset: u64,

@@ -18,7 +18,8 @@ fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-/// Waits until the child listens, prints the child's address, and ends the child with this process.
+/// Waits for up to ten seconds until the child listens, prints the child's address if it does, and
+/// ends the child with this process.
 fn run(mut child: Child, port: u16) {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! What one more process costs Redis.
+//! What one more process costs Redis, and what entries cost that process.
 
 use crate::*;
 

@@ -3,7 +3,8 @@ use std::{net::TcpStream, thread::sleep, time::Duration, time::Instant};
 
 use tower_sse_scale::{client::PATIENCE, process::Server};
 
-/// Waits until the server has nothing more to do and returns the processor time that it has used.
+/// Waits until the server is almost idle, or until [`PATIENCE`] has passed. Returns the processor
+/// time that the server has used.
 pub(crate) fn settle(server: &Server) -> io::Result<u64> {
     let start = Instant::now();
     let mut last = server.cpu_time()?.total_ns;
