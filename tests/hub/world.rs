@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// Starts a process again. All its clients must have disconnected.
+    /// Starts a process again, but not without a broker. All its clients must have disconnected.
     pub(crate) fn restart(&mut self, process: usize) {
         let Some(broker) = &self.broker else { return };
         let process = &mut self.processes[process];

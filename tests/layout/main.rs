@@ -22,7 +22,7 @@ const CRATES: [&str; 6] = [
     "crates/tower-sse-sqlite/src",
 ];
 
-/// Returns the path and the text of each file below `root`, without tests.
+/// Returns the path and the text of each Rust file below `root`, without tests.
 fn sources(root: &str) -> Vec<(String, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(root).unwrap() {

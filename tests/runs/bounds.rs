@@ -75,8 +75,8 @@ async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
     while read.len() < EVENTS {
         // The reader sleeps until the source can go no further.
         run_dry(&taken).await;
-        // An event takes 113 bytes on the wire. The source is at most two frames ahead of the 64
-        // KiB that the run keeps.
+        // An event takes up to 111 bytes on the wire. The source is at most two frames ahead of the
+        // 64 KiB that the run keeps.
         let ahead = taken.load(Relaxed) - read.len();
         assert!(ahead < 1000, "{ahead} events ahead");
         let (numbers, failed) = ready(&mut attachment);
