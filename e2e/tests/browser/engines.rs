@@ -1,4 +1,4 @@
-//! The page of a first visitor in several engines, driven by a script in Node.
+//! The page of a first visitor in several engines, and its script in Node.
 
 use axum::routing::get;
 

@@ -3,7 +3,7 @@
 use crate::*;
 
 const CUTS: usize = 50;
-/// 50 cuts use some 400 of these words.
+/// Enough words for 50 cuts.
 const PACE: Pace = Pace::new(800, 4);
 /// A client that sends no request for this time has stopped.
 const SILENCE: Duration = Duration::from_secs(10);

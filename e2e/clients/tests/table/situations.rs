@@ -117,7 +117,7 @@ pub(crate) async fn first_visit(stage: &Stage) -> Facts {
     Facts { lost: missing_since(1, stage), ..ended(stage, back) }
 }
 
-/// Streams end after nothing but heartbeats.
+/// After the first event, streams end after nothing but heartbeats.
 pub(crate) async fn quiet(stage: &Stage) -> Facts {
     let server = stage.serve(layer().heartbeat(ms(200)).max_age(ms(1_200)));
     if !stage.came().await {
