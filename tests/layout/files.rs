@@ -81,8 +81,8 @@ fn files_have_40_to_500_lines() {
     assert!(small.is_empty(), "there is no {small:?}");
 }
 
-/// Returns the word behind `keyword` if the line begins with `keyword`, apart from an indentation of
-/// four spaces and a visibility.
+/// Returns the word behind `keyword` if the line begins with `keyword`, apart from an indentation
+/// of four spaces and a visibility.
 fn named<'l>(line: &'l str, keyword: &str) -> Option<&'l str> {
     let line = line.strip_prefix("    ").unwrap_or(line);
     let line = match line.strip_prefix("pub") {

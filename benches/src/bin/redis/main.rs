@@ -1,5 +1,5 @@
-//! Measures the hub on Redis Streams, and compares its publishing and its delays with a hand-written
-//! fan-out: Redis pub/sub, a channel, and axum's `Sse`.
+//! Measures the hub on Redis Streams, and compares its publishing and its delays with a
+//! hand-written fan-out: Redis pub/sub, a channel, and axum's `Sse`.
 //!
 //! `redis URL PROCESS [MEASUREMENT]` prints rows of Markdown tables. `PROCESS` is the id of the
 //! server, whose processor time is read from the system. `benches/redis.sh` starts the server and
