@@ -31,7 +31,7 @@ static NOT_OF_A_STREAM: [HeaderName; 7] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// The headers that only the server may set. HTTP/2 forbids them (RFC 9113, section 8.2.2).
+/// Headers that only the server may set. HTTP/2 forbids them (RFC 9113, section 8.2.2).
 static HOP_BY_HOP: [HeaderName; 4] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -60,7 +60,7 @@ fn content_type(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Returns the last valid media type in all `Content-Type` values, as the Fetch standard extracts
-/// it.
+/// it. Empty if none is valid.
 #[cold]
 fn last_media_type(headers: &HeaderMap) -> &[u8] {
     let is_token = |name: &[u8]| !name.is_empty() && name.iter().copied().all(is_token_byte);

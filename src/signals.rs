@@ -8,7 +8,7 @@
 //! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
-//! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams | a list of tasks |
+//! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams, early heads | a list of tasks |
 //! | [`Stopped`]: the source stops its stream, for this reason | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | early heads, runs | layers | a cause of an error |

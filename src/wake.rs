@@ -1,4 +1,4 @@
-//! Wakes a large number of tasks in batches.
+//! Wakes tasks, a large number of them in batches, and drops wakers.
 
 use std::sync::{Arc, Mutex};
 use std::task::Waker;

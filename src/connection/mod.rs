@@ -1,5 +1,5 @@
-//! What is known about one connection: its client's kind, the last event id that the client sent,
-//! whether the response is over, and the reason its stream closed.
+//! What is known about one connection: its client's kind, what the client accepts, the last event
+//! id that it sent, whether the response is over, and the reason its stream closed.
 
 mod client;
 mod close;

@@ -617,7 +617,7 @@
 // | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
 // | `changes.rs` | which topics have changed, so that subscriptions look only at these |
 // | `losses.rs` | the losses that a broker reports |
-// | `topic/` | the log of a topic, its end, and the eviction of all topics |
+// | `topic/` | the log of a topic, its end, the eviction of all topics, and removed topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
 // | `receipt.rs`, `stats.rs` | what a publisher and an operator see |

@@ -91,7 +91,7 @@ impl Subjects {
 
     /// Opens the stream, with the `head` that was sent early. Returns `None` if the stream has no
     /// subjects and can get none, or is recorded for several clients. Returns an error if a subject
-    /// is at its limit and the stream `may_be_refused`.
+    /// is at its limit, the stream `may_be_refused`, and the request has no other open stream.
     pub(crate) fn open(
         &self,
         head: Option<&EarlyHead>,

@@ -234,7 +234,7 @@ impl Registry {
     }
 
     /// Evicts an ended run. Returns `false` if none is left. If `is_read`, the run may have
-    /// clients, and forgotten runs come first.
+    /// clients, and forgotten runs come first, even those that are already gone.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

@@ -212,7 +212,7 @@ impl Record {
         }
     }
 
-    /// Returns the run's messages, or `None` if any event was evicted.
+    /// Returns the run's messages, or `None` if the record lacks any event.
     pub(crate) fn messages(&self) -> Option<Vec<Message>> {
         // An event cannot be larger than the record.
         let mut decoder = Decoder::new().max_event_size(usize::MAX);

@@ -39,7 +39,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
 }
 
 /// Decodes options. Fields with unknown names are ignored. Returns `None` if there are no options,
-/// or if they are invalid.
+/// or if they are invalid or of another version.
 pub(super) fn decode(encoded: &[u8]) -> Option<StreamOptions> {
     let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))? else {
         return None;

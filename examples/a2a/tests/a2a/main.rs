@@ -1,5 +1,5 @@
 //! The example in a process of its own, called by two major versions of the official client for
-//! JavaScript.
+//! JavaScript, and by plain requests.
 
 use tokio::process::Command;
 

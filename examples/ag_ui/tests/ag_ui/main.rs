@@ -1,4 +1,5 @@
-//! The example in processes of its own, called by the official client for JavaScript.
+//! The example, mostly in processes of its own, called by the official client for JavaScript or by
+//! plain requests.
 
 #![cfg(unix)]
 

@@ -1,4 +1,5 @@
-//! Servers that stop, die or send other events, and clients that do not read.
+//! Servers that stop, die or send other events, connections that break, and clients that do not
+//! read.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! The example's guarantees, checked with the official client for JavaScript.
+//! The example's guarantees, checked mostly with the official client for JavaScript.
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -1,4 +1,5 @@
-//! A server in the test's process, and the official client in a process of its own.
+//! Servers, in the test's process or as the program, and the official client in a process of its
+//! own.
 
 use crate::*;
 

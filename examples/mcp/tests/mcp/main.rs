@@ -1,4 +1,5 @@
-//! The example's guarantees, checked with rmcp's own client over real sockets.
+//! What the guide's page `mcp` says, for the example and for other programs, checked mostly with
+//! rmcp's own client over real sockets.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
