@@ -10,7 +10,7 @@ use crate::*;
 /// More requests than h2 by default lets clients cancel before the server has accepted them.
 const LEAVING: usize = 30;
 
-/// Opens a stream, and has other clients come and leave while the server does something else.
+/// Opens a stream. Then opens and resets others on its connection, while the server does not read.
 /// Returns whether the stream goes on.
 async fn stream_survives(limit: Option<usize>) -> bool {
     let (publish, events) = unbounded_channel::<&'static str>();

@@ -217,7 +217,7 @@ fn reset(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Reads a request with its body. Returns the request and whether the answer can be chunked, or
-/// `None` if the connection has ended or the request is longer than [`MAX_REQUEST`].
+/// `None` if the connection ends first, or after [`MAX_REQUEST`] bytes of an incomplete request.
 async fn read_request(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

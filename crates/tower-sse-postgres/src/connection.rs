@@ -300,7 +300,7 @@ pub(crate) const EMPTY_QUEUE: &str = "pg_catalog.pg_notification_queue_usage()";
 
 /// Listens to the stream's channel and returns whether a notification from the publishers'
 /// connection arrives. A notification from the reading connection itself would prove nothing,
-/// because a pooler would pass it on too.
+/// because a pooler would pass it on too. Returns `false` if a statement fails.
 async fn listen(reading: &Connection, publishing: &Connection) -> bool {
     let Settings { schema, stream, wakes, health, .. } = &*reading.settings;
     wakes.own.store(0, Relaxed);

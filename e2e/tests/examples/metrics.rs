@@ -84,7 +84,7 @@ async fn dashboard_and_documentation_name_the_metrics_that_are_served() {
     }
 }
 
-/// Reads an answer to its end and waits until its stream has closed.
+/// Reads an answer to its end and waits until its stream has closed and its run has ended.
 async fn read_answer(example: &Process) {
     let answer = client::post(example.address, "/answers/1", &[], "").await;
     assert!(EventReader::new(answer).rest().await.len() > 5);

@@ -96,8 +96,8 @@ impl Client {
         }
     }
 
-    /// Reads at most `events` events, until `deadline`. Returns `false` if the server has refused
-    /// the stream.
+    /// Reads at most `events` events, until `deadline` or `stop`. Returns `false` if the server has
+    /// refused the stream.
     async fn read(
         &self,
         response: Response<Incoming>,

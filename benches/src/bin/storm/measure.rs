@@ -231,7 +231,7 @@ impl Storm {
         self.ended + self.servers.iter().map(|server| processor_time(server.id())).sum::<Duration>()
     }
 
-    /// Does the work and waits until all clients are open and have all events.
+    /// Does the work and waits until all clients are open and have all events, for up to [`LIMIT`].
     fn row(&mut self, name: &'static str, work: &dyn Fn(&mut Self)) -> Row {
         self.peak_kib = 0;
         let mut seen = Seen::default();

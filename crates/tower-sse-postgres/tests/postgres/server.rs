@@ -190,7 +190,7 @@ pub(crate) async fn connect(address: &str) -> Result<Client, tokio_postgres::Err
     Ok(client)
 }
 
-/// Runs statements and returns the first column of their rows.
+/// Runs statements and returns the first column of their rows, without nulls.
 pub(crate) async fn sql(client: &Client, statements: &str) -> Vec<String> {
     let messages = client.simple_query(statements).await;
     let messages = messages.unwrap_or_else(|error| panic!("{statements}: {error:?}"));
