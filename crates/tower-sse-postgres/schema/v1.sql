@@ -345,8 +345,9 @@ $$;
 
 -- Removes rows whose number is at least `first` if they are older than `age` in seconds or followed
 -- by `rows` newer ones. Removes at most `most` rows or about 64 MiB of data, and never the newest
--- row. Returns the first number that may be left, and whether there may be more to remove. The hub
--- waits for this function, so a lock on one of the rows stops it for half a second at most.
+-- row. Returns the first number that may be left, the time of the oldest row left, and whether there
+-- may be more to remove. The hub waits for this function, so a lock on one of the rows stops it for
+-- half a second at most.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,
     out oldest timestamptz, out more boolean
