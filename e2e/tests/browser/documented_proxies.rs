@@ -64,10 +64,31 @@ async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
     );
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["cache-control"], "no-cache", "no cache keeps it");
     let answer = answer.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(answer.trim_ascii_end(), b":", "each client keeps its own reconnection time");
     assert!(other.status().is_server_error(), "other clients notice: {}", other.status());
     assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
+}
+
+#[tokio::test]
+async fn nginx_lets_pages_of_another_origin_read_its_answer() {
+    let Some(certificate) = Certificate::new() else { return };
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], support::free_port()));
+    let uncommented = [
+        ("# add_header Access-Control-Allow-Origin", "add_header Access-Control-Allow-Origin"),
+        ("# add_header Access-Control-Allow-Cred", "add_header Access-Control-Allow-Cred"),
+    ];
+    for kind in [Kind::Nginx, Kind::NewestNginx] {
+        let Some(proxy) = kind.start(nowhere, &certificate, &uncommented).await else { continue };
+        for protocol in Protocol::BOTH {
+            let answer = send(&proxy, &certificate, protocol, Method::GET, "/events").await;
+            assert_eq!(answer.status(), 200);
+            let headers = answer.headers();
+            assert_eq!(headers["access-control-allow-origin"], "https://app.example.com");
+            assert_eq!(headers["access-control-allow-credentials"], "true");
+        }
+    }
 }
 
 /// Shows why the guide's configurations send no `retry`: each client keeps the random reconnection time
