@@ -93,8 +93,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB, which admits 1,022
-    /// running runs with the default retention. Further runs are refused with
+    /// Limits the total memory of all runs to `bytes`. The default is 2 GiB. With the default
+    /// retention, this admits 1,022 running runs. Further runs are refused with
     /// [`StartError::Full`](super::StartError::Full).
     ///
     /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes and is
