@@ -84,12 +84,12 @@ impl HubState {
         &self,
         name: &str,
         mut change: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
-    ) -> R {
+    ) -> (Arc<Topic>, R) {
         loop {
             let topic = self.topics.get_or_add(name);
             let changed = self.topics.change(&topic, |state| change(&topic, state));
             if let Some(changed) = changed {
-                return changed;
+                return (topic, changed);
             }
         }
     }
@@ -183,7 +183,7 @@ impl HubState {
             arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
         let is_gap = event.fields().name == Some(GAP);
         let mut drops = DeferredDrops::default();
-        let appended = self.change_topic(name, |topic, state| {
+        let (_, appended) = self.change_topic(name, |topic, state| {
             let sequence = assigned.unwrap_or(u64::MAX);
             if state.end.as_ref().is_some_and(|end| self.drops_after(end, sequence, at)) {
                 return Err(self.drop_ended(assigned));

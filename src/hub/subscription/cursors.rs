@@ -22,14 +22,16 @@ impl Default for Cursors {
 
 impl Cursors {
     pub(crate) fn push(&mut self, cursor: TopicCursor) {
+        // Moving the list would take longer than adding to it.
+        if let Self::Many(cursors, ..) = self
+            && !cursors.is_empty()
+        {
+            return cursors.push(cursor);
+        }
         *self = match mem::take(self) {
             Self::One(first) => Self::Two([first, cursor], 0),
             Self::Two([first, second], sent) => Self::Many(vec![first, second, cursor], None, sent),
-            Self::Many(cursors, ..) if cursors.is_empty() => Self::One(cursor),
-            Self::Many(mut cursors, queue, sent) => {
-                cursors.push(cursor);
-                Self::Many(cursors, queue, sent)
-            }
+            Self::Many(..) => Self::One(cursor),
         };
     }
 

@@ -1,7 +1,8 @@
 use std::task::{Context, Poll, Waker, ready};
-use std::{collections::HashSet, mem, pin::Pin, sync::Arc, sync::OnceLock};
+use std::{mem, pin::Pin, sync::Arc, sync::OnceLock};
 
 use futures_core::Stream;
+use hashbrown::HashTable;
 use http::Response;
 use tokio::task::coop;
 
@@ -125,15 +126,17 @@ impl Subscription {
     pub(crate) fn join(&mut self, topics: &[String], keeps_all: bool) {
         let now = self.hub.now();
         let mut drops = DeferredDrops::default();
-        let mut joined = HashSet::new();
+        let is_many = topics.len() > FEW;
+        let mut joined = HashTable::with_capacity(if is_many { topics.len() } else { 0 });
         for name in topics {
             // Pushed one by one: if `retention_of` panics, dropping `self` unsubscribes from the
             // topics joined so far.
             let cursors = &self.cursors;
-            let cursor = self.hub.change_topic(name, |topic, state| {
-                let has_joined = match topics.len() {
-                    ..=FEW => cursors.iter().any(|cursor| Arc::ptr_eq(cursor.topic(), topic)),
-                    _ => !joined.insert(Arc::as_ptr(topic)),
+            let (topic, forgotten_end) = self.hub.change_topic(name, |topic, state| {
+                let has_joined = if is_many {
+                    joined.find(topic.hash, |(_, it)| *it == Arc::as_ptr(topic)).is_some()
+                } else {
+                    cursors.iter().any(|cursor| Arc::ptr_eq(cursor.topic(), topic))
                 };
                 if has_joined {
                     return None;
@@ -143,10 +146,14 @@ impl Subscription {
                     topic.keep_all(state);
                 }
                 state.log.trim(now, &mut drops);
-                Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))
+                Some(state.forgotten_end(now))
             });
-            if let Some(cursor) = cursor {
-                self.cursors.push(cursor);
+            if let Some(forgotten_end) = forgotten_end {
+                if is_many {
+                    let id = (topic.hash, Arc::as_ptr(&topic));
+                    joined.insert_unique(topic.hash, id, |(hash, _)| *hash);
+                }
+                self.cursors.push(TopicCursor::new(topic, forgotten_end));
             }
         }
         self.cursors.shrink_to_fit();

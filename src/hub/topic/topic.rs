@@ -8,7 +8,7 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 pub(crate) struct Topic {
     name: Box<str>,
     /// The hash of the name in the table of topics.
-    pub(super) hash: u64,
+    pub(crate) hash: u64,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event or gap. Before the first one, an upper bound
     /// of the numbers that earlier topics of this name evicted. A subscriber that has seen this
