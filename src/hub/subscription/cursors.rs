@@ -100,7 +100,7 @@ pub(crate) struct TopicCursor {
     /// The sequence number of the last event of an earlier topic whose name became free, or 0 if
     /// there was none. While this is not 0, the end of that topic doesn't end the subscription.
     forgotten_end: u64,
-    ticket: Ticket,
+    pub(crate) ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
     gap_due: bool,
     /// Whether the cursor is in the subscription's [`MergeQueue`].
@@ -256,7 +256,7 @@ impl TopicCursor {
     }
 
     pub(crate) fn stop_waiting(&mut self) {
-        let waker = self.topic.remove_waiter(self.ticket);
+        let waker = self.topic.lock().waiters.remove(self.ticket);
         self.ticket = Ticket::NONE;
         drop_waker(waker);
     }

@@ -195,11 +195,12 @@ impl Subscription {
     }
 
     fn leave(&mut self) {
-        for cursor in mem::take(&mut self.cursors).iter_mut() {
-            cursor.stop_waiting();
-            self.hub.topics.change(cursor.topic(), |state| {
+        for cursor in mem::take(&mut self.cursors).iter() {
+            let waker = self.hub.topics.change(cursor.topic(), |state| {
                 state.subscribers = state.subscribers.saturating_sub(1);
+                state.waiters.remove(cursor.ticket)
             });
+            drop_waker(waker.flatten());
         }
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct TopicState {
     pub(crate) is_removed: bool,
     /// The topic's place in the eviction queue while it keeps events.
     pub(super) place: Option<EvictionPlace>,
-    waiters: Waiters,
+    pub(crate) waiters: Waiters,
 }
 
 impl Topic {
@@ -119,12 +119,6 @@ impl Topic {
     ) -> Result<Ticket, Waker> {
         let mut state = self.lock();
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
-    }
-
-    /// Removes and returns a waker. The caller drops it without holding a lock.
-    #[inline]
-    pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
-        self.lock().waiters.remove(ticket)
     }
 
     /// Takes the waiters. The caller wakes them after releasing all locks.
