@@ -3,7 +3,8 @@ use std::ops::{Deref, DerefMut};
 use std::{cmp::Reverse, mem, slice, sync::Arc, task::Waker};
 
 use crate::history::{Batch, DeferredDrops, Log, Ticket};
-use crate::{hub::topic::Topic, hub::topic::Topics, wake::drop_waker};
+use crate::hub::{changes::Changed, topic::Topic, topic::Topics};
+use crate::wake::drop_waker;
 
 // Most subscriptions have one topic or two. Their cursors are stored in place, which saves a cache
 // line per event.
@@ -51,15 +52,15 @@ impl Cursors {
         }
     }
 
-    /// Returns the cursor with the next item. `has_changed` is `false` only for topics in which
-    /// nothing is left to read.
+    /// Returns the cursor with the next item. Nothing is left to read in topics outside of
+    /// `changed`.
     #[inline]
-    pub(super) fn next(&mut self, committed: u64, has_changed: impl Fn(&Topic) -> bool) -> Next {
+    pub(super) fn next(&mut self, committed: u64, changed: Changed) -> Next {
         match self {
             Self::Many(cursors, queue, _) if cursors.len() > FEW => {
-                queue.get_or_insert_default().next(committed, cursors, has_changed)
+                queue.get_or_insert_default().next(committed, cursors, changed)
             }
-            few => MergeQueue::next_of_few(committed, few, has_changed),
+            few => MergeQueue::next_of_few(committed, few, changed),
         }
     }
 
@@ -286,19 +287,14 @@ pub(crate) struct MergeQueue {
 }
 
 impl MergeQueue {
-    fn next(
-        &mut self,
-        committed: u64,
-        cursors: &mut [TopicCursor],
-        has_changed: impl Fn(&Topic) -> bool,
-    ) -> Next {
+    fn next(&mut self, committed: u64, cursors: &mut [TopicCursor], changed: Changed) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
         }
         if self.is_complete(committed) {
             return Next::Nothing;
         }
-        if !self.scan(committed, cursors, has_changed) {
+        if !self.scan(committed, cursors, changed) {
             return Next::Yield;
         }
         self.pop(cursors).unwrap_or(Next::Nothing)
@@ -309,13 +305,9 @@ impl MergeQueue {
         self.complete_to.filter(|_| self.scan.is_none())
     }
 
-    fn next_of_few(
-        committed: u64,
-        cursors: &[TopicCursor],
-        has_changed: impl Fn(&Topic) -> bool,
-    ) -> Next {
+    fn next_of_few(committed: u64, cursors: &[TopicCursor], changed: Changed) -> Next {
         let end = committed.saturating_add(1);
-        let is_behind = |cursor: &TopicCursor| has_changed(&cursor.topic) && !cursor.is_caught_up();
+        let is_behind = |it: &TopicCursor| changed.include(&it.topic) && !it.is_caught_up();
         let mut behind = cursors.iter().enumerate().filter(|(_, cursor)| is_behind(cursor));
         match (behind.next(), behind.next()) {
             (None, _) => return Next::Nothing,
@@ -375,7 +367,7 @@ impl MergeQueue {
             self.heap.clear();
             self.scan = None;
             cursors.iter_mut().for_each(|cursor| cursor.is_queued = false);
-            self.scan(committed, cursors, |_| true);
+            self.scan(committed, cursors, Changed::ALL);
         }
     }
 
@@ -392,18 +384,13 @@ impl MergeQueue {
 
     /// Scans the next cursors. Returns whether all have been visited. Events published during a
     /// scan have higher sequence numbers than the scan covers, so the next scan finds them.
-    fn scan(
-        &mut self,
-        committed: u64,
-        cursors: &mut [TopicCursor],
-        has_changed: impl Fn(&Topic) -> bool,
-    ) -> bool {
+    fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor], changed: Changed) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));
         let scanned = cursors.get_mut(from..to).unwrap_or_default();
         for (cursor, index) in scanned.iter_mut().zip(from..) {
             // The checks without a lock come first, because most cursors are caught up.
-            if has_changed(&cursor.topic)
+            if changed.include(&cursor.topic)
                 && !cursor.is_caught_up()
                 && !cursor.is_queued
                 && let Some(next) = cursor.next()

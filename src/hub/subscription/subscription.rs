@@ -14,7 +14,7 @@ use crate::event::Encoded;
 use crate::history::{DeferredDrops, Position, UnknownId};
 use crate::hub::GapReason;
 use crate::hub::append::HubState;
-use crate::hub::{changes::Changes, topic::Topic};
+use crate::hub::{changes::Changed, changes::Changes, topic::Topic};
 use crate::signals::{NothingMore, StartAt, Viewer};
 use crate::{body::EventBody, layer, wake::drop_waker};
 
@@ -80,8 +80,8 @@ pub(super) enum StartPolicy {
 }
 
 pub(super) enum Read {
-    /// There was nothing to read at this count of the hub's changes.
-    Nothing(u64),
+    /// There was nothing to read after these changes of the hub.
+    Nothing(Changed),
     Item(Encoded),
     /// A loss that the broker reported. Its gaps are now in the preamble.
     Loss,
@@ -272,7 +272,7 @@ impl Stream for Subscription {
         while !this.ended && !this.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
-            let changes = match this.read() {
+            let changed = match this.read() {
                 // The gaps of a loss are now in the preamble.
                 Read::Loss => continue,
                 Read::Item(item) => {
@@ -286,7 +286,7 @@ impl Stream for Subscription {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Read::Nothing(changes) => changes,
+                Read::Nothing(changed) => changed,
             };
             if is_closed && !this.has_scanned(this.hub.committed()) {
                 // The scan began before the last events were committed.
@@ -297,7 +297,7 @@ impl Stream for Subscription {
                 this.ended = true;
                 continue;
             }
-            match this.wait(cx.waker(), changes) {
+            match this.wait(cx.waker(), changed) {
                 Wait::NotNeeded => {}
                 Wait::Yield => {
                     cx.waker().wake_by_ref();
@@ -345,9 +345,7 @@ impl Subscription {
             // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();
             // Loaded after `committed`, so the count includes the changes up to that number.
-            let changes = self.hub.changes.count();
-            let (hub, quiet_since) = (&self.hub, self.quiet_since);
-            let has_changed = |topic: &Topic| hub.changes.include(topic, quiet_since, changes);
+            let changed = self.hub.changes.since(self.quiet_since);
             let (index, bound) = match self.unreported_loss() {
                 // A later loss is not committed yet.
                 Some(loss) if loss <= committed => match self.next_before(loss, committed) {
@@ -356,18 +354,18 @@ impl Subscription {
                 },
                 _ => match &mut self.cursors {
                     Cursors::One(cursor) if cursor.is_caught_up() => {
-                        return Read::Nothing(changes);
+                        return Read::Nothing(changed);
                     }
                     Cursors::One(_) => (0, committed.saturating_add(1)),
-                    several => match several.next(committed, has_changed) {
-                        Next::Nothing => return Read::Nothing(changes),
+                    several => match several.next(committed, changed) {
+                        Next::Nothing => return Read::Nothing(changed),
                         Next::Yield => return Read::Yield,
                         Next::Cursor { index, bound, .. } => (index, bound),
                     },
                 },
             };
             let Some(cursor) = self.cursors.get_mut(index) else {
-                return Read::Nothing(changes);
+                return Read::Nothing(changed);
             };
             let (item, next) = cursor.read(bound, &self.hub.topics);
             self.requeue(index, next);
@@ -399,7 +397,7 @@ impl Subscription {
     /// there is no such cursor, begins to report the loss.
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
-        match self.cursors.next(committed, |_| true) {
+        match self.cursors.next(committed, Changed::ALL) {
             Next::Yield => Err(Read::Yield),
             Next::Cursor { index, first, bound } => {
                 let next = self.cursors.get(index).and_then(TopicCursor::next);
@@ -454,21 +452,22 @@ impl Subscription {
             && self.waker.as_ref().is_some_and(|own| own.will_wake(waker))
     }
 
-    /// Starts to wait in all topics, which had nothing to read at this count of changes. If this
+    /// Starts to wait in all topics, which had nothing to read after these changes. If this
     /// takes several polls, the last poll checks the earlier topics again: their events may have
     /// woken only an earlier poll.
-    fn wait(&mut self, waker: &Waker, changes: u64) -> Wait {
+    fn wait(&mut self, waker: &Waker, mut changed: Changed) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
             for cursor in self.cursors.iter_mut() {
                 cursor.stop_waiting();
             }
             self.quiet_since = Changes::NONE;
+            changed.topics = Changed::ALL.topics;
             drop_waker(self.waker.replace(waker.clone()));
         }
         let mut started = 0;
         for cursor in self.cursors.iter_mut() {
-            if !self.hub.changes.include(cursor.topic(), self.quiet_since, changes) {
+            if !changed.include(cursor.topic()) {
                 continue;
             }
             if cursor.is_waiting() {
@@ -492,7 +491,7 @@ impl Subscription {
         if self.hub.is_closed() || has_loss {
             return Wait::NotNeeded;
         }
-        self.quiet_since = changes;
+        self.quiet_since = changed.until;
         Wait::Started
     }
 }
