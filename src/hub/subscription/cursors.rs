@@ -244,16 +244,16 @@ impl TopicCursor {
     #[inline]
     pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
-        match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
-            Ok(ticket) => {
-                self.ticket = ticket;
-                true
-            }
-            Err(waker) => {
-                drop_waker(Some(waker));
-                false
-            }
+        let waker = waker.clone();
+        let mut state = self.topic.lock();
+        let is_caught_up = self.is_caught_up();
+        if is_caught_up {
+            self.ticket = state.waiters.add(waker);
+        } else {
+            drop(state);
+            drop_waker(Some(waker));
         }
+        is_caught_up
     }
 
     pub(crate) fn stop_waiting(&mut self) {

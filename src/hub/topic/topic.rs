@@ -1,6 +1,6 @@
-use std::{task::Waker, time::Duration};
+use std::time::Duration;
 
-use crate::history::{Log, Retention, Ticket, Waiters, WakeList};
+use crate::history::{Log, Retention, Waiters, WakeList};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 
@@ -107,18 +107,6 @@ impl Topic {
             return None;
         }
         self.lock().end.as_ref().map(|end| end.sequence)
-    }
-
-    /// Adds a waker if `is_needed` returns `true` under the lock. Otherwise returns the waker,
-    /// which the caller drops.
-    #[inline]
-    pub(crate) fn add_waiter(
-        &self,
-        waker: Waker,
-        is_needed: impl FnOnce() -> bool,
-    ) -> Result<Ticket, Waker> {
-        let mut state = self.lock();
-        if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
     /// Takes the waiters. The caller wakes them after releasing all locks.
