@@ -9,7 +9,7 @@ use tower_sse_broker::__private::Backoff;
 use super::commands::{Encoder, Script, publish_name, run_of_stream};
 use super::link::Link;
 use super::redis_runs::RedisRuns;
-use super::replies::{Fields, check, each, number, parse_page, script};
+use super::replies::{Fields, check, each, first, number, parse_page, script};
 use super::session::Endpoint;
 use crate::runs::seam::{
     Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, ExpectedKeys,
@@ -25,7 +25,7 @@ const STREAM: usize = 4_864;
 /// The memory of an entry besides its events.
 const ENTRY: usize = 48;
 
-/// The maximum number of runs whose keys one command looks for, or which it removes from a list.
+/// The maximum number of runs that one command removes from a list.
 const MAX_LOOKS: usize = 64;
 /// The maximum number of runs that one command checks.
 const MAX_CHECKS: usize = 32;
@@ -242,33 +242,22 @@ impl RedisStore {
         self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Returns for each run whether the store has its keys, at a lower cost than `sync`. The replies
-    /// for all runs of one command are `false` if one of their keys is missing: then send a `sync`.
-    /// The keys are not kept for longer.
+    /// Returns whether the store has all keys of these runs, at a lower cost than `sync`. If not,
+    /// send a `sync` of each. The keys are not kept for longer.
     pub(crate) async fn have_keys(
         &self,
         over: u64,
         runs: &[ExpectedKeys],
-    ) -> Result<Vec<bool>, Failure> {
-        let keys_of = |it: &Encoder<'_>, expected: &ExpectedKeys| {
-            it.keys_of(&expected.run).into_iter().take(1 + usize::from(expected.has_stream))
+    ) -> Result<bool, Failure> {
+        let exists = |it: &Encoder<'_>| {
+            let keys_of = |expected: &ExpectedKeys| {
+                it.keys_of(&expected.run).into_iter().take(1 + usize::from(expected.has_stream))
+            };
+            vec![cmd("EXISTS").arg(runs.iter().flat_map(keys_of).collect::<Vec<_>>()).clone()]
         };
-        let command = |it: &Encoder<'_>, runs: &[ExpectedKeys]| {
-            let keys = runs.iter().flat_map(|expected| keys_of(it, expected));
-            cmd("EXISTS").arg(keys.collect::<Vec<_>>()).clone()
-        };
-        let commands =
-            |it: &Encoder<'_>| runs.chunks(MAX_LOOKS).map(|runs| command(it, runs)).collect();
-        let read = |replies: Vec<Value>| {
-            let mut read = Vec::with_capacity(runs.len());
-            for (runs, reply) in runs.chunks(MAX_LOOKS).zip(replies) {
-                let keys = runs.iter().map(|expected| 1 + u64::from(expected.has_stream)).sum();
-                let have_keys = number(&check(reply)?) == Some(keys);
-                read.extend(runs.iter().map(|_| have_keys));
-            }
-            Ok(read)
-        };
-        self.call(Some(over), commands, read).await
+        let keys = runs.iter().map(|expected| 1 + u64::from(expected.has_stream)).sum();
+        let found = self.call(Some(over), exists, |replies| Ok(number(&first(replies)?))).await?;
+        Ok(found == Some(keys))
     }
 
     /// Appends a batch to a run's stream, which has this number of entries, and returns the number
@@ -315,9 +304,7 @@ impl RedisStore {
             let stream = it.scope.keys.stream(run);
             vec![cmd("XTRIM").arg(stream).arg("MINID").arg(format!("{keep_from}-0")).clone()]
         };
-        let read = |replies: Vec<Value>| {
-            number(&check(replies.into_iter().next().unwrap_or(Value::Nil))?).ok_or(Failure::Run)
-        };
+        let read = |replies| number(&first(replies)?).ok_or(Failure::Run);
         self.call(Some(over), trim, read).await
     }
 

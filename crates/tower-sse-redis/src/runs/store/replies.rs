@@ -21,10 +21,12 @@ pub(super) fn number(value: &Value) -> Option<u64> {
 pub(super) fn script<T>(
     read: impl Fn(&Fields) -> Option<T>,
 ) -> impl Fn(Vec<Value>) -> Result<T, Failure> {
-    move |replies| {
-        let reply = replies.into_iter().next().unwrap_or(Value::Nil);
-        read(&Fields::of(reply)?).ok_or(Failure::Run)
-    }
+    move |replies| read(&Fields::of(first(replies)?)?).ok_or(Failure::Run)
+}
+
+/// Returns the first reply, or its failure.
+pub(super) fn first(replies: Vec<Value>) -> Result<Value, Failure> {
+    check(replies.into_iter().next().unwrap_or(Value::Nil))
 }
 
 /// Reads each reply. Fails if the commands have to be sent again, or over another connection.

@@ -121,7 +121,7 @@ impl Store {
         &self,
         over: u64,
         runs: &[ExpectedKeys],
-    ) -> Result<Vec<bool>, Failure> {
+    ) -> Result<bool, Failure> {
         lock(&self.counts).add_calls("run looked for", runs.len());
         self.call("have_keys", self.redis.have_keys(over, runs)).await
     }

@@ -281,7 +281,7 @@ impl Exporter {
     fn answered(&mut self, over: u64, asked: u64) {
         self.restores = false;
         let mut state = self.export.state();
-        (state.over, state.answered) = (over, asked);
+        (state.over, state.answered, state.answered_at) = (over, asked, Some(Instant::now()));
     }
 
     /// Lets the next `Sync` restore the run.

@@ -43,8 +43,6 @@ pub(super) struct State {
     /// first learned that.
     unknown: HashMap<RunId, Instant>,
     pub(super) ended: StoredRuns,
-    /// The number of runs that this process has begun.
-    added: u64,
     /// The memory in the store of runs that have not ended there.
     pub(super) live_bytes: usize,
 }
@@ -59,8 +57,6 @@ pub(super) struct LostClaim {
 /// What other tasks know of a run's export, and ask of it.
 pub(crate) struct Export {
     pub(crate) record: Arc<Record>,
-    /// The number of the run among those that this process has begun.
-    pub(super) number: u64,
     state: Mutex<ExportState>,
     /// Notified when the run has changed, or more is asked of it.
     pub(super) changed: Notify,
@@ -72,6 +68,8 @@ pub(super) struct ExportState {
     pub(super) asked: u64,
     /// The value of `asked` at the time when the newest `Sync` with a reply was sent.
     pub(super) answered: u64,
+    /// When the newest reply to a `Sync` arrived.
+    pub(super) answered_at: Option<Instant>,
     /// The connection over which the store's copy is known, or 0.
     pub(super) over: u64,
     /// Whether the store has a stream of the run.
@@ -111,8 +109,8 @@ impl ExportState {
 }
 
 impl Export {
-    fn new(record: Arc<Record>, number: u64) -> Self {
-        Self { record, number, state: Mutex::default(), changed: Notify::new() }
+    fn new(record: Arc<Record>) -> Self {
+        Self { record, state: Mutex::default(), changed: Notify::new() }
     }
 
     pub(crate) fn run(&self) -> RunId {
@@ -171,8 +169,7 @@ impl Exports {
     /// Adds a run.
     pub(super) fn add(&self, record: &Arc<Record>) -> Arc<Export> {
         let mut state = self.lock();
-        let export = Arc::new(Export::new(Arc::clone(record), state.added));
-        state.added += 1;
+        let export = Arc::new(Export::new(Arc::clone(record)));
         state.runs.insert(record.epoch, Arc::clone(&export));
         self.changed.notify_one();
         export

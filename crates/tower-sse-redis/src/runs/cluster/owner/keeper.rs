@@ -11,22 +11,16 @@ use crate::runs::seam::{Connection, End, EndMode, EndReply, ExpectedKeys, Failur
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
-/// The number of consecutive runs that look for their keys together.
-const GROUP: u64 = 64;
-/// The number of ticks in a lease. At each, some of the groups look for their keys.
-const TICKS: u32 = 16;
-/// The number of ticks after which a group looks again: less than a lease.
-const PERIOD: u64 = 15;
-/// The number of ticks between the looks of two consecutive groups.
-const SPREAD: u64 = 7;
-/// The maximum number of runs or ends in one call.
-const MAX_RUNS: usize = 512;
+/// The maximum number of ends in one call.
+const MAX_ENDS: usize = 512;
+/// The maximum number of runs whose keys one command looks for.
+const MAX_LOOKS: usize = 64;
 
 /// Looks for the keys of runs, releases lost claims and deletes ended runs, until the [`Process`]
 /// is dropped. After a panic, starts again, but only after a delay: repeated panics would occupy a
 /// processor.
 pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, store: Arc<Store>) {
-    let mut keeper = Keeper { exports, store, tick: 0 };
+    let mut keeper = Keeper { exports, store, look_at: Instant::now() };
     while caught(keeper.run(&process)).await.is_none() {
         sleep(RETRY_DELAY).await;
     }
@@ -35,8 +29,8 @@ pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, sto
 struct Keeper {
     exports: Arc<Exports>,
     store: Arc<Store>,
-    /// The number of the next tick.
-    tick: u64,
+    /// When to look for the keys of runs.
+    look_at: Instant,
 }
 
 impl Keeper {
@@ -66,13 +60,8 @@ impl Keeper {
     fn next_due(&self) -> Option<Instant> {
         let state = self.exports.lock();
         let claims = state.lost_claims.values().map(|claim| claim.due);
-        let look = (!state.runs.is_empty()).then(|| self.tick_at(self.tick));
+        let look = (!state.runs.is_empty()).then_some(self.look_at);
         claims.chain(look).chain(state.ended.next_due()).min()
-    }
-
-    fn tick_at(&self, tick: u64) -> Instant {
-        let ticks = u32::try_from(tick).unwrap_or(u32::MAX);
-        self.exports.base + self.exports.timing.lease / TICKS * ticks
     }
 
     /// Releases the lost claims that are due.
@@ -82,7 +71,7 @@ impl Keeper {
             let state = self.exports.lock();
             let due = state.lost_claims.iter().filter(|(_, claim)| claim.due <= now);
             let end = |run: &RunId| End { run: run.clone(), mode: EndMode::Release };
-            due.map(|(run, _)| end(run)).take(MAX_RUNS).collect()
+            due.map(|(run, _)| end(run)).take(MAX_ENDS).collect()
         };
         let replies = self.store.end_all(Some(over), &ends).await;
         for (end, reply) in ends.into_iter().zip(replies) {
@@ -119,7 +108,7 @@ impl Keeper {
     /// Deletes the runs that have ended and for which there is no room, and those that were replaced.
     async fn delete(&self, over: u64) {
         loop {
-            let ends = self.exports.evict(MAX_RUNS);
+            let ends = self.exports.evict(MAX_ENDS);
             if ends.is_empty() {
                 return;
             }
@@ -128,47 +117,37 @@ impl Keeper {
         }
     }
 
-    /// Looks for the keys of the runs whose ticks have come. If one is missing, the run is
-    /// synchronized.
+    /// Looks for the keys of all runs, a little more often than once in a lease. If one is missing,
+    /// the runs that the command looks for are synchronized.
     async fn look(&mut self, over: u64) {
-        let tick = self.exports.timing.lease / TICKS;
-        let passed = self.exports.base.elapsed().as_nanos() / tick.as_nanos();
-        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        let first = self.tick.max(passed.saturating_sub(PERIOD));
-        for tick in first..=passed {
-            let due = self.due(tick, over);
-            for due in due.chunks(MAX_RUNS) {
-                let keys: Vec<_> = due.iter().map(|(_, keys)| keys.clone()).collect();
-                let found = match self.store.have_keys(over, &keys).await {
-                    Ok(found) => found,
-                    Err(Failure::Unavailable | Failure::WrongServer) => continue,
-                    Err(_) => vec![false; due.len()],
-                };
-                let lost = due.iter().zip(found).filter(|(_, is_found)| !is_found);
-                lost.for_each(|((export, _), _)| export.synchronize());
-            }
+        let now = Instant::now();
+        if now < self.look_at {
+            return;
         }
-        self.tick = self.tick.max(passed + 1);
+        self.look_at = now + self.exports.timing.lease / 16 * 15;
+        for due in self.due(over).chunks(MAX_LOOKS) {
+            let (exports, keys): (Vec<_>, Vec<_>) = due.iter().cloned().unzip();
+            let are_found = match self.store.have_keys(over, &keys).await {
+                Ok(are_found) => are_found,
+                // The next connection synchronizes all runs.
+                Err(Failure::Unavailable | Failure::WrongServer) => return,
+                Err(_) => false,
+            };
+            exports.iter().filter(|_| !are_found).for_each(|export| export.synchronize());
+        }
     }
 
-    /// Returns the runs that look for their keys at a tick, except those that synchronize instead.
-    fn due(&self, tick: u64, over: u64) -> Vec<(Arc<Export>, ExpectedKeys)> {
-        let timing = self.exports.timing;
-        // The number of looks after which a run sends a `Sync`, so that the store keeps its keys.
-        let looks = LIVE.as_nanos() / 2 / (timing.lease / TICKS * PERIOD as u32).as_nanos();
-        let looks = u64::try_from(looks).unwrap_or(u64::MAX).max(1);
+    /// Returns the runs whose keys are to be looked for. Those whose last `Sync` is long ago are
+    /// synchronized instead, after which the time that the store keeps their keys begins again.
+    fn due(&self, over: u64) -> Vec<(Arc<Export>, ExpectedKeys)> {
         let state = self.exports.lock();
-        // The groups take turns in a number of ticks that has no common factor with the period, so the
-        // looks of all groups are spread evenly.
-        let first = |export: &Arc<Export>| export.number / GROUP * SPREAD % PERIOD;
-        let due = state.runs.values().filter(|export| tick % PERIOD == first(export));
         let keys = |export: &Arc<Export>| {
             let its = export.state();
             if !its.is_in_step() || its.ended_at.is_some() {
                 return None;
             }
-            let extends = (tick / PERIOD + export.number / GROUP) % looks == looks - 1;
-            if extends || its.over != over {
+            let is_old = its.answered_at.is_none_or(|at| at.elapsed() >= LIVE / 2);
+            if is_old || its.over != over {
                 drop(its);
                 export.synchronize();
                 return None;
@@ -176,6 +155,6 @@ impl Keeper {
             let keys = ExpectedKeys { run: export.run(), has_stream: its.has_stream };
             Some((Arc::clone(export), keys))
         };
-        due.filter_map(keys).collect()
+        state.runs.values().filter_map(keys).collect()
     }
 }

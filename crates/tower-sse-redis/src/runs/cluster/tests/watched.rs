@@ -132,7 +132,7 @@ async fn runs_without_watchers_share_their_pipelines() {
     }
     let mut moments: Vec<_> = one.store.counts().calls.iter().map(|(at, _)| *at).collect();
     moments.dedup();
-    // There are four exports a second, which the looks for keys join.
+    // There are four exports a second, and a look for all keys once in a lease.
     assert!(moments.len() <= 40 + 4, "{}", moments.len());
 }
 

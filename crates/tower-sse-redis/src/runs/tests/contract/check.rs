@@ -70,9 +70,9 @@ async fn runs_are_looked_for_and_checked_together() {
     let looked = async || {
         let keys: Vec<_> = runs.iter().map(keys).collect();
         let found = scene.p.store.have_keys(1, &keys);
-        counted(&scene, found, "cmdstat_exists:calls=3,").await.unwrap()
+        counted(&scene, found, "cmdstat_exists:calls=1,").await.unwrap()
     };
-    assert_eq!(looked().await, [true; 140]);
+    assert!(looked().await);
     // Four times 32, and 12.
     let checks: Vec<_> = runs.iter().map(|run| check(run, true)).collect();
     let checked = counted(&scene, scene.p.store.check(&checks), "cmdstat_evalsha:calls=5,").await;
@@ -86,9 +86,8 @@ async fn runs_are_looked_for_and_checked_together() {
         };
         assert_eq!(reply, expected, "{number}");
     }
-    // Runs that share the command with a run whose stream is missing count as missing too.
     scene.world.lose("app:run:{owner:n139}:a1").await;
-    assert_eq!(looked().await, [[true; 128].as_slice(), &[false; 12]].concat());
+    assert!(!looked().await);
 }
 
 // The time that Redis spends in scripts.

@@ -201,7 +201,7 @@ impl Call {
             Self::Sync(sync) => text(store.sync(over, sync).await, sync_text),
             Self::HaveKeys(keys) => {
                 let found = store.have_keys(over, slice::from_ref(keys)).await;
-                text(found, |found| found_text(found[0]).into())
+                text(found, |found| found_text(found).into())
             }
             Self::Append(run, batch, entries) => {
                 let appended = store.append(over, run, batch, *entries, true).await;
