@@ -2,9 +2,9 @@
 
 #![allow(dead_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::{future::pending, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -40,7 +40,6 @@ struct State {
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,
-    holds_loads: AtomicBool,
 }
 
 impl Wire {
@@ -53,7 +52,6 @@ impl Wire {
             free_at: Mutex::new(Instant::now()),
             passed: AtomicU64::new(0),
             connections: AtomicU64::new(0),
-            holds_loads: AtomicBool::new(false),
         });
         tokio::spawn(accept(listener, redis, Arc::clone(&state)));
         Self { address, state }
@@ -79,12 +77,6 @@ impl Wire {
 
     pub(crate) fn limit(&self, bytes_per_second: u64) {
         self.state.rate.store(bytes_per_second, SeqCst);
-    }
-
-    /// Sets whether each connection stalls at its first full chunk: only a page of a load is that
-    /// large.
-    pub(crate) fn hold_loads(&self, holds: bool) {
-        self.state.holds_loads.store(holds, SeqCst);
     }
 
     pub(crate) fn passed(&self) -> u64 {
@@ -146,9 +138,6 @@ async fn pass(
     state: &State,
 ) -> std::io::Result<()> {
     while let Some((at, chunk)) = queue.recv().await {
-        if chunk.len() == CHUNK && state.holds_loads.load(SeqCst) {
-            pending::<()>().await;
-        }
         let rate = state.rate.load(SeqCst);
         let free_at = if rate == u64::MAX {
             at

@@ -40,7 +40,7 @@ async fn set_password(server: &Server, password: &str) {
 
 /// The numbers of connections of a hub and of runs.
 const OF_A_HUB: usize = 2;
-const OF_RUNS: usize = 3;
+const OF_RUNS: usize = 2;
 
 /// Breaks all connections of the user, of which there must be `count`.
 async fn kill_connections(server: &Server, count: usize) {

@@ -140,7 +140,7 @@ async fn idle_process_follows_a_slot() {
     let owner = &nodes.nodes[nodes.owner];
     let list: String = owner.command("CLIENT LIST").await;
     let name = format!(" name={PREFIX}:");
-    assert_eq!(list.lines().filter(|client| client.contains(&name)).count(), 3, "{list}");
+    assert_eq!(list.lines().filter(|client| client.contains(&name)).count(), 2, "{list}");
     let subscribed = format!("PUBSUB SHARDNUMSUB {PREFIX}:run:ctl@0");
     let (_, count): (String, u32) = owner.command(&subscribed).await;
     assert_eq!(count, 1);

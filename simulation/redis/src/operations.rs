@@ -168,6 +168,16 @@ impl Network {
         });
     }
 
+    /// Sends a process bytes that no command has asked for, over its connections with subscriptions.
+    pub fn send_unasked(&self, process: usize, bytes: &[u8]) {
+        let state = self.lock();
+        let is_its = |it: &&Connection| it.process == process && !it.channels.is_empty();
+        for connection in state.connections.iter().filter(is_its) {
+            let (due, bytes) = (Instant::now(), bytes.to_vec());
+            _ = connection.sending.send(Sent { due, bytes, has_entries: false });
+        }
+    }
+
     /// Stops the current server for a time in milliseconds, without breaking its connections.
     pub fn pause(&self, milliseconds: u64) {
         self.operate(format_args!("pause of {milliseconds} ms"), |state| {

@@ -49,6 +49,10 @@ pub(super) fn end_sharded(state: &mut State, machine: usize) {
         let (ended, kept): (BTreeSet<_>, _) =
             connection.channels.iter().cloned().partition(|(is_sharded, _)| *is_sharded);
         connection.channels = kept;
+        // In any order, as in Redis.
+        let mut ended: Vec<_> = ended.into_iter().collect();
+        state.rng.shuffle(&mut ended);
+        let connection = &mut state.connections[number];
         for (_, channel) in ended {
             let mut bytes = Vec::new();
             confirmation(b"SUNSUBSCRIBE", &channel, 0).encode(&mut bytes);

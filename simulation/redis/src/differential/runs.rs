@@ -113,7 +113,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         16 => {
             let from = if newest == 0 { "-".to_owned() } else { format!("{newest}-0") };
             let (bytes, most) = (rng.u8(..8), rng.u8(1..4));
-            (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}|{newest}"))
+            (script!("load.lua"), vec![&*stream], format!("{from}|{bytes}|{most}|{newest}|1"))
         }
         17 => (script!("mark.lua"), vec![&*stream], format!("{newest}-1|{entries}")),
         _ => {

@@ -145,7 +145,6 @@ impl Link {
             }) => error,
             error = self.endpoint.route.replaced() => error,
             error = repeat(interval, || session.check_pushes()) => error,
-            error = repeat(interval, || session.check_loads(&self.endpoint)) => error,
         }
     }
 }

@@ -3,8 +3,8 @@
 //! - `commands` names the keys, the channels and the scripts. `lua/` has the scripts.
 //! - `beats` decides which processes are dead.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
-//! - `Session` has three connections to one server, for commands, pushes and loads. `Subscriptions`
-//!   outlive the sessions.
+//! - `Session` has two connections to one server: for commands, and for pushes and loads.
+//!   `Subscriptions` outlive the sessions.
 //! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that breaks,
 //!   and `Batcher` sends the calls of owners in shared pipelines.
 //!

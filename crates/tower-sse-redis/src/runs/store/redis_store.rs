@@ -131,18 +131,19 @@ impl RedisStore {
     }
 
     /// Loads a part of a run's events above `after`. There is no time limit, but the future fails
-    /// if the session ends, or if the connection for loads breaks three times.
+    /// if the session ends.
     ///
     /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
-        let (session, endpoint) = (self.link.session()?, &self.link.endpoint);
-        let encoder = session.encoder(endpoint);
+        let session = self.link.session()?;
+        let encoder = session.encoder(&self.link.endpoint);
         let (mut event, mut read) = (None, Vec::new());
         loop {
             let command = encoder.load(run, after, read.len());
-            let load = async || check(session.load(endpoint, &command).await?);
-            let reply = match load().await {
-                Err(Failure::NoScript) if session.load_scripts().await.is_ok() => load().await,
+            let reply = match session.load(command.clone()).await {
+                Err(Failure::NoScript) if session.load_scripts().await.is_ok() => {
+                    session.load(command).await
+                }
                 reply => reply,
             };
             let (mut page, length) = parse_page(reply?).ok_or(Failure::Run)?;

@@ -1,10 +1,9 @@
-use std::sync::{Arc, Mutex};
-use std::{collections::BTreeMap, io, pin::pin, str, time::Duration};
+use std::sync::{Arc, Mutex, atomic::AtomicI64, atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, str, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
 use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError};
 use redis::{RedisResult, Value};
-use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::__private::Epoch;
 
@@ -22,6 +21,9 @@ use tower_sse_broker::tasks::lock;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The minimum time limit for a reply.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many times longer a reply may take over the connection for pushes and loads. It can wait
+/// behind all pages that are under way, about a megabyte.
+const PAGES_TIMEOUT: u32 = 5;
 /// The maximum number of channels in one command.
 const CHANNELS: usize = 512;
 
@@ -39,7 +41,7 @@ const PROBES: &str = "DEL; EXISTS; HDEL a; HGET a; HGETALL; HKEYS; HMGET a; PEXP
 /// The server, and its error if it refuses all writes.
 type Checked = (ServerInfo, Option<Error>);
 
-/// Three connections to one server: for commands, for pushes and for loads.
+/// Two connections to one server: for commands, and for pushes and loads.
 pub(super) struct Session {
     pub(super) number: u64,
     pub(super) hashes: Hashes,
@@ -49,10 +51,11 @@ pub(super) struct Session {
     commands: MultiplexedConnection,
     /// Sends the calls that must use this session, over the connection for commands.
     pub(super) batcher: Batcher,
-    pushes: Shared,
-    /// The connection for loads, which is replaced alone when it breaks.
-    loads: tokio::sync::Mutex<Arc<Shared>>,
-    /// Cancelled when a connection breaks, other than the one for loads.
+    /// The connection for pushes and loads.
+    pushes: MultiplexedConnection,
+    /// The number of commands that have loaded pages.
+    loads: AtomicI64,
+    /// Cancelled when a connection breaks.
     pub(super) ended: CancellationToken,
 }
 
@@ -63,13 +66,11 @@ impl Session {
         number: u64,
         previous: Option<&Self>,
     ) -> Result<Self, Error> {
-        let opened = Instant::now();
         let ended = CancellationToken::new();
-        let pushed = Arc::new(Mutex::new(opened));
-        let configs = [Some((&ended, &pushed)), Some((&ended, &pushed)), None];
-        let configs = configs.map(|pushes| config(endpoint, pushes));
+        let limit = reply_timeout(endpoint);
+        let configs = [limit, limit * PAGES_TIMEOUT].map(|limit| config(endpoint, &ended, limit));
         let connected = endpoint.route.connect(&configs, &endpoint.name).await?;
-        let Connections { connections: [mut commands, pushes, loads], info } = connected;
+        let Connections { connections: [mut commands, pushes], info } = connected;
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         // After this command, the server executes nothing more that was sent over the earlier
@@ -110,8 +111,8 @@ impl Session {
             client,
             batcher: Batcher::start(commands.clone(), ended.clone()),
             commands,
-            pushes: Shared::new(pushes, pushed, reply_timeout(endpoint)),
-            loads: tokio::sync::Mutex::new(Arc::new(Shared::for_loads(loads))),
+            pushes,
+            loads: AtomicI64::new(0),
             ended,
         })
     }
@@ -132,36 +133,25 @@ impl Session {
         replies.inspect_err(|_| self.ended.cancel()).map_err(|_| Failure::Lost)
     }
 
-    /// Sends a command over the connection for loads, until the session ends. If that connection
-    /// breaks, tries another one, and fails with [`Failure::Run`] after three attempts.
-    pub(super) async fn load(&self, endpoint: &Endpoint, command: &Cmd) -> Result<Value, Failure> {
-        let loading = async {
-            for _ in 0..LOAD_ATTEMPTS {
-                let loads = Arc::clone(&*self.loads.lock().await);
-                if let Ok(reply) = loads.send(command).await {
-                    return Ok(reply);
-                }
-                self.replace(&loads, endpoint).await;
+    /// Sends a command that loads a page. Its reply does not delay those of other commands.
+    ///
+    /// If a node of a cluster ends a subscription, the client of Redis takes that message for a reply,
+    /// and each reply for that to a later command. So a page has the number of its command: another
+    /// page could be that of another run. An error without the number says nothing about the stream.
+    pub(super) async fn load(&self, mut command: Cmd) -> Result<Value, Failure> {
+        let number = self.loads.fetch_add(1, Relaxed);
+        command.arg(number);
+        let mut connection = self.pushes.clone();
+        let loading = connection.send_packed_command(&command);
+        match self.ended.run_until_cancelled(loading).await {
+            Some(Ok(error @ Value::ServerError(_))) => check(error),
+            Some(Ok(Value::Array(mut reply))) if reply.first() == Some(&Value::Int(number)) => {
+                check(reply.pop().unwrap_or(Value::Nil))
             }
-            Err(Failure::Run)
-        };
-        self.ended.run_until_cancelled(loading).await.unwrap_or(Err(Failure::Lost))
-    }
-
-    /// Replaces a broken connection for loads, unless another load has replaced it.
-    async fn replace(&self, broken: &Arc<Shared>, endpoint: &Endpoint) {
-        let mut loads = self.loads.lock().await;
-        if !Arc::ptr_eq(&loads, broken) {
-            return;
-        }
-        // If the server is gone, the other connections break meanwhile, which ends the session.
-        sleep(REPLACE_DELAY).await;
-        let opened = endpoint.route.connect(&[config(endpoint, None)], &endpoint.name).await;
-        if let Ok(Connections { connections: [connection], info }) = opened {
-            if info.run_id != self.info.run_id {
+            _ => {
                 self.ended.cancel();
+                Err(Failure::Lost)
             }
-            *loads = Arc::new(Shared::for_loads(connection));
         }
     }
 
@@ -172,17 +162,17 @@ impl Session {
 
     pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
         for channels in channels.chunks(CHANNELS) {
-            let mut connection = self.pushes.connection.clone();
+            let mut connection = self.pushes.clone();
             let subscribed = if self.info.is_cluster {
                 // The client of Redis expects one reply to each of these commands.
                 let mut pipeline = Pipeline::with_capacity(channels.len());
                 channels.iter().for_each(|channel| _ = pipeline.cmd("SSUBSCRIBE").arg(channel));
-                let sent = connection.send_packed_commands(&pipeline, 0, channels.len());
-                let replies = self.pushes.wait(sent).await;
+                let replies =
+                    connection.send_packed_commands(&pipeline, 0, channels.len()).await;
                 let are_errors = |reply: Value| reply.extract_error().map(drop);
                 replies.and_then(|replies| replies.into_iter().try_for_each(are_errors))
             } else {
-                self.pushes.wait(connection.subscribe(channels)).await
+                connection.subscribe(channels).await
             };
             subscribed.inspect_err(|_| self.ended.cancel())?;
         }
@@ -190,12 +180,13 @@ impl Session {
     }
 
     pub(super) async fn unsubscribe(&self, channel: &str) {
-        let mut connection = self.pushes.connection.clone();
+        let mut connection = self.pushes.clone();
         let unsubscribed = if self.info.is_cluster {
-            let reply = self.pushes.send(cmd("SUNSUBSCRIBE").arg(channel)).await;
+            let reply =
+                connection.send_packed_command(cmd("SUNSUBSCRIBE").arg(channel)).await;
             reply.and_then(Value::extract_error).map(drop)
         } else {
-            self.pushes.wait(connection.unsubscribe(channel)).await
+            connection.unsubscribe(channel).await
         };
         // If the server refuses this, it sends what no client reads until the session ends.
         let is_refused = |error: &RedisError| error.code().is_some_and(|code| code != "MOVED");
@@ -231,17 +222,10 @@ impl Session {
         Ok((info, refused.filter(|error| error.kind() == ErrorKind::ReadOnly)))
     }
 
-    /// Checks the connection for pushes.
+    /// Checks the connection for pushes and loads.
     pub(super) async fn check_pushes(&self) -> Result<(), Error> {
-        self.identify(self.pushes.send(&identify(&[SERVER])).await).map(drop)
-    }
-
-    /// Checks the connection for loads and replaces it if it is broken.
-    pub(super) async fn check_loads(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        match self.load(endpoint, &identify(&[SERVER])).await {
-            Ok(reply) => self.identify(Ok(reply)).map(drop),
-            Err(_) => Ok(()),
-        }
+        let mut pushes = self.pushes.clone();
+        self.identify(pushes.send_packed_command(&identify(&[SERVER])).await).map(drop)
     }
 
     /// Parses the reply of the server to which a connection leads. It must be the session's server.
@@ -281,17 +265,15 @@ fn reply_timeout(endpoint: &Endpoint) -> Duration {
 /// cancels the token.
 fn config(
     endpoint: &Endpoint,
-    pushes: Option<(&CancellationToken, &Arrival)>,
+    ended: &CancellationToken,
+    reply_timeout: Duration,
 ) -> AsyncConnectionConfig {
     let (limit, lease) = (endpoint.route.servers.timeout, endpoint.scope.lease);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
-        .set_response_timeout(Some(reply_timeout(endpoint)));
-    let Some((ended, arrival)) = pushes else { return config };
-    let (ended, arrival) = (ended.clone(), Arc::clone(arrival));
-    let subscriptions = Arc::clone(&endpoint.subscriptions);
+        .set_response_timeout(Some(reply_timeout));
+    let (ended, subscriptions) = (ended.clone(), Arc::clone(&endpoint.subscriptions));
     config.set_push_sender(move |push: PushInfo| {
-        *lock(&arrival) = Instant::now();
         if !ended.is_cancelled() && !subscriptions.receive(push) {
             ended.cancel();
         }
@@ -449,61 +431,6 @@ impl Subscriptions {
         }
         let run = lock(&self.runs).get(str::from_utf8(channel).ok()?)?.clone();
         Some(Incoming::Push(run, parse_push(message)?))
-    }
-}
-
-/// The connection for loads counts as broken after this time without a reply.
-const STALL: Duration = Duration::from_secs(10);
-/// The number of attempts at a load.
-const LOAD_ATTEMPTS: u32 = 3;
-/// The delay before the connection for loads is replaced.
-const REPLACE_DELAY: Duration = Duration::from_secs(1);
-
-/// The time at which the newest reply or push of a connection arrived.
-type Arrival = Arc<Mutex<Instant>>;
-
-/// A connection that carries large replies, or pushes.
-///
-/// A reply has no time limit of its own, because it can wait behind others on a slow link, and
-/// would occupy the link even if it were given up. Instead, the connection counts as broken if
-/// nothing arrives for a time. Only parts of events above a megabyte are much larger than 64 KiB.
-struct Shared {
-    connection: MultiplexedConnection,
-    arrival: Arrival,
-    /// The connection counts as broken if nothing arrives for this time.
-    limit: Duration,
-}
-
-impl Shared {
-    fn new(mut connection: MultiplexedConnection, arrival: Arrival, limit: Duration) -> Self {
-        connection.set_response_timeout(Duration::MAX);
-        Self { connection, arrival, limit }
-    }
-
-    fn for_loads(connection: MultiplexedConnection) -> Self {
-        Self::new(connection, Arc::new(Mutex::new(Instant::now())), STALL)
-    }
-
-    /// Sends a command. Fails if the connection breaks.
-    async fn send(&self, command: &Cmd) -> Result<Value, RedisError> {
-        self.wait(self.connection.clone().send_packed_command(command)).await
-    }
-
-    /// Waits for a reply. Fails if the connection breaks.
-    async fn wait<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let mut reply = pin!(reply);
-        let mut since = Instant::now();
-        loop {
-            if let Ok(reply) = timeout_at(since + self.limit, &mut reply).await {
-                *lock(&self.arrival) = Instant::now();
-                return reply;
-            }
-            let arrived = *lock(&self.arrival);
-            if arrived <= since {
-                return Err(io::Error::from(io::ErrorKind::TimedOut).into());
-            }
-            since = arrived;
-        }
     }
 }
 

@@ -19,6 +19,29 @@ async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
     assert_whole(other.attach_as(&key_of(1)).await, &["b"]).await;
 }
 
+/// The client of Redis takes what a server sends unasked for the reply to the oldest command, and each
+/// reply for that to a later one.
+#[tokio::test(start_paused = true)]
+async fn page_of_another_run_is_never_taken() {
+    for (unasked, first) in
+        [(">3\r\n+sunsubscribe\r\n+a\r\n:0\r\n", Failure::Lost), ("-ERR\r\n", Failure::Stopped)]
+    {
+        let (one, other, _source) = started(&["a"]).await;
+        let beside = one.start_as(&key_of(1)).await;
+        send(&beside, &["b"]);
+        drop(beside);
+        sleep(Duration::from_secs(2)).await;
+        let [a, b] = [key(), key_of(1)].map(|key| RunId::of(&one.record(&key)));
+        let store = Arc::clone(&other.cluster().store);
+        other.store.send_unasked(unasked);
+        let (a, b) = join(store.load(&a, 0), store.load(&b, 0)).await;
+        assert_eq!(a.map(|page| page.batches), Err(first));
+        assert_eq!(b.map(|page| page.batches), Err(Failure::Lost));
+        sleep(LEASE).await;
+        assert_whole(other.attach_as(&key_of(1)).await, &["b"]).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
     let (one, other) = two_with(|builder| builder.max_running_per_owner(1000)).await;

@@ -135,6 +135,13 @@ impl Way {
         self.network.eternal_keys()
     }
 
+    /// Stops the server for 10 ms, and meanwhile sends this process what no command has asked for.
+    pub(super) fn send_unasked(&self, text: &'static str) {
+        let process = self.process;
+        self.network.pause(10);
+        self.network.after(5, move |network| network.send_unasked(process, text.as_bytes()));
+    }
+
     /// Copies all data.
     pub(super) fn copy(&self) {
         self.network.take_snapshot();
