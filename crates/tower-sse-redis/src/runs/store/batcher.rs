@@ -12,6 +12,11 @@ use crate::server::MultiplexedConnection;
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it.
 const MAX_BYTES: usize = 1 << 20;
+/// How long each command delays the next pipeline. A few events go out at once, and thousands a second
+/// share pipelines, each of which costs the store four system calls.
+const COMMAND_TIME: Duration = Duration::from_micros(250);
+/// The maximum delay after one pipeline.
+const MAX_TIME: Duration = Duration::from_millis(4);
 
 /// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
 pub(super) struct Batcher {
@@ -49,11 +54,14 @@ async fn send_all(
 ) {
     // Ends the session after a panic, too: it would take no more calls.
     let _ending = ended.clone().drop_guard();
-    let mut pace = Pace::new();
+    let mut begin_at = Instant::now();
     while let Some(first) = calls.recv().await {
         // Calls that arrive during this wait join the pipeline, and so do the calls of tasks that
         // became ready together with the first caller's.
-        pace.wait().await;
+        // A timer in the past fires up to a millisecond late.
+        if begin_at > Instant::now() {
+            sleep_until(begin_at).await;
+        }
         yield_now().await;
         if ended.is_cancelled() {
             return;
@@ -67,7 +75,8 @@ async fn send_all(
             let is_full = pipeline.len() >= MAX_COMMANDS || bytes >= MAX_BYTES;
             next = if is_full { None } else { calls.try_recv().ok() };
         }
-        pace.record(Instant::now(), pipeline.len());
+        let commands = u32::try_from(pipeline.len()).unwrap_or(u32::MAX);
+        begin_at = Instant::now() + COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
         // Calls that arrive meanwhile wait for the replies, so that the commands that the server has
         // not executed yet are few.
         let Ok(values) = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await else {
@@ -89,75 +98,4 @@ fn size(command: &Cmd) -> usize {
         _ => 0,
     });
     sizes.sum()
-}
-
-/// How long each command delays the next pipeline.
-const COMMAND_TIME: Duration = Duration::from_micros(250);
-/// The maximum delay after one pipeline.
-const MAX_TIME: Duration = Duration::from_millis(4);
-/// The maximum idle time that is deducted from later delays, so that a few commands are not
-/// delayed. This also makes up for timers, which fire up to a millisecond late.
-const MAX_SAVED: Duration = Duration::from_millis(1);
-
-/// Decides when pipelines begin. A few events go out at once, and thousands a second share
-/// pipelines, each of which costs the store four system calls.
-struct Pace {
-    next: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { next: Instant::now() }
-    }
-
-    /// Waits until a pipeline may begin.
-    async fn wait(&self) {
-        // A timer in the past fires up to a millisecond late.
-        if self.next > Instant::now() {
-            sleep_until(self.next).await;
-        }
-    }
-
-    /// Records a pipeline with this number of commands.
-    fn record(&mut self, began: Instant, commands: usize) {
-        let commands = u32::try_from(commands).unwrap_or(u32::MAX);
-        let time = COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
-        let saved = began.checked_sub(MAX_SAVED).unwrap_or(began);
-        self.next = self.next.max(saved) + time;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::time::{Instant, advance};
-
-    use super::Pace;
-
-    /// Returns the mean time between pipelines if this number of commands becomes due in each
-    /// millisecond. A pipeline has the commands that became due since the previous one.
-    async fn interval(commands: u32) -> Duration {
-        const PIPELINES: u32 = 100;
-        let mut pace = Pace::new();
-        let start = Instant::now();
-        let mut before = start;
-        for _ in 0..PIPELINES {
-            // Commands become due at the ticks of the timer.
-            advance(Duration::from_millis(1)).await;
-            pace.wait().await;
-            let passed = (Instant::now() - before).as_millis() as u32;
-            before = Instant::now();
-            pace.record(before, (commands * passed) as usize);
-        }
-        start.elapsed() / PIPELINES
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn few_events_go_out_at_once_and_many_share_pipelines() {
-        for (commands, milliseconds) in [(1, 1.0), (3, 1.0), (10, 4.0), (1_000, 4.0)] {
-            let interval = interval(commands).await.as_secs_f64() * 1e3;
-            assert!((interval - milliseconds).abs() < 0.1, "{commands}: {interval} ms");
-        }
-    }
 }
