@@ -76,19 +76,12 @@ pub(crate) struct Sync {
     pub(crate) head: Option<Bytes>,
 }
 
-/// The keys that the store should have of a run. See `RedisStore::have_keys`.
-#[derive(Clone, Debug)]
-pub(crate) struct ExpectedKeys {
-    pub(crate) run: RunId,
-    /// Whether the run has a stream.
-    pub(crate) has_stream: bool,
-}
-
 /// A process that counts as dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadProcess {
     pub(crate) id: ProcessId,
-    /// What this process last saw of it: its counter and lease, or its heir.
+    /// What this process last saw of it: its counter, or its heir. Empty if the store does not list
+    /// it.
     pub(crate) seen: String,
 }
 
@@ -128,8 +121,6 @@ pub(crate) enum EndMode {
     /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
     /// the stream has `entries` entries.
     Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
-    /// Its owner cannot export all events. The outcome is [`Interrupted`](Outcome::Interrupted).
-    Lost,
     /// A client or the program stops the run through another process. The owner receives a hint,
     /// learns of the request by the reply to its next [`Sync`], and ends the run itself.
     Cancel {
@@ -138,19 +129,17 @@ pub(crate) enum EndMode {
     },
     /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
     /// outcome is [`Interrupted`](Outcome::Interrupted). If the end is not reported yet, also
-    /// buries a run whose claim is gone, or, for an heir, that an earlier heir has buried.
+    /// buries a run whose claim is gone, or, for an heir, that another process has buried.
     Bury { owner: ProcessId },
-    /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
-    /// stays, but the key is free.
-    Void,
-    /// The store may have a claim of this process for which the process has no run. If it has that
-    /// claim, this acts like [`Void`](Self::Void) before the run has begun, and otherwise ends it
-    /// with the outcome [`Interrupted`](Outcome::Interrupted). Any other run is left alone.
+    /// The owner's call did not return an event stream, the owner cannot export all events, or it has
+    /// no run for a claim that it sent. A run that has not begun becomes void: the claim stays, but
+    /// the key is free. Any other run of this process ends with the outcome
+    /// [`Interrupted`](Outcome::Interrupted).
     Release,
     /// The run has ended, and its owner needs the memory. Deletes its keys, unless it is live after
     /// all.
     Forget,
-    /// The run was replaced. Deletes its stream, unless the run has the key.
+    /// The run was replaced. Its stream is kept for two leases from now, unless the run has the key.
     Discard,
 }
 
@@ -168,8 +157,6 @@ pub(crate) struct Check {
     /// Whether a client of this process is attached. If so, the owner is notified, and treats the
     /// run as watched for a time.
     pub(crate) is_watched: bool,
-    /// Whether the reply contains the head.
-    pub(crate) wants_head: bool,
 }
 
 /// The reply to `RedisStore::look` or `RedisStore::claim`.
@@ -184,13 +171,17 @@ pub(crate) enum LookReply {
     Claimed,
     /// The key no longer belongs to the run to replace: look again. Sent only to `claim`.
     Changed,
-    /// A run that is starting or running has the key.
-    ///
-    /// `is_certain` is `false` if an owner may still restore the claim of a later run. `is_stopped`
-    /// is `true` if a process has asked the owner to stop the run.
-    Live { run: RunId, process: ProcessId, is_certain: bool, is_stopped: bool },
-    /// A run that has ended has the key. Sent to `claim` only if the run has completed.
-    Ended { run: RunId, outcome: Outcome, is_certain: bool },
+    /// A run has the key. Sent to `claim` only if it has not ended or has completed.
+    Run {
+        run: RunId,
+        process: ProcessId,
+        /// `None` if it is starting or running.
+        outcome: Option<Outcome>,
+        /// `false` if an owner may still restore the claim of a later run.
+        is_certain: bool,
+        /// Whether a process has asked the owner to stop the run.
+        is_stopped: bool,
+    },
 }
 
 /// The reply to a `Sync`.
@@ -205,11 +196,9 @@ pub(crate) enum SyncReply {
         /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The stream has another number of entries than the owner expects: send a restoring `Sync`,
-    /// and all events.
+    /// The store lost the claim, or its stream has another number of entries than the owner expects:
+    /// send a restoring `Sync`, and all events.
     Behind,
-    /// The store lost the claim: send a restoring `Sync`, and all events.
-    Gone,
     /// The run was ended. The owner ends it too.
     Over {
         outcome: Outcome,
@@ -228,48 +217,51 @@ pub(crate) enum SyncReply {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EndReply {
     /// The run was ended, now or by an earlier command of this process in the same mode.
-    Ended {
-        outcome: Outcome,
-        /// The sequence number of the newest event in its stream.
-        newest: u64,
-    },
+    Ended,
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
     /// not yet, and then records that in the store. Sent only to `Bury`.
-    Buried { owner: ProcessId, newest: u64 },
+    Buried { newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
-    /// Sent to `Void` if the call has answered with an event stream, to `Forget` if the run is
-    /// live, and to `Discard` if the run has the key.
-    Running,
-    /// The run is void, or was forgotten. Sent only to `Void`, `Release`, `Forget` and `Discard`.
+    /// The run is void, or was forgotten. Sent only to `Release`, `Forget` and `Discard`.
     Freed,
     /// The store has other events than the owner has exported: send a restoring `Sync`. Sent only
     /// to `Own`.
     Behind,
-    /// The owner was asked to `Cancel` the run. Or, for `Bury`, the owner lives or has another
-    /// heir.
+    /// The owner was asked to `Cancel` the run. For `Bury`, the owner lives or has another heir. For
+    /// `Forget`, the run is live. For `Discard`, it has the key.
     Live,
-    /// Another run has the key, or the claim is not of this process. `newest` is the newest event
-    /// of this run.
-    Other { newest: u64 },
+    /// Another run has the key, or the claim is not of this process.
+    Other,
     /// No run has the key, and `Bury` did not end this one.
     Gone,
 }
 
 /// The reply to a `Check`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CheckReply {
-    /// The call of the run has not answered yet.
-    Starting { owner: ProcessId },
-    /// The run is running, and `newest` is the newest event in its stream.
-    Running { newest: u64, owner: ProcessId, head: Option<Bytes> },
+pub(crate) struct CheckReply {
+    pub(crate) state: RunState,
+    /// The newest event in its stream.
+    pub(crate) newest: u64,
+    /// The encoded options of the handler, if they are known.
+    pub(crate) head: Option<Bytes>,
+    /// The owner of a live run.
+    pub(crate) owner: Option<ProcessId>,
+}
+
+/// What the store has of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunState {
+    /// The call has not answered yet.
+    Starting,
+    Running,
     /// The run has ended, and its stream has an end.
-    Ended { newest: u64, outcome: Outcome, head: Option<Bytes> },
+    Ended,
     /// The call did not return an event stream.
     Void,
     /// Another run has the key, or this run has ended and its claim is lost. Its stream may still
     /// be kept.
-    Other { newest: u64, head: Option<Bytes> },
+    Other,
     /// The key has no run, or an earlier one: this run was forgotten, or its claim was lost.
     Gone,
 }
@@ -301,9 +293,9 @@ pub(crate) struct StoredEnd {
 /// A message about a run, which the store passes to [`Receive`].
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
-    Head(Bytes),
     Batch(Batch),
-    /// The stream has events up to this number. They may not have been pushed.
+    /// The stream has events up to this number, which may not have been pushed. With the highest
+    /// number, the run has begun.
     Newest(u64),
     End(StoredEnd),
     Void,
@@ -331,26 +323,13 @@ pub(crate) enum Failure {
     Version,
 }
 
-/// The memory that a store needs for a run besides its events, its head and its error, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Overhead {
-    /// The memory for its claim. A call without an event stream leaves nothing else.
-    pub(crate) claim: usize,
-    /// The memory for its stream, with its end.
-    pub(crate) stream: usize,
-    /// The memory for each batch.
-    pub(crate) batch: usize,
-}
+/// The memory of an entry of a stream besides its events, in bytes.
+pub(crate) const ENTRY: usize = 48;
 
-/// The state of the connection to a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Connection {
-    /// The number of the connection in use, which rises with each new connection. After a restart
-    /// of the server, the number is new even if a proxy kept the connection open.
-    Up(u64),
-    /// The store cannot be reached.
-    Down,
-}
+/// The number of the connection to a store, or `None` while the store cannot be reached. Rises with each
+/// new connection. After a restart of the server, the number is new even if a proxy kept the connection
+/// open.
+pub(crate) type Connection = Option<u64>;
 
 /// The minimum of [`kept_for`].
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);

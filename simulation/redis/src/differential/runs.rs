@@ -73,7 +73,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             (script!("sync.lua"), vec!["k", &stream, &live], arguments)
         }
         7..10 => {
-            let modes = ["own", "lost", "void", "orphan", "cancel", "bury", "forget", "discard"];
+            let modes = ["own", "release", "cancel", "bury", "forget", "discard"];
             let mode = modes[rng.usize(..modes.len())];
             let outcome = if mode == "own" { "completed" } else { "interrupted" };
             let last = if mode == "bury" { "p1" } else { "data: x\n" };
@@ -84,7 +84,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             (script!("end.lua"), vec!["k", &stream, &live, "processes"], arguments)
         }
         10..12 => {
-            let arguments = format!("60000|ctl:|{epoch}|{flag}|{flag}|ch|{other}|0|1|ch");
+            let arguments = format!("60000|ctl:|{epoch}|{flag}|ch|{other}|0|ch");
             (script!("check.lua"), vec!["k", &stream, "k", &stream], arguments)
         }
         12 => {
@@ -97,7 +97,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         14 => {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
             let server = ["s0", "s1"][rng.usize(..2)];
-            let arguments = format!("{server}|{earlier}|8000|all|{process}|{newest} 8000|60000|");
+            let arguments = format!("{server}|{earlier}|8000|all|{process}|{newest}|60000|");
             // Redis returns fields in the order in which they were added, unlike the model, which
             // sorts them.
             let script = script!("beat.lua")
@@ -107,7 +107,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         15 => {
             let script = script!("inherit.lua");
             let script = script.replace("return streams", "table.sort(streams)\nreturn streams");
-            let seen = ["1 8000", "2 8000", "p1", "p2"][rng.usize(..4)];
+            let seen = ["1", "2", "p1", "p2"][rng.usize(..4)];
             return evaluate(script, &[&live, "processes"], &format!("{process}|p2|{seen}"));
         }
         16 => {

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record};
 use tower_sse::runs::RunKey;
 
+use super::elsewhere::check;
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
-use super::elsewhere::{check, dead};
 use super::owner::{exports::Exports, keeper};
 use super::timing::{EXPORT_WAIT, Timing};
 use crate::runs::seam::spawn;
@@ -73,7 +73,7 @@ impl Cluster {
 
     /// Returns whether commands can be sent now.
     pub(crate) fn is_up(&self) -> bool {
-        matches!(*self.store.connection().borrow(), Connection::Up(_))
+        self.store.connection().borrow().is_some()
     }
 
     /// Waits until `is_true` returns `true`, for at most [`EXPORT_WAIT`]. Returns whether it did.
@@ -92,10 +92,9 @@ impl Cluster {
         timeout(EXPORT_WAIT, becomes_true).await.is_ok()
     }
 
-    /// Ends a run. If this process has buried it, reports its end.
+    /// Ends a run.
     pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, Failure> {
-        let end = End { run: run.clone(), mode };
-        self.mirrors.end_all(&[end]).await.pop().unwrap_or(Err(Failure::Lost))
+        self.store.end(None, End { run: run.clone(), mode }).await
     }
 }
 
@@ -110,14 +109,15 @@ struct Receiver {
 impl Receiver {
     fn receive(&self, incoming: Incoming) {
         match (incoming, self.mirrors.upgrade()) {
-            (Incoming::Hint(epoch), _) => self.exports.synchronize(epoch),
-            (Incoming::Asked(epoch), _) => self.exports.asked(epoch),
+            // The store is known to have the end of the run.
+            (Incoming::Asked(epoch), _) if self.exports.has_ended(epoch) => {}
+            (Incoming::Hint(epoch) | Incoming::Asked(epoch), _) => self.exports.synchronize(epoch),
             (Incoming::Watched(run), _) => self.exports.watched(run),
             (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
             (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
-            (Incoming::Dead(dead), Some(mirrors)) => spawn(dead::look_after(mirrors, dead)),
+            (Incoming::Dead(dead), Some(mirrors)) => spawn(check::look_after(mirrors, dead)),
             (Incoming::Push(..) | Incoming::LostPushes | Incoming::Dead(_), None) => {}
         }
     }
@@ -135,7 +135,7 @@ impl Hooks for ClusterHooks {
     }
 
     fn have_changed(&self, runs: &[Arc<Record>]) {
-        self.exports.mark_all(runs);
+        runs.iter().for_each(|record| self.exports.mark(record.epoch));
     }
 
     fn evict(&self) -> bool {
@@ -152,7 +152,7 @@ impl Drop for ClusterHooks {
 /// Synchronizes all runs over each new connection.
 async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
     while connection.changed().await.is_ok() {
-        if matches!(*connection.borrow_and_update(), Connection::Up(_)) {
+        if connection.borrow_and_update().is_some() {
             exports.synchronize_all();
         }
     }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -103,10 +103,7 @@ impl SharedRuns for Cluster {
             // an id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
             let (run, is_certain) = match self.store.look(key).await {
-                Ok(
-                    LookReply::Live { run, is_certain, .. }
-                    | LookReply::Ended { run, is_certain, .. },
-                ) => (run, is_certain),
+                Ok(LookReply::Run { run, is_certain, .. }) => (run, is_certain),
                 Ok(LookReply::Restoring) => {
                     let here = self.lost_by_store(key).filter(has_id);
                     return here.map(Some).ok_or(StartError::Unavailable);
@@ -135,11 +132,11 @@ impl SharedRuns for Cluster {
     ) -> Pending<'a, bool> {
         Box::pin(async move {
             match self.store.look(key).await {
-                Ok(LookReply::Live { run, .. }) => {
+                Ok(LookReply::Run { run, outcome: None, .. }) => {
                     let seen = seen(last, run.epoch, MAX_SEQUENCE);
                     seen.is_some() && self.cancel_run(&run, lines).await
                 }
-                Ok(LookReply::Ended { .. }) => false,
+                Ok(LookReply::Run { .. }) => false,
                 _ => self.process.peek(key).is_some_and(|here| {
                     seen(last, here.epoch, here.newest()).is_some()
                         && self.process.cancel_record(&here, lines.as_deref())
@@ -224,36 +221,34 @@ impl Cluster {
         }
         let found = match look {
             LookReply::Restoring => return Err(StartError::Unavailable),
-            LookReply::Live { run, .. } | LookReply::Ended { run, .. }
-                if purpose == Purpose::Replace =>
-            {
+            LookReply::Run { run, .. } if purpose == Purpose::Replace => {
                 Found::Claimable(Some(run))
             }
             // The reply to the other request's claim is under way.
-            LookReply::Live { run, process, .. }
+            LookReply::Run { run, process, outcome: None, .. }
                 if is_locked && process == self.id && self.exports.record(&run).is_none() =>
             {
                 Found::Claimable(None)
             }
             // The hint to this process is under way, or was lost.
-            LookReply::Live { run, process, is_stopped: true, .. }
+            LookReply::Run { run, process, outcome: None, is_stopped: true, .. }
                 if process == self.id && self.exports.record(&run).is_some() =>
             {
                 self.exports.synchronize(run.epoch);
                 self.wait_until(|| self.exports.has_ended(run.epoch)).await;
                 Found::Changed
             }
-            LookReply::Live { run, process, .. } => match self.live(&run, &process).await {
-                Ok(Some(record)) => Found::Run(record),
-                Ok(None) => Found::Changed,
-                Err(error) => Found::Unopened(run, error),
-            },
-            LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
+            LookReply::Run { run, process, outcome: None, .. } => {
+                match self.live(&run, &process).await {
+                    Ok(Some(record)) => Found::Run(record),
+                    Ok(None) => Found::Changed,
+                    Err(error) => Found::Unopened(run, error),
+                }
+            }
+            LookReply::Run { run, outcome: Some(Outcome::Completed), .. } => {
                 Found::Run(self.open(&run, None).await?)
             }
-            LookReply::Free | LookReply::Claimed | LookReply::Changed | LookReply::Ended { .. } => {
-                Found::Claimable(None)
-            }
+            _ => Found::Claimable(None),
         };
         Ok(match found {
             // The run has ended since the look, or its claim is wrong: then each further look would
@@ -279,7 +274,7 @@ impl Cluster {
                 }
                 Some(record) if record.is_forgotten() => {
                     // This process has forgotten the run, so nothing can restore it.
-                    let lost = self.end(run, EndMode::Lost).await;
+                    let lost = self.end(run, EndMode::Release).await;
                     lost.map_err(|_| StartError::Unavailable)?;
                 }
                 Some(record) => {
@@ -303,7 +298,7 @@ impl Cluster {
             return Ok(None);
         }
         if self.store.is_dead(process) {
-            _ = self.end(run, EndMode::Bury { owner: process.clone() }).await;
+            self.mirrors.bury(process, slice::from_ref(run)).await;
             return Ok(None);
         }
         self.open(run, None).await.map(Some)
@@ -444,7 +439,7 @@ impl Cluster {
                 // The owner lives, and has been asked.
                 Ok(EndReply::Live) => return true,
                 Ok(EndReply::Over(Outcome::Cancelled)) => return is_asked,
-                result => return matches!(result, Ok(EndReply::Ended { .. })),
+                result => return result == Ok(EndReply::Ended),
             }
             sleep(pause).await;
             pause = (2 * pause).min(RETRY_DELAY);

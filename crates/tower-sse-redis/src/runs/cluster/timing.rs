@@ -14,8 +14,6 @@ pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);
 /// How long a shutdown or a request waits for exports.
 pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
-/// How long a claim may still be executed after its reply was lost.
-pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
 
 /// The intervals that follow from the lease.
 #[derive(Clone, Copy, Debug)]

@@ -5,11 +5,9 @@ use tokio::time::Instant;
 use tower_sse::runs::__private::Epoch;
 
 use crate::runs::seam::{DeadProcess, ProcessId};
-use crate::server::whole_milliseconds;
 
 /// The number of beats in a lease. A process is dead once this many beats of another process in a
-/// row have found its counter unchanged. If the dead process has the longer lease, it takes a
-/// multiple of this number that covers that lease.
+/// row have found its counter unchanged.
 pub(super) const BEATS: u32 = 5;
 /// The number of beats after which an absent process is forgotten.
 const FORGOTTEN: u32 = 4 * BEATS;
@@ -30,19 +28,10 @@ pub(super) struct Heartbeat {
 
 #[derive(Debug, Default)]
 struct Other {
-    /// Its counter and its lease, or the name of its heir. `None` if the store does not list it.
+    /// Its counter, or the name of its heir. `None` if the store does not list it.
     seen: Option<String>,
     /// The number of reads in a row that found the same.
     still: u32,
-}
-
-/// What a process writes with its next beat.
-#[derive(Debug)]
-pub(super) struct NextBeat {
-    /// The counter and the lease in milliseconds.
-    pub(super) counter: String,
-    /// The token of the restoring that is over, or an empty text.
-    pub(super) restored: String,
 }
 
 /// What a beat has found.
@@ -67,12 +56,12 @@ impl Heartbeat {
         self.others.values_mut().for_each(|other| other.still = 0);
     }
 
-    pub(super) fn next(&mut self) -> NextBeat {
+    /// Returns what a process writes with its next beat: the counter, and the token of the restoring
+    /// that is over, or an empty text.
+    pub(super) fn next(&mut self) -> (u64, String) {
         self.counter += 1;
         let over = self.restoring.as_ref().filter(|(_, since)| since.elapsed() >= self.lease);
-        let restored = over.map(|(token, _)| token.clone()).unwrap_or_default();
-        let counter = format!("{} {}", self.counter, whole_milliseconds(self.lease));
-        NextBeat { counter, restored }
+        (self.counter, over.map(|(token, _)| token.clone()).unwrap_or_default())
     }
 
     /// Applies the reply of `lua/beat.lua`.
@@ -98,8 +87,10 @@ impl Heartbeat {
         others.extend(new);
         self.others = others;
         let dead = self.others.iter().filter_map(|(id, other)| {
-            let seen = other.seen.clone()?;
-            let needs_heir = other.is_still(self.lease) && !self.lives(&seen);
+            let seen = other.seen.clone().unwrap_or_default();
+            // Most processes that are not listed any more had an heir. The others get one once.
+            let can_be_new = other.seen.is_some() || other.still == BEATS;
+            let needs_heir = other.still >= BEATS && can_be_new && !self.lives(&seen);
             let is_inherited = seen == own.as_str();
             (needs_heir || is_inherited).then(|| DeadProcess { id: id.clone(), seen })
         });
@@ -108,15 +99,13 @@ impl Heartbeat {
 
     /// Returns whether a process with this name lives.
     fn lives(&self, name: &str) -> bool {
-        let other = self.others.get(&ProcessId::from_claim(name));
-        other.is_some_and(|other| !other.is_still(self.lease) && other.lease().is_some())
+        self.others.get(&ProcessId::from_claim(name)).is_some_and(|other| !other.is_dead())
     }
 
     /// Returns whether a process is dead. If the store does not list it, the answer is `true` only
     /// once the beats of a lease, counted from the first such call, have not found it.
     pub(super) fn is_dead(&mut self, id: &ProcessId) -> bool {
-        let other = self.others.entry(id.clone()).or_default();
-        other.is_still(self.lease) || other.seen.is_some() && other.lease().is_none()
+        self.others.entry(id.clone()).or_default().is_dead()
     }
 }
 
@@ -126,17 +115,10 @@ impl Other {
         Self { seen, still }
     }
 
-    /// Returns the lease of the process in milliseconds, unless the store lacks its counter.
-    fn lease(&self) -> Option<u64> {
-        let (_, lease) = self.seen.as_ref()?.split_once(' ')?;
-        lease.parse().ok()
-    }
-
-    /// Returns whether nothing has changed for a lease: that of the process, or the reader's if it is
-    /// longer.
-    fn is_still(&self, own: Duration) -> bool {
-        let longer = self.lease().unwrap_or(0).div_ceil(whole_milliseconds(own).max(1)).max(1);
-        u64::from(self.still) >= longer.saturating_mul(BEATS.into())
+    /// Returns whether nothing has changed for a lease, or whether the process has an heir.
+    fn is_dead(&self) -> bool {
+        let has_heir = self.seen.as_ref().is_some_and(|seen| seen.parse::<u64>().is_err());
+        has_heir || self.still >= BEATS
     }
 }
 
@@ -153,7 +135,7 @@ mod tests {
 
     /// Applies a reply with this token and these processes. Returns the dead ones.
     fn beat(heartbeat: &mut Heartbeat, token: &str, processes: &[(&str, &str)]) -> Vec<String> {
-        let mut reply = vec!["joined", token, "0", "", "own", "7 8000"];
+        let mut reply = vec!["joined", token, "0", "", "own", "7"];
         reply.extend(processes.iter().flat_map(|(name, seen)| [name, seen]));
         let reply = reply.into_iter().map(Into::into).collect();
         let found = heartbeat.apply(&ProcessId::from_claim("own"), reply);
@@ -168,56 +150,42 @@ mod tests {
     fn counter_that_stands_still_for_five_reads_shows_a_death() {
         let mut heartbeat = Heartbeat::new(LEASE);
         for number in 0..=BEATS {
-            let moving = format!("{number} 8000");
-            let dead =
-                beat(&mut heartbeat, "", &[("p", "3 8000"), ("q", &moving), ("r", "4 2000")]);
-            let expected = if number == BEATS { vec!["p 3 8000", "r 4 2000"] } else { vec![] };
+            let moving = format!("{number}");
+            let dead = beat(&mut heartbeat, "", &[("p", "3"), ("q", &moving), ("r", "4")]);
+            let expected = if number == BEATS { vec!["p 3", "r 4"] } else { vec![] };
             assert_eq!(dead, expected, "{number}");
         }
         assert!(is_dead(&mut heartbeat, "p") && !is_dead(&mut heartbeat, "q"));
         // A new session gives all of them time to reach the server.
         heartbeat.begin();
         assert!(!is_dead(&mut heartbeat, "p"));
-        assert_eq!(beat(&mut heartbeat, "", &[("p", "3 8000"), ("q", "9 8000")]), [""; 0]);
-    }
-
-    #[test]
-    fn process_with_a_longer_lease_is_dead_after_its_own_lease() {
-        let mut heartbeat = Heartbeat::new(LEASE);
-        for number in 0..=BEATS * 3 {
-            let dead = beat(&mut heartbeat, "", &[("p", "3 20000")]);
-            assert_eq!(dead.is_empty(), number < BEATS * 3, "{number}");
-            assert_eq!(is_dead(&mut heartbeat, "p"), number == BEATS * 3);
-        }
+        assert_eq!(beat(&mut heartbeat, "", &[("p", "3"), ("q", "9")]), [""; 0]);
     }
 
     #[test]
     fn dead_process_has_one_heir_until_that_one_dies() {
         let mut heartbeat = Heartbeat::new(LEASE);
         for number in 0..20 {
-            let counter = format!("{number} 8000");
+            let counter = format!("{number}");
             assert_eq!(beat(&mut heartbeat, "", &[("p", "q"), ("q", &counter)]), [""; 0]);
         }
         assert!(is_dead(&mut heartbeat, "p"));
         for number in 0..=BEATS {
-            let dead = beat(&mut heartbeat, "", &[("p", "q"), ("q", "20 8000")]);
-            let expected = if number == BEATS { vec!["p q", "q 20 8000"] } else { vec![] };
+            let dead = beat(&mut heartbeat, "", &[("p", "q"), ("q", "20")]);
+            let expected = if number == BEATS { vec!["p q", "q 20"] } else { vec![] };
             assert_eq!(dead, expected);
         }
-        assert_eq!(
-            beat(&mut heartbeat, "", &[("p", "own"), ("q", "21 8000")]),
-            ["p own"],
-            "inherited"
-        );
+        assert_eq!(beat(&mut heartbeat, "", &[("p", "own"), ("q", "21")]), ["p own"], "inherited");
     }
 
     #[test]
     fn process_that_is_not_listed_is_dead_after_a_lease() {
-        let mut heartbeat = Heartbeat::new(LEASE);
+        let (mut heartbeat, mut dead) = (Heartbeat::new(LEASE), Vec::new());
         for _ in 0..BEATS {
             assert!(!is_dead(&mut heartbeat, "p"));
-            assert_eq!(beat(&mut heartbeat, "", &[]), [""; 0]);
+            dead = beat(&mut heartbeat, "", &[]);
         }
+        assert_eq!(dead, ["p "]);
         assert!(is_dead(&mut heartbeat, "p"));
         (0..FORGOTTEN).for_each(|_| _ = beat(&mut heartbeat, "", &[]));
         assert!(heartbeat.others.is_empty());
@@ -230,11 +198,11 @@ mod tests {
             beat(&mut heartbeat, token, &[]);
             advance(LEASE / 2).await;
             beat(&mut heartbeat, token, &[]);
-            assert_eq!(heartbeat.next().restored, "");
+            assert_eq!(heartbeat.next().1, "");
             advance(LEASE / 2).await;
-            assert_eq!(heartbeat.next().restored, token);
+            assert_eq!(heartbeat.next().1, token);
         }
         beat(&mut heartbeat, "", &[]);
-        assert_eq!(heartbeat.next().restored, "");
+        assert_eq!(heartbeat.next().1, "");
     }
 }

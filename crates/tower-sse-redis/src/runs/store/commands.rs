@@ -4,7 +4,6 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use redis::{Cmd, cmd};
 use tower_sse::runs::{__private::Epoch, RunKey};
 
-use super::beats::NextBeat;
 use crate::runs::seam::{LIVE, ProcessId, RunId};
 use crate::server::whole_milliseconds;
 
@@ -33,14 +32,18 @@ pub(super) struct Encoder<'a> {
 impl Encoder<'_> {
     /// Returns the command that shows that this process lives. The process repeats the command at
     /// intervals. `server` is the id of this server, and `earlier` that of the server used last.
-    pub(super) fn beat(&self, server: &str, earlier: Option<&str>, beat: &NextBeat) -> Cmd {
+    pub(super) fn beat(
+        &self,
+        server: &str,
+        earlier: Option<&str>,
+        (counter, restored): (u64, String),
+    ) -> Cmd {
         let Scope { keys, process, kept_for, .. } = self.scope;
         let mut command =
             self.call(Script::Beat, &[keys.data(), keys.processes(), keys.control(process)]);
         command.arg(server).arg(earlier.unwrap_or_default());
         command.arg(whole_milliseconds(self.scope.lease)).arg(keys.everyone());
-        command.arg(process.as_str()).arg(&beat.counter).arg(whole_milliseconds(*kept_for));
-        command.arg(&beat.restored);
+        command.arg(process.as_str()).arg(counter).arg(whole_milliseconds(*kept_for)).arg(restored);
         command
     }
 

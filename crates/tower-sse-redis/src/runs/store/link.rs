@@ -49,7 +49,7 @@ impl Link {
             },
             health,
             session: Mutex::new(None),
-            state: watch::Sender::new(Connection::Down),
+            state: watch::Sender::new(None),
         };
         link.connect(1, None).await.inspect_err(|error| link.health.set_error(error.clone()))?;
         Ok(link)
@@ -69,7 +69,7 @@ impl Link {
             let opened = Instant::now();
             let error = self.watch(&session).await;
             session.ended.cancel();
-            self.set(&session, Connection::Down);
+            self.set(&session, None);
             warn!(%error, "connection to Redis lost");
             self.health.set_error(error);
             backoff.end_session(opened.elapsed());
@@ -111,13 +111,13 @@ impl Link {
         subscribed.map_err(|error| failed("subscribe to channels of Redis", error))?;
         set_evicting(&self.health, session.info.eviction != Eviction::None);
         let session = Arc::new(session);
-        self.set(&session, Connection::Up(number));
+        self.set(&session, Some(number));
         drop(changing);
         Ok(session)
     }
 
     fn set(&self, session: &Arc<Session>, state: Connection) {
-        self.health.set_ready(state != Connection::Down);
+        self.health.set_ready(state.is_some());
         *lock(&self.session) = Some(Arc::clone(session));
         self.state.send_replace(state);
     }

@@ -20,7 +20,7 @@
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced, or `+` and the name of the stream if the run is watched |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
 //! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for at least a day |
-//! | `prefix:run:processes` | hash | the counter and the lease of each process, or the name of its heir if it is dead, and the runs that owners are asked to synchronize. Kept for at least a day |
+//! | `prefix:run:processes` | hash | the counter of each process, or the name of its heir if it is dead, and the runs that owners are asked to synchronize. Kept for at least a day |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
@@ -48,10 +48,10 @@
 //! # Deaths
 //!
 //! Each process increments its counter five times in a lease, and reads those of the others. If
-//! five reads in a row find a counter unchanged, its process is dead for the reader. If that
-//! process has the longer lease, it takes more reads. The reader becomes the heir of the dead
-//! process: it replaces the counter that it saw by its own name, then ends and reports the live
-//! runs, and deletes the entry. An heir that dies is replaced in the same way.
+//! five reads in a row find a counter unchanged, its process is dead for the reader. The reader
+//! becomes the heir of the dead process: it replaces the counter that it saw by its own name, then
+//! ends and reports the live runs, and deletes the entry. An heir that dies is replaced in the same
+//! way.
 //!
 //! A process that returns writes its counter again, and then synchronizes all its runs. If the heir
 //! has ended one, Redis refuses its events.

@@ -54,8 +54,8 @@ impl RedisRuns {
     /// Once the run has been declared dead, a request without a last event id can start a new run
     /// with the same key.
     ///
-    /// Give all processes the same lease. Otherwise, a client that reads a run from another process
-    /// can receive events late.
+    /// Give all processes the same lease. Otherwise, a process with a shorter lease can declare one
+    /// with a longer lease dead, and clients can receive events late.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -12,23 +12,16 @@ use super::redis_runs::RedisRuns;
 use super::replies::{Fields, check, each, first, number, parse_page, script};
 use super::session::Endpoint;
 use crate::runs::seam::{
-    Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, ExpectedKeys,
-    Failure, LookReply, Overhead, Page, ProcessId, Receive, RunId, Sync, SyncReply, spawn,
+    Batch, Check, CheckReply, Connection, DeadProcess, End, EndMode, EndReply, Failure, LookReply,
+    Page, ProcessId, Receive, RunId, Sync, SyncReply, spawn,
 };
 use crate::{Error, server::whole_milliseconds};
 use tower_sse_broker::tasks::{caught, lock};
 
-/// The memory of a claim besides its name, as measured with Redis 7.
-const CLAIM: usize = 384;
-/// The memory of a stream besides its name. Redis reserves 4 KiB for its newest entries.
-const STREAM: usize = 4_864;
-/// The memory of an entry besides its events.
-const ENTRY: usize = 48;
+/// The memory of a claim and of a stream besides their names, as measured with Redis 7, which reserves
+/// 4 KiB for the newest entries of a stream.
+const RUN: usize = 5_248;
 
-/// The maximum number of runs that one command removes from a list.
-const MAX_LOOKS: usize = 64;
-/// The maximum number of runs that one command checks.
-const MAX_CHECKS: usize = 32;
 /// The maximum size of a batch that is pushed.
 const MAX_PUSH: usize = 64 * 1024;
 
@@ -85,10 +78,9 @@ impl RedisStore {
         lock(&self.link.endpoint.heartbeat).is_dead(process)
     }
 
-    /// Returns the memory that the store needs for a run with this key.
-    pub(crate) fn overhead(&self, key: &RunKey) -> Overhead {
-        let name = self.link.endpoint.scope.keys.claim(key).len();
-        Overhead { claim: CLAIM + name, stream: STREAM + name, batch: ENTRY }
+    /// Returns the memory that the store needs for a run with this key, besides its entries and texts.
+    pub(crate) fn overhead(&self, key: &RunKey) -> usize {
+        RUN + 2 * self.link.endpoint.scope.keys.claim(key).len()
     }
 
     /// Returns the connection's state. The state changes with each new connection.
@@ -243,20 +235,20 @@ impl RedisStore {
         self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Returns whether the store has all keys of these runs, at a lower cost than `sync`. If not,
-    /// send a `sync` of each. The keys are not kept for longer.
+    /// Returns whether the store has all keys of these runs, each of which may have a stream, at a
+    /// lower cost than `sync`. If not, send a `sync` of each. The keys are not kept for longer.
     pub(crate) async fn have_keys(
         &self,
         over: u64,
-        runs: &[ExpectedKeys],
+        runs: &[(RunId, bool)],
     ) -> Result<bool, Failure> {
         let exists = |it: &Encoder<'_>| {
-            let keys_of = |expected: &ExpectedKeys| {
-                it.keys_of(&expected.run).into_iter().take(1 + usize::from(expected.has_stream))
-            };
-            vec![cmd("EXISTS").arg(runs.iter().flat_map(keys_of).collect::<Vec<_>>()).clone()]
+            let keys = runs.iter().flat_map(|(run, has_stream)| {
+                it.keys_of(run).into_iter().take(1 + usize::from(*has_stream))
+            });
+            vec![cmd("EXISTS").arg(keys.collect::<Vec<_>>()).clone()]
         };
-        let keys = runs.iter().map(|expected| 1 + u64::from(expected.has_stream)).sum();
+        let keys = runs.iter().map(|(_, has_stream)| 1 + u64::from(*has_stream)).sum();
         let found = self.call(Some(over), exists, |replies| Ok(number(&first(replies)?))).await?;
         Ok(found == Some(keys))
     }
@@ -330,24 +322,17 @@ impl RedisStore {
     /// Returns the states of other processes' runs, and notifies the owners of those that are
     /// watched.
     pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Result<CheckReply, Failure>> {
-        let commands = |it: &Encoder<'_>| {
-            checks.chunks(MAX_CHECKS).map(|checks| check_together(it, checks)).collect()
+        let command = |it: &Encoder<'_>| {
+            if checks.is_empty() { Vec::new() } else { vec![check_together(it, checks)] }
         };
-        let read = |replies: Vec<Value>| {
-            let mut read = Vec::with_capacity(checks.len());
-            for (checks, reply) in checks.chunks(MAX_CHECKS).zip(replies) {
-                match check(reply)? {
-                    Value::Array(replies) if replies.len() == checks.len() => read.extend(
-                        replies
-                            .into_iter()
-                            .map(|reply| Fields::of(reply)?.check().ok_or(Failure::Run)),
-                    ),
-                    _ => return Err(Failure::Run),
-                }
-            }
-            Ok(read)
+        let read = |replies| match first(replies)? {
+            Value::Array(replies) if replies.len() == checks.len() => Ok(replies
+                .into_iter()
+                .map(|reply| Fields::of(reply)?.check().ok_or(Failure::Run))
+                .collect()),
+            _ => Err(Failure::Run),
         };
-        let replies = self.call(None, commands, read).await;
+        let replies = self.call(None, command, read).await;
         replies.unwrap_or_else(|failure| vec![Err(failure); checks.len()])
     }
 
@@ -370,16 +355,15 @@ impl RedisStore {
     /// Records that the ends of runs of this owner are reported: no other process needs to report
     /// them if this process dies.
     pub(crate) async fn reported(&self, owner: &ProcessId, runs: &[RunId]) -> Result<(), Failure> {
+        if runs.is_empty() {
+            return Ok(());
+        }
         let reported = |it: &Encoder<'_>| {
             let keys = &it.scope.keys;
-            let streams =
-                runs.chunks(MAX_LOOKS).map(|runs| runs.iter().map(|run| keys.stream(run)));
-            let command = |streams| cmd("HDEL").arg(keys.control(owner)).arg(streams).clone();
-            streams.map(|streams| command(streams.collect::<Vec<_>>())).collect()
+            let streams: Vec<_> = runs.iter().map(|run| keys.stream(run)).collect();
+            vec![cmd("HDEL").arg(keys.control(owner)).arg(streams).clone()]
         };
-        let read =
-            |replies: Vec<Value>| replies.into_iter().try_for_each(|reply| check(reply).map(drop));
-        self.call(None, reported, read).await
+        self.call(None, reported, |replies| first(replies).map(drop)).await
     }
 }
 
@@ -435,11 +419,9 @@ fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bo
 fn end(it: &Encoder<'_>, End { run, mode }: &End) -> Cmd {
     let (name, outcome) = match mode {
         EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
-        EndMode::Lost => ("lost", "interrupted"),
         EndMode::Cancel { .. } => ("cancel", "cancelled"),
         EndMode::Bury { .. } => ("bury", "interrupted"),
-        EndMode::Void => ("void", "void"),
-        EndMode::Release => ("orphan", "interrupted"),
+        EndMode::Release => ("release", "interrupted"),
         EndMode::Forget => ("forget", ""),
         EndMode::Discard => ("discard", ""),
     };
@@ -469,9 +451,8 @@ fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
     let keys: Vec<_> = checks.iter().flat_map(|check| it.keys_of(&check.run)).collect();
     let mut command = it.call(Script::Check, &keys);
     command.arg(whole_milliseconds(it.scope.kept_for)).arg(it.scope.keys.control_prefix());
-    for Check { run, is_watched, wants_head } in checks {
-        command.arg(run.epoch.to_string()).arg(*is_watched);
-        command.arg(*wants_head).arg(it.scope.keys.channel(run));
+    for Check { run, is_watched } in checks {
+        command.arg(run.epoch.to_string()).arg(*is_watched).arg(it.scope.keys.channel(run));
     }
     command
 }

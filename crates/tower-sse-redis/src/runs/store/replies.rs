@@ -1,4 +1,4 @@
-use std::{str, sync::Arc};
+use std::str;
 
 use bytes::Bytes;
 use redis::{Value, from_redis_value};
@@ -6,8 +6,8 @@ use tower_sse::runs::{__private::Epoch, Outcome, RunKey, RunsStats};
 
 use crate::broker::RawEntry;
 use crate::runs::seam::{
-    Batch, CheckReply, EndReply, Failure, LookReply, Page, ProcessId, Push, RunId, StoredEnd,
-    SyncReply,
+    Batch, CheckReply, EndReply, Failure, LookReply, Page, ProcessId, Push, RunId, RunState,
+    StoredEnd, SyncReply,
 };
 
 pub(super) fn number(value: &Value) -> Option<u64> {
@@ -57,25 +57,18 @@ impl Fields {
     }
 
     pub(super) fn look(&self, key: &RunKey) -> Option<LookReply> {
-        let run = || {
-            let epoch = Epoch::parse(self.text(1)?)?;
-            Some((RunId::new(key.clone(), epoch), ProcessId::from_claim(self.text(2)?)))
-        };
-        let is_certain = self.text(4) != Some("restoring");
         Some(match self.status() {
             "free" => LookReply::Free,
             "restoring" => LookReply::Restoring,
             "new" => LookReply::Claimed,
             "again" => LookReply::Changed,
-            "ended" => {
-                let (run, _) = run()?;
-                LookReply::Ended { run, outcome: outcome(self.text(3)?), is_certain }
-            }
-            "live" => {
-                let (run, process) = run()?;
-                let is_stopped = self.text(5).is_some_and(|stop| !stop.is_empty());
-                LookReply::Live { run, process, is_certain, is_stopped }
-            }
+            status @ ("live" | "ended") => LookReply::Run {
+                run: RunId::new(key.clone(), Epoch::parse(self.text(1)?)?),
+                process: ProcessId::from_claim(self.text(2)?),
+                outcome: if status == "ended" { Some(outcome(self.text(3)?)) } else { None },
+                is_certain: self.text(4) != Some("restoring"),
+                is_stopped: self.text(5) == Some("stop"),
+            },
             _ => return None,
         })
     }
@@ -88,7 +81,6 @@ impl Fields {
                 stop: self.bytes(3).map(Bytes::copy_from_slice),
             },
             "behind" => SyncReply::Behind,
-            "gone" => SyncReply::Gone,
             status @ ("over" | "replaced") => SyncReply::Over {
                 outcome: outcome(self.text(1)?),
                 newest: self.number(2)?,
@@ -102,16 +94,12 @@ impl Fields {
 
     pub(super) fn end(&self) -> Option<EndReply> {
         Some(match self.status() {
-            "ended" if matches!(self.text(1)?, "void" | "forgotten") => EndReply::Freed,
-            "ended" => EndReply::Ended { outcome: outcome(self.text(1)?), newest: self.number(2)? },
-            "buried" => {
-                let owner = ProcessId::from_claim(self.text(1)?);
-                EndReply::Buried { owner, newest: self.number(2)? }
-            }
+            "freed" => EndReply::Freed,
+            "ended" => EndReply::Ended,
+            "buried" => EndReply::Buried { newest: self.number(1)? },
             "over" => EndReply::Over(outcome(self.text(1)?)),
-            "running" => EndReply::Running,
             "behind" => EndReply::Behind,
-            "other" => EndReply::Other { newest: self.number(1)? },
+            "other" => EndReply::Other,
             "gone" => EndReply::Gone,
             "live" => EndReply::Live,
             _ => return None,
@@ -119,24 +107,21 @@ impl Fields {
     }
 
     pub(super) fn check(&self) -> Option<CheckReply> {
-        let newest = self.number(1)?;
-        let owner = || self.text(2).map(ProcessId::from_claim);
-        Some(match self.status() {
-            "starting" => CheckReply::Starting { owner: owner()? },
-            "running" => CheckReply::Running { newest, owner: owner()?, head: self.head(3) },
-            "void" => CheckReply::Void,
-            "other" => CheckReply::Other { newest, head: self.head(2) },
-            "gone" => CheckReply::Gone,
-            ended => CheckReply::Ended { newest, outcome: outcome(ended), head: self.head(2) },
-        })
+        let state = match self.status() {
+            "starting" => RunState::Starting,
+            "running" => RunState::Running,
+            "void" => RunState::Void,
+            "other" => RunState::Other,
+            "gone" => RunState::Gone,
+            _ => RunState::Ended,
+        };
+        let head = self.bytes(2).filter(|head| !head.is_empty()).map(|head| head.to_vec().into());
+        let owner = self.text(3).map(ProcessId::from_claim);
+        Some(CheckReply { state, newest: self.number(1)?, head, owner })
     }
 
     fn status(&self) -> &str {
         self.text(0).unwrap_or_default()
-    }
-
-    fn head(&self, at: usize) -> Option<Bytes> {
-        self.bytes(at).filter(|head| !head.is_empty()).map(|head| head.to_vec().into())
     }
 
     fn bytes(&self, at: usize) -> Option<&[u8]> {
@@ -198,7 +183,8 @@ impl PageFields {
     fn end(&mut self) -> Option<StoredEnd> {
         let newest = self.number(b"n")?;
         let error = self.take(b"m")?;
-        let error = error_text(std::str::from_utf8(&error).ok()?);
+        let error = str::from_utf8(&error).ok()?;
+        let error = (!error.is_empty()).then(|| error.into());
         let name = self.take(b"o")?;
         let outcome = outcome(std::str::from_utf8(&name).ok()?);
         let head = self.take(b"h").filter(|head| !head.is_empty());
@@ -223,7 +209,6 @@ pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
     let kind = *rest.first()?;
     _ = rest.split_to(1);
     match kind {
-        b'h' => Some(Push::Head(rest)),
         b'd' => {
             let first = take_number(&mut rest)?;
             let last = take_number(&mut rest)?;
@@ -232,19 +217,13 @@ pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
         b'n' => Some(Push::Newest(str::from_utf8(&rest).ok()?.parse().ok()?)),
         b'e' => {
             let newest = take_number(&mut rest)?;
-            let text = str::from_utf8(&rest).ok()?;
-            let (name, error) = text.split_once(' ')?;
-            let (outcome, error) = (outcome(name), error_text(error));
-            Some(Push::End(StoredEnd { outcome, error, newest, head: None }))
+            let (name, error) = str::from_utf8(&rest).ok()?.split_once(' ')?;
+            let error = (!error.is_empty()).then(|| error.into());
+            Some(Push::End(StoredEnd { outcome: outcome(name), error, newest, head: None }))
         }
         b'v' => Some(Push::Void),
         _ => None,
     }
-}
-
-/// Returns an error's text, or `None` if it is empty.
-pub(super) fn error_text(text: &str) -> Option<Arc<str>> {
-    (!text.is_empty()).then(|| text.into())
 }
 
 /// Takes a number and the space after it.

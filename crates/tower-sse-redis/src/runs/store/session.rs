@@ -167,8 +167,7 @@ impl Session {
                 // The client of Redis expects one reply to each of these commands.
                 let mut pipeline = Pipeline::with_capacity(channels.len());
                 channels.iter().for_each(|channel| _ = pipeline.cmd("SSUBSCRIBE").arg(channel));
-                let replies =
-                    connection.send_packed_commands(&pipeline, 0, channels.len()).await;
+                let replies = connection.send_packed_commands(&pipeline, 0, channels.len()).await;
                 let are_errors = |reply: Value| reply.extract_error().map(drop);
                 replies.and_then(|replies| replies.into_iter().try_for_each(are_errors))
             } else {
@@ -182,8 +181,7 @@ impl Session {
     pub(super) async fn unsubscribe(&self, channel: &str) {
         let mut connection = self.pushes.clone();
         let unsubscribed = if self.info.is_cluster {
-            let reply =
-                connection.send_packed_command(cmd("SUNSUBSCRIBE").arg(channel)).await;
+            let reply = connection.send_packed_command(cmd("SUNSUBSCRIBE").arg(channel)).await;
             reply.and_then(Value::extract_error).map(drop)
         } else {
             connection.unsubscribe(channel).await
@@ -342,7 +340,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     fn beat(&self, encoder: &Encoder<'_>, info: &ServerInfo, earlier: Option<&str>) -> Cmd {
         let next = lock(&self.heartbeat).next();
-        encoder.beat(&info.run_id, earlier, &next)
+        encoder.beat(&info.run_id, earlier, next)
     }
 
     /// Passes on what a beat has found.

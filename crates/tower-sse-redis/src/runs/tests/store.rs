@@ -120,7 +120,7 @@ impl Store {
     pub(crate) async fn have_keys(
         &self,
         over: u64,
-        runs: &[ExpectedKeys],
+        runs: &[(RunId, bool)],
     ) -> Result<bool, Failure> {
         lock(&self.counts).add_calls("run looked for", runs.len());
         self.call("have_keys", self.redis.have_keys(over, runs)).await

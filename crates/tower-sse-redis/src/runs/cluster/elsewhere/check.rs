@@ -1,112 +1,80 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::sleep;
 use tower_sse::runs::__private::Phase;
 
-use super::{check, mirror::Mirror, mirrors::Mirrors};
-use crate::runs::seam::{CheckReply, End, EndMode, EndReply, Failure, ProcessId};
+use super::{mirror::Mirror, mirrors::Mirrors};
+use crate::runs::seam::{
+    Check, CheckReply, DeadProcess, End, EndMode, EndReply, Failure, ProcessId, RunId, RunState,
+};
 use tower_sse_broker::tasks::caught;
 
-/// The result of a check of one mirror.
-#[derive(Default)]
-pub(super) struct Checked {
-    /// The owner of a live run.
-    pub(super) owner: Option<ProcessId>,
-    /// Whether the run has ended, and still has the key.
-    pub(super) has_ended: bool,
-    /// Whether the store may have events, a head or an end that the mirror lacks.
-    pub(super) needs_load: bool,
-}
-
-/// Applies the reply to a check.
-pub(super) fn apply(mirror: &Mirror, result: Result<CheckReply, Failure>) -> Checked {
-    let mut checked = Checked::default();
-    let (Ok(reply), Some(record)) = (result, mirror.record()) else {
-        return checked;
-    };
-    if !matches!(reply, CheckReply::Gone) {
-        mirror.set_contact();
-    }
-    match reply {
-        CheckReply::Starting { owner } => {
-            mirror.start_below(0);
-            checked.owner = Some(owner);
-        }
-        CheckReply::Running { newest, owner, head } => {
-            begin(mirror, newest, head);
-            checked.needs_load = newest > record.newest() || record.phase() == Phase::Starting;
-            checked.owner = Some(owner);
-        }
-        CheckReply::Ended { newest, head, .. } => {
-            begin(mirror, newest, head);
-            (checked.has_ended, checked.needs_load) = (true, true);
-        }
-        CheckReply::Other { newest, head } => {
-            begin(mirror, newest, head);
-            mirror.set_ended();
-            checked.needs_load = true;
-        }
-        CheckReply::Void => {
-            mirror.start_below(0);
-            mirror.copy.void();
-        }
-        CheckReply::Gone => mirror.set_gone(),
-    }
-    checked
-}
-
-/// Begins a record, unless it has begun, and sets its options if the reply has the head.
-fn begin(mirror: &Mirror, newest: u64, head: Option<Bytes>) {
-    mirror.start_below(newest);
-    if let Some(head) = head {
-        mirror.copy.begin(&head);
-    }
-}
-
 impl Mirrors {
-    /// Checks a mirror for a client, so the owner treats the run as watched. Ends the run of a dead
-    /// owner.
-    pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> Checked {
-        let is_starting = mirror.record().is_some_and(|record| record.phase() == Phase::Starting);
-        let mut checked = Checked::default();
-        for result in self.store.check(&[mirror.check(true, is_starting)]).await {
-            checked = apply(mirror, result);
-            if let Some(dead) = self.dead(mirror, &checked) {
-                checked.needs_load |= !self.bury_all(&[dead]).await.is_empty();
+    /// Checks a mirror for a client, so the owner treats the run as watched. Returns whether to load it.
+    pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> bool {
+        let check = Check { run: mirror.run.clone(), is_watched: true };
+        let results = self.store.check(&[check]).await;
+        results.into_iter().any(|result| self.apply(mirror, result))
+    }
+
+    /// Applies the reply to a check. Returns whether the store may have events, a head or an end that
+    /// the mirror lacks.
+    fn apply(&self, mirror: &Mirror, result: Result<CheckReply, Failure>) -> bool {
+        let (Ok(reply), Some(record)) = (result, mirror.record()) else { return false };
+        let CheckReply { state, newest, head, owner } = reply;
+        if state == RunState::Gone {
+            return false;
+        }
+        if let Some(owner) = owner {
+            // Even if the store does not list the owner, this process learns of its death.
+            self.store.is_dead(&owner);
+            mirror.set_owner(owner);
+        }
+        mirror.set_contact();
+        mirror.start_below(newest);
+        head.iter().for_each(|head| mirror.copy.begin(head));
+        match state {
+            RunState::Running => newest > record.newest() || record.phase() == Phase::Starting,
+            RunState::Ended => true,
+            RunState::Other => {
+                mirror.set_ended();
+                true
+            }
+            RunState::Void => {
+                mirror.copy.void();
+                false
+            }
+            RunState::Starting | RunState::Gone => false,
+        }
+    }
+
+    /// Checks all mirrors.
+    async fn check_all(self: &Arc<Self>) {
+        for due in self.map.all().chunks(MAX_CHECKS) {
+            let check = |mirror: &Arc<Mirror>| {
+                let record = mirror.record().filter(|record| record.phase().is_live())?;
+                let check = Check { run: mirror.run.clone(), is_watched: record.is_read() };
+                Some((Arc::clone(mirror), check))
+            };
+            let (due, checks): (Vec<_>, Vec<_>) = due.iter().filter_map(check).unzip();
+            let results = self.store.check(&checks).await;
+            for (mirror, result) in due.into_iter().zip(results) {
+                if self.apply(&mirror, result) {
+                    self.start_load(&mirror);
+                }
+                // Test this before the next chunk: after a long round, the last contact would be old
+                // although the owner is healthy.
+                if mirror.is_out_of_reach(self.timing) {
+                    mirror.copy.lose();
+                }
             }
         }
-        checked
-    }
-
-    /// Returns a mirror with its owner, if the owner is dead.
-    fn dead(&self, mirror: &Arc<Mirror>, checked: &Checked) -> Option<(Arc<Mirror>, ProcessId)> {
-        let owner = checked.owner.as_ref().filter(|owner| self.store.is_dead(owner))?;
-        Some((Arc::clone(mirror), owner.clone()))
-    }
-
-    /// Ends runs whose owners are dead, unless another process does. Returns the mirrors that have to
-    /// load the end of their run.
-    async fn bury_all<'m>(&self, dead: &'m [(Arc<Mirror>, ProcessId)]) -> Vec<&'m Arc<Mirror>> {
-        let bury = |(mirror, owner): &(Arc<Mirror>, ProcessId)| {
-            let mode = EndMode::Bury { owner: owner.clone() };
-            End { run: mirror.run.clone(), mode }
-        };
-        let results = self.end_all(&dead.iter().map(bury).collect::<Vec<_>>()).await;
-        let buried = dead.iter().zip(results).filter(|(_, result)| is_buried(result));
-        buried.map(|((mirror, _), _)| mirror).inspect(|mirror| mirror.set_ended()).collect()
     }
 }
 
-/// Returns whether a reply shows that the run is over.
-fn is_buried(result: &Result<EndReply, Failure>) -> bool {
-    use EndReply::{Buried, Ended, Other, Over};
-    matches!(result, Ok(Buried { .. } | Ended { .. } | Over(_) | Other { .. }))
-}
-
-/// The maximum number of runs in one call of the store.
-pub(super) const MAX_COMMANDS: usize = 512;
+/// The maximum number of runs that one command checks.
+const MAX_CHECKS: usize = 64;
 
 /// Checks the mirrors at this interval, until the [`Runs`](tower_sse::runs::Runs) is dropped.
 pub(crate) async fn supervise(mirrors: Weak<Mirrors>, interval: Duration) {
@@ -118,37 +86,51 @@ async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
         sleep(interval).await;
         let Some(mirrors) = mirrors.upgrade() else { return };
         mirrors.map.prune(&mirrors.store);
-        check_all(&mirrors, &mirrors.map.all()).await;
+        mirrors.check_all().await;
     }
 }
 
-/// Checks mirrors, and ends the runs whose owners are dead.
-async fn check_all(mirrors: &Arc<Mirrors>, due: &[Arc<Mirror>]) {
-    let mut dead = Vec::new();
-    for due in due.chunks(MAX_COMMANDS) {
-        let check = |mirror: &Arc<Mirror>| {
-            let record = mirror.record().filter(|record| record.phase().is_live())?;
-            let check = mirror.check(record.is_read(), record.phase() == Phase::Starting);
-            Some((Arc::clone(mirror), check))
-        };
-        let (due, checks): (Vec<_>, Vec<_>) = due.iter().filter_map(check).unzip();
-        let results = mirrors.store.check(&checks).await;
-        for (mirror, result) in due.into_iter().zip(results) {
-            let checked = check::apply(&mirror, result);
-            if checked.needs_load {
-                mirrors.start_load(&mirror);
-            }
-            dead.extend(mirrors.dead(&mirror, &checked));
-            // Test this before the next chunk: after a long round, the last contact would be old
-            // although the owner is healthy.
-            if mirror.is_out_of_reach(mirrors.timing) {
-                mirror.copy.lose();
-            }
-        }
+// The runs of dead processes, even those that no client asks for.
+
+/// The maximum number of runs in one call of the store.
+const MAX_ENDS: usize = 512;
+
+/// Ends the runs of a dead process, unless another process does. Called again after each beat while the
+/// store lists any of the runs.
+pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
+    // Two at the same time would report a run twice.
+    let _burying = mirrors.burials.lock().await;
+    let Ok(mut runs) = mirrors.store.inherit(&dead).await else { return };
+    if runs.is_empty() && dead.seen.is_empty() {
+        // The store may have lost the list of its runs, too.
+        let its = mirrors.map.all().into_iter().filter(|mirror| mirror.is_of(&dead.id));
+        runs.extend(its.map(|mirror| mirror.run.clone()));
     }
-    for dead in dead.chunks(MAX_COMMANDS) {
-        for mirror in mirrors.bury_all(dead).await {
-            mirrors.start_load(mirror);
+    for runs in runs.chunks(MAX_ENDS) {
+        mirrors.bury(&dead.id, runs).await;
+    }
+}
+
+impl Mirrors {
+    /// Ends runs of a dead process. Reports each of them, and then records that in the store: if this
+    /// process dies in between, another process reports them again.
+    pub(crate) async fn bury(&self, owner: &ProcessId, runs: &[RunId]) {
+        let mode = EndMode::Bury { owner: owner.clone() };
+        let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
+        let results = self.store.end_all(None, &runs.iter().map(bury).collect::<Vec<_>>()).await;
+        let mut reported = Vec::with_capacity(runs.len());
+        for (run, result) in runs.iter().zip(results) {
+            match result {
+                Ok(EndReply::Buried { newest }) => {
+                    self.process.report_dead(run.key.clone(), run.epoch, newest);
+                }
+                // No process has to report it: the owner has ended the run, or another run has
+                // the key.
+                Ok(EndReply::Over(_) | EndReply::Other) => {}
+                _ => continue,
+            }
+            reported.push(run.clone());
         }
+        _ = self.store.reported(owner, &reported).await;
     }
 }

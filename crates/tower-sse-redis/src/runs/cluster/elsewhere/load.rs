@@ -10,8 +10,6 @@ use tower_sse_broker::tasks::caught;
 /// A load of a mirror, on a task of its own.
 struct Load {
     mirror: Arc<Mirror>,
-    /// Whether the run had ended before the first load: the store then has its end.
-    expects_end: bool,
     is_over: bool,
 }
 
@@ -20,7 +18,7 @@ impl Mirrors {
     pub(super) fn start_load(self: &Arc<Self>, mirror: &Arc<Mirror>) {
         if mirror.request_load() {
             let mirror = Arc::clone(mirror);
-            let load = Load { mirror, expects_end: false, is_over: false };
+            let load = Load { mirror, is_over: false };
             spawn(load.run(Arc::clone(self)));
         }
     }
@@ -56,21 +54,18 @@ impl Load {
                 (Err(Failure::Run), _) => self.mirror.copy.lose(),
                 _ => {}
             }
-            let is_live = self.mirror.record().is_some_and(|record| record.phase().is_live());
-            self.mirror.set_loaded(result.is_ok() && !(self.expects_end && is_live));
+            self.mirror.set_loaded(result.is_ok());
         }
     }
 
     /// Subscribes to the run and then checks it, before the first load, so that no later push is
     /// missed. Returns whether the store has the run. If not, the store is out of reach, or has
     /// since lost the run's claim, which the owner may restore.
-    async fn watch(&mut self, mirrors: &Arc<Mirrors>) -> bool {
+    async fn watch(&self, mirrors: &Arc<Mirrors>) -> bool {
         if mirrors.store.subscribe(&self.mirror.run).await.is_err() {
             return false;
         }
-        let checked = mirrors.watch(&self.mirror).await;
-        self.expects_end = checked.has_ended;
-        if checked.needs_load {
+        if mirrors.watch(&self.mirror).await {
             self.mirror.request_load();
         }
         self.mirror.has_started()

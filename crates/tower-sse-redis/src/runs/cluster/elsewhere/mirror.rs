@@ -6,8 +6,11 @@ use tower_sse::runs::__private::{MirrorWriter, Mirrored, Phase, Record};
 use tower_sse::runs::Outcome;
 
 use crate::runs::cluster::timing::Timing;
-use crate::runs::seam::{Batch, Check, Page, Push, RunId, StoredEnd};
+use crate::runs::seam::{Batch, Page, ProcessId, Push, RunId, StoredEnd};
 use tower_sse_broker::tasks::lock;
+
+/// The maximum number of requests for a mirror that wait for events that the store may not have yet.
+const MAX_WAITERS: usize = 16;
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
 pub(crate) struct Mirror {
@@ -19,8 +22,8 @@ pub(crate) struct Mirror {
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
     state: Mutex<MirrorState>,
-    /// The permits of requests that wait for an event. All mirrors of the run share them.
-    pub(super) waiters: Arc<Semaphore>,
+    /// The permits of requests that wait for an event that the store may not have yet.
+    pub(super) waiters: Semaphore,
 }
 
 struct MirrorState {
@@ -28,12 +31,12 @@ struct MirrorState {
     start: Option<u64>,
     /// The newest event that the store is known to have.
     stored: u64,
-    /// The time of the last reply or push.
+    /// The time of the last reply that had the run, or of the last push.
     contact: Instant,
-    /// The time since which the store has not had the run.
-    gone_since: Option<Instant>,
     /// Whether the run has ended according to its claim.
     has_ended: bool,
+    /// The owner of the run, once that is known.
+    owner: Option<ProcessId>,
     loading: Loading,
 }
 
@@ -48,13 +51,13 @@ enum Loading {
 
 impl Mirror {
     /// Creates the mirror of an empty record for a client that has seen the events up to `start`.
-    pub(super) fn new(run: RunId, copy: MirrorWriter, start: u64, waiters: Arc<Semaphore>) -> Self {
+    pub(super) fn new(run: RunId, copy: MirrorWriter, start: u64) -> Self {
         let state = MirrorState {
             start: Some(start),
             stored: 0,
             contact: Instant::now(),
-            gone_since: None,
             has_ended: false,
+            owner: None,
             loading: Loading::No,
         };
         Self {
@@ -63,7 +66,7 @@ impl Mirror {
             readable: SetOnce::new(),
             loaded: SetOnce::new(),
             state: Mutex::new(state),
-            waiters,
+            waiters: Semaphore::new(MAX_WAITERS),
         }
     }
 
@@ -111,27 +114,19 @@ impl Mirror {
 
     /// Returns whether the run was out of reach for too long.
     pub(super) fn is_out_of_reach(&self, timing: Timing) -> bool {
-        let MirrorState { contact, gone_since, .. } = *lock(&self.state);
-        let is_gone = gone_since.is_some_and(|since| since.elapsed() >= timing.lease);
-        is_gone || contact.elapsed() >= timing.patience
+        lock(&self.state).contact.elapsed() >= timing.patience
     }
 
-    /// Returns the question to the store about the run.
-    pub(super) fn check(&self, is_watched: bool, wants_head: bool) -> Check {
-        Check { run: self.run.clone(), is_watched, wants_head }
+    pub(super) fn set_owner(&self, owner: ProcessId) {
+        lock(&self.state).owner = Some(owner);
+    }
+
+    pub(super) fn is_of(&self, owner: &ProcessId) -> bool {
+        lock(&self.state).owner.as_ref() == Some(owner)
     }
 
     pub(crate) fn set_contact(&self) {
-        let mut state = lock(&self.state);
-        state.contact = Instant::now();
-        state.gone_since = None;
-    }
-
-    pub(crate) fn set_gone(&self) {
-        let mut state = lock(&self.state);
-        let now = Instant::now();
-        state.contact = now;
-        state.gone_since.get_or_insert(now);
+        lock(&self.state).contact = Instant::now();
     }
 
     /// Ends the run once it is loaded, even if its stream has lost its end.
@@ -175,7 +170,6 @@ impl Mirror {
         let Some(record) = self.record() else { return false };
         self.set_contact();
         match push {
-            Push::Head(head) => self.copy.begin(&head),
             Push::Batch(Batch { first, last, bytes }) => {
                 match self.copy.append_batch(first, last, &bytes) {
                     Mirrored::Appended => {}
@@ -186,7 +180,8 @@ impl Mirror {
             Push::Newest(newest) => return newest > record.newest(),
             // Load a starting record: clients are only served once the head is found.
             Push::End(_) if record.phase() == Phase::Starting => return true,
-            Push::End(end) => return !self.apply_end(&record, end),
+            Push::End(end) if end.newest > record.newest() => return true,
+            Push::End(end) => self.apply_end(&record, end),
             Push::Void => self.copy.void(),
         }
         false
@@ -234,15 +229,13 @@ impl Mirror {
         !page.is_last
     }
 
-    /// Ends the record if it has all events. Returns whether it has them.
-    fn apply_end(&self, record: &Record, end: StoredEnd) -> bool {
-        let newest = record.newest();
-        if newest > end.newest && end.outcome == Outcome::Completed {
+    /// Ends the record, which has all events.
+    fn apply_end(&self, record: &Record, end: StoredEnd) {
+        if record.newest() > end.newest && end.outcome == Outcome::Completed {
             // The owner did not write this end: it completes a run only with all its events.
             self.copy.lose();
-        } else if newest >= end.newest {
+        } else {
             self.copy.end(end.outcome, end.error);
         }
-        newest >= end.newest
     }
 }

@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::{sync::Semaphore, time::Instant, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
@@ -17,9 +17,6 @@ use tower_sse_broker::tasks::lock;
 /// On a slow link, all later replies wait for them.
 const MAX_PAGES: usize = 16;
 
-/// The maximum number of requests for a run that wait for events that the store may not have yet.
-const MAX_WAITERS: usize = 16;
-
 /// Copies of runs of other processes, while clients or handles of this process use them.
 ///
 /// A run's first mirror begins at its client's id, but not above the newest event in the store, and
@@ -31,9 +28,9 @@ pub(crate) struct Mirrors {
     pub(super) timing: Timing,
     /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,
+    /// Held while this process ends the runs of a dead one.
+    pub(super) burials: tokio::sync::Mutex<()>,
     pub(crate) map: Arc<MirrorMap>,
-    /// The runs of dead processes that this process has reported, and when.
-    pub(super) reported: Mutex<HashMap<RunId, Instant>>,
 }
 
 impl Mirrors {
@@ -43,8 +40,8 @@ impl Mirrors {
         timing: Timing,
         map: Arc<MirrorMap>,
     ) -> Self {
-        let (pages, reported) = (Semaphore::new(MAX_PAGES), Mutex::default());
-        Self { process, store, timing, pages, map, reported }
+        let (pages, burials) = (Semaphore::new(MAX_PAGES), tokio::sync::Mutex::default());
+        Self { process, store, timing, pages, burials, map }
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record
@@ -82,12 +79,10 @@ impl Mirrors {
         if let Some(found) = found {
             return found;
         }
-        let waiters = mirrors.first().map(|mirror| Arc::clone(&mirror.waiters));
-        let waiters = waiters.unwrap_or_else(|| Arc::new(Semaphore::new(MAX_WAITERS)));
         mirrors.retain(|mirror| mirror.is_used());
         let start = if mirrors.is_empty() { after } else { 0 };
         let (record, copy) = self.process.mirror(run.key.clone(), run.epoch, 0);
-        let mirror = Arc::new(Mirror::new(run.clone(), copy, start, waiters));
+        let mirror = Arc::new(Mirror::new(run.clone(), copy, start));
         mirrors.push(Arc::clone(&mirror));
         self.start_load(&mirror);
         (record, mirror)
@@ -132,7 +127,7 @@ impl Mirrors {
             // The owner may have assigned the id before the export. It exports a watched run at
             // once.
             let watched = async {
-                if self.watch(mirror).await.needs_load {
+                if self.watch(mirror).await {
                     self.start_load(mirror);
                 }
                 reached.await;

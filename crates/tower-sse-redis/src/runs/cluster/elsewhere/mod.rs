@@ -5,12 +5,11 @@
 //!   finds them by run. `Mirrors` opens a mirror for a client, passes pushes to mirrors, and waits
 //!   for events that a client has seen, but that this process does not have yet.
 //! - `load.rs` brings a mirror up to date from the store.
-//! - `check.rs` asks the store about mirrored runs, and ends those whose owner is dead.
-//!   [`supervise`](check::supervise) does so at an interval.
-//! - `dead.rs` ends all runs of a dead process, and reports each end.
+//! - `check.rs` asks the store about mirrored runs. [`supervise`](check::supervise) does so at an
+//!   interval. [`look_after`](check::look_after) ends all runs of a dead process, and reports each
+//!   end.
 
 pub(super) mod check;
-pub(super) mod dead;
 mod load;
 pub(crate) mod mirror;
 pub(crate) mod mirrors;

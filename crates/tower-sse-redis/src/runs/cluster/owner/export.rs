@@ -6,13 +6,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::Outcome;
 
-use super::{exports::Export, exports::Exports, stored::StoredBatches};
+use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::{
     ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
 };
-use crate::runs::seam::{
-    Batch, Connection, End, EndMode, EndReply, Failure, Overhead, Sync, SyncReply, spawn_on,
-};
+use crate::runs::seam::{Batch, ENTRY, End, EndMode, EndReply, Failure, Sync, SyncReply, spawn_on};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
@@ -42,7 +40,7 @@ pub(crate) fn begin(
         entries: 0,
         has_head: false,
         restores: false,
-        batches: StoredBatches::default(),
+        bytes: 0,
         head_len: 0,
         counted: 0,
     };
@@ -64,9 +62,10 @@ struct Exporter {
     has_head: bool,
     /// Whether the next `Sync` creates lost keys again. Otherwise, it reports the loss.
     restores: bool,
-    batches: StoredBatches,
-    /// The memory in the store, apart from the batches, the run's head and its error.
-    overhead: Overhead,
+    /// The size of the batches in the store, at least approximately.
+    bytes: u64,
+    /// The memory in the store, apart from the entries, the run's head and its error.
+    overhead: usize,
     /// The length of the head, which is in the claim, and at both ends of the stream.
     head_len: usize,
     /// The bytes of this run that the sum of all live runs includes.
@@ -136,8 +135,8 @@ impl Exporter {
                 state.late_at = is_due.then(|| state.late_at.unwrap_or(now + RETRY_DELAY));
             }
             match *connection.borrow() {
-                Connection::Up(number) if is_due => return Some(number),
-                Connection::Down if is_due && self.process.strong_count() == 0 => return None,
+                Some(number) if is_due => return Some(number),
+                None if is_due && self.process.strong_count() == 0 => return None,
                 _ => {}
             }
             match due.filter(|_| !is_due) {
@@ -184,7 +183,7 @@ impl Exporter {
         self.export.panic_if_broken();
         let (phase, newest, error) = self.export.record.progress();
         if phase == Phase::Void {
-            return self.end(over, EndMode::Void).await;
+            return self.end(over, EndMode::Release).await;
         }
         let has_failed = matches!(phase, Phase::Ended(outcome) if outcome != Outcome::Completed);
         // A call that has failed without an event leaves no stream.
@@ -193,10 +192,18 @@ impl Exporter {
             return self.sync(over, begins || self.has_head).await;
         }
         self.append(over, newest).await?;
-        if let Some(keep_from) = self.batches.trim_from(self.export.record.retain_bytes()) {
+        let record = &self.export.record;
+        let limit = record.retain_bytes() as u64;
+        // The store keeps what this process keeps, and the newest batch: a stream without batches has
+        // no newest event.
+        if self.bytes > limit
+            && let Some((oldest, ..)) = record.next_batch(0, 0)
+        {
+            let keep_from = oldest.min(self.exported);
             let trimmed = self.store.trim(over, &self.export.run(), keep_from).await?;
             self.entries = self.entries.saturating_sub(trimmed);
-            self.batches.trim(keep_from);
+            // Less, so that not each batch that follows needs a command to trim.
+            self.bytes = limit - limit / 8;
             self.count();
         }
         match phase {
@@ -205,7 +212,7 @@ impl Exporter {
                 self.end(over, EndMode::Own { outcome, error, newest, entries }).await
             }
             // The process forgot the run before it had exported all events.
-            Phase::Ended(_) if self.is_in_step(over) => self.end(over, EndMode::Lost).await,
+            Phase::Ended(_) if self.is_in_step(over) => self.end(over, EndMode::Release).await,
             _ => Ok(()),
         }
     }
@@ -245,10 +252,9 @@ impl Exporter {
                 self.restore(over);
             }
             SyncReply::InStep { newest, entries, stop } => {
+                // It may have lost the newest batches, or all batches before the run was restored.
+                self.bytes = self.bytes / self.entries.max(1) * entries.min(self.entries);
                 (self.exported, self.entries, self.has_head) = (newest, entries, has_head);
-                // The store may have lost the newest batches, or all batches before the run was
-                // restored.
-                self.batches.truncate(newest);
                 self.export.state().has_stream = entries > 0;
                 if is_done {
                     // The store has lost the end of the run.
@@ -261,9 +267,7 @@ impl Exporter {
                     process.cancel_record(&self.export.record, lines);
                 }
             }
-            SyncReply::Behind | SyncReply::Gone
-                if !is_done || !self.export.record.is_forgotten() =>
-            {
+            SyncReply::Behind if !is_done || !self.export.record.is_forgotten() => {
                 self.restore(over);
             }
             // The run has ended, and the store has its end or can no longer get it.
@@ -311,7 +315,7 @@ impl Exporter {
                 Some(entries) => {
                     self.exported = last;
                     self.entries += entries;
-                    self.batches.push(last, batch.bytes.len());
+                    self.bytes += batch.bytes.len() as u64;
                     self.count();
                 }
                 None => self.export.state().ask(),
@@ -321,16 +325,16 @@ impl Exporter {
     }
 
     async fn end(&mut self, over: u64, mode: EndMode) -> Result<(), Failure> {
-        let is_void = matches!(mode, EndMode::Void);
+        let is_void = self.export.record.phase() == Phase::Void;
         let end = End { run: self.export.run(), mode };
         match self.store.end(Some(over), end).await? {
             EndReply::Over(outcome) => self.end_as(outcome, None, false).await,
             // The run that has the key can be an earlier one. A `Sync` finds out.
-            EndReply::Other { .. } if !is_void => self.export.state().ask(),
+            EndReply::Other if !is_void => self.export.state().ask(),
             EndReply::Behind => self.restore(over),
             EndReply::Gone if !is_void => self.restore(over),
             reply => {
-                self.export.state().is_replaced |= matches!(reply, EndReply::Other { .. });
+                self.export.state().is_replaced |= reply == EndReply::Other;
                 // The store keeps the run for the time that `lua/end.lua` sets.
                 let Timing { lease, kept_for, .. } = self.exports.timing;
                 self.settle(if reply == EndReply::Freed { lease * 2 } else { kept_for }).await;
@@ -361,12 +365,9 @@ impl Exporter {
     async fn give_up(&mut self, reason: &'static str) {
         let (connection, mut failures) = (self.store.connection(), 0);
         while failures < MAX_FAILURES && self.process.strong_count() > 0 {
-            let up = match *connection.borrow() {
-                Connection::Up(number) => Some(number),
-                Connection::Down => None,
-            };
-            let end = End { run: self.export.run(), mode: EndMode::Lost };
-            match caught(self.store.end(up.or(Some(0)), end)).await {
+            let up = *connection.borrow();
+            let end = End { run: self.export.run(), mode: EndMode::Release };
+            match caught(self.store.end(up, end)).await {
                 Some(Ok(_)) => break,
                 Some(Err(Failure::Run | Failure::Version)) | None => failures += 1,
                 Some(Err(_)) => {}
@@ -403,12 +404,8 @@ impl Exporter {
 
     /// Returns the memory that the run needs in the store.
     fn memory(&self) -> usize {
-        let Overhead { claim, stream, batch } = self.overhead;
-        let (phase, _, error) = self.export.record.progress();
-        if phase == Phase::Void {
-            return claim;
-        }
+        let error = self.export.record.progress().2;
         let texts = 3 * self.head_len + error.map_or(0, |error| error.len());
-        claim + stream + texts + self.batches.memory(batch)
+        self.overhead + texts + self.bytes as usize + ENTRY * self.entries as usize
     }
 }

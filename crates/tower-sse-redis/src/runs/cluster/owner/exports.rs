@@ -37,21 +37,14 @@ pub(super) struct State {
     /// memory. Looking for keys in another order takes a quarter longer.
     pub(super) runs: BTreeMap<Epoch, Arc<Export>>,
     /// Claims to release: the store may have them or execute them later, but this process has no
-    /// run for them.
-    pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    /// run for them. Each with the time at which to release it.
+    pub(super) lost_claims: HashMap<RunId, Instant>,
     /// The runs that this process lacks, although other processes take it for their owner, and when it
     /// first learned that.
     unknown: HashMap<RunId, Instant>,
     pub(super) ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
     pub(super) live_bytes: usize,
-}
-
-/// A claim to release.
-#[derive(Clone, Copy)]
-pub(super) struct LostClaim {
-    pub(super) lost_at: Instant,
-    pub(super) due: Instant,
 }
 
 /// What other tasks know of a run's export, and ask of it.
@@ -109,10 +102,6 @@ impl ExportState {
 }
 
 impl Export {
-    fn new(record: Arc<Record>) -> Self {
-        Self { record, state: Mutex::default(), changed: Notify::new() }
-    }
-
     pub(crate) fn run(&self) -> RunId {
         RunId::of(&self.record)
     }
@@ -169,8 +158,9 @@ impl Exports {
     /// Adds a run.
     pub(super) fn add(&self, record: &Arc<Record>) -> Arc<Export> {
         let mut state = self.lock();
-        let export = Arc::new(Export::new(Arc::clone(record)));
-        state.runs.insert(record.epoch, Arc::clone(&export));
+        let (record, changed) = (Arc::clone(record), Notify::new());
+        let export = Arc::new(Export { record, state: Mutex::default(), changed });
+        state.runs.insert(export.record.epoch, Arc::clone(&export));
         self.changed.notify_one();
         export
     }
@@ -185,11 +175,7 @@ impl Exports {
         self.get(epoch).expect("the run").state().panics = 1_000;
     }
 
-    /// Tells exports that their runs have changed.
-    pub(crate) fn mark_all(&self, records: &[Arc<Record>]) {
-        records.iter().for_each(|record| self.mark(record.epoch));
-    }
-
+    /// Tells an export that its run has changed.
     pub(crate) fn mark(&self, epoch: Epoch) {
         self.get(epoch).inspect(|export| export.changed.notify_one());
     }
@@ -199,20 +185,9 @@ impl Exports {
         self.get(epoch).inspect(|export| export.synchronize());
     }
 
-    /// Asks for a `Sync` of a run, unless the store is known to have the run's end.
-    pub(crate) fn asked(&self, epoch: Epoch) {
-        if !self.has_ended(epoch) {
-            self.synchronize(epoch);
-        }
-    }
-
-    /// Asks for a `Sync` of each run, first of those that are watched.
+    /// Asks for a `Sync` of each run.
     pub(crate) fn synchronize_all(&self) {
-        let now = Instant::now();
-        let exports: Vec<_> = self.lock().runs.values().cloned().collect();
-        let (first, rest): (Vec<_>, _) =
-            exports.into_iter().partition(|export| export.state().is_watched(now));
-        first.iter().chain(&rest).for_each(|export| export.synchronize());
+        self.lock().runs.values().for_each(|export| export.synchronize());
         self.changed.notify_one();
     }
 
@@ -248,8 +223,7 @@ impl Exports {
 
     /// Remembers a claim that the store may have, but for which this process has no run.
     pub(crate) fn lose_claim(&self, run: RunId) {
-        let now = Instant::now();
-        self.lock().lost_claims.insert(run, LostClaim { lost_at: now, due: now });
+        self.lock().lost_claims.insert(run, Instant::now());
         self.changed.notify_one();
     }
 
@@ -337,11 +311,10 @@ impl Exports {
 
     /// Takes at most this number of runs that must be deleted, and how.
     pub(super) fn evict(&self, max: usize) -> Vec<End> {
-        let now = Instant::now();
         let mut state = self.lock();
-        state.ended.expire(now);
+        state.ended.expire(Instant::now());
         let live = state.live_bytes;
-        let evicted = iter::from_fn(|| state.ended.evict(now, live, self.max_memory));
+        let evicted = iter::from_fn(|| state.ended.evict(live, self.max_memory));
         evicted.map(|(run, mode)| End { run, mode }).take(max).collect()
     }
 

@@ -6,8 +6,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tower_sse::runs::__private::Process;
 
 use super::exports::{Export, Exports};
-use crate::runs::cluster::timing::{LATE_CLAIM, RETRY_DELAY};
-use crate::runs::seam::{Connection, End, EndMode, EndReply, ExpectedKeys, Failure, LIVE, RunId};
+use crate::runs::cluster::timing::RETRY_DELAY;
+use crate::runs::seam::{End, EndMode, EndReply, Failure, LIVE, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
@@ -39,10 +39,7 @@ impl Keeper {
         loop {
             // Lost claims keep the `Process` alive, as producers do.
             let Some(process) = process.upgrade() else { return };
-            let up = match *connection.borrow() {
-                Connection::Up(number) => Some(number),
-                Connection::Down => None,
-            };
+            let up = *connection.borrow();
             if let Some(over) = up {
                 self.release(over).await;
                 self.delete(over).await;
@@ -59,9 +56,9 @@ impl Keeper {
 
     fn next_due(&self) -> Option<Instant> {
         let state = self.exports.lock();
-        let claims = state.lost_claims.values().map(|claim| claim.due);
+        let claims = state.lost_claims.values().copied();
         let look = (!state.runs.is_empty()).then_some(self.look_at);
-        claims.chain(look).chain(state.ended.next_due()).min()
+        claims.chain(look).min()
     }
 
     /// Releases the lost claims that are due.
@@ -69,7 +66,7 @@ impl Keeper {
         let now = Instant::now();
         let ends: Vec<_> = {
             let state = self.exports.lock();
-            let due = state.lost_claims.iter().filter(|(_, claim)| claim.due <= now);
+            let due = state.lost_claims.iter().filter(|(_, due)| **due <= now);
             let end = |run: &RunId| End { run: run.clone(), mode: EndMode::Release };
             due.map(|(run, _)| end(run)).take(MAX_ENDS).collect()
         };
@@ -83,29 +80,21 @@ impl Keeper {
     fn released(&self, run: RunId, reply: &Result<EndReply, Failure>) {
         let now = Instant::now();
         let mut state = self.exports.lock();
-        let Some(claim) = state.lost_claims.get_mut(&run) else { return };
-        let is_settled = match reply {
-            // The store may still execute the claim after this command.
-            Ok(EndReply::Gone | EndReply::Other { .. }) => now >= claim.lost_at + LATE_CLAIM,
-            Ok(_) => true,
-            Err(_) => false,
-        };
-        if !is_settled {
-            claim.due = now + RETRY_DELAY;
+        if reply.is_err() {
+            state.lost_claims.insert(run, now + RETRY_DELAY);
             return;
         }
         state.lost_claims.remove(&run);
         // The stream can have an end, which another process has added.
-        if let Ok(EndReply::Over(_) | EndReply::Other { .. }) = reply {
-            let (epoch, timing) = (run.epoch, self.exports.timing);
-            state.ended.add(run, 0, now + timing.kept_for);
-            if matches!(reply, Ok(EndReply::Other { .. })) {
-                state.ended.replace(epoch, now + timing.lease * 2);
-            }
+        if matches!(reply, Ok(EndReply::Other)) {
+            let epoch = run.epoch;
+            state.ended.add(run, 0, now);
+            state.ended.replace(epoch, now);
         }
     }
 
-    /// Deletes the runs that have ended and for which there is no room, and those that were replaced.
+    /// Deletes the runs that have ended and for which there is no room, and lets the store delete those
+    /// that were replaced.
     async fn delete(&self, over: u64) {
         loop {
             let ends = self.exports.evict(MAX_ENDS);
@@ -139,7 +128,7 @@ impl Keeper {
 
     /// Returns the runs whose keys are to be looked for. Those whose last `Sync` is long ago are
     /// synchronized instead, after which the time that the store keeps their keys begins again.
-    fn due(&self, over: u64) -> Vec<(Arc<Export>, ExpectedKeys)> {
+    fn due(&self, over: u64) -> Vec<(Arc<Export>, (RunId, bool))> {
         let state = self.exports.lock();
         let keys = |export: &Arc<Export>| {
             let its = export.state();
@@ -152,8 +141,7 @@ impl Keeper {
                 export.synchronize();
                 return None;
             }
-            let keys = ExpectedKeys { run: export.run(), has_stream: its.has_stream };
-            Some((Arc::clone(export), keys))
+            Some((Arc::clone(export), (export.run(), its.has_stream)))
         };
         state.runs.values().filter_map(keys).collect()
     }

@@ -103,7 +103,7 @@ impl Way {
         let mut connection = self.cluster().store.connection();
         // A connection that was just cut may not have noticed it yet.
         sleep(Duration::from_millis(1)).await;
-        let is_up = |connection: &Connection| matches!(connection, Connection::Up(_));
+        let is_up = |connection: &Connection| connection.is_some();
         _ = soon(connection.wait_for(is_up)).await.unwrap();
     }
 
@@ -112,7 +112,7 @@ impl Way {
         self.network.delete(|_| true);
     }
 
-    /// Loses the list of the processes, so that no process looks after the runs of one that dies.
+    /// Loses the list of the processes, as an eviction does.
     pub(super) fn lose_processes(&self) {
         self.network.delete(|name| name == "app:run:processes");
     }

@@ -52,7 +52,7 @@ async fn simultaneous_requests_start_a_run_in_few_round_trips() {
     }
 }
 
-/// A round trip for each run of a dead process would delay the checks of all other runs.
+/// With a round trip for each run of a dead process, clients would learn late that it has died.
 #[tokio::test(start_paused = true)]
 async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;

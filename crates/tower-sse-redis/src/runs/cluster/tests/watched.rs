@@ -1,7 +1,5 @@
 //! Runs that are exported at intervals until a client of another process watches them.
 
-use std::slice;
-
 use super::*;
 use crate::runs::cluster::owner::export;
 
@@ -88,33 +86,6 @@ async fn batches_are_pushed_while_a_client_watches() {
     assert!(other.get().await.is_some());
 }
 
-/// A pipeline has 512 commands, so those of all runs need several. That is why the order counts.
-#[tokio::test(start_paused = true)]
-async fn watched_runs_are_exported_first_after_a_break() {
-    const QUIET: usize = 3_000;
-    let (one, other) = two_with(|builder| {
-        builder.retention(Retention::new().bytes(1 << 10)).max_running_per_owner(QUIET + 1)
-    })
-    .await;
-    let mut sources = Vec::new();
-    for turn in 0..QUIET {
-        sources.push(one.start_as(&key_of(turn)).await);
-    }
-    let watched = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    send(&watched, &["a"]);
-    read(&mut live, 1).await;
-    one.store.go_away();
-    sleep(Duration::from_secs(2)).await;
-    one.store.faults().delay = Duration::from_millis(100);
-    one.store.come_back().await;
-    sleep(Duration::from_millis(50)).await;
-    let before = one.store.count("sync");
-    sleep(Duration::from_millis(60)).await;
-    let first = one.store.counts().synced[before..].to_vec();
-    assert_eq!(first.first(), Some(&one.epoch()));
-}
-
 #[tokio::test(start_paused = true)]
 async fn runs_without_watchers_share_their_pipelines() {
     let one = alone(|builder| builder.max_running_per_owner(100)).await;
@@ -164,7 +135,7 @@ async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     assert_eq!(claimed, Ok(LookReply::Claimed));
     export::begin(&record, &cluster.exports, &cluster.process, &cluster.store);
     events.begin(b"-");
-    cluster.exports.mark_all(slice::from_ref(&record));
+    cluster.exports.mark(record.epoch);
     cluster.exports.watched(RunId::of(&record));
     let set_mark = || {
         if record.set_mark() {

@@ -3,16 +3,16 @@
 --
 -- KEYS: data, processes, live runs of the process
 -- ARGV: id of the server, id of the server that the process used last (empty: none), lease, channel
---       of all processes, process, its counter and its lease (one text), ttl, token of the time of
---       restoring that is over (or empty)
+--       of all processes, process, its counter, ttl, token of the time of restoring that is over
+--       (or empty)
 --
 -- joined  token gone asked name value ...  `token`: not empty while owners restore their claims;
 --                                          `gone`: whether another process has declared this one
 --                                          dead, or its counter was lost (0, 1); `asked`: the
 --                                          epochs of the runs that others have asked to stop or
 --                                          have replaced since the last beat; then all processes:
---                                          the counter and the lease of each, or the name of its
---                                          heir if it is dead
+--                                          the counter of each, or the name of its heir if it is
+--                                          dead
 -- version theirs                           processes of another version use the server
 local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local processes, process, counter = KEYS[2], ARGV[5], ARGV[6]
@@ -45,7 +45,7 @@ keep(KEYS[3], ttl)
 local before = redis.call('HGET', processes, process)
 redis.call('HSET', processes, process, counter)
 keep(processes, ttl)
-local is_gone = not is_first and not string.find(before or '', ' ', 1, true)
+local is_gone = not is_first and not tonumber(before)
 local reply = { 'joined', redis.call('HGET', data, 'u') or '', is_gone and '1' or '0', '' }
 local fields = redis.call('HGETALL', processes)
 for i = 1, #fields, 2 do

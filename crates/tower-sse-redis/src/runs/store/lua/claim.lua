@@ -16,8 +16,7 @@
 local key, data, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, everyone, control = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
-local claim = read_claim(key)
-local refused = refuse_version(claim)
+local claim, refused = read_claim(key)
 if refused then return refused end
 
 if claim and claim.is_live then

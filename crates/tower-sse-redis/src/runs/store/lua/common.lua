@@ -9,19 +9,14 @@ local LIST_TTL = 86400000
 -- longer: if the clock jumps so far that claims expire, `data` expires too.
 local DATA_TTL = 20000
 
--- Reads a claim, or returns nil if there is none.
+-- Reads a claim, or returns nil if there is none. If another version of the protocol wrote it, returns
+-- the reply that says so as the second value.
 local function read_claim(key)
   local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'b', 'c')
   if not f[1] and not f[2] then return nil end
-  local claim = { version = f[1] or '0', epoch = f[2], process = f[3], state = f[4] }
-  claim.is_live = claim.state == 'starting' or claim.state == 'running'
-  claim.ended_by, claim.stop = f[5], f[6]
-  return claim
-end
-
--- Returns the reply for a claim that another version of the protocol wrote, or nil.
-local function refuse_version(claim)
-  if claim and claim.version ~= VERSION then return { 'version', claim.version } end
+  if f[1] ~= VERSION then return nil, { 'version', f[1] or '0' } end
+  local is_live = f[4] == 'starting' or f[4] == 'running'
+  return { epoch = f[2], process = f[3], state = f[4], is_live = is_live, ended_by = f[5], stop = f[6] }
 end
 
 -- Makes a key expire after `ttl`. Most scripts also call this before they create a key: a user
@@ -37,11 +32,9 @@ local function has_lost(claim, epoch)
   if not claim then return true end
   if not claim.epoch or claim.epoch == epoch then return false end
   if #claim.epoch ~= #epoch then return #claim.epoch < #epoch end
-  -- `<` compares strings in the order of the server's locale, where letters can precede digits.
-  for i = 1, #epoch do
-    local found, expected = string.byte(claim.epoch, i), string.byte(epoch, i)
-    if found ~= expected then return found < expected end
-  end
+  -- A number has room for their first digits, the time in milliseconds. `<` compares strings in the
+  -- order of the server's locale, where letters can precede digits.
+  return tonumber(string.sub(claim.epoch, 1, 10), 36) < tonumber(string.sub(epoch, 1, 10), 36)
 end
 
 -- `live` is the key of the live runs of the process. Clears an earlier claim without deleting it: while
@@ -62,7 +55,8 @@ local function remove_live(live, stream)
   redis.pcall('HDEL', live, stream)
 end
 
--- Tells the owner of a run that another run has taken its key, so that the owner deletes its stream.
+-- Tells the owner of a run that another run has taken its key, so that the owner lets its
+-- stream expire.
 local function publish_replacement(control, claim)
   redis.call('PUBLISH', control .. tostring(claim.process), '-' .. tostring(claim.epoch))
 end

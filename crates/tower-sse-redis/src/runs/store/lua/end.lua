@@ -6,47 +6,44 @@
 --       `cancel`: lines of an event to add before the end (or nothing), `bury`: owner
 --
 -- own      by its owner, once Redis has exactly all events
--- lost     by its owner, which cannot export all events; the outcome is `interrupted`
--- void     by its owner, because the answer was no stream; the key is free again
--- orphan   by the process that sent the claim, but has no run for it; like `void` before the run
---          has begun, otherwise the outcome is `interrupted`
+-- release  by the process that sent the claim, and has no run for it, or no stream, or not all of its
+--          events. Before the run has begun, it becomes void, and the key is free again; otherwise the
+--          outcome is `interrupted`
 -- cancel   by any process; the owner is asked to end the run itself
 -- bury     by the heir of a dead owner, or by any process if the owner is not listed. This process
 --          reports the end, and then removes the run from the live ones of the owner. A run that is
---          still among these is also ended if another heir has buried it, or if its claim is gone
+--          still among these is also ended if another process has buried it, or if its claim is gone
 -- forget   deletes the keys of a run that ended, or that Redis has lost
--- discard  deletes the stream of a run that was replaced
+-- discard  keeps the stream of a run that was replaced for the time of a void claim
 --
--- ended  outcome newest         the run is ended, now or before by the same process in the same
---                               mode; `forget`, `discard`: its keys are deleted
--- buried owner newest           `bury`: the same, and this process reports the end
+-- ended                         the run is ended, now or before by the same process in the same mode
+-- freed                         `release`: the run is void; `forget`, `discard`: it is done
+-- buried newest                 `bury`: the same, and this process reports the end
 -- over   outcome                the run was ended before by another process or in another mode
--- behind newest                 `own`: Redis has other events
--- live                          `cancel`: the owner is asked; `bury`: it lives, or has another heir
--- running                       `void`: the run has begun; `forget`: it is live; `discard`: it has
---                               the key
--- other newest                  the key has another run
+-- behind                        `own`: Redis has other events
+-- live                          `cancel`: the owner is asked; `bury`: it lives, or has another heir;
+--                               `forget`: the run is live; `discard`: it has the key
+-- other                         the key has another run
 -- gone                          the key has no run
 -- version theirs                another version of the protocol wrote the claim
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
 local void_ttl, channel, control = tonumber(ARGV[9]), ARGV[10], ARGV[11]
 
-local claim = read_claim(key)
-local refused = refuse_version(claim)
+local claim, refused = read_claim(key)
 if refused then return refused end
 local is_ours = claim and claim.epoch == epoch
 
 if mode == 'forget' or mode == 'discard' then
-  if is_ours and (claim.is_live or mode == 'discard') then return { 'running' } end
+  if is_ours and (claim.is_live or mode == 'discard') then return { 'live' } end
   if is_ours then redis.call('DEL', key) end
-  redis.call('DEL', stream)
+  if mode == 'forget' then redis.call('DEL', stream) else keep(stream, void_ttl) end
   -- The process that replaced the run could not remove it: its call lacks the key of this list.
   remove_live(KEYS[3], stream)
-  return { 'ended', 'forgotten', 0 }
+  return { 'freed' }
 end
--- The process has no such run, whatever has become of the claim.
-if mode == 'orphan' then remove_live(KEYS[3], stream) end
+-- The process has no such run any more, whatever has become of the claim.
+if mode == 'release' then remove_live(KEYS[3], stream) end
 local heir = mode == 'bury' and redis.call('HGET', KEYS[4], ARGV[12])
 if heir and heir ~= process then return { 'live' } end
 if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
@@ -59,12 +56,10 @@ if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
     keep(stream, ttl)
     publish_end(channel, newest, outcome, message)
   end
-  return { 'buried', ARGV[12], newest }
+  return { 'buried', newest }
 end
 if not claim then return { 'gone' } end
-if not is_ours or mode == 'orphan' and claim.process ~= process then
-  return { 'other', (read_newest(stream)) }
-end
+if not is_ours or mode == 'release' and claim.process ~= process then return { 'other' } end
 local ended_by = mode .. ' ' .. process
 if not claim.is_live then
   if heir and string.find(claim.ended_by or '', '^bury ') then
@@ -72,8 +67,8 @@ if not claim.is_live then
     claim.ended_by = ended_by
   end
   if claim.ended_by ~= ended_by then return { 'over', claim.state } end
-  if mode == 'bury' then return { 'buried', claim.process, (read_newest(stream)) } end
-  return { 'ended', claim.state, (read_newest(stream)) }
+  if mode == 'bury' then return { 'buried', (read_newest(stream)) } end
+  return { claim.state == 'void' and 'freed' or 'ended' }
 end
 
 -- An operator's mistake can give the stream's key another type. The run must still end.
@@ -88,10 +83,7 @@ if ended then
   return { 'over', ended }
 end
 if mode == 'own' then
-  if newest ~= owned then return { 'behind', newest } end
-  if expected and expected ~= entries then return { 'behind', 0 } end
-elseif mode == 'lost' then
-  outcome = 'interrupted'
+  if newest ~= owned or expected and expected ~= entries then return { 'behind' } end
 elseif mode == 'cancel' and claim.process ~= process then
   -- The owner exports all events before the end, because its clients may have seen them.
   if not claim.stop then
@@ -100,15 +92,13 @@ elseif mode == 'cancel' and claim.process ~= process then
   end
   redis.call('PUBLISH', control .. claim.process, epoch)
   return { 'live' }
-elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
-  if claim.state ~= 'starting' then return { 'running' } end
+elseif mode == 'release' and claim.state == 'starting' then
   -- The claim stays until late commands have arrived. Without it, the owner of an earlier run would
   -- take its own claim for lost, and restore a run that has ended.
   keep(key, void_ttl)
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PUBLISH', channel, 'v')
-  remove_live(KEYS[3], stream)
-  return { 'ended', 'void', 0 }
+  return { 'freed' }
 end
 
 keep(key, ttl)
@@ -117,6 +107,6 @@ keep(stream, ttl)
 redis.call('HSET', key, 's', outcome, 'b', ended_by)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
-if mode == 'bury' then return { 'buried', claim.process, newest } end
+if mode == 'bury' then return { 'buried', newest } end
 remove_live(KEYS[3], stream)
-return { 'ended', outcome, newest }
+return { 'ended' }

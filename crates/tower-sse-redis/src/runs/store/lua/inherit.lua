@@ -2,13 +2,14 @@
 -- is not reported yet. If there are none, removes the dead process from those that use the server.
 --
 -- KEYS: live runs of the dead process, processes
--- ARGV: dead process, process, what it last saw of the dead process: its counter or an earlier heir
+-- ARGV: dead process, process, what it last saw of the dead process: its counter, an earlier heir, or
+--       nothing (empty)
 --
 -- Returns the names of the streams, or none if the process lives after all, or has another heir.
 local live, processes, dead, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 
 local value = redis.call('HGET', processes, dead)
-if value ~= ARGV[3] and value ~= process then return {} end
+if (value or '') ~= ARGV[3] and value ~= process then return {} end
 local streams = redis.call('HKEYS', live)
 if #streams == 0 then
   redis.call('HDEL', processes, dead)

@@ -1,5 +1,5 @@
--- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner deletes its
--- stream later.
+-- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner lets
+-- its stream expire.
 --
 -- KEYS: claim, stream of the earlier run, live runs of the process, processes
 -- ARGV: earlier epoch, epoch, process, ttl, channel of the earlier run, prefix of the channels of
@@ -23,8 +23,7 @@ local function require_permissions(key)
   end
 end
 
-local claim = read_claim(key)
-local refused = refuse_version(claim)
+local claim, refused = read_claim(key)
 if refused then return refused end
 -- An earlier attempt has claimed the key, but its reply was lost.
 if claim and claim.epoch == epoch and claim.process == process then return { 'new' } end

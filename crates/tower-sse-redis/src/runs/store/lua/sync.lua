@@ -9,8 +9,7 @@
 --
 -- ok     newest entries lines       `newest`: the newest event in Redis; `lines`: those of the last
 --                                   event (may be empty), if the owner is asked to stop the run
--- behind newest entries             Redis has another number of entries: restore
--- gone                              Redis lost the claim: restore
+-- behind …                          Redis has another number of entries, or lost the claim: restore
 -- over   outcome newest reported    the run was ended. `reported`: 1 if no other process has to
 --                                   report its end any more; 0 or missing otherwise
 -- replaced …                        the same, and another run has taken the key
@@ -22,8 +21,7 @@ local head, channel, is_watched = ARGV[6], ARGV[7], ARGV[8] == '1'
 
 -- Read the stream first: this fails if its key has another type, and changes nothing.
 local newest, outcome = read_newest(stream)
-local claim = read_claim(key)
-local refused = refuse_version(claim)
+local claim, refused = read_claim(key)
 if refused then return refused end
 if outcome then
   if claim and claim.epoch == epoch and claim.is_live then redis.call('HSET', key, 's', outcome) end
@@ -34,7 +32,7 @@ if outcome then
 end
 
 local is_lost = has_lost(claim, epoch)
-if is_lost and not is_restoring then return { 'gone' } end
+if is_lost and not is_restoring then return { 'behind' } end
 if is_lost then
   create_claim(key, epoch, process, ttl, KEYS[3])
   claim = { epoch = epoch, state = 'starting', is_live = true }
@@ -62,7 +60,8 @@ if head ~= '' and not is_behind then
 end
 keep(key, ttl)
 keep(stream, ttl)
-if begins then redis.call('PUBLISH', channel, 'h' .. head) end
+-- Other processes load the head.
+if begins then redis.call('PUBLISH', channel, 'n18446744073709551615') end
 -- The batches before this call may not have been pushed.
 if is_watched then redis.call('PUBLISH', channel, string.format('n%.0f', newest)) end
 return { is_behind and 'behind' or 'ok', newest, entries, claim.stop or nil }

@@ -16,8 +16,8 @@ async fn state_and_newest_event_are_reported(scene: Scene) {
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
     scene.p.append("a1", 1, 7).await;
     assert_eq!(scene.q.check("a1").await, "running 7 head");
-    assert_eq!(scene.p.complete("a1", 7).await, "ended completed 7");
-    assert_eq!(scene.q.check("a1").await, "completed 7 head");
+    assert_eq!(scene.p.complete("a1", 7).await, "ended");
+    assert_eq!(scene.q.check("a1").await, "ended 7 head");
 }
 
 async fn each_watcher_is_announced_to_the_owner(scene: Scene) {
@@ -37,7 +37,7 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
     scene.p.append("a2", 1, 3).await;
     assert_eq!(scene.q.replace("a2", "a1").await, "claimed");
     assert_eq!(scene.q.check("a2").await, "other 3 head");
-    assert_eq!(scene.q.end("a1", EndMode::Lost).await, "ended interrupted 0");
+    assert_eq!(scene.q.end("a1", Release).await, "freed");
     assert_eq!(scene.q.check("a2").await, "other 3 head");
     scene.world.lose(CLAIM).await;
     assert_eq!(scene.q.check("a2").await, "other 3 head");
@@ -73,9 +73,8 @@ async fn runs_are_looked_for_and_checked_together() {
         counted(&scene, found, "cmdstat_exists:calls=1,").await.unwrap()
     };
     assert!(looked().await);
-    // Four times 32, and 12.
     let checks: Vec<_> = runs.iter().map(|run| check(run, true)).collect();
-    let checked = counted(&scene, scene.p.store.check(&checks), "cmdstat_evalsha:calls=5,").await;
+    let checked = counted(&scene, scene.p.store.check(&checks), "cmdstat_evalsha:calls=1,").await;
     let checked = checked.into_iter().map(|reply| text(reply, check_text));
     for (number, reply) in checked.enumerate() {
         let expected = match number {

@@ -26,14 +26,14 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
     for (mode, outcome, next) in [
         (completed(0, None), "completed", "completed a1"),
         (CANCEL, "cancelled", "claimed"),
-        (EndMode::Lost, "interrupted", "claimed"),
+        (Release, "interrupted", "claimed"),
     ] {
         scene.p.begin("a1").await;
-        assert_eq!(scene.p.end("a1", mode).await, format!("ended {outcome} 0"));
+        assert_eq!(scene.p.end("a1", mode).await, "ended");
         assert_eq!(scene.q.look().await, format!("{outcome} a1"));
         assert_eq!(scene.q.claim("a2").await, next);
         if next == "claimed" {
-            assert_eq!(scene.q.end("a2", Void).await, "freed");
+            assert_eq!(scene.q.end("a2", Release).await, "freed");
             assert_eq!(scene.q.look().await, "free", "a void run");
         }
         assert_eq!(scene.p.end("a1", Forget).await, "freed");
@@ -47,7 +47,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "restoring");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
     assert_eq!(scene.q.look().await, "live a1 of p or restoring");
-    assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.p.complete("a1", 0).await, "ended");
     assert_eq!(scene.q.look().await, "completed a1 or restoring");
     scene.restored().await;
     assert_eq!(scene.q.look().await, "completed a1");
@@ -58,7 +58,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
 /// A run that ended may have a successor that an older state does not have.
 async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
     scene.p.begin("a1").await;
-    assert_eq!(scene.p.cancel("a1").await, "ended cancelled 0");
+    assert_eq!(scene.p.cancel("a1").await, "ended");
     scene.world.lose(DATA).await;
     assert_eq!(scene.q.look().await, "cancelled a1 or restoring");
     assert_eq!(scene.q.claim("a3").await, "restoring");
@@ -92,7 +92,7 @@ async fn run_that_is_not_the_earlier_one_stays(scene: Scene) {
 
 async fn run_that_ended_keeps_its_outcome_and_its_owner_is_told(scene: Scene) {
     scene.p.begin("a1").await;
-    assert_eq!(scene.p.complete("a1", 0).await, "ended completed 0");
+    assert_eq!(scene.p.complete("a1", 0).await, "ended");
     assert_eq!(scene.q.replace("a1", "a2").await, "claimed");
     let reply = scene.p.sync("a1", Sync::default()).await;
     assert_eq!(reply, "replaced completed, reported");

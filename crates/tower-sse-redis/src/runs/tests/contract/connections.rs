@@ -66,7 +66,7 @@ async fn subscriptions_survive_a_restart_of_the_server() {
             received => break assert_eq!(received, expected),
         }
     };
-    receives(&scene.q, "head").await;
+    receives(&scene.q, "changed").await;
     _ = scene.q.watch("a1").await;
     receives(&scene.p, "watched a1").await;
 }

@@ -128,7 +128,7 @@ async fn replicas_that_come_and_go_lose_no_claims() {
     let Some(replica) = Server::start().await else { return };
     let primary = &scene.world.server;
     assert_eq!(scene.p.claim("a1").await, "claimed");
-    scene.p.end("a1", Void).await;
+    scene.p.end("a1", Release).await;
     let fresh = history_id(primary).await;
     replica.replicate(primary).await;
     assert_ne!(history_id(primary).await, fresh);

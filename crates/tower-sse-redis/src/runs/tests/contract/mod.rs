@@ -50,7 +50,7 @@ use self::reply::{received, text, utf8};
 use crate::Redis as Servers;
 use crate::runs::seam::*;
 use crate::support::{soon, until_async};
-use EndMode::{Discard, Forget, Release, Void};
+use EndMode::{Discard, Forget, Release};
 
 use eternal_keys::assert_no_eternal_keys;
 use redis_world::{CLAIM, DATA, END_ID, Redis, stream};

@@ -58,10 +58,7 @@ impl Process {
     }
 
     pub(crate) async fn send(&self, call: Call) -> String {
-        let over = match *self.store.connection().borrow() {
-            Connection::Up(number) => number,
-            Connection::Down => 0,
-        };
+        let over = self.store.connection().borrow().unwrap_or(0);
         call.make(&self.store, over).await
     }
 
@@ -161,19 +158,12 @@ impl Process {
     /// Waits for a connection with another number.
     pub(crate) async fn reconnected_after(&self, number: u64) -> u64 {
         let mut connection = self.store.connection();
-        let is_new = |connection: &Connection| matches!(connection, Connection::Up(current) if *current != number);
-        number_of(*soon(connection.wait_for(is_new)).await.unwrap())
+        let is_new = |connection: &Connection| connection.is_some_and(|current| current != number);
+        soon(connection.wait_for(is_new)).await.unwrap().unwrap()
     }
 
     pub(crate) fn number(&self) -> u64 {
-        number_of(*self.store.connection().borrow())
-    }
-}
-
-fn number_of(connection: Connection) -> u64 {
-    match connection {
-        Connection::Up(number) => number,
-        Connection::Down => panic!("no connection"),
+        self.store.connection().borrow().expect("a connection")
     }
 }
 
@@ -183,7 +173,7 @@ pub(crate) enum Call {
     Look(RunKey),
     Claim(RunId, Option<RunId>),
     Sync(seam::Sync),
-    HaveKeys(ExpectedKeys),
+    HaveKeys((RunId, bool)),
     Append(RunId, Batch, u64),
     Trim(RunId, u64),
     End(End),
@@ -237,8 +227,8 @@ pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Call {
     Call::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
 }
 
-pub(crate) fn keys(run: &RunId) -> ExpectedKeys {
-    ExpectedKeys { run: run.clone(), has_stream: true }
+pub(crate) fn keys(run: &RunId) -> (RunId, bool) {
+    (run.clone(), true)
 }
 
 /// Returns the mode that ends a run of the process `p`, which is dead.
@@ -268,5 +258,5 @@ pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
 }
 
 pub(crate) fn check(run: &RunId, is_watched: bool) -> Check {
-    Check { run: run.clone(), is_watched, wants_head: true }
+    Check { run: run.clone(), is_watched }
 }

@@ -20,10 +20,10 @@ pub(crate) const fn found_text(is_found: bool) -> &'static str {
 
 pub(crate) fn look_text(reply: LookReply) -> String {
     match reply {
-        LookReply::Live { run, process, is_certain, .. } => {
+        LookReply::Run { run, process, outcome: None, is_certain, .. } => {
             format!("live {} of {}{}", run.epoch, process.as_str(), doubt(is_certain))
         }
-        LookReply::Ended { run, outcome, is_certain } => {
+        LookReply::Run { run, outcome: Some(outcome), is_certain, .. } => {
             format!("{outcome} {}{}", run.epoch, doubt(is_certain))
         }
         other => name(other),
@@ -55,25 +55,19 @@ pub(crate) fn sync_text(reply: SyncReply) -> String {
 
 pub(crate) fn end_text(reply: EndReply) -> String {
     match reply {
-        EndReply::Ended { outcome, newest } => format!("ended {outcome} {newest}"),
-        EndReply::Buried { newest, .. } => format!("ended interrupted {newest}"),
+        EndReply::Buried { newest } => format!("buried {newest}"),
         EndReply::Over(outcome) => format!("over {outcome}"),
-        EndReply::Other { newest } => format!("other {newest}"),
         other => name(other),
     }
 }
 
 pub(crate) fn check_text(reply: CheckReply) -> String {
-    let (newest, text, head) = match reply {
-        CheckReply::Starting { .. } => return "starting".into(),
-        CheckReply::Void => return "void".into(),
-        CheckReply::Gone => return "gone".into(),
-        CheckReply::Running { newest, head, .. } => (newest, "running".into(), head),
-        CheckReply::Ended { newest, outcome, head } => (newest, outcome.to_string(), head),
-        CheckReply::Other { newest, head } => (newest, "other".into(), head),
-    };
+    let CheckReply { state, newest, head, .. } = reply;
+    if matches!(state, RunState::Starting | RunState::Void | RunState::Gone) {
+        return name(state);
+    }
     let head = head.map(|head| format!(" {}", utf8(&head)));
-    format!("{text} {newest}{}", head.unwrap_or_default())
+    format!("{} {newest}{}", name(state), head.unwrap_or_default())
 }
 
 /// Returns what an inbox has received.
@@ -85,10 +79,10 @@ pub(crate) fn received(incoming: &Incoming) -> String {
         Incoming::Dead(dead) => format!("dead {}", dead.id.as_str()),
         Incoming::Watched(run) => format!("watched {}", run.epoch),
         Incoming::LostPushes => "lost pushes".into(),
-        Incoming::Push(_, Push::Head(head)) => utf8(head),
         Incoming::Push(_, Push::Batch(Batch { first, last, bytes })) => {
             format!("{first} {last} {}", utf8(bytes))
         }
+        Incoming::Push(_, Push::Newest(u64::MAX)) => "changed".into(),
         Incoming::Push(_, Push::Newest(newest)) => format!("newest {newest}"),
         Incoming::Push(_, Push::End(end)) => format!("end {} {}", end.outcome, end.newest),
         Incoming::Push(_, Push::Void) => "void".into(),

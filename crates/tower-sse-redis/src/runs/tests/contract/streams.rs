@@ -34,7 +34,7 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
         scene.p.send(append(0, &run("a1"), last, last, bytes(last))).await;
     }
     scene.p.complete("a1", 100).await;
-    assert_eq!(scene.q.received().await, "head");
+    assert_eq!(scene.q.received().await, "changed");
     for last in 1..=100 {
         // A large event is not pushed.
         let push = if last == 50 { "newest 50" } else { &format!("{last} {last} event {last}") };

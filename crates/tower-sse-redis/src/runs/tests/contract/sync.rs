@@ -19,9 +19,9 @@ async fn stream_begins_once(scene: Scene) {
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
     scene.p.append("a1", 1, 2).await;
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 2 2");
-    assert_eq!(scene.p.complete("a1", 2).await, "ended completed 2");
+    assert_eq!(scene.p.complete("a1", 2).await, "ended");
     assert_eq!(scene.q.stream("a1").await, ["head", "1 2", "completed 2"]);
-    for expected in ["head", "1 2 data: a\n\n", "end completed 2"] {
+    for expected in ["changed", "1 2 data: a\n\n", "end completed 2"] {
         assert_eq!(scene.q.received().await, expected);
     }
     scene.q.has_received_all().await;
@@ -29,23 +29,22 @@ async fn stream_begins_once(scene: Scene) {
 
 /// The store has lost the claim, or only the stream, for example by an eviction.
 async fn lost_claim_is_created_again_only_on_demand(scene: Scene) {
-    for (epoch, lost, appended, found) in
-        [("a1", CLAIM, "appended 1", "gone"), ("b1", &stream("b1"), "refused", "behind")]
+    for (epoch, lost, appended, frees) in
+        [("a1", CLAIM, "appended 1", true), ("b1", &stream("b1"), "refused", false)]
     {
         scene.p.begin(epoch).await;
         scene.p.append(epoch, 1, 2).await;
         scene.world.lose(lost).await;
         assert_eq!(scene.p.append(epoch, 3, 3).await, appended, "no stream is created");
         let known = Sync { entries: Some(2), ..HEAD };
-        assert_eq!(scene.p.sync(epoch, known).await, found);
-        let is_free = scene.q.look().await == "free";
-        assert_eq!(is_free, found == "gone");
+        assert_eq!(scene.p.sync(epoch, known).await, "behind");
+        assert_eq!(scene.q.look().await == "free", frees);
         assert_eq!(scene.p.sync(epoch, RESTORE).await, "ok 0 1");
         assert_eq!(scene.q.stream(epoch).await, ["head"]);
         assert_eq!(scene.q.look().await, format!("live {epoch} of p"));
         assert_eq!(scene.q.check(epoch).await, "running 0 head");
         scene.p.append(epoch, 1, 2).await;
-        assert_eq!(scene.p.complete(epoch, 2).await, "ended completed 2");
+        assert_eq!(scene.p.complete(epoch, 2).await, "ended");
         assert_eq!(scene.p.end(epoch, Forget).await, "freed");
     }
 }
@@ -75,8 +74,7 @@ async fn owner_of_a_watched_run_sends_the_number_of_the_newest_event(scene: Scen
 async fn key_that_is_missing_is_noticed(scene: Scene) {
     assert_eq!(scene.p.have_keys("a1").await, "missing", "no run has the key");
     assert_eq!(scene.p.claim("a1").await, "claimed");
-    let starting = ExpectedKeys { run: run("a1"), has_stream: false };
-    assert_eq!(scene.p.send(Call::HaveKeys(starting)).await, "found");
+    assert_eq!(scene.p.send(Call::HaveKeys((run("a1"), false))).await, "found");
     assert_eq!(scene.p.have_keys("a1").await, "missing", "its owner says that it has begun");
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
     for lost in [CLAIM, &stream("a1")] {
