@@ -355,9 +355,10 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 pub(crate) enum Incoming {
     /// A push of a run that is subscribed. Pushes of one run are passed in their order.
     Push(RunId, Push),
-    /// Pushes may be missing, because the connection broke, so all mirrors are loaded. The store
-    /// passes this once all runs are subscribed again.
-    LostPushes,
+    /// A new connection replaces one that broke. What was sent over that one may be missing, so all
+    /// runs of this process are synchronized, and all mirrors are loaded. The store passes this once
+    /// all runs are subscribed again.
+    Reconnected,
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.
     Hint(Epoch),

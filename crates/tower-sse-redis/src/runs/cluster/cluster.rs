@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{collections::HashMap, collections::hash_map::Entry};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record};
 use tower_sse::runs::RunKey;
@@ -12,7 +12,7 @@ use super::owner::{exports::Exports, keeper};
 use super::timing::{EXPORT_WAIT, Timing};
 use crate::runs::seam::spawn;
 use crate::runs::seam::{
-    Connection, End, EndMode, EndReply, Failure, Incoming, ProcessId, Receive, RunId, kept_for,
+    End, EndMode, EndReply, Failure, Incoming, ProcessId, Receive, RunId, kept_for,
 };
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::lock;
@@ -61,7 +61,6 @@ impl Cluster {
         let mirrors = Mirrors::new(Arc::clone(&process), Arc::clone(&store), timing, map);
         let mirrors = Arc::new(mirrors);
         spawn(check::supervise(Arc::downgrade(&mirrors), timing.check));
-        spawn(forward(store.connection(), Arc::clone(&exports)));
         let (weak, of_task) = (Arc::downgrade(&process), Arc::clone(&exports));
         spawn(keeper::supervise(weak, of_task, Arc::clone(&store)));
         let receiver =
@@ -115,10 +114,13 @@ impl Receiver {
             (Incoming::Watched(run), _) => self.exports.watched(run),
             (Incoming::Replaced(epoch), _) => self.exports.replaced(epoch),
             (Incoming::HintToAll, _) => self.exports.synchronize_all(),
+            (Incoming::Reconnected, mirrors) => {
+                self.exports.synchronize_all();
+                mirrors.inspect(|mirrors| mirrors.reload());
+            }
             (Incoming::Push(run, push), Some(mirrors)) => mirrors.push(&run, &push),
-            (Incoming::LostPushes, Some(mirrors)) => mirrors.load_all(),
             (Incoming::Dead(dead), Some(mirrors)) => spawn(check::look_after(mirrors, dead)),
-            (Incoming::Push(..) | Incoming::LostPushes | Incoming::Dead(_), None) => {}
+            (Incoming::Push(..) | Incoming::Dead(_), None) => {}
         }
     }
 }
@@ -146,15 +148,6 @@ impl Hooks for ClusterHooks {
 impl Drop for ClusterHooks {
     fn drop(&mut self) {
         self.exports.wake();
-    }
-}
-
-/// Synchronizes all runs over each new connection.
-async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
-    while connection.changed().await.is_ok() {
-        if connection.borrow_and_update().is_some() {
-            exports.synchronize_all();
-        }
     }
 }
 

@@ -84,8 +84,7 @@ impl Link {
                     }
                 }
             };
-            // Messages that were published while there was no session are lost.
-            (self.endpoint.subscriptions.receive)(Incoming::LostPushes);
+            (self.endpoint.subscriptions.receive)(Incoming::Reconnected);
             self.health.count_reconnection();
         }
     }

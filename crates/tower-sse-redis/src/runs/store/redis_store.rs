@@ -156,9 +156,9 @@ impl RedisStore {
         }
     }
 
-    /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on or
-    /// reported as [lost](crate::runs::seam::Incoming::LostPushes). The store subscribes again
-    /// after a break.
+    /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on,
+    /// unless the connection breaks. The store subscribes again and reports
+    /// [that](crate::runs::seam::Incoming::Reconnected).
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
@@ -391,8 +391,8 @@ fn replace(it: &Encoder<'_>, run: &RunId, earlier: &RunId) -> Cmd {
 fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bool) -> Vec<Cmd> {
     let Batch { first, last, bytes } = batch;
     let stream = it.scope.keys.stream(run);
-    let mut add = sized("XADD", 8, stream.len() + bytes.len());
-    add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
+    let mut add = Cmd::with_capacity(8, stream.len() + bytes.len() + SPARE);
+    add.arg("XADD").arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
     add.arg("f").arg(first).arg("d").arg(&**bytes);
     let mut commands = vec![add];
     if batch.is_large() {
@@ -409,8 +409,8 @@ fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bo
             _ = write!(push, "d{first} {last} ");
             push.extend_from_slice(bytes);
         }
-        let mut publish = sized(publish_name(it.is_cluster), 3, stream.len() + push.len());
-        publish.arg(it.scope.keys.channel_of(stream)).arg(push);
+        let mut publish = Cmd::with_capacity(3, stream.len() + push.len() + SPARE);
+        publish.arg(publish_name(it.is_cluster)).arg(it.scope.keys.channel_of(stream)).arg(push);
         commands.push(publish);
     }
     commands
@@ -459,14 +459,6 @@ fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
 
 /// An upper bound on the size of a command without its keys and events.
 const SPARE: usize = 64;
-
-/// Returns a command with space for this number of arguments, of which the largest have `len` bytes
-/// in total.
-fn sized(name: &str, arguments: usize, len: usize) -> Cmd {
-    let mut command = Cmd::with_capacity(arguments, len + SPARE);
-    command.arg(name);
-    command
-}
 
 fn optional(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()

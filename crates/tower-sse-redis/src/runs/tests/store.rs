@@ -29,7 +29,7 @@ pub(crate) struct Faults {
     pub(crate) panics: usize,
     /// Whether the next load panics.
     pub(crate) load_panics: bool,
-    /// Whether the next message of lost pushes panics.
+    /// Whether the receiver of the next reconnection panics.
     pub(crate) reconnection_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,
@@ -212,7 +212,7 @@ impl Faults {
         let faults = Arc::clone(faults);
         Arc::new(move |incoming| {
             let is_lost = lock(&faults).loses_pushes;
-            let panics = matches!(incoming, Incoming::LostPushes)
+            let panics = matches!(incoming, Incoming::Reconnected)
                 && mem::take(&mut lock(&faults).reconnection_panics);
             assert!(!panics, "the reconnection panics");
             let is_message = matches!(

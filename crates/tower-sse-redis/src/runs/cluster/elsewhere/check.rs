@@ -12,7 +12,7 @@ use tower_sse_broker::tasks::caught;
 
 impl Mirrors {
     /// Checks a mirror for a client, so the owner treats the run as watched. Returns whether to load it.
-    pub(super) async fn watch(&self, mirror: &Arc<Mirror>) -> bool {
+    pub(super) async fn watch(&self, mirror: &Mirror) -> bool {
         let check = Check { run: mirror.run.clone(), is_watched: true };
         let results = self.store.check(&[check]).await;
         results.into_iter().any(|result| self.apply(mirror, result))
@@ -50,7 +50,7 @@ impl Mirrors {
     }
 
     /// Checks all mirrors.
-    async fn check_all(self: &Arc<Self>) {
+    async fn check_all(&self) {
         for due in self.map.all().chunks(MAX_CHECKS) {
             let check = |mirror: &Arc<Mirror>| {
                 let record = mirror.record().filter(|record| record.phase().is_live())?;
@@ -61,7 +61,7 @@ impl Mirrors {
             let results = self.store.check(&checks).await;
             for (mirror, result) in due.into_iter().zip(results) {
                 if self.apply(&mirror, result) {
-                    self.start_load(&mirror);
+                    mirror.request_load();
                 }
                 // Test this before the next chunk: after a long round, the last contact would be old
                 // although the owner is healthy.

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, SetOnce};
+use tokio::sync::{Semaphore, SetOnce, watch};
 use tokio::time::Instant;
 use tower_sse::runs::__private::{MirrorWriter, Mirrored, Phase, Record};
 use tower_sse::runs::Outcome;
@@ -21,6 +21,8 @@ pub(crate) struct Mirror {
     readable: SetOnce<bool>,
     /// Whether the first load succeeded, once it has ended.
     loaded: SetOnce<bool>,
+    /// Tells the mirror's task of each request for a load.
+    pub(super) requests: watch::Sender<()>,
     state: Mutex<MirrorState>,
     /// The permits of requests that wait for an event that the store may not have yet.
     pub(super) waiters: Semaphore,
@@ -37,16 +39,6 @@ struct MirrorState {
     has_ended: bool,
     /// The owner of the run, once that is known.
     owner: Option<ProcessId>,
-    loading: Loading,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Loading {
-    No,
-    /// A task is loading the run.
-    Yes,
-    /// A task is loading the run, and another load was requested meanwhile.
-    Again,
 }
 
 impl Mirror {
@@ -58,13 +50,13 @@ impl Mirror {
             contact: Instant::now(),
             has_ended: false,
             owner: None,
-            loading: Loading::No,
         };
         Self {
             run,
             copy,
             readable: SetOnce::new(),
             loaded: SetOnce::new(),
+            requests: watch::Sender::new(()),
             state: Mutex::new(state),
             waiters: Semaphore::new(MAX_WAITERS),
         }
@@ -134,6 +126,10 @@ impl Mirror {
         lock(&self.state).has_ended = true;
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        lock(&self.state).has_ended
+    }
+
     /// Waits until clients can read the first page. Returns whether it could be loaded.
     pub(super) async fn readable(&self) -> bool {
         *self.readable.wait().await
@@ -159,10 +155,9 @@ impl Mirror {
         _ = self.loaded.set(is_loaded);
     }
 
-    /// Requests a load. Returns whether the caller must start it.
-    pub(super) fn request_load(&self) -> bool {
-        let loading = &mut lock(&self.state).loading;
-        std::mem::replace(loading, Loading::Again) == Loading::No
+    /// Requests a load. One that is under way may lack what the caller wants, so another follows it.
+    pub(super) fn request_load(&self) {
+        self.requests.send_replace(());
     }
 
     /// Applies a push. Returns whether the run must be loaded.
@@ -185,22 +180,6 @@ impl Mirror {
             Push::Void => self.copy.void(),
         }
         false
-    }
-
-    /// If a load was requested since the last one began, begins it, and returns whether the run has
-    /// ended according to its claim. Otherwise, records that no load is under way, and returns
-    /// `None`.
-    pub(super) fn begin_load(&self) -> Option<bool> {
-        let mut state = lock(&self.state);
-        let is_asked_for = state.loading == Loading::Again;
-        state.loading = if is_asked_for { Loading::Yes } else { Loading::No };
-        is_asked_for.then_some(state.has_ended)
-    }
-
-    /// Records that no load is under way, although the last load has no result.
-    pub(super) fn abort_load(&self) {
-        lock(&self.state).loading = Loading::No;
-        self.set_loaded(false);
     }
 
     /// Applies a part of the run's stream. Returns whether there can be more to apply.

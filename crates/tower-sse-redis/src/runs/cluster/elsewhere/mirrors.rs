@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 use tower_sse::runs::__private::{Phase, Process, Record};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
@@ -26,6 +26,8 @@ pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<Store>,
     pub(super) timing: Timing,
+    /// The runtime of all loads. That of a request may end earlier.
+    pub(super) runtime: Handle,
     /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,
     /// Held while this process ends the runs of a dead one.
@@ -41,7 +43,7 @@ impl Mirrors {
         map: Arc<MirrorMap>,
     ) -> Self {
         let (pages, burials) = (Semaphore::new(MAX_PAGES), tokio::sync::Mutex::default());
-        Self { process, store, timing, pages, burials, map }
+        Self { process, store, timing, runtime: Handle::current(), pages, burials, map }
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record
@@ -84,39 +86,32 @@ impl Mirrors {
         let (record, copy) = self.process.mirror(run.key.clone(), run.epoch, 0);
         let mirror = Arc::new(Mirror::new(run.clone(), copy, start));
         mirrors.push(Arc::clone(&mirror));
-        self.start_load(&mirror);
+        self.keep_loaded(&mirror);
         (record, mirror)
     }
 
     /// Passes a push to the mirrors of a run.
-    pub(crate) fn push(self: &Arc<Self>, run: &RunId, push: &Push) {
+    pub(crate) fn push(&self, run: &RunId, push: &Push) {
         for mirror in self.map.all_of(run) {
             if let Push::Batch(batch) = push {
                 self.process.make_room_for(batch.len(), batch.bytes.len());
             }
             if mirror.push(push.clone()) {
-                self.start_load(&mirror);
+                mirror.request_load();
             }
         }
     }
 
     /// Loads all mirrors, because pushes may be missing.
-    pub(crate) fn load_all(self: &Arc<Self>) {
-        for mirror in self.map.all() {
-            self.start_load(&mirror);
-        }
+    pub(crate) fn reload(&self) {
+        self.map.all().iter().for_each(|mirror| mirror.request_load());
     }
 }
 
 /// Clients that have seen more events of a run than this process has of it.
 impl Mirrors {
     /// Waits until a record has the event `after`, or its run has ended.
-    async fn reach(
-        self: &Arc<Self>,
-        mirror: &Arc<Mirror>,
-        record: &Record,
-        after: u64,
-    ) -> Result<(), StartError> {
+    async fn reach(&self, mirror: &Mirror, record: &Record, after: u64) -> Result<(), StartError> {
         let reached = record.reach(after);
         let reached = if mirror.is_stored(after) {
             timeout(self.timing.patience, reached).await
@@ -128,7 +123,7 @@ impl Mirrors {
             // once.
             let watched = async {
                 if self.watch(mirror).await {
-                    self.start_load(mirror);
+                    mirror.request_load();
                 }
                 reached.await;
             };

@@ -1,6 +1,4 @@
-//! Tasks that end before their work is done: by a panic, or because their runtime is dropped.
-
-use tokio::runtime::{Builder, Runtime};
+//! Tasks that panic.
 
 use super::*;
 
@@ -27,7 +25,7 @@ async fn load_that_panics_is_made_again() {
         other.store.faults().load_panics = true;
         let asked = Instant::now();
         for _ in 0..asks {
-            other.cluster().mirrors.load_all();
+            other.cluster().mirrors.reload();
             sleep(Duration::from_millis(5)).await;
         }
         assert_eq!(read(&mut live, 1).await, ["b"]);
@@ -103,54 +101,4 @@ async fn connection_is_kept_after_a_panic() {
     assert!(!one.store.faults().reconnection_panics);
     drop(source);
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
-}
-
-fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
-}
-
-/// Lets a request send its first command to the store, which belongs to the runtime `tasks`, and
-/// read the reply. Then polls the request for `time`.
-fn look(request: &mut (impl Future + Unpin), requests: &Runtime, tasks: &Runtime, time: Duration) {
-    let answer = || tasks.block_on(async { sleep(Duration::from_millis(1)).await });
-    assert!(requests.block_on(async { request.now_or_never() }).is_none());
-    answer();
-    assert!(requests.block_on(async { timeout(time, request).await }).is_err());
-    answer();
-}
-
-/// The store has not executed the claim, or its reply comes too late.
-#[test]
-fn run_whose_claim_ends_with_the_runtime_of_its_request_never_was() {
-    for (delay, has_claim) in [(0, false), (10, true)] {
-        let (tasks, requests) = (runtime(), runtime());
-        let (one, other) = tasks.block_on(two());
-        one.store.faults().reply_delay = Duration::from_millis(delay);
-        let mut starting = Box::pin(one.start());
-        look(&mut starting, &requests, &tasks, Duration::from_millis(delay * 3 / 2));
-        assert_eq!(one.store.has_claim(&key()), has_claim);
-        drop(requests);
-        drop(starting);
-        assert_eq!(one.runs.stats().running, 0);
-        tasks.block_on(async {
-            let dropped = Instant::now();
-            assert!(soon(other.start()).await.is_some());
-            assert!(dropped.elapsed() <= Duration::from_secs(1), "{:?}", dropped.elapsed());
-        });
-        assert_eq!((one.outcomes(), other.outcomes()), (vec![], vec![]));
-    }
-}
-
-#[test]
-fn request_whose_load_ends_with_its_runtime_is_refused() {
-    let (tasks, requests) = (runtime(), runtime());
-    let (_one, other, _source) = tasks.block_on(started(&["a"]));
-    tasks.block_on(async { sleep(Duration::from_secs(2)).await });
-    let (key, get) = (key(), request(None));
-    let mut first = Box::pin(other.runs.answer(&key, &get));
-    look(&mut first, &requests, &tasks, Duration::ZERO);
-    drop(requests);
-    let answer = tasks.block_on(async { soon(first).await }).expect("an answer");
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(tasks.block_on(other.status(None)), 200, "the next one loads again");
 }

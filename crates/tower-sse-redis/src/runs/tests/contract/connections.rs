@@ -57,12 +57,12 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     scene.world.restart().await;
     _ = scene.p.reconnected_after(numbers.0).await;
     _ = scene.q.reconnected_after(numbers.1).await;
-    while scene.q.received().await != "lost pushes" {}
+    while scene.q.received().await != "reconnected" {}
     assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
     // Each process that returns may say that the server has lost its data.
     let receives = async |process: &Process, expected: &str| loop {
         match &*process.received().await {
-            "hint to all" | "lost pushes" => {}
+            "hint to all" | "reconnected" => {}
             received => break assert_eq!(received, expected),
         }
     };

@@ -78,7 +78,7 @@ pub(crate) fn received(incoming: &Incoming) -> String {
         Incoming::HintToAll => "hint to all".into(),
         Incoming::Dead(dead) => format!("dead {}", dead.id.as_str()),
         Incoming::Watched(run) => format!("watched {}", run.epoch),
-        Incoming::LostPushes => "lost pushes".into(),
+        Incoming::Reconnected => "reconnected".into(),
         Incoming::Push(_, Push::Batch(Batch { first, last, bytes })) => {
             format!("{first} {last} {}", utf8(bytes))
         }
