@@ -126,7 +126,8 @@ impl RunsBuilder {
     /// With a [store](super::RunStore), an ended run usually isn't evicted before the store has
     /// recorded its end. A second limit of the same size applies to the memory that this process's
     /// runs take in the store. For Redis, the process [estimates][an estimate] this memory. Above
-    /// this limit, the process deletes ended runs from the store, replaced runs first.
+    /// this limit, the process deletes ended runs from the store, first those that the store would
+    /// delete soonest.
     ///
     /// [an estimate]: https://docs.rs/tower-sse-redis/latest/tower_sse_redis/running/#runs
     pub fn max_memory(mut self, bytes: usize) -> Self {
