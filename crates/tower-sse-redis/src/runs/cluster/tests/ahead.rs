@@ -12,33 +12,6 @@ async fn ahead() -> (Process, Process, Source, LastEventId) {
     (one, other, source, last)
 }
 
-/// The client has seen all events of the run that is cancelled.
-#[tokio::test(start_paused = true)]
-async fn client_ahead_of_the_export_learns_of_a_cancel_elsewhere() {
-    for waits in [false, true] {
-        let (one, other, _source, last) = ahead().await;
-        let client = async {
-            let parts = request(Some(&last));
-            let run = other.runs.start(&key(), &parts, stream::pending::<Event>).await;
-            run.expect("the run").attach(last.clone()).await.expect("an attachment")
-        };
-        let cancel = async { assert!(other.runs.cancel(&key(), None).await) };
-        let client = if waits {
-            one.store.go_away();
-            let back = async {
-                sleep(Duration::from_secs(1)).await;
-                one.store.come_back().await;
-            };
-            join3(soon(client), cancel, back).await.0
-        } else {
-            cancel.await;
-            soon(client).await
-        };
-        assert_fails(client, &[], Some(Outcome::Cancelled)).await;
-        assert_eq!(other.status(Some(&last)).await, 200, "nothing is missing");
-    }
-}
-
 /// In the second round, the store is away for a lease.
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {

@@ -179,60 +179,7 @@ async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     }
 }
 
-/// If a check reported another run in the claim, the mirror's clients would find their run
-/// interrupted.
-#[tokio::test(start_paused = true)]
-async fn client_reads_on_while_the_store_has_an_earlier_run() {
-    let (one, other) = two().await;
-    one.start().await.unwrap().send(Err("failed")).unwrap();
-    sleep(Duration::from_secs(1)).await;
-    one.store.copy();
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
-    one.store.go_away();
-    one.store.put_back();
-    // Waits for longer than the interval of the checks.
-    sleep(LEASE / 2).await;
-    one.store.come_back().await;
-    send(&source, &["b"]);
-    drop(source);
-    assert_whole(live, &["b"]).await;
-}
-
 // Claims whose request leaves before its call is made. The process gives them back.
-
-/// The next request of the process finds the claim before the process has given it back.
-#[tokio::test(start_paused = true)]
-async fn call_that_was_never_made_is_never_interrupted() {
-    let (one, other) = two().await;
-    let busy = one.start_as(&key_of(1)).await;
-    sleep(Duration::from_secs(2)).await;
-    one.store.faults().delay = Duration::from_millis(10);
-    let mut starting = Box::pin(one.start());
-    waits(15, &mut starting).await;
-    sleep(Duration::from_millis(30)).await;
-    let elsewhere = other.get().await.expect("a call that has not answered");
-    let waiting = tokio::spawn(async move { elsewhere.ended().await });
-    // An export of another run waits for its reply when the process has to give the claim back.
-    one.store.faults().delay = Duration::ZERO;
-    one.store.faults().reply_delay = Duration::from_millis(100);
-    send(&busy, &["a"]);
-    let appends = one.store.count("append");
-    while one.store.count("append") == appends {
-        sleep(Duration::from_millis(1)).await;
-    }
-    one.store.faults().reply_delay = Duration::ZERO;
-    drop(starting);
-    let source = soon(one.start()).await.expect("a call");
-    assert_eq!(soon(waiting).await.unwrap(), None, "there was no run");
-    send(&source, &["a"]);
-    drop(source);
-    assert_whole(other.attach().await, &["a"]).await;
-    assert_eq!(one.outcomes(), [Outcome::Completed]);
-    assert_eq!((one.runs.stats().started, other.runs.stats().started), (2, 0));
-}
 
 /// The drain has a grace period or none, the key has a run or none, and the request waits or has
 /// left.

@@ -14,29 +14,6 @@ async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn runs_of_a_dead_process_are_reported_once_although_no_client_asks() {
-    const RUNS: usize = 600;
-    let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS)).await;
-    let third = Process::at(dead.store.beside(2), |builder| builder).await;
-    let _sources = started_at(&dead, RUNS).await;
-    assert_eq!(other.store.count("inherit"), 0, "all processes are alive");
-    dead.store.go_away();
-    sleep(LEASE * 2).await;
-    let told = [other.outcomes(), third.outcomes()].concat();
-    assert_eq!(told, [Outcome::Interrupted; RUNS]);
-    assert!(other.ends.lock().unwrap().iter().all(|end| end.events == 1));
-    // After that, nothing is left to do.
-    sleep(LEASE).await;
-    let inherited = other.store.count("inherit");
-    sleep(LEASE * 10).await;
-    assert_eq!(other.store.count("inherit"), inherited);
-    dead.store.come_back().await;
-    sleep(LEASE * 10).await;
-    assert_eq!(dead.outcomes(), [], "they were reported");
-    assert_eq!(other.outcomes().len() + third.outcomes().len(), RUNS);
-}
-
-#[tokio::test(start_paused = true)]
 async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     let (dead, other) = two().await;
     let ghost = dead.store.beside(2);

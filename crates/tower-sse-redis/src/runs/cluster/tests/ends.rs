@@ -152,25 +152,6 @@ async fn replays_are_the_same_after_a_stop_that_the_owner_missed() {
     }
 }
 
-/// The event that the stop has added is restored too.
-#[tokio::test(start_paused = true)]
-async fn owner_restores_it_if_the_store_loses_its_data() {
-    for size in [1, 70_000] {
-        let (one, other, source) = started(&["a"]).await;
-        let last = "x".repeat(size);
-        send(&source, &[&last]);
-        sleep(Duration::from_secs(3)).await;
-        assert!(cancel(&other).await);
-        sleep(Duration::from_secs(1)).await;
-        one.store.go_away();
-        one.store.lose_data();
-        one.store.come_back().await;
-        sleep(Duration::from_secs(3)).await;
-        let client = other.attach().await;
-        assert_fails(client, &["a", &last, USAGE], Some(Outcome::Cancelled)).await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn process_that_cannot_reach_the_store_cancels_its_own_run_with_it() {
     let (one, other, _source, live) = ahead().await;

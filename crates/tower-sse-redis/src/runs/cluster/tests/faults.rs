@@ -42,33 +42,6 @@ async fn page_of_another_run_is_never_taken() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
-    let (one, other) = two_with(|builder| builder.max_running_per_owner(1000)).await;
-    let mut quiet = Vec::new();
-    for turn in 0..200 {
-        quiet.push(one.start_as(&key_of(turn)).await);
-    }
-    let large = "x".repeat(60_000);
-    let mut fast = Vec::new();
-    for turn in 200..216 {
-        fast.push(one.start_as(&key_of(turn)).await);
-    }
-    one.store.faults().delay = Duration::from_millis(100);
-    for _ in 0..20 {
-        for source in &fast {
-            send(source, &[large.as_str(); 4]);
-        }
-        sleep(Duration::from_secs(1)).await;
-    }
-    for turn in 0..200 {
-        let live = other.get_as(&key_of(turn)).await.expect("a run");
-        assert_eq!(live.outcome(), None);
-    }
-    assert!(quiet.iter().all(|source| !source.is_closed()));
-    assert_eq!(other.outcomes(), []);
-}
-
 /// The run belongs to a process with a version of the protocol that this process does not know.
 #[tokio::test(start_paused = true)]
 async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
@@ -148,17 +121,6 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
     }
 }
 
-/// The claim was deleted, and a process whose clock is behind has taken the key.
-#[tokio::test(start_paused = true)]
-async fn run_takes_its_key_back_at_its_end() {
-    let (one, other, source) = started(&["a"]).await;
-    sleep(LEASE).await;
-    one.store.claim("HSET", &key(), &["e", "1", "s", "interrupted"]);
-    drop(source);
-    sleep(Duration::from_millis(10)).await;
-    assert_whole(other.attach().await, &["a"]).await;
-}
-
 /// The store returns to a state in which an earlier run was live, while the connection stays open.
 #[tokio::test(start_paused = true)]
 async fn run_completes_although_the_key_has_an_earlier_one() {
@@ -187,22 +149,6 @@ async fn run_completes_although_the_key_has_an_earlier_one() {
         }
         assert_eq!(one.outcomes(), [Outcome::Cancelled, Outcome::Completed]);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn reply_that_is_lost_loses_no_event() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    let mut live = other.attach().await;
-    for text in ["a", "b", "c", "d"] {
-        one.store.faults().lost_replies = 1;
-        send(&source, &[text]);
-        assert_eq!(read(&mut live, 1).await, [text]);
-        one.store.faults().lost_replies = 0;
-    }
-    drop(source);
-    assert_whole(live, &[]).await;
-    assert_whole(other.attach().await, &["a", "b", "c", "d"]).await;
 }
 
 /// Another process has taken the key of the first run meanwhile. No process has cancelled the first
@@ -306,18 +252,6 @@ async fn trimmed_run_is_kept_while_the_store_takes_no_events() {
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(other.status(Some(&one.id(18))).await, 200);
-}
-
-#[tokio::test(start_paused = true)]
-async fn unwatched_run_at_full_speed_is_exported_whole() {
-    let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(8 << 20))).await;
-    let source = one.start().await.unwrap();
-    let text = "x".repeat(10_000);
-    let texts = vec![text.as_str(); 400];
-    send(&source, &texts);
-    drop(source);
-    sleep(Duration::from_secs(1)).await;
-    assert_whole(other.attach().await, &texts).await;
 }
 
 /// One of three processes dies, at a hundred different times after the others' beats.

@@ -123,32 +123,6 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     drop(remote);
 }
 
-/// While the store is away, no run starts that would need the room of the ended runs.
-#[tokio::test(start_paused = true)]
-async fn runs_that_have_ended_are_kept_until_the_store_has_their_ends() {
-    let (one, other) = small().await;
-    let mut sources = Vec::new();
-    for turn in 0..4 {
-        sources.push(one.start_as(&key_of(turn)).await);
-    }
-    one.store.go_away();
-    let (texts, running) = (texts(), sources.pop().unwrap());
-    for source in sources {
-        send(&source, &texts);
-    }
-    sleep(LEASE / 2).await;
-    send(&running, &texts);
-    sleep(Duration::from_secs(1)).await;
-    assert!(one.runs.stats().memory <= MAX_MEMORY);
-    one.store.come_back().await;
-    sleep(Duration::from_secs(1)).await;
-    assert!(one.try_start(&key_of(4), None).await.unwrap().is_some(), "they have made room");
-    drop(running);
-    for turn in 0..4 {
-        assert_whole(other.attach_as(&key_of(turn)).await, &texts).await;
-    }
-}
-
 /// When the next run asks for room, the store does not have the end of the previous run yet.
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {

@@ -19,7 +19,7 @@ mod watched;
 use std::sync::{Arc, LazyLock, Mutex, atomic::AtomicBool, atomic::Ordering::Relaxed};
 use std::{convert::Infallible, time::Duration};
 
-use futures_util::future::{OptionFuture, join, join_all, join3};
+use futures_util::future::{OptionFuture, join, join_all};
 use futures_util::{FutureExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;

@@ -165,24 +165,6 @@ fn json() -> Response<Body> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handlers_terminator_ends_the_answer_at_every_process() {
-    let (one, other) = two().await;
-    let options = StreamOptions::new().terminator("[DONE]");
-    let two_events = stream::iter(["a", "b"].map(|text| Ok(Event::from(text))));
-    let (at_one, at_other) = tokio::join!(
-        async { text(soon(post(&one, events(two_events, options))).await).await },
-        async {
-            sleep(Duration::from_millis(100)).await;
-            text(soon(post(&other, json())).await).await
-        }
-    );
-    assert!(at_one.ends_with("data: [DONE]\n\n"), "{at_one}");
-    assert_eq!(at_one, at_other);
-    let later = text(soon(post(&other, json())).await).await;
-    assert_eq!(at_one, later);
-}
-
-#[tokio::test(start_paused = true)]
 async fn answer_without_a_stream_frees_the_key_for_requests_elsewhere() {
     for loses_pushes in [false, true] {
         let (one, other) = two().await;

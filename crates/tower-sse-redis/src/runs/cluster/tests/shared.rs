@@ -51,26 +51,6 @@ async fn one_of_simultaneous_replacements_completes() {
     assert_eq!((cancelled.count(), outcomes.len()), (5, 6), "each is reported once");
 }
 
-#[tokio::test(start_paused = true)]
-async fn stop_at_any_process_ends_the_run_everywhere() {
-    for is_owner in [false, true] {
-        let (one, other, source, live) = watched(&["a"]).await;
-        let own = one.attach().await;
-        assert!(if is_owner { &one } else { &other }.cancel().await);
-        assert_fails(live, &[], Outcome::Cancelled).await;
-        assert_fails(own, &["a"], Outcome::Cancelled).await;
-        soon(source.closed()).await;
-        assert!(!other.cancel().await);
-        // The next request starts a new run, at any process.
-        let next = other.start().await.expect("a call after the stop");
-        assert!(one.cancel().await);
-        soon(next.closed()).await;
-        let outcomes = (one.outcomes(), other.outcomes());
-        let cancelled = vec![Outcome::Cancelled];
-        assert_eq!(outcomes, (cancelled.clone(), cancelled), "each process reports its own");
-    }
-}
-
 /// The store would otherwise keep replaced runs for as long as other runs that have ended.
 #[tokio::test(start_paused = true)]
 async fn owner_deletes_its_replaced_runs_after_two_leases() {

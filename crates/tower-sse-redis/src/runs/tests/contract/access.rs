@@ -2,8 +2,6 @@
 
 use std::{cell::RefCell, collections::HashSet};
 
-use futures_util::future::join_all;
-
 use super::*;
 use crate::Error;
 
@@ -29,7 +27,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(q.look().await, "free");
     q.subscribe("a1").await;
     p.begin("a1").await;
-    assert_eq!(p.send(append(1, &run("a1"), 1, 1, "x".repeat(5_000))).await, "appended 2");
+    assert_eq!(p.append_to(&run("a1"), 1, 1, 1, "x".repeat(5_000)).await, "appended 2");
     assert_eq!(p.append("a1", 2, 2).await, "appended 1");
     assert_eq!(p.trim("a1", 2).await, "trimmed 3");
     assert_eq!(q.watch("a1").await, "running 2 head");
@@ -140,8 +138,8 @@ async fn entry_behind_a_large_batch_is_not_added_alone() {
         let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
         let max = used.parse::<usize>().unwrap() + room;
         let _: String = server.command(&format!("CONFIG SET maxmemory {max}")).await;
-        let batch = append(entries, &run("a1"), newest + 1, newest + 1, event.clone());
-        if scene.p.send(batch).await == "appended 2" {
+        let (run, next) = (run("a1"), newest + 1);
+        if scene.p.append_to(&run, entries, next, next, event.clone()).await == "appended 2" {
             (newest, entries) = (newest + 1, entries + 2);
         } else {
             refused += 1;

@@ -63,17 +63,18 @@ async fn runs_are_looked_for_and_checked_together() {
     for run in &runs {
         scene.p.begin_run(run).await;
     }
-    scene.p.send(append(0, &runs[5], 1, 9, "events")).await;
-    scene.q.send(end(&runs[20], CANCEL)).await;
+    scene.p.append_to(&runs[5], 0, 1, 9, "events").await;
+    _ = scene.q.store.end(None, End { run: runs[20].clone(), mode: CANCEL }).await;
     let _: String = scene.world.server.command("SET app:run:{owner:n40} text").await;
     let _: u32 = scene.world.server.command("HSET app:run:{owner:n50} v 3").await;
     let looked = async || {
-        let keys: Vec<_> = runs.iter().map(keys).collect();
+        let keys: Vec<_> = runs.iter().map(|run| (run.clone(), true)).collect();
         let found = scene.p.store.have_keys(1, &keys);
         counted(&scene, found, "cmdstat_exists:calls=1,").await.unwrap()
     };
     assert!(looked().await);
-    let checks: Vec<_> = runs.iter().map(|run| check(run, true)).collect();
+    let checks: Vec<_> =
+        runs.iter().map(|run| Check { run: run.clone(), is_watched: true }).collect();
     let checked = counted(&scene, scene.p.store.check(&checks), "cmdstat_evalsha:calls=1,").await;
     let checked = checked.into_iter().map(|reply| text(reply, check_text));
     for (number, reply) in checked.enumerate() {
@@ -87,46 +88,4 @@ async fn runs_are_looked_for_and_checked_together() {
     }
     scene.world.lose("app:run:{owner:n139}:a1").await;
     assert!(!looked().await);
-}
-
-// The time that Redis spends in scripts.
-
-/// The number of calls over which the time is averaged.
-const CALLS: usize = 200;
-/// The maximum time of a call behind a large batch, as a multiple of a small one's.
-///
-/// Redis copies 8 MiB in about a millisecond, which is 50 times as long as a call.
-const MAX_RATIO: f64 = 5.0;
-
-/// Each script looks at the last entry. Behind a large batch, it finds an empty one.
-#[tokio::test]
-async fn sync_costs_the_same_behind_a_batch_of_any_size() {
-    let Some(scene) = redis().await else { return };
-    scene.p.begin("a1").await;
-    let (mut times, mut entries) = (Vec::new(), 1);
-    for (event, size) in (1..).zip([100, 4 << 10, 64 << 10, 1 << 20, 8 << 20]) {
-        let batch = append(entries, &run("a1"), event, event, "x".repeat(size));
-        let added = if size > 4 << 10 { 2 } else { 1 };
-        assert_eq!(scene.p.send(batch).await, format!("appended {added}"));
-        entries += added;
-        // Another process can take the processor in the middle of a call, so the best counts.
-        let mut best = f64::MAX;
-        for _ in 0..5 {
-            best = best.min(microseconds_of_a_sync(&scene, event).await);
-        }
-        times.push(best);
-    }
-    assert!(times.iter().all(|time| *time <= times[0] * MAX_RATIO), "{times:?} microseconds");
-}
-
-/// Sends the calls in one pipeline, as those of exports that are due together.
-async fn microseconds_of_a_sync(scene: &Scene, newest: u64) -> f64 {
-    let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
-    for reply in scene.p.send_all(scene.p.number(), vec![sync(&run("a1"), HEAD); CALLS]).await {
-        assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
-    }
-    let stats: String = scene.world.server.command("INFO commandstats").await;
-    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
-    let total = line.split_once("usec=").unwrap().1.split(',').next().unwrap();
-    total.parse::<f64>().unwrap() / CALLS as f64
 }

@@ -49,7 +49,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.q.look().await, "live a1 of p or restoring");
     assert_eq!(scene.p.complete("a1", 0).await, "ended");
     assert_eq!(scene.q.look().await, "completed a1 or restoring");
-    scene.restored().await;
+    scene.world.restored().await;
     assert_eq!(scene.q.look().await, "completed a1");
     assert_eq!(scene.p.end("a1", Forget).await, "freed");
     assert_eq!(scene.q.claim("a2").await, "claimed");
@@ -62,7 +62,7 @@ async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
     scene.world.lose(DATA).await;
     assert_eq!(scene.q.look().await, "cancelled a1 or restoring");
     assert_eq!(scene.q.claim("a3").await, "restoring");
-    scene.restored().await;
+    scene.world.restored().await;
     assert_eq!(scene.q.claim("a3").await, "claimed");
 }
 

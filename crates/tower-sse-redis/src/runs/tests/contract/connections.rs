@@ -9,19 +9,6 @@ use crate::support::listen;
 /// A short one, so that processes connect again soon.
 const LEASE: Duration = Duration::from_secs(2);
 
-#[tokio::test]
-async fn broken_connections_are_replaced() {
-    let Some(scene) = Scene::start(LEASE).await else { return };
-    scene.p.begin("a1").await;
-    let mut number = scene.p.number();
-    for kind in ["pubsub", "normal"] {
-        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
-        _ = scene.world.server.command::<u32>(&kill).await;
-        number = scene.p.reconnected_after(number).await;
-        assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
-    }
-}
-
 /// Runs go on without the keys that only starting needs.
 #[tokio::test]
 async fn connections_are_replaced_although_joining_fails() {
@@ -44,9 +31,9 @@ async fn commands_for_an_earlier_connection_are_not_sent() {
     scene.world.restart().await;
     let later = scene.p.reconnected_after(number).await;
     assert!(later > number);
-    let append = append(0, &run("a1"), 1, 1, "a");
-    assert_eq!(scene.p.send_all(number, vec![append]).await, ["unavailable"]);
-    assert_eq!(scene.p.send_all(later, vec![look()]).await, ["restoring"]);
+    let trimmed = scene.p.store.trim(number, &run("a1"), 1).await;
+    assert_eq!(trimmed, Err(Failure::Unavailable));
+    assert_eq!(scene.p.look().await, "restoring");
 }
 
 #[tokio::test]
@@ -129,11 +116,10 @@ async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
 async fn missing_scripts_are_loaded_again() {
     let Some(scene) = redis().await else { return };
     scene.p.begin("a1").await;
-    let run = run("a1");
     let _: String = scene.world.server.command("SCRIPT FLUSH").await;
     assert_eq!(scene.p.append("a1", 1, 1).await, "appended 1");
-    let replies = scene.p.send_all(1, vec![sync(&run, HEAD), look()]).await;
-    assert_eq!(replies, ["ok 1 2", "live a1 of p"]);
+    let replies = join(scene.p.sync("a1", HEAD), scene.p.look()).await;
+    assert_eq!(replies, ("ok 1 2".into(), "live a1 of p".into()));
     let _: String = scene.world.server.command("SCRIPT FLUSH").await;
     assert_eq!(scene.p.stream("a1").await, ["head", "1 1"]);
     assert_eq!(scene.p.number(), 1, "over the same connection");
@@ -147,18 +133,6 @@ async fn calls_without_commands_leave_the_connections_open() {
     assert!(scene.p.store.end_all(Some(1), &[]).await.is_empty());
     assert_eq!(scene.q.look().await, "free");
     assert_eq!(scene.p.number(), 1, "over the same connection");
-}
-
-#[tokio::test]
-async fn dropped_store_closes_its_connections() {
-    let Some(scene) = redis().await else { return };
-    let mut connection = scene.p.store.connection();
-    let Scene { world, p, q, r } = scene;
-    drop((p, q, r));
-    // The state is dropped with the store.
-    while soon(connection.changed()).await.is_ok() {}
-    let clients = async || world.server.command::<String>("CLIENT LIST").await.lines().count();
-    until_async(async || clients().await <= 1).await;
 }
 
 /// A proxy that keeps the connections to the server when clients close theirs, and can swap the

@@ -4,10 +4,9 @@ use super::*;
 
 scenes!(
     owner_ends_its_run_only_if_the_store_has_exactly_all_events,
-    only_a_call_without_an_answer_can_be_voided,
     any_process_can_cancel_and_the_owner_is_told,
     only_a_dead_owner_is_buried,
-    unknown_claim_is_released_only_by_its_process,
+    claim_is_released_only_by_its_process,
     forgotten_run_leaves_nothing_but_the_next_run_of_its_key,
     run_without_a_claim_is_gone,
     end_has_the_head_however_the_run_ends,
@@ -24,15 +23,6 @@ async fn owner_ends_its_run_only_if_the_store_has_exactly_all_events(scene: Scen
     assert_eq!(end(2).await, "ended", "the reply was lost");
     assert_eq!(scene.q.stream("a1").await, ["head", "1 2", "completed 2"]);
     assert_eq!(scene.q.cancel("a1").await, "over completed");
-}
-
-async fn only_a_call_without_an_answer_can_be_voided(scene: Scene) {
-    assert_eq!(scene.p.claim("a1").await, "claimed");
-    scene.q.subscribe("a1").await;
-    assert_eq!(scene.p.end("a1", Release).await, "freed");
-    assert_eq!(scene.p.end("a1", Release).await, "freed", "the reply was lost");
-    assert_eq!(scene.q.received().await, "void");
-    assert_eq!(scene.q.check("a1").await, "void");
 }
 
 /// The owner exports its events first. It finds the request without the hint too.
@@ -70,16 +60,13 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     assert_eq!(scene.p.sync("a1", HEAD).await, "over interrupted");
     assert_eq!(scene.p.append("a1", 3, 3).await, "refused");
     // The heir dies before it has reported the end.
-    let seen = "q".to_owned();
     let inherit = |by: &str| DeadProcess { id: ProcessId::from_claim("p"), seen: by.to_owned() };
-    assert_eq!(scene.r.send(Call::Inherit(inherit("1"))).await, "[]", "it has one");
-    let live = scene.r.send(Call::Inherit(inherit(&seen))).await;
-    assert_ne!(live, "[]");
+    assert_eq!(scene.r.store.inherit(&inherit("1")).await, Ok(vec![]), "it has one");
+    assert_eq!(scene.r.store.inherit(&inherit("q")).await, Ok(vec![run("a1")]));
     assert_eq!(bury(&scene.q).await, "live");
     assert_eq!(bury(&scene.r).await, "buried 2");
-    let reported = Call::Reported(ProcessId::from_claim("p"), run("a1"));
-    assert_eq!(scene.r.send(reported).await, "reported");
-    assert_eq!(scene.r.send(Call::Inherit(inherit("r"))).await, "[]");
+    scene.r.store.reported(&ProcessId::from_claim("p"), &[run("a1")]).await.unwrap();
+    assert_eq!(scene.r.store.inherit(&inherit("r")).await, Ok(vec![]));
     let listed: bool = scene.world.server.command("HEXISTS app:run:processes p").await;
     assert!(!listed);
     // The owner is no longer listed, so any process may end its runs.
@@ -87,7 +74,7 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     assert_eq!(bury_of(&scene.r, "b1").await, "buried 0");
     assert_eq!(bury_of(&scene.q, "b1").await, "over interrupted");
     // Another process has ended it, so it can still have an heir, which reports it again.
-    assert_ne!(scene.q.send(Call::Inherit(inherit(""))).await, "[]");
+    assert_eq!(scene.q.store.inherit(&inherit("")).await, Ok(vec![run("b1")]));
     assert_eq!(bury_of(&scene.q, "b1").await, "buried 0");
 }
 
@@ -95,10 +82,14 @@ async fn bury_of(by: &Process, epoch: &str) -> String {
     by.end(epoch, bury()).await
 }
 
-async fn unknown_claim_is_released_only_by_its_process(scene: Scene) {
+async fn claim_is_released_only_by_its_process(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
     assert_eq!(scene.q.end("a1", Release).await, "other");
-    assert_eq!(scene.p.end("a1", Release).await, "freed", "it was never called");
+    scene.q.subscribe("a1").await;
+    assert_eq!(scene.p.end("a1", Release).await, "freed", "it has not answered");
+    assert_eq!(scene.p.end("a1", Release).await, "freed", "the reply was lost");
+    assert_eq!(scene.q.received().await, "void");
+    assert_eq!(scene.q.check("a1").await, "void");
     assert_eq!(scene.q.claim("a2").await, "claimed");
     assert_eq!(scene.p.end("a1", Release).await, "other", "another run has the key");
     assert_eq!(scene.q.sync("a2", HEAD).await, "ok 0 1");
@@ -243,8 +234,7 @@ async fn run_without_a_claim_is_interrupted_while_it_is_listed() {
             assert_eq!(scene.q.end("a1", bury()).await, ended);
         }
         assert!(scene.world.ids("a1").await.ends_with(&[END_ID.to_owned()]));
-        let reported = Call::Reported(ProcessId::from_claim("p"), run("a1"));
-        assert_eq!(scene.q.send(reported).await, "reported");
+        scene.q.store.reported(&ProcessId::from_claim("p"), &[run("a1")]).await.unwrap();
         assert_eq!(scene.q.end("a1", bury()).await, "gone", "it is reported");
         let over = scene.p.sync("a1", RESTORE).await;
         assert!(over.starts_with("over interrupted"), "{over}");

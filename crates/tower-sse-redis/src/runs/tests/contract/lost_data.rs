@@ -65,11 +65,6 @@ impl Redis {
         self.claim("").await
     }
 
-    /// Ends the time in which owners restore their claims.
-    async fn restored(&self) {
-        _ = self.server.command::<u32>(&format!("HDEL {DATA} u")).await;
-    }
-
     /// Lets a key expire, as a jump of the clock does.
     async fn expire(&self, key: &str) {
         assert_eq!(self.server.command::<u32>(&format!("PEXPIRE {key} -1")).await, 1);

@@ -41,6 +41,7 @@ use std::sync::{Arc, Mutex};
 use std::{fmt::Debug, time::Duration};
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_sse::runs::{__private::Epoch, Outcome, RunKey};

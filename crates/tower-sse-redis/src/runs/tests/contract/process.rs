@@ -1,9 +1,6 @@
-use std::slice;
-
-use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
-use super::reply::{check_text, end_text, found_text, look_text, sync_text};
+use super::reply::{check_text, end_text, look_text, sync_text};
 use super::*;
 use crate::runs::seam;
 use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
@@ -52,47 +49,66 @@ impl Process {
         Ok(Self { store, health, inbox: Mutex::new(inbox) })
     }
 
-    /// Makes calls at the same time. Those of owners use the connection with this number.
-    pub(crate) async fn send_all(&self, over: u64, calls: Vec<Call>) -> Vec<String> {
-        join_all(calls.iter().map(|call| call.make(&self.store, over))).await
-    }
-
-    pub(crate) async fn send(&self, call: Call) -> String {
-        let over = self.store.connection().borrow().unwrap_or(0);
-        call.make(&self.store, over).await
+    /// Returns the number of the connection, which owners name in their calls.
+    fn over(&self) -> u64 {
+        self.store.connection().borrow().unwrap_or(0)
     }
 
     pub(crate) async fn look(&self) -> String {
-        self.send(look()).await
+        text(self.store.look(&run("1").key).await, look_text)
     }
 
     pub(crate) async fn claim(&self, epoch: &str) -> String {
-        self.send(Call::Claim(run(epoch), None)).await
+        text(self.store.claim(&run(epoch), None).await, look_text)
     }
 
     pub(crate) async fn replace(&self, earlier: &str, epoch: &str) -> String {
-        self.send(Call::Claim(run(epoch), Some(run(earlier)))).await
+        text(self.store.claim(&run(epoch), Some(&run(earlier))).await, look_text)
     }
 
     pub(crate) async fn sync(&self, epoch: &str, with: Sync<'_>) -> String {
-        self.send(sync(&run(epoch), with)).await
+        self.sync_run(run(epoch), with).await
+    }
+
+    async fn sync_run(&self, run: RunId, with: Sync<'_>) -> String {
+        let Sync { entries, restores, head, is_watched } = with;
+        let head = Some(Bytes::copy_from_slice(head.as_bytes())).filter(|head| !head.is_empty());
+        let sync = seam::Sync { run, entries, restores, is_watched, head };
+        text(self.store.sync(self.over(), &sync).await, sync_text)
     }
 
     /// Looks for the keys of a run that has begun.
     pub(crate) async fn have_keys(&self, epoch: &str) -> String {
-        self.send(Call::HaveKeys(keys(&run(epoch)))).await
+        let found = self.store.have_keys(self.over(), &[(run(epoch), true)]).await;
+        text(found, |found| if found { "found" } else { "missing" }.into())
     }
 
     pub(crate) async fn append(&self, epoch: &str, first: u64, last: u64) -> String {
-        self.send(append(0, &run(epoch), first, last, "data: a\n\n")).await
+        self.append_to(&run(epoch), 0, first, last, "data: a\n\n").await
+    }
+
+    /// Appends a batch to a stream with this number of entries.
+    pub(crate) async fn append_to(
+        &self,
+        run: &RunId,
+        entries: u64,
+        first: u64,
+        last: u64,
+        bytes: impl Into<Bytes>,
+    ) -> String {
+        let batch = Batch { first, last, bytes: bytes.into() };
+        let appended = self.store.append(self.over(), run, &batch, entries, true).await;
+        let added = |entries| format!("appended {entries}");
+        text(appended, |entries| entries.map_or_else(|| "refused".into(), added))
     }
 
     pub(crate) async fn trim(&self, epoch: &str, keep_from: u64) -> String {
-        self.send(Call::Trim(run(epoch), keep_from)).await
+        let trimmed = self.store.trim(self.over(), &run(epoch), keep_from).await;
+        text(trimmed, |entries| format!("trimmed {entries}"))
     }
 
     pub(crate) async fn end(&self, epoch: &str, mode: EndMode) -> String {
-        self.send(end(&run(epoch), mode)).await
+        text(self.store.end(None, End { run: run(epoch), mode }).await, end_text)
     }
 
     /// Ends the run, all of whose events up to `newest` are exported.
@@ -106,17 +122,22 @@ impl Process {
 
     /// Checks a run without watching it.
     pub(crate) async fn check(&self, epoch: &str) -> String {
-        self.send(Call::Check(check(&run(epoch), false))).await
+        self.check_as(epoch, false).await
     }
 
     pub(crate) async fn watch(&self, epoch: &str) -> String {
-        self.send(Call::Check(check(&run(epoch), true))).await
+        self.check_as(epoch, true).await
+    }
+
+    async fn check_as(&self, epoch: &str, is_watched: bool) -> String {
+        let check = Check { run: run(epoch), is_watched };
+        text(self.store.check(&[check]).await.remove(0), check_text)
     }
 
     /// Claims the key of a run, and begins its stream.
     pub(crate) async fn begin_run(&self, run: &RunId) {
-        assert_eq!(self.send(Call::Claim(run.clone(), None)).await, "claimed");
-        assert_eq!(self.send(sync(run, HEAD)).await, "ok 0 1");
+        assert_eq!(self.store.claim(run, None).await, Ok(LookReply::Claimed));
+        assert_eq!(self.sync_run(run.clone(), HEAD).await, "ok 0 1");
     }
 
     pub(crate) async fn begin(&self, epoch: &str) {
@@ -167,96 +188,13 @@ impl Process {
     }
 }
 
-/// A call of the store.
-#[derive(Clone)]
-pub(crate) enum Call {
-    Look(RunKey),
-    Claim(RunId, Option<RunId>),
-    Sync(seam::Sync),
-    HaveKeys((RunId, bool)),
-    Append(RunId, Batch, u64),
-    Trim(RunId, u64),
-    End(End),
-    Check(Check),
-    Inherit(DeadProcess),
-    Reported(ProcessId, RunId),
-}
-
-impl Call {
-    /// Makes the call, and returns the reply as a text.
-    async fn make(&self, store: &RedisStore, over: u64) -> String {
-        match self {
-            Self::Look(key) => text(store.look(key).await, look_text),
-            Self::Claim(run, earlier) => text(store.claim(run, earlier.as_ref()).await, look_text),
-            Self::Sync(sync) => text(store.sync(over, sync).await, sync_text),
-            Self::HaveKeys(keys) => {
-                let found = store.have_keys(over, slice::from_ref(keys)).await;
-                text(found, |found| found_text(found).into())
-            }
-            Self::Append(run, batch, entries) => {
-                let appended = store.append(over, run, batch, *entries, true).await;
-                text(appended, |entries| match entries {
-                    Some(entries) => format!("appended {entries}"),
-                    None => "refused".into(),
-                })
-            }
-            Self::Trim(run, keep_from) => {
-                text(store.trim(over, run, *keep_from).await, |entries| {
-                    format!("trimmed {entries}")
-                })
-            }
-            Self::End(end) => text(store.end(None, end.clone()).await, end_text),
-            Self::Check(check) => {
-                text(store.check(slice::from_ref(check)).await.remove(0), check_text)
-            }
-            Self::Inherit(dead) => text(store.inherit(dead).await, |runs| format!("{runs:?}")),
-            Self::Reported(owner, run) => {
-                text(store.reported(owner, slice::from_ref(run)).await, |()| "reported".into())
-            }
-        }
-    }
-}
-
-pub(crate) fn look() -> Call {
-    Call::Look(run("1").key)
-}
-
-pub(crate) fn sync(run: &RunId, with: Sync<'_>) -> Call {
-    let Sync { entries, restores, head, is_watched } = with;
-    let head = Some(Bytes::copy_from_slice(head.as_bytes())).filter(|head| !head.is_empty());
-    Call::Sync(seam::Sync { run: run.clone(), entries, restores, is_watched, head })
-}
-
-pub(crate) fn keys(run: &RunId) -> (RunId, bool) {
-    (run.clone(), true)
-}
-
 /// Returns the mode that ends a run of the process `p`, which is dead.
 pub(crate) fn bury() -> EndMode {
     EndMode::Bury { owner: ProcessId::from_claim("p") }
-}
-
-/// Returns the call that appends a batch to a stream with this number of entries.
-pub(crate) fn append(
-    entries: u64,
-    run: &RunId,
-    first: u64,
-    last: u64,
-    bytes: impl Into<Bytes>,
-) -> Call {
-    Call::Append(run.clone(), Batch { first, last, bytes: bytes.into() }, entries)
-}
-
-pub(crate) fn end(run: &RunId, mode: EndMode) -> Call {
-    Call::End(End { run: run.clone(), mode })
 }
 
 /// Returns the mode of an owner that has exported all events up to `newest`, and may know the
 /// number of entries of its stream.
 pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
     EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries }
-}
-
-pub(crate) fn check(run: &RunId, is_watched: bool) -> Check {
-    Check { run: run.clone(), is_watched }
 }

@@ -66,6 +66,11 @@ impl Redis {
         entries.into_iter().map(|(id, _)| id).collect()
     }
 
+    /// Ends the time in which owners restore their claims.
+    pub(crate) async fn restored(&self) {
+        _ = self.server.command::<u32>(&format!("HDEL {DATA} u")).await;
+    }
+
     /// Loses all data, while processes are connected.
     pub(crate) async fn lose_data(&self) {
         let _: String = self.server.command("FLUSHALL").await;

@@ -14,10 +14,6 @@ pub(crate) fn text<T>(reply: Result<T, Failure>, read: impl FnOnce(T) -> String)
     }
 }
 
-pub(crate) const fn found_text(is_found: bool) -> &'static str {
-    if is_found { "found" } else { "missing" }
-}
-
 pub(crate) fn look_text(reply: LookReply) -> String {
     match reply {
         LookReply::Run { run, process, outcome: None, is_certain, .. } => {

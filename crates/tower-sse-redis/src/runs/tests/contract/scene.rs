@@ -17,16 +17,11 @@ impl Scene {
         Some(Self { world, p, q, r })
     }
 
-    /// Ends the time in which owners restore their claims.
-    pub(crate) async fn restored(&self) {
-        _ = self.world.server.command::<u32>(&format!("HDEL {DATA} u")).await;
-    }
-
     /// Declares the process `p` dead, with `q` as its heir.
     pub(crate) async fn die(&self) {
         let seen = self.world.server.command("HGET app:run:processes p").await;
         let dead = DeadProcess { id: ProcessId::from_claim("p"), seen };
-        assert!(self.q.send(Call::Inherit(dead)).await.starts_with('['));
+        self.q.store.inherit(&dead).await.unwrap();
     }
 }
 

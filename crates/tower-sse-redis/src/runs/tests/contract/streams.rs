@@ -14,8 +14,9 @@ scenes!(
 async fn old_batches_are_trimmed_and_counted(scene: Scene) {
     scene.p.begin("a1").await;
     for (entries, last) in [(1, 10), (3, 20), (5, 30)] {
-        let batch = append(entries, &run("a1"), last - 9, last, "x".repeat(5_000));
-        assert_eq!(scene.p.send(batch).await, "appended 2", "an empty entry follows");
+        let appended =
+            scene.p.append_to(&run("a1"), entries, last - 9, last, "x".repeat(5_000)).await;
+        assert_eq!(appended, "appended 2", "an empty entry follows");
     }
     assert_eq!(scene.p.trim("a1", 20).await, "trimmed 3", "the head too");
     assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 30 4");
@@ -27,11 +28,11 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     scene.q.subscribe("a1").await;
     // A run with the same epoch.
     scene.r.begin_run(&run_of("other")).await;
-    scene.r.send(append(0, &run_of("other"), 1, 1, "other")).await;
+    scene.r.append_to(&run_of("other"), 0, 1, 1, "other").await;
     scene.p.sync("a1", HEAD).await;
     let bytes = |last| if last == 50 { "x".repeat(1 << 20) } else { format!("event {last}") };
     for last in 1..=100 {
-        scene.p.send(append(0, &run("a1"), last, last, bytes(last))).await;
+        scene.p.append_to(&run("a1"), 0, last, last, bytes(last)).await;
     }
     scene.p.complete("a1", 100).await;
     assert_eq!(scene.q.received().await, "changed");
@@ -46,9 +47,9 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
 /// The calls share pipelines, and are executed in their order.
 async fn simultaneous_calls_keep_their_order(scene: Scene) {
     scene.p.begin("a1").await;
-    let batch = |last| append(0, &run("a1"), last, last, "x".repeat(3_000));
-    let appends = (1..=1_200).map(batch).collect();
-    assert_eq!(scene.p.send_all(1, appends).await, ["appended 1"; 1_200]);
+    let run = run("a1");
+    let append = |last| scene.p.append_to(&run, 0, last, last, "x".repeat(3_000));
+    assert_eq!(join_all((1..=1_200).map(append)).await, ["appended 1"; 1_200]);
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 1200 1201");
 }
 
@@ -60,7 +61,7 @@ async fn simultaneous_calls_share_a_pipeline(scene: Scene) {
         line.unwrap().parse::<u64>().unwrap()
     };
     let before = reads().await;
-    let synced = scene.p.send_all(1, vec![sync(&run("a1"), HEAD); 100]).await;
+    let synced = join_all((0..100).map(|_| scene.p.sync("a1", HEAD))).await;
     assert_eq!(synced, ["ok 0 1"; 100]);
     let reads = reads().await - before;
     // Redis reads 16 KiB at a time.
@@ -74,7 +75,7 @@ async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {
     scene.q.store.unsubscribe(&run("a1"));
     scene.q.store.subscribe(&run_of("other")).await.unwrap();
     scene.p.append("a1", 1, 1).await;
-    scene.p.send(append(0, &run_of("other"), 1, 1, "event")).await;
+    scene.p.append_to(&run_of("other"), 0, 1, 1, "event").await;
     assert!(matches!(scene.q.receive().await, Incoming::Push(run, _) if run == run_of("other")));
 }
 

@@ -39,16 +39,6 @@ async fn no_time_is_too_long_for_a_script() {
     assert_eq!(scene.p.end("a3", Release).await, "freed");
 }
 
-/// A run is kept for a minute even if the program keeps it for less.
-#[tokio::test]
-async fn keys_of_a_live_run_outlive_a_forward_jump_of_a_minute() {
-    let Some(scene) = retained(Duration::from_millis(1)).await else { return };
-    scene.p.begin("a1").await;
-    assert!(scene.world.ttl_of(CLAIM).await > 55_000);
-    assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
-    assert!(scene.world.ttl_of(CLAIM).await > 55_000);
-}
-
 /// The next process may start a day later, and reports the runs of the processes that died.
 #[tokio::test]
 async fn live_runs_and_processes_are_listed_for_a_day() {
