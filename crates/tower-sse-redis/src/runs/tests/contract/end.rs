@@ -115,11 +115,15 @@ async fn forgotten_run_leaves_nothing_but_the_next_run_of_its_key(scene: Scene) 
 }
 
 async fn run_without_a_claim_is_gone(scene: Scene) {
+    assert_eq!(scene.p.claim("a1").await, "claimed");
+    scene.world.lose(CLAIM).await;
     for mode in [completed(0, None), Release] {
         assert_eq!(scene.p.end("a1", mode.clone()).await, "gone", "{mode:?}");
     }
     assert_eq!(scene.q.cancel("a1").await, "gone");
     assert!(scene.q.stream("a1").await.is_empty());
+    let listed = format!("HEXISTS app:run:ctl@0:p {}", stream("a1"));
+    assert!(!scene.world.server.command::<bool>(&listed).await, "no process reports it");
 }
 
 /// The owner may have trimmed the stream's first head, and another run may have the key.
