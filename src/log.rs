@@ -1,6 +1,8 @@
 //! Logging macros that expand to nothing without the `tracing` feature, and the names of variants
 //! in logs and metrics.
 
+#[doc(hidden)]
+#[macro_export]
 macro_rules! debug {
     ($($message:tt)+) => {{
         #[cfg(feature = "tracing")]
@@ -8,6 +10,8 @@ macro_rules! debug {
     }};
 }
 
+#[doc(hidden)]
+#[macro_export]
 macro_rules! warn {
     ($($message:tt)+) => {{
         #[cfg(feature = "tracing")]

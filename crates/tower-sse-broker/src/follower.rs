@@ -8,7 +8,7 @@ use crate::gate::{Gate, Session};
 use crate::log::{Content, Identity, Known, Log, LogEntry, Page};
 use crate::pace::{Backoff, PageSize};
 use crate::queue::{Queue, SendBatch};
-use crate::{Error, Health};
+use crate::{Error, Health, debug, warn};
 
 /// The number of entries that the follower feeds before it yields to other tasks. Loading them
 /// takes 0.3 to 0.5 ms of processor time, depending on the number of topics (`benches/redis.sh`).

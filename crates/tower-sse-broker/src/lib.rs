@@ -34,9 +34,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
 
-#[macro_use]
-mod trace;
-
 mod credentials;
 mod error;
 mod follower;
@@ -56,7 +53,7 @@ pub use crate::error::{Error, ErrorKind};
 pub use crate::health::Health;
 pub use crate::stats::{BrokerStats, LogStats, Waiting};
 #[doc(hidden)]
-pub use tower_sse::hub::__private as tasks;
+pub use tower_sse::{debug, hub::__private as tasks, warn};
 
 pub mod __private {
     #![doc(hidden)]
