@@ -30,6 +30,8 @@ pub fn with_causes(error: &(dyn Error + 'static)) -> String {
 }
 
 /// Implements `Display` with the arguments of `format!`, and `Error` without a source.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! error_text {
     ($type:ty, |$error:pat_param| $($text:tt)+) => {
         impl std::fmt::Display for $type {

@@ -28,6 +28,8 @@ macro_rules! error {
 }
 
 /// Defines a public enum with a name in snake case for each variant.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! named_enum {
     ($(#[$attribute:meta])* pub enum $type:ident {
         $($(#[$of_variant:meta])* $variant:ident = $name:literal,)+

@@ -32,55 +32,39 @@ pub struct Error {
     cause: Arc<dyn error::Error + Send + Sync>,
 }
 
-/// The kind of an [`Error`]. The stores' pages on operation say what to do about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// The disk is full, no memory is left, or another limit is reached, such as the number of
-    /// connections.
-    OutOfResources,
-    /// The server or the file can't be written to. The server may be a replica, or have too few
-    /// replicas.
-    ReadOnly,
-    /// The credentials are wrong, have expired or couldn't be fetched, or a permission is missing.
-    /// SQLite also reports this if the file can't be opened, for example because its directory
-    /// doesn't exist.
-    NotPermitted,
-    /// There is no connection, the connection broke, the server or the disk didn't respond in time,
-    /// or the process has found a loss and is reconnecting.
-    Unreachable,
-    /// Redis has started but is still loading its data, or is a replica that has lost its primary
-    /// and refuses reads.
-    Loading,
-    /// Another connection has kept the SQLite file locked, or still uses a `-wal` or `-shm` file
-    /// that was removed.
-    Locked,
-    /// The SQLite file is corrupted, or isn't a database.
-    Corrupted,
-    /// The store's tables are missing, or differ from those that this version of the crate needs.
-    WrongSchema,
-    /// The event exceeds a size limit of the store, so publishing it again fails too.
-    TooLarge,
-    /// Any other error, such as an invalid address.
-    Other,
-}
-
-impl ErrorKind {
-    /// Returns the name of the kind in snake case, for metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OutOfResources => "out_of_resources",
-            Self::ReadOnly => "read_only",
-            Self::NotPermitted => "not_permitted",
-            Self::Unreachable => "unreachable",
-            Self::Loading => "loading",
-            Self::Locked => "locked",
-            Self::Corrupted => "corrupted",
-            Self::WrongSchema => "wrong_schema",
-            Self::TooLarge => "too_large",
-            Self::Other => "other",
-        }
+tower_sse::named_enum! {
+    /// The kind of an [`Error`]. The stores' pages on operation say what to do about it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[non_exhaustive]
+    pub enum ErrorKind {
+        /// The disk is full, no memory is left, or another limit is reached, such as the number of
+        /// connections.
+        OutOfResources = "out_of_resources",
+        /// The server or the file can't be written to. The server may be a replica, or have too few
+        /// replicas.
+        ReadOnly = "read_only",
+        /// The credentials are wrong, have expired or couldn't be fetched, or a permission is
+        /// missing. SQLite also reports this if the file can't be opened, for example because its
+        /// directory doesn't exist.
+        NotPermitted = "not_permitted",
+        /// There is no connection, the connection broke, the server or the disk didn't respond in
+        /// time, or the process has found a loss and is reconnecting.
+        Unreachable = "unreachable",
+        /// Redis has started but is still loading its data, or is a replica that has lost its
+        /// primary and refuses reads.
+        Loading = "loading",
+        /// Another connection has kept the SQLite file locked, or still uses a `-wal` or `-shm`
+        /// file that was removed.
+        Locked = "locked",
+        /// The SQLite file is corrupted, or isn't a database.
+        Corrupted = "corrupted",
+        /// The store's tables are missing, or differ from those that this version of the crate
+        /// needs.
+        WrongSchema = "wrong_schema",
+        /// The event exceeds a size limit of the store, so publishing it again fails too.
+        TooLarge = "too_large",
+        /// Any other error, such as an invalid address.
+        Other = "other",
     }
 }
 
@@ -107,10 +91,4 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl error::Error for Error {}
+tower_sse::error_text!(Error, |it| "{}", it.text);

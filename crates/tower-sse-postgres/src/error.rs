@@ -1,4 +1,4 @@
-use std::{error, fmt, io, time::Duration};
+use std::{error, io, time::Duration};
 
 use tokio_postgres::error::{Severity, SqlState};
 use tower_sse::BoxError;
@@ -13,14 +13,12 @@ struct Late {
     has_begun: bool,
 }
 
-impl fmt::Display for Late {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = if self.has_begun { "whole " } else { "" };
-        write!(f, "no {whole}response within {:?}", self.limit)
-    }
-}
-
-impl error::Error for Late {}
+tower_sse::error_text!(
+    Late,
+    |it| "no {}response within {:?}",
+    if it.has_begun { "whole " } else { "" },
+    it.limit,
+);
 
 /// Creates the error for an action that failed, such as `connect to …`, with its cause.
 pub(crate) fn failed(action: &str, cause: impl Into<BoxError>) -> Error {

@@ -105,13 +105,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Error for Problem {}
+tower_sse::error_text!(Problem, |it| "{}", it.text);
 
 /// Makes the scene return a [`Problem`] with this text unless the condition holds.
 macro_rules! ensure {
