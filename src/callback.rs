@@ -74,6 +74,8 @@ impl<T> fmt::Debug for Opaque<T> {
 }
 
 /// Implements `Debug` for a type, without its fields.
+#[doc(hidden)]
+#[macro_export]
 macro_rules! opaque_debug {
     ($type:ident $(<$($parameter:ident $(: $(?$unsized:ident)? $($bound:ident)?)?),+>)?) => {
         impl$(<$($parameter $(: $(?$unsized)? $($bound)?)?),+>)? std::fmt::Debug

@@ -131,7 +131,7 @@ fn inside<'e, W: Error + 'static>(
 
 /// The error with which a recorded source has failed. It hides the causes, because a cancelled
 /// source is a failure for the clients.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
 impl RecordedError {
@@ -142,12 +142,6 @@ impl RecordedError {
     /// Returns whether the last event of the source has reported the error.
     pub(crate) fn has_told(&self) -> bool {
         Stopped::cause_of(&*self.0) == Some(&Stopped::Told)
-    }
-}
-
-impl fmt::Debug for RecordedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -40,11 +40,7 @@ impl LateResponse {
     }
 }
 
-impl fmt::Debug for LateResponse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LateResponse").field("status", &self.response.status()).finish()
-    }
-}
+opaque_debug!(LateResponse);
 
 impl fmt::Display for LateResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -190,9 +190,10 @@ const MAX_TEXT: usize = 1024;
 
 /// Why a run failed or was interrupted: a text and, in the run's process, the error of the source.
 /// Dropping the last clone can run code of the program, so no lock may be held.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure(Arc<Inner>);
 
+#[derive(Debug)]
 struct Inner {
     text: Arc<str>,
     error: Option<RecordedError>,
@@ -216,12 +217,6 @@ impl Failure {
 impl<T: Into<Arc<str>>> From<T> for Failure {
     fn from(text: T) -> Self {
         Self(Arc::new(Inner { text: bounded(text.into()), error: None }))
-    }
-}
-
-impl fmt::Debug for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.text.fmt(f)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::{error::Error, future::Future, mem, panic::Location, sync::Arc, time::Duration};
 
 use http::{Response, Uri, header::CONTENT_TYPE};
@@ -241,12 +241,4 @@ impl TestStream {
     }
 }
 
-impl fmt::Debug for TestStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TestStream")
-            .field("uri", &self.uri())
-            .field("last_event_id", &self.last_event_id())
-            .field("end", &self.reader.end)
-            .finish_non_exhaustive()
-    }
-}
+opaque_debug!(TestStream);

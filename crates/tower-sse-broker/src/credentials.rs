@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use tower_sse::BoxError;
@@ -31,11 +31,7 @@ impl Credentials {
     }
 }
 
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
-}
+tower_sse::opaque_debug!(Credentials);
 
 type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
 
@@ -77,11 +73,7 @@ impl CredentialsProvider {
     }
 }
 
-impl fmt::Debug for CredentialsProvider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CredentialsProvider").finish_non_exhaustive()
-    }
-}
+tower_sse::opaque_debug!(CredentialsProvider);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,5 @@
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, atomic::AtomicI64};
-use std::{fmt, str::FromStr};
 
 use tokio_postgres::{Config, config::SslMode};
 use tower_sse::BoxError;
@@ -234,9 +234,5 @@ impl Postgres {
     }
 }
 
-impl fmt::Debug for Postgres {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address can contain a password.
-        f.debug_struct("Postgres").field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
+// The address can contain a password.
+tower_sse::opaque_debug!(Postgres);

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tower_sse::hub::broker::{Broker, Feed};
 use tower_sse_broker::__private::{LogOptions, Queue, start};
@@ -202,12 +202,5 @@ impl Broker for PostgresBroker {
     }
 }
 
-impl fmt::Debug for PostgresBroker {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address can contain a password.
-        f.debug_struct("PostgresBroker")
-            .field("schema", &self.settings.schema)
-            .field("stream", &self.settings.stream)
-            .finish_non_exhaustive()
-    }
-}
+// The address can contain a password.
+tower_sse::opaque_debug!(PostgresBroker);

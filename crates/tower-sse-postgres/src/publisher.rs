@@ -1,6 +1,6 @@
 //! Publishing in batches.
 
-use std::{fmt, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::{sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use tokio::select;
 use tower_sse::hub::PublishError;
@@ -53,13 +53,7 @@ impl Publisher for PostgresPublisher {
     }
 }
 
-impl fmt::Debug for PostgresPublisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresPublisher")
-            .field("deadline", &self.deadline)
-            .finish_non_exhaustive()
-    }
-}
+tower_sse::opaque_debug!(PostgresPublisher);
 
 /// Returns an error's kind and reason if no row can hold the event.
 fn check(publication: &Publication) -> Result<(), (ErrorKind, String)> {

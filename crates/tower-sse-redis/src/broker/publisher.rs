@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use redis::{RedisError, Value};
 use tokio::time::timeout;
@@ -99,8 +99,4 @@ fn refused(error: Error) -> PublishError {
     PublishError::Refused(error.into())
 }
 
-impl fmt::Debug for RedisPublisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisPublisher").field("key", &self.key).finish_non_exhaustive()
-    }
-}
+tower_sse::opaque_debug!(RedisPublisher);
