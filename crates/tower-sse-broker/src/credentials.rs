@@ -75,6 +75,47 @@ impl CredentialsProvider {
 
 tower_sse::opaque_debug!(CredentialsProvider);
 
+/// Certificates for TLS connections to Redis or PostgreSQL: for `Redis::tls` or `Postgres::tls`,
+/// with feature `tls` of the store's crate. The store's crate re-exports this type.
+#[derive(Clone, Default)]
+#[must_use = "pass it to `Redis::tls` or `Postgres::tls`"]
+pub struct Tls {
+    #[doc(hidden)]
+    pub authority: Option<Vec<u8>>,
+    /// The certificates, and the key.
+    #[doc(hidden)]
+    pub identity: Option<[Vec<u8>; 2]>,
+}
+
+impl Tls {
+    /// Creates settings that trust the operating system's root certificates. If `SSL_CERT_FILE` or
+    /// `SSL_CERT_DIR` is set, the certificates there are trusted instead.
+    pub const fn new() -> Self {
+        Self { authority: None, identity: None }
+    }
+
+    /// Trusts only servers whose certificate was issued by an authority in `certificates` (PEM).
+    ///
+    /// Even with this option, a connection to Redis reads the operating system's certificates. It
+    /// doesn't trust them, but it fails if `SSL_CERT_FILE` or `SSL_CERT_DIR` names a file or
+    /// directory that can't be read.
+    pub fn authority(mut self, certificates: impl Into<Vec<u8>>) -> Self {
+        self.authority = Some(certificates.into());
+        self
+    }
+
+    /// Sets the client's certificate and private key, in PEM format. `certificates` begins with the
+    /// client's certificate, followed by those of its issuers. The default is none.
+    ///
+    /// If Redis rejects the certificate, the error may say only `broken pipe`.
+    pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.identity = Some([certificates.into(), key.into()]);
+        self
+    }
+}
+
+tower_sse::opaque_debug!(Tls);
+
 #[cfg(test)]
 mod tests {
     use std::{error::Error, fmt, future::pending, time::Duration};

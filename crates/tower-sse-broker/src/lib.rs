@@ -48,7 +48,7 @@ mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use crate::credentials::Credentials;
+pub use crate::credentials::{Credentials, Tls};
 pub use crate::error::{Error, ErrorKind};
 pub use crate::health::Health;
 pub use crate::stats::{BrokerStats, LogStats, Waiting};

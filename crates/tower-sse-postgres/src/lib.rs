@@ -194,9 +194,10 @@ mod settings;
 #[cfg(feature = "tls")]
 mod tls;
 
-#[cfg(feature = "tls")]
-pub use self::tls::Tls;
 pub use self::{postgres::Postgres, postgres_broker::PostgresBroker};
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use tower_sse_broker::Tls;
 #[doc(inline)]
 pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, LogStats, Waiting};
 

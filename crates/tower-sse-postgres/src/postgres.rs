@@ -98,7 +98,8 @@ impl Postgres {
     #[cfg(feature = "tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "tls")))]
     pub fn tls(mut self, tls: crate::Tls) -> Result<Self, Error> {
-        let connect = tls.connect().map_err(|error| failed("set up TLS for PostgreSQL", error))?;
+        let connect =
+            crate::tls::connect(tls).map_err(|error| failed("set up TLS for PostgreSQL", error))?;
         self.encryption = Encryption::Tls(connect);
         self.config.ssl_mode(SslMode::Require);
         Ok(self)

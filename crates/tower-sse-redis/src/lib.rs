@@ -166,10 +166,11 @@ pub use crate::broker::RedisBroker;
 pub use crate::redis::Redis;
 #[cfg(feature = "runs")]
 pub use crate::runs::RedisRuns;
-#[cfg(feature = "tls")]
-pub use crate::server::Tls;
 #[cfg(any(test, tower_sse_simulation))]
 pub use crate::server::set_dialer;
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use tower_sse_broker::Tls;
 #[doc(inline)]
 pub use tower_sse_broker::{BrokerStats, Credentials, Error, ErrorKind, Health, LogStats};
 

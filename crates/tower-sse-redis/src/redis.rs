@@ -7,7 +7,7 @@ use tower_sse_broker::__private::CredentialsProvider;
 use crate::server::{failed, servers::Servers};
 use crate::{Credentials, Error, server::CONNECT_TIMEOUT};
 #[cfg(feature = "tls")]
-use crate::{Tls, server::is_tls};
+use crate::{Tls, server::is_tls, server::set_up};
 
 const ACTION: &str = "parse the Redis URL";
 
@@ -150,7 +150,7 @@ impl Redis {
     pub fn tls(mut self, tls: Tls) -> Result<Self, Error> {
         let Servers { clients, sentinels, .. } = &mut self.servers;
         let sentinels = sentinels.iter_mut().filter(|sentinel| is_tls(sentinel));
-        tls.set_up(clients.iter_mut().chain(sentinels)).map(|()| self)
+        set_up(tls, clients.iter_mut().chain(sentinels)).map(|()| self)
     }
 
     /// Sets a closure that fetches the user and the password, for credentials that change at run

@@ -22,9 +22,7 @@ pub(crate) use self::error::failed;
 #[cfg(any(test, tower_sse_simulation))]
 pub use self::simulation::set_dialer;
 #[cfg(feature = "tls")]
-pub use self::tls::Tls;
-#[cfg(feature = "tls")]
-pub(crate) use self::tls::is_tls;
+pub(crate) use self::tls::{is_tls, set_up};
 
 #[cfg(any(test, tower_sse_simulation))]
 pub(crate) use self::simulation::MultiplexedConnection;
