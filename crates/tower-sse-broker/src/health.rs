@@ -1,8 +1,4 @@
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-
-use crate::{BrokerStats, Error, ErrorKind, tasks::lock};
+use crate::{BrokerStats, Error, ErrorKind};
 
 /// The state of the connections to a store, for a hub or for runs. Call `health` on the broker or
 /// on `RedisRuns` to get it, even before you connect. Clones share one state.
@@ -13,17 +9,7 @@ use crate::{BrokerStats, Error, ErrorKind, tasks::lock};
 ///
 /// [`metrics`]: https://docs.rs/crate/tower-sse-redis/latest/source/examples/metrics/main.rs
 #[derive(Clone, Debug, Default)]
-pub struct Health {
-    state: Arc<HealthState>,
-    stats: BrokerStats,
-}
-
-#[derive(Debug, Default)]
-struct HealthState {
-    is_ready: AtomicBool,
-    last_error: Mutex<Option<Error>>,
-    reconnections: AtomicU64,
-}
+pub struct Health(BrokerStats);
 
 impl Health {
     /// For a hub, returns whether it's connected and has caught up with its log. For runs, returns
@@ -37,27 +23,27 @@ impl Health {
     /// PostgreSQL or SQLite refuses writes, for example because the disk is full, it can be `true`.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.state.is_ready.load(Acquire)
+        self.0.update(|facts| facts.is_ready)
     }
 
     /// Returns the newest error, if any, even after the connection has recovered. With PostgreSQL
     /// and SQLite, this can be an error from `publish`.
     #[must_use]
     pub fn last_error(&self) -> Option<Error> {
-        lock(&self.state.last_error).clone()
+        self.0.update(|facts| facts.last_error.clone())
     }
 
     /// Returns how many times the hub or the runs have reconnected after a break or to report a
     /// loss.
     #[must_use]
     pub fn reconnections(&self) -> u64 {
-        self.state.reconnections.load(Relaxed)
+        self.0.update(|facts| facts.reconnections)
     }
 
     #[doc(hidden)]
     #[must_use]
     pub const fn stats(&self) -> &BrokerStats {
-        &self.stats
+        &self.0
     }
 
     /// Returns the error for an unsent event: the newest error if the hub isn't ready. Otherwise,
@@ -74,18 +60,18 @@ impl Health {
     /// Sets the newest error. `follow` does this for errors from the log.
     #[doc(hidden)]
     pub fn set_error(&self, error: Error) {
-        *lock(&self.state.last_error) = Some(error);
+        self.0.update(|facts| facts.last_error.replace(error));
     }
 
     /// Sets whether the connection is ready. `follow` calls it too.
     #[doc(hidden)]
     pub fn set_ready(&self, is_ready: bool) {
-        self.state.is_ready.store(is_ready, Release);
+        self.0.update(|facts| facts.is_ready = is_ready);
     }
 
     /// Counts a reconnection. `follow` calls this too.
     #[doc(hidden)]
     pub fn count_reconnection(&self) {
-        self.state.reconnections.fetch_add(1, Relaxed);
+        self.0.update(|facts| facts.reconnections += 1);
     }
 }

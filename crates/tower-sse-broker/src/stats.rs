@@ -1,6 +1,6 @@
 use std::{sync::Arc, sync::Mutex, time::Duration};
 
-use crate::tasks::lock;
+use crate::{Error, tasks::lock};
 
 /// The statistics of a hub's log or of runs, from the `stats` method of the broker or of
 /// `RedisRuns`. Clones share the statistics.
@@ -9,10 +9,14 @@ use crate::tasks::lock;
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats(Arc<Mutex<Facts>>);
 
-/// What a store reports about its log, for [`BrokerStats::update`].
+/// The state of the connections, and what a store reports about its log, for
+/// [`BrokerStats::update`].
 #[doc(hidden)]
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    pub(crate) is_ready: bool,
+    pub(crate) last_error: Option<Error>,
+    pub(crate) reconnections: u64,
     pub losses: u64,
     pub foreign_entries: u64,
     pub evicts: bool,
