@@ -208,10 +208,6 @@ impl Log for List {
 }
 
 impl LogEntry for Entry {
-    fn number(&self) -> u64 {
-        self.identity.number
-    }
-
     fn identity(&self) -> Identity {
         self.identity
     }

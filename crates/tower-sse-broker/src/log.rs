@@ -31,8 +31,11 @@ impl Identity {
 
 /// An entry that was read from a log.
 pub trait LogEntry: Send + 'static {
-    /// Returns the entry's number. Numbers rise from one entry to the next.
-    fn number(&self) -> u64;
+    /// Returns the entry's number. Numbers rise from one entry to the next. Implement it only if it
+    /// is cheaper than the identity.
+    fn number(&self) -> u64 {
+        self.identity().number
+    }
 
     /// Returns the entry's identity. The follower can call this for every entry, so make it cheap.
     fn identity(&self) -> Identity;

@@ -103,10 +103,6 @@ impl Log for Rows {
 }
 
 impl LogEntry for Row {
-    fn number(&self) -> u64 {
-        self.0.number
-    }
-
     fn identity(&self) -> Identity {
         self.0
     }
