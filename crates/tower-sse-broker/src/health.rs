@@ -1,4 +1,4 @@
-use crate::{BrokerStats, Error, ErrorKind};
+use crate::{BrokerStats, Error, ErrorKind, debug};
 
 /// The state of the connections to a store, for a hub or for runs. Call `health` on the broker or
 /// on `RedisRuns` to get it, even before you connect. Clones share one state.
@@ -61,6 +61,24 @@ impl Health {
     #[doc(hidden)]
     pub fn set_error(&self, error: Error) {
         self.0.update(|facts| facts.last_error.replace(error));
+    }
+
+    /// Records an error of a log's upkeep that doesn't end the session, for example a missing
+    /// permission. Returns any other error.
+    #[doc(hidden)]
+    pub fn tolerate<T>(
+        &self,
+        done: Result<T, Error>,
+        ends_session: impl FnOnce(&Error) -> bool,
+    ) -> Result<Option<T>, Error> {
+        match done {
+            Err(error) if !ends_session(&error) => {
+                debug!(%error, "failed to trim or survey the log");
+                self.set_error(error);
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
     }
 
     /// Sets whether the connection is ready. `follow` calls it too.

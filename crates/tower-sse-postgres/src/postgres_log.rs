@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry};
 use tower_sse_broker::__private::{LogOptions, Page, Queue};
-use tower_sse_broker::{debug, tasks::lock};
+use tower_sse_broker::tasks::lock;
 
 use crate::connection::{Connection, Opened};
 use crate::error::{ends_session, is_too_large};
@@ -218,24 +218,23 @@ impl Log for PostgresLog {
         // Use the publishers' connection, to notice if a proxy has closed it while idle.
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
+        let health = &self.settings.health;
+        let mut measured = health.tolerate(trimmed, ends_session)?;
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
-        let measured = match self.tolerate(trimmed)? {
-            Some(oldest) => Some(oldest),
-            None => {
-                self.tolerate(connection.first_from(0).await)?.map(|first| first.map(|(_, at)| at))
-            }
-        };
+        if measured.is_none() {
+            let first = connection.first_from(0).await;
+            measured = health.tolerate(first, ends_session)?.map(|first| first.map(|(_, at)| at));
+        }
         if let Some(oldest) = measured {
             let age_of = |at| self.settings.clock.age_of(at);
             let mut log = self.options.log_stats(oldest.map_or(Duration::ZERO, age_of));
-            self.settings.health.stats().update(|stats| {
+            health.stats().update(|stats| {
                 log.bytes = stats.log.and_then(|log| log.bytes);
                 stats.log = Some(log);
             });
         }
         if is_idle || self.state.trims % TRIMS_PER_SURVEY == 1 {
-            let surveyed = self.survey(connection).await;
-            self.tolerate(surveyed)?;
+            health.tolerate(self.survey(connection).await, ends_session)?;
         }
         Ok(())
     }
@@ -268,10 +267,6 @@ impl Log for PostgresLog {
 }
 
 impl LogEntry for LogRow {
-    fn number(&self) -> u64 {
-        self.identity.number
-    }
-
     fn identity(&self) -> Identity {
         self.identity
     }
@@ -307,19 +302,6 @@ impl PostgresLog {
             state.counted = Some(state.rows);
         }
         Ok(trimmed.oldest)
-    }
-
-    /// Records an error that doesn't end the session, for example a missing permission. Returns
-    /// any other error.
-    fn tolerate<T>(&self, done: Result<T, Error>) -> Result<Option<T>, Error> {
-        match done {
-            Err(error) if !ends_session(&error) => {
-                debug!(%error, "failed to trim or survey the log");
-                self.settings.health.set_error(error);
-                Ok(None)
-            }
-            done => done.map(Some),
-        }
     }
 
     async fn survey(&self, connection: &Connection) -> Result<(), Error> {

@@ -7,7 +7,6 @@ use tokio::time::{Instant, timeout};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, Page};
 use tower_sse_broker::__private::{LogOptions, event_of};
-use tower_sse_broker::debug;
 
 use crate::table::{Source, Table, Trimmed, before, identity_of, now};
 use crate::worker::{LastRow, Worker};
@@ -112,8 +111,9 @@ impl Log for SqliteLog {
         // Count only after the log has grown by a tenth, because counting reads all rows.
         let max = (self.growth >= 0.1).then_some((self.options.max_events, self.max_bytes));
         let age = self.options.max_age.unwrap_or(Duration::MAX);
+        let ends_session = |error: &Error| error.kind() == ErrorKind::Unreachable;
         let trimmed = worker.run(move |table| table.trim(age, max)).await;
-        if let Some(Trimmed { is_full, is_done }) = self.tolerate(trimmed)? {
+        if let Some(Trimmed { is_full, is_done }) = self.health.tolerate(trimmed, ends_session)? {
             if is_full {
                 self.next_trim = Instant::now();
             }
@@ -123,7 +123,7 @@ impl Log for SqliteLog {
         }
         // Survey even a log that can't be trimmed, so that the operator sees how it grows.
         let surveyed = worker.run(Table::survey).await;
-        if let Some((oldest_age, bytes)) = self.tolerate(surveyed)? {
+        if let Some((oldest_age, bytes)) = self.health.tolerate(surveyed, ends_session)? {
             let mut log = self.options.log_stats(oldest_age);
             log.bytes = Some(bytes);
             self.health.stats().update(|stats| stats.log = Some(log));
@@ -138,25 +138,7 @@ impl Log for SqliteLog {
     }
 }
 
-impl SqliteLog {
-    /// Records an error that doesn't end the session. Returns an error that does.
-    fn tolerate<T>(&self, done: Result<T>) -> Result<Option<T>> {
-        match done {
-            Err(error) if error.kind() != ErrorKind::Unreachable => {
-                debug!(%error, "failed to trim or survey the log in SQLite");
-                self.health.set_error(error);
-                Ok(None)
-            }
-            done => done.map(Some),
-        }
-    }
-}
-
 impl LogEntry for LogRow {
-    fn number(&self) -> u64 {
-        self.identity.number
-    }
-
     fn identity(&self) -> Identity {
         self.identity
     }

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 use tokio::{select, task::JoinSet};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, LogOptions, Page};
-use tower_sse_broker::debug;
 
 use super::entry::{Entry, RawEntry, StreamId};
 use super::redis_stream::{BLOCK_TIMEOUT, Clock, RedisStream, Survey};
@@ -314,17 +313,9 @@ impl StreamLog {
             (log.events, log.bytes) = (Some(events), bytes);
             self.health.stats().update(|stats| stats.log = Some(log));
         }
-        match survey.and(writes) {
-            Ok(()) => {}
-            // For example, the server refuses writes, or the user may not trim.
-            Err(error)
-                if error.cause::<RedisError>().is_some_and(|error| error.code().is_some()) =>
-            {
-                debug!(%error, "failed to survey the Redis stream");
-                self.health.set_error(error);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        // A reply doesn't, such as that the server refuses writes, or that the user may not trim.
+        let ends_session =
+            |error: &Error| error.cause::<RedisError>().is_none_or(|error| error.code().is_none());
+        self.health.tolerate(survey.and(writes), ends_session).map(drop)
     }
 }
