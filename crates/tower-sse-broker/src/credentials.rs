@@ -4,6 +4,7 @@ use tokio::time::timeout;
 use tower_sse::BoxError;
 
 use crate::tasks::{caught, with_causes};
+use crate::{Error, ErrorKind};
 
 /// A user name and a password for a server, returned by a closure in your program.
 #[derive(Clone)]
@@ -57,9 +58,9 @@ impl CredentialsProvider {
     ///
     /// # Errors
     ///
-    /// Returns the text of the closure's error. If the closure panicked or took too long, the text
-    /// says so.
-    pub async fn ask(&self, limit: Duration) -> Result<Credentials, String> {
+    /// Returns the closure's error as that of `action`. If the closure panicked or took too long,
+    /// the error says so.
+    pub async fn ask(&self, limit: Duration, action: &str) -> Result<Credentials, Error> {
         let asking = async {
             match timeout(limit, (self.0)()).await {
                 Ok(asked) => asked.map_err(|error| with_causes(&*error)),
@@ -69,7 +70,8 @@ impl CredentialsProvider {
         // A panic would end the task that keeps the connection. Formatting the error and dropping a
         // late future also run the program's code.
         let panicked = || Err("the closure that returns them panicked".to_owned());
-        caught(asking).await.unwrap_or_else(panicked)
+        let asked = caught(asking).await.unwrap_or_else(panicked);
+        asked.map_err(|reason| Error::new(action, ErrorKind::NotPermitted, reason))
     }
 }
 
@@ -149,8 +151,8 @@ mod tests {
             pending::<Result<_, Broken>>().await
         });
         for provider in [failing, late] {
-            let error = provider.ask(Duration::from_secs(1)).await.unwrap_err();
-            assert!(error.contains("panicked"), "{error}");
+            let error = provider.ask(Duration::from_secs(1), "ask").await.unwrap_err();
+            assert!(error.to_string().contains("panicked"), "{error}");
         }
     }
 }

@@ -239,9 +239,7 @@ impl Opened {
         };
         let mut is_refused = false;
         loop {
-            let asked = provider.ask(CONNECT_LIMIT).await;
-            let credentials =
-                asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
+            let credentials = provider.ask(CONNECT_LIMIT, ASK).await?;
             config.user(credentials.user()).password(credentials.password());
             match Self::open_as(settings, &config).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {

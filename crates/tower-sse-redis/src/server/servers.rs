@@ -76,9 +76,7 @@ impl Servers {
         };
         let mut is_refused = false;
         loop {
-            let asked = provider.ask(self.timeout).await;
-            let credentials =
-                asked.map_err(|reason| Error::new(ASK, ErrorKind::NotPermitted, reason))?;
+            let credentials = provider.ask(self.timeout, ASK).await?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
             match open_all(clients.collect::<Result<_, _>>()?, configs, name).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
