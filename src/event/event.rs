@@ -283,7 +283,7 @@ integer_ids!(u8 u16 u32 u64 u128 usize i8 i16 i32 i64 i128 isize);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Cow<'static, str>);
 
-one_line_text!(EventName, "event", "an event's name");
+one_line_text!(EventName, "name", "an event's name");
 
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`]. For
 /// run-time text, use [`Event::try_event`](crate::Event::try_event).

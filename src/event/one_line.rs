@@ -1,7 +1,5 @@
 //! One-line text: what an event's id and name can be, and JSON that no client splits into lines.
 
-use std::{error::Error, fmt};
-
 /// The error for text that can't be the name or the id of an event. The text contains a line feed,
 /// a carriage return or U+0000.
 ///
@@ -16,15 +14,13 @@ pub struct InvalidField {
     position: usize,
 }
 
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, character, position } = self;
-        let what = if *field == "event" { "name" } else { field };
-        write!(f, "event {what} contains {character:?} at byte {position}")
-    }
-}
-
-impl Error for InvalidField {}
+error_text!(
+    InvalidField,
+    |it| "event {} contains {:?} at byte {}",
+    it.field,
+    it.character,
+    it.position
+);
 
 /// Returns the index and value of the first character that a one-line field cannot contain.
 const fn first_forbidden(text: &str) -> Option<(usize, char)> {

@@ -1,5 +1,5 @@
 use std::time::{Duration, UNIX_EPOCH};
-use std::{error::Error, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use crate::history::{Epoch, milliseconds, now};
 
@@ -89,18 +89,7 @@ pub struct InvalidKey {
     len: usize,
 }
 
-impl fmt::Display for InvalidKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self { part, len: 0 } => write!(f, "run {part} is empty"),
-            Self { part, len } => {
-                write!(f, "run {part} has {len} bytes, and the maximum is {MAX_LEN}")
-            }
-        }
-    }
-}
-
-impl Error for InvalidKey {}
+error_text!(InvalidKey, |it| "run {} has {} bytes, not 1 to {MAX_LEN}", it.part, it.len);
 
 /// The number of random bits of a unique epoch.
 const UNIQUE_BITS: u32 = 40;
@@ -163,8 +152,8 @@ mod tests {
         assert!(RunKey::new(&longest, &longest).is_ok());
         assert!(RunKey::shared(&longest).is_ok());
         for (bad, text) in [
-            (String::new(), "is empty"),
-            ("x".repeat(513), "has 513 bytes, and the maximum is 512"),
+            (String::new(), "has 0 bytes, not 1 to 512"),
+            ("x".repeat(513), "has 513 bytes, not 1 to 512"),
         ] {
             for (key, part) in [
                 (RunKey::new(&bad, "x"), "owner"),

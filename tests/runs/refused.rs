@@ -8,9 +8,9 @@ use crate::*;
 async fn key_that_is_invalid_is_a_bad_request() {
     let long = "x".repeat(513);
     for (owner, path, text) in [
-        ("ann", &*format!("/{long}"), "run name has 514 bytes, and the maximum is 512"),
-        ("", "/turn", "run owner is empty"),
-        (&long, "/turn", "run owner has 513 bytes, and the maximum is 512"),
+        ("ann", &*format!("/{long}"), "run name has 514 bytes, not 1 to 512"),
+        ("", "/turn", "run owner has 0 bytes, not 1 to 512"),
+        (&long, "/turn", "run owner has 513 bytes, not 1 to 512"),
     ] {
         for mut request in Requester::ALL.into_iter().flat_map(|by_| [by(by_), after("7", by(by_))])
         {
