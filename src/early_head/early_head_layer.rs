@@ -23,11 +23,6 @@ type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 /// [module](crate::early_head) for what a client receives.
 #[derive(Clone)]
 pub struct EarlyHeadLayer {
-    options: Arc<EarlyHeadOptions>,
-}
-
-#[derive(Clone)]
-struct EarlyHeadOptions {
     after: Duration,
     when: Option<Condition>,
     late_event: Option<LateEvent>,
@@ -46,7 +41,7 @@ impl EarlyHeadLayer {
     /// timers enabled. Otherwise, the future panics once it has to wait.
     #[must_use]
     pub fn new(after: Duration) -> Self {
-        Self { options: Arc::new(EarlyHeadOptions { after, when: None, late_event: None }) }
+        Self { after, when: None, late_event: None }
     }
 
     /// Sets which requests can get an early head. By default, these are `GET` requests whose
@@ -68,7 +63,7 @@ impl EarlyHeadLayer {
     where
         F: Fn(&Parts) -> bool + Send + Sync + 'static,
     {
-        self.options_mut().when = Some(Arc::new(when));
+        self.when = Some(Arc::new(when));
         self
     }
 
@@ -97,7 +92,7 @@ impl EarlyHeadLayer {
     where
         F: Fn(&Response<Bytes>) -> Option<Event> + Send + Sync + 'static,
     {
-        self.options_mut().late_event = Some(Arc::new(to_event));
+        self.late_event = Some(Arc::new(to_event));
         self
     }
 
@@ -125,21 +120,13 @@ impl EarlyHeadLayer {
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let call = async move { Ok::<_, Infallible>(call.await) };
-        let answer = self.options.race(call, EarlyHead::default());
+        let answer = self.race(call, EarlyHead::default());
         async move {
-            match answer.await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
+            let Ok(response) = answer.await;
+            response
         }
     }
 
-    fn options_mut(&mut self) -> &mut EarlyHeadOptions {
-        Arc::make_mut(&mut self.options)
-    }
-}
-
-impl EarlyHeadOptions {
     /// Returns whether a request can get an early head.
     #[inline]
     fn can_wait<B>(&self, request: &mut Request<B>) -> bool {
@@ -164,7 +151,7 @@ impl<S> Layer<S> for EarlyHeadLayer {
     type Service = EarlyHeadService<S>;
 
     fn layer(&self, inner: S) -> EarlyHeadService<S> {
-        EarlyHeadService { inner, options: Arc::clone(&self.options) }
+        EarlyHeadService { inner, layer: self.clone() }
     }
 }
 
@@ -176,7 +163,7 @@ opaque_debug!(EarlyHeadLayer);
 #[derive(Clone)]
 pub struct EarlyHeadService<S> {
     inner: S,
-    options: Arc<EarlyHeadOptions>,
+    layer: EarlyHeadLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for EarlyHeadService<S>
@@ -197,7 +184,7 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut head = None;
-        if self.options.can_wait(&mut request) {
+        if self.layer.can_wait(&mut request) {
             if was_stopped(&request) {
                 return EarlyHeadFuture::stopped();
             }
@@ -208,7 +195,7 @@ where
         let call = self.inner.call(request);
         match head {
             None => EarlyHeadFuture::passing(call),
-            Some(head) => self.options.race(call, head),
+            Some(head) => self.layer.race(call, head),
         }
     }
 }
