@@ -83,13 +83,8 @@ impl LastEventId {
             Ok(id) => id.to_owned(),
             Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
         };
-        match Self::try_from(id) {
-            Ok(id) => Some(id),
-            Err(_error) => {
-                debug!(error = %_error, "ignoring a Last-Event-ID");
-                None
-            }
-        }
+        let id = Self::try_from(id);
+        id.inspect_err(|_error| debug!(error = %_error, "ignoring a Last-Event-ID")).ok()
     }
 }
 

@@ -72,18 +72,13 @@ where
             Completion::Untracked { config, request } => (config, *request),
             Completion::InFlight(in_flight) => return poll_in_flight(future, in_flight, cx),
         };
-        match within_layer(|| future.poll(cx)) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(response)) => {
-                let response = response.into_sse();
-                if may_concern_layer(&response) {
-                    let mut in_flight = InFlight::new(config, request);
-                    return Poll::Ready(Ok(in_flight.complete(response)));
-                }
-                Poll::Ready(Ok(response.map(SseBody::pass_through)))
+        within_layer(|| future.poll(cx)).map_ok(|response| {
+            let response = response.into_sse();
+            if may_concern_layer(&response) {
+                return InFlight::new(config, request).complete(response);
             }
-        }
+            response.map(SseBody::pass_through)
+        })
     }
 }
 
@@ -107,13 +102,9 @@ where
     R: IntoSse<M>,
 {
     let poll = || within_layer(|| future.poll(cx)).map_ok(IntoSse::into_sse);
-    Poll::Ready(match ready!(in_flight.noting_panic(poll)) {
-        Ok(response) => Ok(in_flight.complete(response)),
-        Err(error) => {
-            in_flight.end(CloseReason::Failed);
-            Err(error)
-        }
-    })
+    let answer = ready!(in_flight.noting_panic(poll));
+    let answer = answer.inspect_err(|_| in_flight.end(CloseReason::Failed));
+    Poll::Ready(answer.map(|response| in_flight.complete(response)))
 }
 
 opaque_debug!(SseFuture<F, M>);
