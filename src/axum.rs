@@ -20,7 +20,7 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(last_event_id(parts).unwrap_or_default())
+        Ok(Self::of(&parts.extensions, &parts.headers).unwrap_or_default())
     }
 }
 
@@ -29,16 +29,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(last_event_id(parts))
+        Ok(Self::of(&parts.extensions, &parts.headers))
     }
-}
-
-fn last_event_id(parts: &Parts) -> Option<LastEventId> {
-    parts
-        .extensions
-        .get::<LastEventId>()
-        .cloned()
-        .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
 /// Extracts the signal that fires when the response is over. The extractor needs a layer with

@@ -1,6 +1,6 @@
 use std::{borrow::Cow, iter, str::FromStr};
 
-use http::{HeaderMap, HeaderName, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, one_line_text};
@@ -73,6 +73,11 @@ impl LastEventId {
     /// as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
+    }
+
+    /// Returns the id that a layer has found, or that of the headers.
+    pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap) -> Option<Self> {
+        extensions.get().cloned().or_else(|| Self::from_headers(headers))
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {

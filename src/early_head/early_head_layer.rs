@@ -204,7 +204,7 @@ where
 fn was_stopped<B>(request: &Request<B>) -> bool {
     let (method, headers) = (request.method(), request.headers());
     let client = StreamOptions::client_or(request.extensions(), ClientKind::of(method, headers));
-    let last = request.extensions().get().cloned().or_else(|| LastEventId::from_headers(headers));
+    let last = LastEventId::of(request.extensions(), headers);
     last.is_some_and(|last| last.as_str() == INTERRUPTED) && client == ClientKind::EventSource
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Requester {
 
 impl Requester {
     pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
+        let last = LastEventId::of(extensions, headers);
         let last = last.filter(|last| !last.is_empty());
         let client = StreamOptions::client_or(extensions, ClientKind::of(method, headers));
         Self { client, last, starts: true, head: extensions.get().cloned() }
