@@ -19,14 +19,6 @@ macro_rules! warn {
     }};
 }
 
-#[cfg(feature = "hub")]
-macro_rules! error {
-    ($($message:tt)+) => {{
-        #[cfg(feature = "tracing")]
-        tracing::error!($($message)+);
-    }};
-}
-
 /// Defines a public enum with a name in snake case for each variant.
 #[doc(hidden)]
 #[macro_export]

@@ -47,15 +47,7 @@ pub(super) enum DeadlineVerdict {
 }
 
 impl Deadline {
-    /// Creates the deadline before the stream's first poll, if the program can close the stream.
-    pub(super) fn before_start(
-        client: ClientKind,
-        membership: Option<Membership>,
-    ) -> Option<Box<Self>> {
-        membership.map(|membership| Box::new(Self::new(client, Some(membership))))
-    }
-
-    fn new(client: ClientKind, membership: Option<Membership>) -> Self {
+    pub(super) fn new(client: ClientKind, membership: Option<Membership>) -> Self {
         Self {
             membership,
             sleep: None,

@@ -77,7 +77,7 @@ impl StreamState {
         Self {
             idle: IdleTimer::default(),
             // Created here, because the program can close the stream before its first poll.
-            deadline: Deadline::before_start(client, membership),
+            deadline: membership.map(|it| Box::new(Deadline::new(client, Some(it)))),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: StreamPhase::Beginning(opening),
             shutdown: Some(ShutdownWait::of(ends_with)),

@@ -253,7 +253,8 @@ impl Feed {
                 && !closed.is_cancelled()
                 && hub.0.strong_count() > 0
             {
-                error!(
+                #[cfg(feature = "tracing")]
+                tracing::error!(
                     panicked = _output.is_none(),
                     "the reader of a broker has ended, so its hub is closed"
                 );
