@@ -135,6 +135,5 @@ pub(crate) async fn trimmed_events_are_told_to_a_new_process<W: World>(
     if let Some(from_last) = &mut from_last {
         from_last.reads(["after"]).await?;
     }
-    connected.read_until("after").await?;
-    Ok(())
+    connected.read_until("after").await
 }
