@@ -72,24 +72,12 @@ impl<S> EventBody<S> {
     /// Creates a body that sends the events of `stream`. `stream` is polled only while a server
     /// polls the body.
     pub fn new(stream: S) -> Self {
-        Self { source: Source::Open { stream }, ..Self::ended() }
+        Self { source: Source::Open { stream }, ..Self::default() }
     }
 
     /// Creates a body like [`new`](Self::new) that warns if a server polls it without a layer.
     pub(crate) fn expecting_layer(stream: S) -> Self {
         Self { expects_layer: !is_within_layer(), ..Self::new(stream) }
-    }
-
-    pub(crate) fn ended() -> Self {
-        Self {
-            is_idle: false,
-            expects_layer: false,
-            budget: CoopBudget::default(),
-            size: FrameSize::default(),
-            source: Source::Ended,
-            release: None,
-            buffer: FrameBuf::new(),
-        }
     }
 
     /// Lets the body poll its stream only once the server has dropped the previous frame, or after
@@ -104,7 +92,15 @@ impl<S> EventBody<S> {
 /// An empty body. Middleware that answers by itself, such as tower-http's `CorsLayer`, sends it.
 impl<S> Default for EventBody<S> {
     fn default() -> Self {
-        Self::ended()
+        Self {
+            is_idle: false,
+            expects_layer: false,
+            budget: CoopBudget::default(),
+            size: FrameSize::default(),
+            source: Source::Ended,
+            release: None,
+            buffer: FrameBuf::new(),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 
     fn into_sse(self) -> Response<EventBody<S>> {
         if !has_body(self.status()) {
-            return self.map(|_| EventBody::ended());
+            return self.map(|_| EventBody::default());
         }
         let mut response = self.map(EventBody::expecting_layer);
         response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
