@@ -151,29 +151,18 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
+    /// Returns a stream's deadline, for a shutdown or the source to set.
+    #[cold]
+    pub(super) fn or_new(this: &mut Option<Box<Self>>, client: ClientKind) -> &mut Self {
+        this.get_or_insert_with(|| Box::new(Self::new(client, None)))
+    }
+
     /// Ends the stream for `reason`, because its source asks for it.
-    #[cold]
-    pub(super) fn end_source(
-        this: &mut Option<Box<Self>>,
-        reason: CloseReason,
-        client: ClientKind,
-        cx: &mut Context<'_>,
-    ) {
-        let this = this.get_or_insert_with(|| Box::new(Self::new(client, None)));
-        this.end_soon(cx, reason, PATIENCE);
+    pub(super) fn end_source(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
+        self.end_soon(cx, reason, PATIENCE);
     }
 
-    #[cold]
-    pub(super) fn begin_drain(
-        this: &mut Option<Box<Self>>,
-        options: &ResolvedOptions,
-        client: ClientKind,
-        cx: &mut Context<'_>,
-    ) {
-        this.get_or_insert_with(|| Box::new(Self::new(client, None))).drain(options, cx);
-    }
-
-    fn drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
+    pub(super) fn drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
         if !self.may_drain() {
             return;
         }

@@ -195,7 +195,7 @@ where
                 Poll::Ready(Some(Err(error))) => {
                     if let Some(Stopped::Due(reason)) = Stopped::cause_of(&*error) {
                         let (this, reason) = (self.state(), *reason);
-                        Deadline::end_source(this.deadline, reason, *this.client, cx);
+                        Deadline::or_new(this.deadline, *this.client).end_source(cx, reason);
                         continue;
                     }
                     self.fail(error);
@@ -464,8 +464,9 @@ impl<B> EventStream<'_, B> {
             return DeadlineVerdict::EndNow(CloseReason::Drained);
         }
         *this.shutdown = None;
-        Deadline::begin_drain(this.deadline, this.options, *this.client, cx);
-        this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
+        let deadline = Deadline::or_new(this.deadline, *this.client);
+        deadline.drain(this.options, cx);
+        deadline.check(cx)
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
