@@ -1,12 +1,12 @@
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, time::Duration};
 
 use pin_project_lite::pin_project;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{BoxError, options::IdleInterval};
+use crate::options::IdleInterval;
 
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval. It reads the clock only when
@@ -122,31 +122,6 @@ fn round_up(grid: Instant, since: Instant, interval: Duration) -> Option<Instant
         return Some(due);
     }
     due.checked_add(Duration::from_nanos(u64::try_from(step - past_point).ok()?))
-}
-
-#[derive(Debug)]
-pub(crate) struct Silence {
-    limit: Duration,
-    timer: Pin<Box<IdleTimer>>,
-}
-
-impl Silence {
-    pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, timer: Box::pin(IdleTimer::default()) }
-    }
-
-    pub(crate) fn end(&mut self) {
-        self.timer.as_mut().reset();
-    }
-
-    /// Waits until the limit is exceeded and returns the error for it.
-    pub(crate) fn poll_exceeded(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        let interval = IdleInterval { length: self.limit, grid: None };
-        self.timer.as_mut().poll_interval(cx, interval).map(|()| {
-            let text = format!("event stream sent nothing for {:?}", self.limit);
-            io::Error::new(io::ErrorKind::TimedOut, text).into()
-        })
-    }
 }
 
 #[cfg(test)]

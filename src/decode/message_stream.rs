@@ -7,7 +7,8 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Decoder, Message};
-use crate::{BoxError, coop::CoopBudget, idle_timer::Silence, signals::ItemError};
+use crate::signals::ItemError;
+use crate::{BoxError, coop::CoopBudget, idle_timer::IdleTimer, options::IdleInterval};
 
 pin_project! {
     /// A [`Stream`] of the [`Message`]s in the body of another server's response.
@@ -63,7 +64,8 @@ pin_project! {
         // The decoder's splitter enforces the limit on an event's size.
         decoder: Decoder,
         terminator: Option<String>,
-        silence: Option<Silence>,
+        // The longest pause of the body, and the time since it sent data.
+        silence: Option<(Duration, Pin<Box<IdleTimer>>)>,
         budget: CoopBudget,
     }
 }
@@ -129,7 +131,7 @@ impl<B: Body> MessageStream<B> {
     /// Poll the stream in a tokio runtime with timers enabled. Otherwise, polling panics once the
     /// stream has to wait.
     pub fn max_silence(mut self, limit: Duration) -> Self {
-        self.silence = Some(Silence::new(limit));
+        self.silence = Some((limit, Box::pin(IdleTimer::default())));
         self
     }
 
@@ -155,12 +157,14 @@ impl<B: Body<Error: Into<BoxError>>> MessageStream<B> {
         // If the program leaves no budget to poll the body, that doesn't count as silence.
         ready!(CoopBudget::poll_ready(cx));
         let polled = self.as_mut().poll_body(cx);
-        let Some(silence) = self.project().silence else { return polled };
+        let Some((limit, timer)) = self.project().silence else { return polled };
         if polled.is_ready() {
-            silence.end();
+            timer.as_mut().reset();
             return polled;
         }
-        silence.poll_exceeded(cx).map(|error| Some(Err(error)))
+        ready!(timer.as_mut().poll_interval(cx, IdleInterval { length: *limit, grid: None }));
+        let text = format!("event stream sent nothing for {limit:?}");
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, text).into())))
     }
 
     /// Reads frames until one has data and keeps that data.
