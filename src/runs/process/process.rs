@@ -241,10 +241,6 @@ impl Process {
         });
     }
 
-    fn void(self: &Arc<Self>, record: &Arc<Record>) {
-        self.with_registry(|registry, deferred| registry.void(record, deferred));
-    }
-
     pub(crate) fn stats(&self) -> RunsStats {
         let mut stats = self.counters.stats();
         {
@@ -333,7 +329,7 @@ impl Producer {
 
     /// Frees the key of a run that won't have a stream.
     pub(crate) fn void(&self) {
-        self.process.void(&self.record);
+        self.process.with_registry(|registry, deferred| registry.void(&self.record, deferred));
     }
 
     pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {

@@ -105,19 +105,18 @@ impl Registry {
     }
 
     /// Frees the key of a run that won't have a stream: the service was not called, or did not
-    /// return an event stream. Returns whether the run was still starting.
-    pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
+    /// return an event stream.
+    pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         {
             let mut state = record.lock();
             if state.phase != Phase::Starting {
-                return false;
+                return;
             }
             state.void(deferred);
         }
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);
         self.remove_key(record);
-        true
     }
 
     fn remove_running(&mut self, record: &Record) {
