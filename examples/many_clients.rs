@@ -33,8 +33,8 @@ use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, LastEventId, SseLayer, hub::Hub, stats::Stats};
 
 /// The connections that may wait for `accept`, unless `net.core.somaxconn` is lower. tokio's
-/// `TcpListener::bind` sets 1,024: too few when all clients of a process reconnect after a
-/// deployment.
+/// `TcpListener::bind` sets 128 since mio 1.2: too few when all clients of a process reconnect
+/// after a deployment.
 const BACKLOG: i32 = 16_384;
 
 /// The maximum number of streams. Telling further clients to reconnect later costs less than
