@@ -117,7 +117,7 @@
 //! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
 //! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
 //! event stream with status `200`. After a proxy's `502`, [open a new
-//! `EventSource`](crate::guide::notifications#the-page).
+//! `EventSource`](crate::guide::clients#a-watchdog) with the last id in its URL.
 //!
 //! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
 //! with `204` once all topics have ended and the client has nothing left to receive. A first visit
@@ -506,9 +506,14 @@
 //! topics together are limited to 64 MiB of memory, as [`max_memory`](HubBuilder::max_memory)
 //! counts it. To change these limits, use a [builder](HubBuilder).
 //!
-//! Choose an age that is longer than clients usually stay disconnected. The default covers a
-//! deployment, but not a sleeping laptop. Topics that keep [only the
-//! newest value](#only-the-newest-value) have no age limit.
+//! Choose an age that is longer than clients usually stay disconnected. The default age covers a
+//! deployment, but not a sleeping laptop. Topics that keep [only the newest
+//! value](#only-the-newest-value) have no age limit.
+//!
+//! A busy topic can need more [events](crate::Retention::events) and
+//! [bytes](crate::Retention::bytes) too. At 100 events a second, 1,024 events are those of the last
+//! 10 seconds. An `EventSource` can wait that long [after a
+//! shutdown](crate::guide::shutdown#reconnection-storms), and a restart adds to it.
 //!
 //! 64 MiB hold about 90,000 topics with one small event each. Beyond that, an event in a new topic
 //! evicts an event of another topic. Clients that missed the evicted event get a gap.
@@ -542,6 +547,9 @@
 //! | [SQLite](https://docs.rs/tower-sse-sqlite) | restarts, or several processes on one machine |
 //! | [PostgreSQL](https://docs.rs/tower-sse-postgres) | several machines; as with SQLite, you can publish in the same transaction as your data ([compared with Redis](https://docs.rs/tower-sse-postgres/latest/tower_sse_postgres/operating/#postgresql-or-redis)) |
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#how-far-it-goes), or [runs](crate::runs#several-processes) |
+//!
+//! If you'll need several machines later, take PostgreSQL or Redis now. A later switch [gives each
+//! client a gap](#moving-to-a-broker).
 //!
 //! ## Moving to a broker
 //!
