@@ -4,11 +4,15 @@ use super::{GRACE, Retry};
 use crate::connection::ClientKind;
 
 /// When and how open streams end after the [shutdown](crate::SseLayer::shutdown) has begun. The
-/// default is [`per_client`](Self::per_client).
+/// default is [`per_client`](Self::per_client). With thousands of streams, choose between
+/// [`spread_over`](Self::spread_over) and [`retry`](Self::retry), [by how you
+/// deploy](crate::guide::shutdown#reconnection-storms).
+///
+/// # How a stream ends
 ///
 /// When a stream's time is up, the layer sends the rest of an event that has begun, then a `retry`
 /// line and, if set, the [`farewell`](crate::SseLayer::farewell). Later events are dropped, even if
-/// they are ready. A client can get them only by resuming after it reconnects. Whether the body
+/// they are ready: a client can get them only by resuming after it reconnects. Whether the body
 /// ends cleanly or fails [depends on the client](crate::guide::clients#how-clients-reconnect).
 ///
 /// If the source doesn't finish the event it has begun, the body fails after 5 seconds. With
@@ -52,7 +56,8 @@ impl Drain {
     /// ```
     /// use std::time::Duration;
     /// use tower_sse::{Drain, SseLayer};
-    /// // Streams end within 16 seconds. By default, Kubernetes kills a process after 30.
+    /// // An answer gets 10 seconds, and 5 more to finish an event that it has begun. By default,
+    /// // Kubernetes kills a process after 30 seconds.
     /// let drain = Drain::per_client().grace(Duration::from_secs(10));
     /// let layer: SseLayer = SseLayer::new().drain(drain);
     /// ```
@@ -67,6 +72,10 @@ impl Drain {
     }
 
     /// Ends each stream at a random time within `window`, so clients don't all reconnect at once.
+    ///
+    /// Use this drain only if other processes serve while this one shuts down, as on Kubernetes. If
+    /// the process is restarted in place, clients would reconnect in vain until the whole window is
+    /// over: set a longer [`retry`](Self::retry) instead.
     ///
     /// Set the server's [deadline](crate::guide::shutdown#the-deadline) 10 seconds above `window`,
     /// for example to 30 seconds for a window of 20. At the deadline, all streams that are still
