@@ -26,8 +26,7 @@ pub struct RunsStats {
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory) admits.
     pub running: usize,
     /// The number of runs that have ended and are kept: `sse_runs_kept`. With a store, a run is
-    /// counted once the store has recorded its end. A run that the store can no longer keep is
-    /// counted too.
+    /// counted once the store has recorded its end, or certainly never will.
     pub kept: usize,
     /// The number of clients that are attached in this process, including those that wait for a run
     /// to start: `sse_runs_attached`.

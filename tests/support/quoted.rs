@@ -1,7 +1,7 @@
 //! Compiler errors that a page quotes, with `…` for the parts that differ.
 
-/// Returns whether `line` matches `pattern`, in which `…` stands for any text up to the first place
-/// of what follows it.
+/// Returns whether `line` matches `pattern`. Each `…` stands for any text before the first
+/// occurrence of the pattern's next part.
 pub(crate) fn is_like(line: &str, pattern: &str) -> bool {
     let mut rest = line;
     pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {

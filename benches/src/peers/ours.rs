@@ -19,7 +19,7 @@ pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Cas
     }
 }
 
-/// Sends text that `data` copies, because it may be borrowed.
+/// Sends text through `data`, which copies every `&str`, even a `'static` one.
 pub fn copied(work: &'static str, text: &'static str) -> Case {
     case(work, OURS, move |_| Event::new().data(text))
 }

@@ -418,7 +418,7 @@ impl<L: Log> Follower<L> {
                     // No mark is needed: every process that lacks these entries finds the hole.
                     self.gate.ledger().forgive_before(number);
                 }
-                // The log never had anything between the previous entry and this one.
+                // `previous` was written directly before this entry, so nothing after it is lost.
                 let lost = previous.filter(|previous| before.is_up_to(*previous));
                 self.report_loss(lost.unwrap_or(number.saturating_sub(1)));
             }

@@ -37,7 +37,7 @@ async fn both_clients_get_the_farewell_and_reconnect_to_the_next_server() {
     browser.until_each(&BOTH, "it.events.length > 20").await;
 
     shuts_down_after_refusals(&browser, first).await;
-    // Each stream or refusal ends with an error. One more error is a failed connection.
+    // Each stream or refusal ends with an error, and each failed connection causes another one.
     browser.until_each(&BOTH, "it.errors > Math.max(it.opened, it.answers.length)").await;
     let _second = serve("second", address, &log, &package).await;
     are_resumed_after_refusals(&browser, &log).await;

@@ -31,7 +31,7 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
     text.split(|c| !is_part(c)).filter(|word| word.starts_with("sse_")).collect()
 }
 
-/// Returns the docs of the statistics whose metrics the crate itself writes.
+/// Returns the docs of the statistics of `tower-sse`, whose `prometheus` methods write metrics.
 fn docs_of_statistics() -> String {
     let files = [
         include_str!("../../../src/stats.rs"),

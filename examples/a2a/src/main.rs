@@ -83,7 +83,7 @@ async fn follow(run: &Run, id: Value) -> Result<Response> {
     let (task, seen) = task(run).ok_or(StatusCode::NOT_FOUND)?;
     let rest = run.attach(run.event_id(seen)).await.ok_or(StatusCode::NOT_FOUND)?;
     let results = stream::iter((seen > 0).then(|| Ok(event(&task).into()))).chain(rest);
-    // The run has recorded results only: an answer has the id of its request.
+    // The run records only results. Each answer needs its own request's id, so it is built here.
     let answer = filter::from_fn(move |event| {
         let answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{}}}"#, event.data());
         Verdict::Replace(event.with_data(answer))

@@ -139,7 +139,7 @@ pub(crate) struct State {
     pub(crate) runs: [Option<Run>; EPOCHS],
     /// The number of epochs that were given out.
     pub(crate) epochs: u8,
-    /// The claim whose reply was lost.
+    /// The epoch of the claim whose reply was lost.
     pub(crate) lost_claim: Option<usize>,
     pub(crate) client: Client,
     pub(crate) has_cancelled: bool,

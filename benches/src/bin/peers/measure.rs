@@ -30,7 +30,7 @@ pub(crate) fn measure(arguments: &[&str]) {
         }
         let mut figures: BTreeMap<&str, Vec<Vec<f64>>> = BTreeMap::new();
         let mut failed: BTreeMap<&str, String> = BTreeMap::new();
-        // Single events differ least, so they need the most rounds.
+        // The servers differ least in the paced works, so these need the most rounds.
         let rounds = if matches!(work, Work::Paced { .. }) { rounds } else { rounds.min(2) };
         for round in 0..rounds {
             let mut order = subjects.clone();

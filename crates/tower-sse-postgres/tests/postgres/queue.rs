@@ -1,4 +1,5 @@
-//! The server's notification queue, which another program's listener can fill.
+//! The server's notification queue, which fills up while another program's listener stays in a
+//! transaction.
 
 use crate::*;
 

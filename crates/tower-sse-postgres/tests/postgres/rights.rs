@@ -330,7 +330,7 @@ async fn new_credentials_are_asked_for_when_some_are_refused() {
     process.delivers([1]).await;
     sql(&client, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
         .await;
-    // The hub asks twice in each attempt.
+    // An attempt that is refused asks twice.
     until(|| asked.load(SeqCst) >= 3).await;
     *credentials.lock().unwrap() = Credentials::new("next", "second");
     until(|| process.health.reconnections() == 1 && process.health.is_ready()).await;

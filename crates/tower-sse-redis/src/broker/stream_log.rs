@@ -82,7 +82,7 @@ impl Log for StreamLog {
                 result => return result,
             }
         }
-        // After two attempts, follow even a server that refuses writes.
+        // After two attempts, accept even a server that refuses writes.
         self.connect(known, false).await
     }
 
