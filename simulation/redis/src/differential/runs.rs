@@ -100,8 +100,13 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let arguments = format!("{server}|{earlier}|8000|all|{process}|{newest}|60000|");
             // Redis returns fields in the order in which they were added, unlike the model, which
             // sorts them.
-            let script = script!("beat.lua")
-                .replace("return reply", "table.sort(reply)\nreturn { 'joined', unpack(reply) }");
+            let sorted = "local epochs = {}
+                for epoch in string.gmatch(reply[4], '%S+') do epochs[#epochs + 1] = epoch end
+                table.sort(epochs)
+                reply[4] = table.concat(epochs, ' ')
+                table.sort(reply)
+                return { 'joined', unpack(reply) }";
+            let script = script!("beat.lua").replace("return reply", sorted);
             return evaluate(script, &["data", "processes", &live], &arguments);
         }
         15 => {
