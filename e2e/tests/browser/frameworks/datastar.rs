@@ -1,6 +1,7 @@
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
 
+/// Returns an event that appends this HTML to the list.
 pub(crate) fn append(html: &str) -> Event {
     let mut data = String::from("mode append\nselector #list");
     // A lone CR begins a new line too, in which a user could set a selector.
