@@ -63,9 +63,10 @@ impl Changes {
     }
 }
 
-/// The topics that may have changed up to a count.
+/// The topics that may have changed between two values of [`Changes::count`].
 #[derive(Clone, Copy)]
 pub(crate) struct Changed {
+    /// The later of the two.
     pub(crate) until: u64,
     /// The [bits](bit) of the topics.
     pub(crate) topics: u64,

@@ -198,10 +198,10 @@
 //! With `recent(1)`, a first visit begins with the job's newest event, if the hub still keeps it.
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
-//! With a broker, publishing can fail. A lost percentage does no harm, because the next one
-//! replaces it. But clients wait for the last event, so repeat `Hub::end` until it succeeds. If the
-//! event is [too large](#large-events-and-binary-data), no attempt succeeds: send a link to the
-//! result.
+//! In any hub, an event that is [too large](#large-events-and-binary-data) is never published: send
+//! a link to the result. With a broker, publishing can also fail for a while. A lost percentage does
+//! no harm, because the next one replaces it. But clients wait for the last event, so repeat
+//! `Hub::end` until it succeeds.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. The process that then
 //! finishes or abandons the job must end the topic.
@@ -564,8 +564,9 @@
 //!    [`Streams::follow`](crate::streams#many-processes).
 //! 5. Don't replace your processes one by one in the first deployment with the broker. An old and a
 //!    new process don't share events, so clients of one miss the other's events without a gap. Move
-//!    all requests to the new processes at once, then stop the old ones. Each client that returns
-//!    [gets a gap](Subscribe::resume) for each topic except [newest
+//!    all requests to the new processes at once, then stop the old ones: with nginx, change the
+//!    upstream and reload; on Kubernetes, add a second Deployment and switch the Service. Each
+//!    client that returns [gets a gap](Subscribe::resume) for each topic except [newest
 //!    values](#only-the-newest-value), because its id is from another hub.
 //!
 //! Publishing can then fail with [`PublishError::Unknown`]: the event may have been published. If

@@ -127,7 +127,7 @@ impl StreamReader {
                 }
             }
             Ok(Some(_)) => self.empties += 1,
-            // The size of an incomplete event is limited.
+            // Not counted: the decoder fails once an incomplete event is too large.
             Ok(None) => {}
             Err(error) => self.end = Some(End::Failed(error.into())),
         }

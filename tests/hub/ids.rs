@@ -104,8 +104,8 @@ fn interrupted_gaps_are_all_repeated() {
     }
 }
 
-/// While a subscription starts, the hub creates its topics, for which it calls the closure of
-/// `retention_of`.
+/// When a subscription starts, the hub calls the closure of `retention_of` for each topic that
+/// doesn't exist yet.
 #[test]
 fn counted_subscription_receives_all_later_events() {
     for topics in [&["a", "b"][..], &["a", "c", "b"]] {

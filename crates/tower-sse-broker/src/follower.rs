@@ -320,12 +320,12 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Finds out why a page does not begin with the last entry that was read.
+    /// Finds out why a page does not begin with the last entry that this follower has passed.
     ///
-    /// Logs are trimmed from the beginning. If the log still has entries up to the last entry's
-    /// number, nothing before the page was trimmed: the last entry was unread or deleted, or the
-    /// log is in an older state. Otherwise, entries between the last entry and the page may be
-    /// missing too.
+    /// Logs are trimmed from the beginning. If the log still has an entry up to the last number, no
+    /// entry between that number and the page was trimmed: the entry with the last number was
+    /// passed unread, it was deleted, or the log is in an older state. Otherwise, entries between
+    /// the last number and the page may be missing too.
     async fn find_place(
         &mut self,
         session: &mut L::Session,

@@ -12,8 +12,8 @@ const REDIRECTED_FOR: Duration = Duration::from_millis(100);
 /// The time after a failover in which no slot moves: longer than the time between two checks of a
 /// process. Until the nodes agree on the failover, they do not agree on a move either.
 const AFTER_FAILOVER: Duration = Duration::from_secs(3);
-/// The number of redirects that a process can miss, because it dropped the requests that they
-/// answer, for example when a client was cut.
+/// The most redirects over one connection before a process counts as one that doesn't follow them.
+/// It can miss a few: when a client disconnects, the process drops its request.
 const MAX_REDIRECTS: usize = 4;
 
 /// Returns the process that a host belongs to, and the node if the host names one.

@@ -27,7 +27,8 @@ pub(crate) enum NoEvents {
     NotFound,
     /// This record doesn't have the event with the id yet, or has evicted the client's next event.
     Lost,
-    /// A copy of another process's run has evicted events. The client has to repeat its request.
+    /// This record is a copy of another process's run. It has evicted the client's next event, which
+    /// the store may still have. The client has to repeat its request.
     GivenWay,
     /// The run is forgotten, or its call did not return an event stream.
     NoRun,

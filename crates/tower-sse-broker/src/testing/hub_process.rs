@@ -236,8 +236,8 @@ pub(super) fn epoch(id: &EventId) -> &str {
     id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
 }
 
-/// Returns the lines of a subscription's next events, without ids. Lines show comments, which a
-/// [`HubClient`] doesn't return.
+/// Returns the bytes of a subscription's next events, one string for each event, without `id`
+/// lines. They show comments, which a [`HubClient`] doesn't return.
 pub(super) async fn lines_of(
     mut subscription: Subscription,
     events: usize,
@@ -253,7 +253,7 @@ pub(super) async fn lines_of(
     Ok(received)
 }
 
-/// Returns the lines of events in a hub without a broker. With a broker, they must be the same.
+/// Returns the bytes of events in a hub without a broker. With a broker, they must be the same.
 pub(super) async fn lines_without_broker(
     topic: &str,
     events: &[Event],

@@ -1,4 +1,4 @@
-//! The middlewares, in the order of their crates.
+//! The middlewares, sorted by the names of their crates.
 
 use std::task::{Context, Poll};
 use std::{fmt::Display, pin::Pin, sync::Mutex, time::Duration};

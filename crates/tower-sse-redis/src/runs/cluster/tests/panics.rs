@@ -56,7 +56,7 @@ async fn run_whose_export_panics_is_given_up_and_the_others_go_on() {
     assert!(one.start().await.is_some(), "its key is free");
 }
 
-/// The store is away when the exporter gives the run up.
+/// The process loses the store and connects again before the export panics. Then a reply is lost.
 #[tokio::test(start_paused = true)]
 async fn run_whose_export_panics_is_given_up_once_the_store_returns() {
     let (one, _other, _broken, watching) = watched(&["a"]).await;

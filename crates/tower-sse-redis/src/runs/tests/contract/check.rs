@@ -31,7 +31,7 @@ async fn each_watcher_is_announced_to_the_owner(scene: Scene) {
     scene.p.has_received_all().await;
 }
 
-/// The clock of the process with the later run is behind, so its epoch is lower.
+/// The later run has the lower epoch, because the clock of its process is behind.
 async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene) {
     scene.p.begin("a2").await;
     scene.p.append("a2", 1, 3).await;
