@@ -39,7 +39,7 @@ fn brokers_have_the_limits_of_the_pages() {
     assert_has(&broker, "publish_deadline", &deadline);
     let timeout = pages.time(&[
         "and to answer a command. The default is {}.",
-        "raise its [`timeout`], by default {}.",
+        "raise its [`timeout`], by default {}, and",
     ]);
     assert_has(&redis(), "timeout", &timeout);
 }
