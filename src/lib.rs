@@ -210,9 +210,9 @@
 //!
 //! # Compatibility
 //!
-//! - **Rust.** 1.88 or later. [`sse-check`](https://docs.rs/crate/sse-check) and the `tower-sse-…`
-//!   crates need the same Rust version (rusqlite 0.41 needs 1.89), and always have this crate's
-//!   version number.
+//! - **Rust.** 1.88 or later, also for [`sse-check`](https://docs.rs/crate/sse-check) and the
+//!   `tower-sse-…` crates, which always have this crate's version number. With rusqlite 0.41 or
+//!   later, `tower-sse-sqlite` needs 1.89.
 //! - **axum.** The feature `axum` is for axum 0.8. To use axum 0.7, leave the feature off and
 //!   extract the last event id as `Option<Extension<LastEventId>>`.
 //! - **hyper and tonic.** Any version that uses `http` 1 works. gRPC responses pass through

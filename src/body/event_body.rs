@@ -390,7 +390,8 @@ opaque_debug!(DeferredPanic);
 
 error_text!(DeferredPanic, |_| "the stream panicked");
 
-/// Warns once in each process if a task polls the body without a layer. Tests rarely use a task.
+/// Warns once in each process if a task polls the body without a layer. Tests often poll outside of
+/// tasks, and need no layer.
 #[cold]
 #[inline(never)]
 pub(crate) fn warn_without_layer() {

@@ -97,7 +97,7 @@ enum LinePlace {
     Start,
     /// A line between events, or the first line of an event.
     Between,
-    /// A line between events that begins with an `r`.
+    /// A line that begins with an `r`: perhaps a `retry` line, or the first line of an event.
     RLine,
     Comment,
     Event,

@@ -215,13 +215,20 @@
 //! # Only the newest value
 //!
 //! A dashboard needs only the newest value of each gauge or price. Give each one its own topic, in
-//! which each event replaces the previous one. The example
+//! which each event replaces the previous one. If your values change together, publish them all as
+//! one JSON object in one topic instead: the page then needs no names, and no `forget`.
+//!
+//! The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
-//! program: a server that shuts down, and its page. Its parts:
+//! program: a server that shuts down, and [its
+//! page](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/page.html). Its parts, with
+//! the features `axum` and `hub`:
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_sse::hub::{Hub, PublishError, Subscription};
+//!
+//! use axum::{extract::State, response::IntoResponse};
+//! use tower_sse::hub::{Hub, PublishError};
 //! use tower_sse::{Heartbeat, LastEventId, Retention, SseLayer};
 //!
 //! fn hub() -> Hub {
@@ -239,24 +246,26 @@
 //!     Ok(())
 //! }
 //!
-//! fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
-//!     // At most one value of each topic per 100 ms. The first after a pause is sent at once.
-//!     hub.subscribe(symbols).flush_window(Duration::from_millis(100)).resume(last)
+//! async fn prices(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+//!     // At most one value of each topic per 100 ms. Needed only if values change more often.
+//!     let window = Duration::from_millis(100);
+//!     hub.subscribe(["AAPL", "MSFT"]).flush_window(window).resume(last).response()
 //! }
 //! # drop((layer(), publish(&hub(), "AAPL", 1.0)));
-//! # prices(&hub(), &["AAPL", "MSFT"], None);
+//! # drop(prices(State(hub()), None));
 //! ```
 //!
 //! The page below takes the data's first word as the topic's name and the second as its value, so
 //! neither can contain a space. To let other topics of the hub keep more events, use
 //! [`retention_of`](HubBuilder::retention_of).
 //!
-//! A first visit begins with the newest value of each topic. A client that reconnects gets only
-//! newer values, however long it was away, so the page keeps the others.
+//! A first visit begins with the newest value of each topic. If an `EventSource` reconnects, it gets
+//! only newer values, however long it was away, so the page keeps the others.
 //!
 //! In the page, set `url` to the stream's URL, write three functions, and call `connect()` once.
 //! `show` displays the value of a name, or `?` at a gap. `forget` displays all values as unknown,
-//! and `become` displays the connection's state:
+//! and `become` displays the connection's state. Replace the `404` with the statuses at which your
+//! page must not try again:
 //!
 //! ```js
 //! const BEAT = 15_000; // the interval of the heartbeat, in milliseconds
@@ -280,7 +289,8 @@
 //!     become("reconnecting");
 //!     if (own.readyState !== EventSource.CLOSED) return;
 //!     // The server has refused the request, or a proxy has answered, for example with a 502.
-//!     const answer = await fetch(own.url, { method: "HEAD" }).catch(() => null);
+//!     const signal = AbortSignal.timeout(10_000);
+//!     const answer = await fetch(own.url, { method: "HEAD", signal }).catch(() => null);
 //!     if (own !== source) return;
 //!     if (answer?.status === 404) become("no such symbol");
 //!     else setTimeout(connect, Math.random() * 10_000);
@@ -289,13 +299,27 @@
 //!
 //! setInterval(() => {
 //!   const limits = [4 * patience, patience]; // connecting, open
-//!   if (Date.now() - seen > (limits[source.readyState] ?? Infinity)) connect();
+//!   if (Date.now() - seen > (limits[source?.readyState] ?? Infinity)) connect();
 //! }, 1000);
 //! ```
 //!
-//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one
-//! when heartbeats are missing, and also after a proxy's `502`. For more than six tabs in one
-//! browser, serve [HTTP/2](crate::guide::proxies#http2-for-browsers).
+//! The page also opens a new stream after a proxy's `502`. For more than six tabs in one browser,
+//! serve [HTTP/2](crate::guide::proxies#http2-for-browsers).
+//!
+//! ## After a sleep or a broken network
+//!
+//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one once
+//! neither values nor heartbeats have come for 30 to 45 seconds, or, while it connects, for 2 to 3
+//! minutes. After a computer's longer sleep, the page does so within a second. The new stream begins
+//! with all values.
+//!
+//! To notice a break sooner, lower the interval in both places, for example with
+//! [`Heartbeat::every`](crate::Heartbeat::every) 3 seconds and a `BEAT` of 3,000. While an
+//! `EventSource` waits to [reconnect](crate::guide::shutdown#reconnection-storms), the page should
+//! open no new one, so keep 8 × `BEAT` above the longest wait.
+//!
+//! The page doesn't notice that your program publishes no more. If values should change regularly,
+//! send their time too, and have the page show it.
 //!
 //! ## After a restart
 //!
@@ -304,18 +328,16 @@
 //! your server listens. You then need no broker. Several processes need none either, if each of
 //! them publishes all values.
 //!
-//! Don't set [`ReportAndEnd`](GapPolicy::ReportAndEnd): reconnecting brings no value back.
-//!
 //! ## Slow clients
 //!
 //! A slow client skips replaced values, but first gets the old ones in its connection's buffers.
 //! The ticker limits the server's buffer with
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
-//! nginx has a buffer of its own for each client, up to 4 MiB. To limit it, add `sndbuf=32k` to
-//! nginx's `listen` line. For a client that has stopped reading, nginx and the server together then
-//! hold about 0.3 MiB (measured over HTTP/1 with nginx 1.22). But large downloads to distant
-//! clients get slower.
+//! nginx has a buffer of its own for each client, up to 4 MiB: at 10 kB per second, seven minutes of
+//! old values. To limit it, add `sndbuf=32k` to nginx's `listen` line. For a client that has stopped
+//! reading, nginx and the server together then hold about 0.3 MiB (measured over HTTP/1 with nginx
+//! 1.22). But large downloads to distant clients get slower.
 //!
 //! ## Memory of many topics
 //!

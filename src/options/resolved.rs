@@ -29,8 +29,8 @@ pub(crate) struct IdleInterval {
     pub(crate) grid: Option<Instant>,
 }
 
-/// The longest wait of a long poll that begins with the client's position. If a proxy gives up
-/// before a longer wait is over, the client never gets the position.
+/// The longest wait of a long poll whose answer begins with the event `start`. If a proxy gave up
+/// during a longer wait, the client would never get this event, which has its position.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait of a long poll, in which the source can send what is ready.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);

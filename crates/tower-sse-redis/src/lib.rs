@@ -43,7 +43,7 @@
 //! The steps link to two pages: [the program](operating) and [the Redis server](running).
 //!
 //! 1. Set up Redis 7 or later, or Valkey, by the [checklist](running#checklist). We've tested with
-//!    Redis 7.0 and 8.2, and with Valkey 8.1 and 9.1.
+//!    Redis 7.0 and Valkey 9.1.
 //! 2. Work out your [limits](operating#sizes).
 //! 3. Decide what your program does when [publishing fails](operating#publish-errors).
 //! 4. Connect [when your program starts](operating#start), and close the hub [last when it

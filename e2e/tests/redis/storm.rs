@@ -43,8 +43,8 @@ fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
-/// Kills Redis repeatedly, each time after [`NEW_EVENTS`] more events. The process behind the proxy
-/// has not read the newest of these. Returns the times in which events were lost.
+/// Kills Redis at even intervals, each time after at least [`NEW_EVENTS`] more events. The process
+/// behind the proxy has not read the newest of these. Returns the times in which events were lost.
 async fn kill_again_and_again(
     server: &mut Server,
     proxy: &Proxy,

@@ -121,8 +121,8 @@ impl State {
         self.current = node;
     }
 
-    /// Returns the reply to a command with keys from a node without the slot. The reply names the
-    /// node that has the slot.
+    /// If a command has keys and its node doesn't have the slot, returns the node's reply, which
+    /// names the node that has it.
     pub(super) fn redirect(&self, connection: usize, command: &Command) -> Option<Reply> {
         let Connection { process, machine, .. } = self.connections[connection];
         let has_keys = !WITHOUT_KEYS.iter().any(|name| name.as_bytes() == command[0]);

@@ -353,7 +353,7 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 /// What a store passes to [`Receive`].
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A push of a run that is subscribed. Pushes of one run are passed in their order.
+    /// A push of a run to which this process subscribes. Pushes of one run are passed in their order.
     Push(RunId, Push),
     /// A new connection replaces one that broke. What was sent over that one may be missing, so all
     /// runs of this process are synchronized, and all mirrors are loaded. The store passes this once

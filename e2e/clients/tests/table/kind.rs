@@ -9,7 +9,8 @@ use tower_sse::{SseLayer, hub::Hub};
 
 use crate::origin::{TOPIC, set};
 
-/// Infers the kind from the answer of a full layer to a request of this client.
+/// Infers the kind from how a layer at its limit of streams refuses this client's request. For a
+/// `GET` that it refuses with an error status, the request's headers decide.
 pub(crate) async fn kind(client: &str, head: &HeaderMap) -> &'static str {
     let hub = Hub::new();
     let events = async move || hub.subscribe_to(TOPIC).resume(None).response();

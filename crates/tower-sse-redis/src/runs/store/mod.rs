@@ -61,8 +61,8 @@
 //!
 //! # Lost data
 //!
-//! A process that finds `data` missing, or returns to a server that has restarted or has another
-//! history, begins a time in which owners restore their claims. Until this time ends, a key without
+//! A process begins a time in which owners restore their claims if it finds `data` missing, or if
+//! it returns to a server that has restarted or whose history isn't the one noted in `data`. Until this time ends, a key without
 //! a claim is not treated as free. A process that has known of the time for a lease ends the time.
 //! The first process on an empty server begins no such time, unless the server is a replica that
 //! took over.

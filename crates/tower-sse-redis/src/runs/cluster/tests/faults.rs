@@ -237,7 +237,7 @@ async fn completed_run_is_joined_while_the_store_takes_no_events() {
     assert!(start.elapsed() < LEASE / 2, "{:?}", start.elapsed());
 }
 
-/// The store removes old events meanwhile.
+/// The stream was trimmed before. Meanwhile, the process of the run evicts more events.
 #[tokio::test(start_paused = true)]
 async fn trimmed_run_is_kept_while_the_store_takes_no_events() {
     let retention = Retention::new().bytes(100_000);
