@@ -4,11 +4,14 @@
 //!
 //! curl -N 'http://127.0.0.1:3000/prices?symbols=AAA,AAB'
 //!
-//! The prices of 500 symbols. Each symbol has a topic in which a price replaces the one before it. A
-//! client chooses its symbols, receives their prices at once, and then newer prices. A client that
-//! was slow or away receives only the newest price of each symbol. The buffers of its socket are
-//! small, because they hold prices that are replaced meanwhile. The page opens a new stream if it has
-//! received no heartbeats, or if a proxy has stopped its `EventSource`.
+//! The prices of 500 symbols, of which a client chooses some. The section "Only the newest value" of
+//! the hub's documentation explains the parts.
+//!
+//! In a program of your own, run:
+//!
+//! cargo add tower-sse --features axum,hub,signal && cargo add axum fastrand tokio-util
+//! cargo add tokio --features full && cargo add serde --features derive
+//! cargo add socket2 --features all
 //!
 //! Set `PORT` to use another port.
 

@@ -221,8 +221,7 @@
 //! The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
 //! program: a server that shuts down, and [its
-//! page](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/page.html). Its parts, with
-//! the features `axum` and `hub`:
+//! page](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/page.html). Its parts:
 //!
 //! ```
 //! use std::time::Duration;
@@ -263,9 +262,9 @@
 //! only newer values, however long it was away, so the page keeps the others.
 //!
 //! In the page, set `url` to the stream's URL, write three functions, and call `connect()` once.
-//! `show` displays the value of a name, or `?` at a gap. `forget` displays all values as unknown,
-//! and `become` displays the connection's state. Replace the `404` with the statuses at which your
-//! page must not try again:
+//! `show` displays the value of a name, or `?` at a `gap`, which says that the hub has lost the
+//! value. `forget` displays all values as unknown, and `become` displays the connection's state.
+//! Replace the `404` with the statuses, if any, at which your page must not try again:
 //!
 //! ```js
 //! const BEAT = 15_000; // the interval of the heartbeat, in milliseconds
@@ -316,16 +315,20 @@
 //! To notice a break sooner, lower the interval in both places, for example with
 //! [`Heartbeat::every`](crate::Heartbeat::every) 3 seconds and a `BEAT` of 3,000. While an
 //! `EventSource` waits to [reconnect](crate::guide::shutdown#reconnection-storms), the page should
-//! open no new one, so keep 8 × `BEAT` above the longest wait.
+//! open no new one. So keep 8 × `BEAT`, here 24 seconds, above the longest wait, usually 10 seconds.
 //!
 //! The page doesn't notice that your program publishes no more. If values should change regularly,
 //! send their time too, and have the page show it.
 //!
 //! ## After a restart
 //!
+//! Meanwhile, the page keeps its values and shows "reconnecting". Once the server listens again,
+//! each `EventSource` is back [within 10 seconds](crate::guide::shutdown#reconnection-storms), or 20
+//! after a proxy's `502`.
+//!
 //! After a restart, a hub without a [broker](#many-processes) has no values. A client that returns
-//! gets a `gap` for each topic that has no value yet. To avoid this, publish stored values before
-//! your server listens. You then need no broker. Several processes need none either, if each of
+//! gets a `gap` for each topic that has no value yet. To avoid this, publish all values before your
+//! server's first request. You then need no broker. Several processes need none either, if each of
 //! them publishes all values.
 //!
 //! ## Slow clients

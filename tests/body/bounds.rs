@@ -1,4 +1,4 @@
-//! The maximum cost of one poll, whatever a source or a client sends.
+//! The maximum cost of one poll, however much a source has, and huge frames and ids.
 
 use crate::*;
 

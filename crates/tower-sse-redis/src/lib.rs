@@ -48,7 +48,9 @@
 //! 3. Decide what your program does when [publishing fails](operating#publish-errors).
 //! 4. Connect [when your program starts](operating#start), and close the hub [last when it
 //!    stops](operating#shutdown).
-//! 5. Before you deploy a new version, check [what may change](operating#rolling-deployments).
+//! 5. If your processes already run without a broker, [replace them all at
+//!    once](tower_sse::hub#moving-to-a-broker). Before later deployments, check [what may
+//!    change](operating#rolling-deployments).
 //!
 //! # What is guaranteed
 //!

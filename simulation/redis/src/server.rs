@@ -240,7 +240,7 @@ impl Server {
         self.streams().find(|(key, _)| *key == KEY).map(|(_, stream)| stream)
     }
 
-    /// Removes the newest entries of each stream, as a replica that is behind does not have them.
+    /// Removes the newest entries of each stream, which a replica that is behind does not have.
     pub(super) fn forget_newest(&mut self, count: usize) {
         for key in self.keys.values_mut() {
             if let Value::Stream(stream) = &mut key.value {

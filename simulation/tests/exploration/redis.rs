@@ -61,7 +61,7 @@ impl State {
             }
             return Synced::Over(outcome);
         }
-        // A server with an older state has an earlier run that has ended, or nothing.
+        // The claim is lost if the key has no run, or an earlier one that has ended.
         let is_lost = claim.is_none_or(|claim| claim.epoch < epoch && !claim.phase.is_live());
         if is_lost && !restores {
             return Synced::Lacks;

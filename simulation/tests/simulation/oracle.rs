@@ -165,8 +165,8 @@ fn check_messages(
         if sequence < last && received.is_first && received.kind == Kind::Gap {
             seen.clear();
         }
-        // The first item of a connection can have a gap for each topic. Only the first of these
-        // gaps is the connection's first message.
+        // A connection can begin with a gap for each of its topics. Of these, only the first is the
+        // connection's first message.
         is_ahead = received.kind == Kind::Gap
             && if received.is_first { last > sequence + MAX_LEAD } else { is_ahead };
         last = sequence;

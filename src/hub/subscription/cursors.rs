@@ -98,8 +98,8 @@ impl DerefMut for Cursors {
 pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
-    /// The sequence number of the last event of an earlier topic whose name became free, or 0 if
-    /// there was none. While this is not 0, the end of that topic doesn't end the subscription.
+    /// If an earlier topic of this name has ended and is forgotten: the sequence number of its last
+    /// event. Otherwise 0. While this is not 0, the end of that topic doesn't end the subscription.
     forgotten_end: u64,
     pub(crate) ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.

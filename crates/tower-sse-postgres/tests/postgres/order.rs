@@ -131,8 +131,8 @@ async fn row_of_a_covered_transaction_is_found_later() {
 async fn late_commits_are_found_by_the_next_poll() {
     let Some((server, mut process)) = Process::start().await else { return };
     let [late, other] = [server.connect().await, server.connect().await];
-    // If `covered` passed the late transactions, each would wait for a look at the whole inbox,
-    // which together would take too long.
+    // Polls look only at transactions from `Settings::covered` on. If it passed a late transaction,
+    // the event would come only with the next look at the whole inbox: 20 times, that's too late.
     soon(async {
         for round in 0..20 {
             sql(&late, "begin").await;

@@ -365,7 +365,7 @@ pub(crate) enum Incoming {
     /// Another process asks to stop a run of this process, or has replaced it. Read from the store
     /// with a beat, because the hint can be lost.
     Asked(Epoch),
-    /// A client of another process watches a run that this process owns, according to its claim.
+    /// A client of another process watches this run, whose claim names this process as its owner.
     Watched(RunId),
     /// Another run has taken this run's key, so requests no longer find this run. It may still be
     /// live here.

@@ -48,8 +48,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Starts the client with this name, with the service at this address. Returns `None` if the client
-    /// is not installed.
+    /// Starts the client with this name, with the service at this address. Returns `None` if
+    /// its interpreter or its npm package is not installed.
     pub(crate) fn of(name: &str, packages: Packages, url: &str) -> Option<Self> {
         let node = |package, script, path| {
             Self::node(packages, package, script, &[&format!("{url}{path}")])

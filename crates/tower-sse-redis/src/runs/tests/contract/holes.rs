@@ -35,7 +35,7 @@ async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
     assert_eq!(scene.q.stream("a1").await, ["head", "cancelled 0"]);
 }
 
-/// A voided call is not restored by a `Sync` that was sent before.
+/// A run that was voided is not restored by a `Sync` that was sent earlier and arrives later.
 async fn voided_run_is_over_for_late_syncs(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
     assert_eq!(scene.p.end("a1", Release).await, "freed");
