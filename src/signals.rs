@@ -168,11 +168,12 @@ pub(crate) struct NothingMore;
 /// because only the layer knows the kind of client. Heartbeats that are events repeat it.
 #[derive(Clone)]
 pub(crate) struct StartAt {
-    /// `None` if a client that resumed at the position would miss the first item.
+    /// `None` if a client that resumed at the position would miss the stream's first event, such as
+    /// a gap.
     pub(crate) id: Option<EventId>,
     /// `Some(true)` if every client receives the position, `Some(false)` if only an `EventSource`
-    /// and a library do. `None` if no client does, for example because the client or the first item
-    /// has an id.
+    /// and a library do. `None` if no client does, for example because the client has an id, or
+    /// because the stream's first event does.
     pub(crate) is_for_all: Option<bool>,
     /// The slot in which the layer describes the client to a hub's `View`.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
@@ -448,7 +449,8 @@ pub(crate) struct Shutdown {
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
 
-/// The shutdown that ends a stream: its own layer's, or a slot for an outer layer's.
+/// The shutdown that ends a stream: that of its own layer, of an outer layer, or of the layer
+/// around an early head.
 #[derive(Clone)]
 pub(crate) enum EndsWith {
     Own(Arc<Shutdown>),

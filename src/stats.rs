@@ -16,8 +16,9 @@ use crate::lock::lock;
 /// Pass a `Stats` to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one `Stats`. Clones of a `Stats` share its counters.
 ///
-/// Each stream counts its own frames and bytes. It adds them to the shared counters every 64 KiB,
-/// at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open stream.
+/// Each stream counts its own frames and bytes. It adds them to the shared counters at least every
+/// 64 KiB, at each heartbeat, and when it closes. The counters lag by less than 64 KiB per open
+/// stream.
 ///
 /// [`prometheus`](StatsSnapshot::prometheus) returns a snapshot as metrics in Prometheus' text
 /// format. [`HubStats`](crate::hub::HubStats), [`RunsStats`](crate::runs::RunsStats) and

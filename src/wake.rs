@@ -55,8 +55,8 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
 
 /// Calls `wake` with the first [`BATCH`] items at once, and with the other items in later turns of
 /// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller must hold
-/// no lock. All items are woken at once if a task with a note has no runtime, or if no noted
-/// runtime still runs.
+/// no lock. All items are woken at once if `runtimes` has an entry for tasks outside of any
+/// runtime, or if none of the noted runtimes still runs.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,

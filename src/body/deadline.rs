@@ -10,8 +10,9 @@ use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::streams::{Membership, Revocation};
 
-/// The time at which a stream must end although its source continues: at its maximum age, as a long
-/// poll, during a shutdown, or when the program closes the stream or the source asks for its end.
+/// The time at which a stream must end although its source continues: at the stream's maximum age,
+/// as a long poll, during a shutdown, or when the program closes the stream or the source asks for
+/// the stream's end.
 // The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
     // `None` if the program can't close the stream.
@@ -151,7 +152,8 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Returns a stream's deadline, for a shutdown or the source to set.
+    /// Returns the stream's deadline, for a shutdown or the source to set. Creates one if there is
+    /// none.
     #[cold]
     pub(super) fn or_new(this: &mut Option<Box<Self>>, client: ClientKind) -> &mut Self {
         this.get_or_insert_with(|| Box::new(Self::new(client, None)))

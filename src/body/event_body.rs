@@ -245,7 +245,8 @@ opaque_debug!(EventBody<S>);
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size otherwise, in bytes. Over HTTP/1, hyper holds up to 16 frames for a slow client.
+/// The frame size until the client is known to keep up, in bytes. Over HTTP/1, hyper holds up to 16
+/// frames for a slow client.
 const SMALL_FRAME: usize = 4 * 1024;
 /// The capacity in bytes up to which a recorded body keeps its buffer, even while it is idle.
 const KEPT_CAPACITY: usize = 256;

@@ -307,7 +307,8 @@ where
         Some(preamble)
     }
 
-    /// Returns the time of the first `retry` line, unless the source's first lines have their own.
+    /// Returns the time for the layer's first `retry` line. Returns `None` if the layer sends none,
+    /// for example because the source's first lines have a `retry` line of their own.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
         let options = &self.state.options;
         let is_set = options.merged.retry.is_some();

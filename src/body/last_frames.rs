@@ -36,8 +36,8 @@ enum Then {
     Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
 }
 
-/// How long the stream of a `fetch` with nothing more to come stays open. Some libraries reconnect
-/// at once after each end.
+/// How long a `fetch`'s stream stays open if the client has already received everything. Some
+/// libraries reconnect at once after each end.
 const HOLD: Duration = Duration::from_secs(20);
 
 impl LastFrames {
@@ -87,8 +87,9 @@ impl LastFrames {
     }
 
     /// Creates the end of a stream to which the layer adds nothing, because the source has stopped
-    /// for good or an inner layer has handled the failure. Returns any other error as `Err`, and
-    /// also the error of a stopped source if `stops` returns `false`, which forbids a clean end.
+    /// for good or an inner layer has handled the failure. Returns any other error as `Err`. Also
+    /// returns a stopped source's error as `Err` if `stops` returns `false`, because the stream
+    /// can't end cleanly at this point.
     pub(super) fn of_handled(
         error: BoxError,
         is_recorded: bool,

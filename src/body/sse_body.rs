@@ -76,7 +76,7 @@ impl SseBody {
         Self { kind: Kind::Boxed { body } }
     }
 
-    /// Returns the same body for a service whose own bodies have another type.
+    /// Converts this body for a service whose own bodies are of type `B`.
     pub(crate) fn of_service<B>(self) -> SseBody<B> {
         let body = match self.kind {
             Kind::Boxed { body } => body,

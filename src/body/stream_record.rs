@@ -10,14 +10,14 @@ use crate::stats::Stats;
 /// The number of bytes after which even a busy stream updates the shared counters.
 const STATS_STEP: u64 = 64 * 1024;
 
-/// The record of one open stream, which makes exactly one close report, on every exit path.
+/// The record of one open stream. It makes exactly one close report, on every exit path.
 // `repr(C)` puts the fields that an event needs last, next to those of `StreamState`.
 #[repr(C)]
 pub(crate) struct StreamRecord {
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
-    /// The bytes, frames and heartbeats since the shared counters were updated. A flag is enough
-    /// for the heartbeats, because each heartbeat updates the counters.
+    /// The bytes, frames and heartbeats since the last update of the shared counters. A flag is
+    /// enough for the heartbeats, because each heartbeat updates the counters.
     bytes: u64,
     frames: u32,
     has_heartbeat: bool,

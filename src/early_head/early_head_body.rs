@@ -18,9 +18,10 @@ use crate::signals::{Around, EarlyHead, FailedInside, Handled};
 use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
-/// The body of an [`EarlyHeadService`](super::EarlyHeadService)'s responses. After an early head,
-/// it polls the inner service's call and then the body of the late response. Dropping it drops the
-/// call or the late response's body. The default body is empty.
+/// The body of the responses of an [`EarlyHeadService`](super::EarlyHeadService), and of
+/// [`EarlyHeadLayer::answer`](super::EarlyHeadLayer::answer). After an early head, it polls the
+/// call of the inner service or of `answer`, and then the body of the late response. Dropping it
+/// drops the call or the late response's body. The default body is empty.
 #[derive(Default)]
 pub struct EarlyHeadBody {
     body: Option<Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>>,

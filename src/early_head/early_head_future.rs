@@ -28,8 +28,8 @@ pin_project! {
     #[project = ProgressProj]
     enum Progress<F> {
         Passing { #[pin] call: F },
-        // `None` once the future has returned. Boxed, because the future of a request that gets no
-        // early head takes as much space and is moved too.
+        // `None` once the future has returned. Boxed to keep the future small: futures of requests
+        // that get no early head have the same size, and are moved too.
         Racing { race: Option<Box<Waiting<F>>> },
         // The client came back after the event that was to stop it.
         Stopped,

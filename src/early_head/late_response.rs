@@ -50,8 +50,8 @@ impl fmt::Display for LateResponse {
 }
 
 impl Error for LateResponse {
-    /// Returns the mark that stops an `EventSource`, if the status is `204` or `4xx`: had the
-    /// service answered in time, this status would have stopped the client.
+    /// Returns the cause by which the layer stops an `EventSource`, if the status is `204` or `4xx`:
+    /// had the service answered in time, this status would have stopped the client.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();

@@ -56,7 +56,8 @@ pub trait EventFilter {
     /// Receives the stream's report. Called once: when the stream has ended for any reason, or when
     /// the service panics or the response future is dropped before there is a response. The filter
     /// is then dropped. A panic in this method is caught. If the response isn't filtered, for
-    /// example because it isn't an event stream, the filter is dropped without a report.
+    /// example because it isn't an event stream, or if the service returns an error, the filter is
+    /// dropped without a report.
     fn end(&mut self, end: &FilterEnd) {
         _ = end;
     }

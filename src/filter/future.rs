@@ -126,7 +126,8 @@ where
         }))
     }
 
-    /// Begins to filter an event stream and returns its head. Otherwise, returns the final answer.
+    /// Begins to filter an event stream and returns its head. Returns any other answer, or the
+    /// `502` for a stream with a content coding, as `Err`.
     // A large `Err` costs nothing more, because the caller would move the answer anyway.
     #[allow(clippy::result_large_err)]
     fn begin<E>(&mut self, answer: Result<Response<B>, E>) -> Result<Parts, Answer<F, B, E>> {

@@ -14,9 +14,10 @@ const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the map besides its bytes, measured with a counting allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log. Each frame is one buffer with copies of consecutive events. A few frames
-/// are kept, and their bytes count towards the log's memory. Weak references let subscribers share
-/// the other frames while a client holds them.
+/// The frames of a log. Each frame is one buffer with copies of consecutive events, all of which
+/// start in the same block of `BLOCK_SIZE` bytes. A few frames are kept, and their bytes count
+/// towards the log's memory. Weak references let subscribers share the other frames while a client
+/// holds them.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -190,7 +191,6 @@ mod tests {
         FrameKey { block, part: None }
     }
 
-    /// Adds frames of five bytes, one for each block.
     fn add(frames: &mut Frames, blocks: std::ops::Range<u64>, drops: &mut DeferredDrops) {
         for block in blocks {
             let range = block * 10..block * 10 + 5;

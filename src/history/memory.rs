@@ -87,7 +87,7 @@ mod tests {
 /// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// Separate from `rest`, because a full topic evicts one event per publish and should not
+    /// Separate from `rest`: a topic at its limit evicts one event per publish, which should not
     /// allocate.
     first: Bytes,
     rest: Vec<Bytes>,

@@ -1,6 +1,6 @@
-//! The history of one topic or run: a log of its recent events, and the clients that wait for the
-//! next event. Outside of the simulation, this module depends only on `event`, `wake` and
-//! `LastEventId`, never on the hub or on runs.
+//! The history of one topic or run: its limits, the ids of its events, a log of the recent events,
+//! and the clients that wait for the next event. Outside of the simulation, this module depends
+//! only on `event`, `wake` and `LastEventId`, never on the hub or on runs.
 
 mod frames;
 mod id;

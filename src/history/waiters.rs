@@ -5,7 +5,7 @@ use slab::Slab;
 use crate::wake::{Runtimes, wake, wake_all};
 
 /// The wakers of waiting subscriptions, or of a run's waiting clients, at most one for each.
-/// Tickets are valid in one generation of the list, which ends when the wakers are taken.
+/// A ticket is valid in one generation of the list. A generation ends when the wakers are taken.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,

@@ -82,7 +82,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///   [`Hub::connect`](crate::hub::Hub::connect).
 /// - `event` and `report_loss` call wakers, and `event` also calls the program's
 ///   [`retention_of`](crate::hub::HubBuilder::retention_of). If this closure subscribes to another
-///   topic, it calls [`newest_possible`](Publisher::newest_possible).
+///   topic, the hub calls [`newest_possible`](Publisher::newest_possible).
 /// - Once a method of the feed has returned [`Closed`], feeding has no effect.
 /// - If the program drops the future of `Hub::connect` early, the hub, the future of `start`, and a
 ///   task started by [`Feed::spawn`] are dropped too.

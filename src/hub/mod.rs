@@ -648,10 +648,10 @@
 // the broker, which feeds the event through `broker.rs` to `append.rs`:
 //
 // | `hub.rs`, `builder.rs` | `Hub`, its methods, and its options |
-// | `append.rs` | `HubState`: an event's number, and whether its topic has ended |
+// | `append.rs` | `HubState`: how events and losses are appended, and how the hub closes |
 // | `changes.rs` | which topics have changed, so that subscriptions look only at these |
 // | `losses.rs` | the losses that a broker reports |
-// | `topic/` | the log of a topic, its end, the eviction of all topics, and removed topics |
+// | `topic/` | each topic's log and end, the eviction of events, and removed topics |
 // | `subscription/` | one client: its start, what it reads next, its gaps |
 // | `link.rs`, `broker.rs` | what a hub sends to a broker, and the broker's interface |
 // | `receipt.rs`, `stats.rs` | what a publisher and an operator see |

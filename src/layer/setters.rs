@@ -1,4 +1,4 @@
-//! The options of [`SseLayer`], with an `impl` for each group on its page.
+//! The methods that set the options of [`SseLayer`], with an `impl` for each group of options.
 
 use std::{error::Error, sync::Arc};
 

@@ -182,8 +182,9 @@ where
             self.config.set_long_poll(&mut request, name);
         }
         let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        // `STREAMS` is a constant, so a service without bare streams has no code to refuse before
-        // the call. The compiler copies the future's code once for each path that returns a future.
+        // `STREAMS` is a constant, so for a service without bare streams, the compiler drops the
+        // code that refuses before the call. Otherwise, it would copy the future's code for this
+        // second path that returns a future.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, &mut info) {
                 Ok(in_flight) => Some(in_flight),

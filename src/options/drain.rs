@@ -108,7 +108,8 @@ impl Drain {
         self
     }
 
-    /// Returns whether this kind of drain ends the client's stream as soon as it is between events.
+    /// Returns whether this kind of drain ends the client's stream as soon as the stream is between
+    /// events.
     pub(crate) const fn is_immediate(&self, client: ClientKind) -> bool {
         match self.when {
             When::PerClient => !client.is_call(),

@@ -30,7 +30,7 @@ pub(crate) struct IdleInterval {
 }
 
 /// The longest wait of a long poll whose answer begins with the event `start`. If a proxy gave up
-/// during a longer wait, the client would never get this event, which has its position.
+/// during a longer wait, the client would never get this event and its id.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The shortest wait of a long poll, in which the source can send what is ready.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);

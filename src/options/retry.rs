@@ -41,8 +41,8 @@ impl Retry {
     }
 
     /// Creates a random reconnection time from `min` to `max` inclusive, in whole milliseconds. The
-    /// layer draws the time anew whenever it sends it. A bound above 2³¹−1 milliseconds is reduced
-    /// to that value.
+    /// layer draws a new time whenever it sends one. A bound above 2³¹−1 milliseconds is reduced to
+    /// that value.
     ///
     /// # Panics
     ///

@@ -72,12 +72,13 @@ pub(crate) async fn answer(
 
 /// Answers a client whose run is forgotten, for example because it was replaced while starting.
 pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<SseBody> {
-    // Without its events, a run must not look as if it had ended without events.
+    // A run whose events are gone must not look like a run that had none.
     let outcome = record.phase().outcome().filter(|_| record.lock().newest == 0);
     nothing_left(None, outcome, requester)
 }
 
-/// Answers a client that has no run. All reasons get the same answer, to hide whether a run exists.
+/// Answers a client that can't attach to a run. All reasons get the same answer, to hide whether a
+/// run exists.
 pub(crate) fn not_found(requester: &Requester) -> Response<SseBody> {
     nothing_left(None, None, requester)
 }

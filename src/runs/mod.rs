@@ -350,7 +350,7 @@
 // | `call/` | the layer, whether a request joins a run or starts one, and the task of a run |
 // | `process/` | all runs by key: limits, claims and eviction |
 // | `record/` | one run: its events, and the clients that read them |
-// | `answer.rs` | the response to a client: the stream, `204`, `404` or an error |
+// | `answer.rs` | the response to a client: events, `interrupted`, `204`, `404` or a refusal |
 // | `key.rs`, `options.rs`, `outcome.rs` | types that the other files share |
 // | `shared.rs`, `__private` | what a store of several processes implements, and what it calls |
 

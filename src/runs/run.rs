@@ -130,7 +130,8 @@ impl Run {
         }
     }
 
-    /// Returns a record of the same run that can serve `last`, as `SharedRuns::serve` does.
+    /// With a store, returns a record of the same run that can serve `last`, as `SharedRuns::serve`
+    /// does. Without a store, returns the handle's own record.
     async fn serve(
         &self,
         last: Option<&LastEventId>,

@@ -42,7 +42,7 @@ pub trait SharedRuns: Send + Sync {
         purpose: Purpose,
     ) -> Pending<'a, Result<Claim, StartError>>;
 
-    /// Returns the run with this key for a client that has seen the events up to `last`, if any.
+    /// Returns the run with this key, if any, for a client that has seen the events up to `last`.
     fn find<'a>(
         &'a self,
         key: &'a RunKey,

@@ -10,8 +10,9 @@ pub(super) struct SubjectLimits {
     /// Sorted by the length of the prefix, the longest first, so that the first match is the
     /// longest.
     classes: Vec<Class>,
-    /// The number of places in use for each subject, at least 1. With a lock for each subject, two
-    /// streams could each hold the place that the other stream needs, and both would be refused.
+    /// The number of places in use for each subject, at least 1. All subjects share a lock: with a
+    /// lock for each, two streams could each hold the place that the other stream needs, and both
+    /// would be refused.
     taken: Mutex<HashMap<Arc<str>, usize>>,
 }
 

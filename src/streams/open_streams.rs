@@ -482,8 +482,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// As if another thread closed subject `a` after the stream had entered its list, and before
-    /// the stream enters the list of `b`.
+    /// Simulates another thread that closes subject `a` after the stream has entered the list of
+    /// `a`, and before it enters the list of `b`.
     #[test]
     fn stream_that_is_closed_while_it_opens_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();

@@ -98,7 +98,8 @@ impl MemoryBroker {
         lock(&self.state).acknowledgements_to_lose = events;
     }
 
-    /// Delivers to all hubs what they have not received. The caller must hold no lock.
+    /// Delivers to each hub that isn't paused what it has not received. The caller must hold no
+    /// lock.
     fn deliver(&self) {
         let connections = lock(&self.state).open_connections();
         connections.iter().for_each(|connection| connection.deliver(&self.state));
@@ -267,7 +268,7 @@ impl Connection {
         Self { hub, closed, is_paused, fed: AtomicU64::new(fed), feed: Mutex::new(feed) }
     }
 
-    /// Feeds what the hub has not received, unless another caller does.
+    /// Feeds the hub what it has not received, unless it's paused or another caller is feeding it.
     fn deliver(&self, state: &Mutex<BrokerState>) {
         // Checked again once the feed is unlocked: another caller may have added an item while the
         // feed was locked, and returned.

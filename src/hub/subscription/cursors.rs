@@ -52,8 +52,8 @@ impl Cursors {
         }
     }
 
-    /// Returns the cursor with the next item. Nothing is left to read in topics outside of
-    /// `changed`.
+    /// Returns the cursor with the next item: an event or a gap. Topics outside of `changed` must
+    /// have nothing to read.
     #[inline]
     pub(super) fn next(&mut self, committed: u64, changed: Changed) -> Next {
         match self {
@@ -354,7 +354,7 @@ impl MergeQueue {
     }
 
     /// Returns a number below which no cursor, except one just popped, has an event to read. It's 0
-    /// if a queued gap comes before all events.
+    /// before the first scan is complete, and if a queued gap comes before all events.
     pub(crate) fn left(&self) -> u64 {
         let end = self.complete_to.map_or(0, |complete_to| complete_to.saturating_add(1));
         self.heap.peek().map_or(end, |Reverse((next, _))| end.min(*next))

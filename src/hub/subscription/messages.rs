@@ -230,7 +230,6 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
 }
 
 impl<F> View<F> {
-    /// Hides an event. Returns the number of hidden events.
     fn hide(&mut self, id: MessageId) -> usize {
         let max_wait = self.viewer.get().and_then(|it| it.max_wait);
         // Due before a long poll ends, because otherwise each poll could end without a position.

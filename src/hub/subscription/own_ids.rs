@@ -20,8 +20,9 @@ impl OwnIds {
         kept.find(|(_, own)| **own == *last.as_str()).map(|(sequence, _)| sequence)
     }
 
-    /// Gives the stream's first position the newest id of a message up to that position. This
-    /// happens for every client, so it looks at only one message of each topic.
+    /// Gives the stream's first position the program's id of the newest message up to that
+    /// position. Looks at only one message of each topic, because every subscription with such ids
+    /// calls this.
     pub(super) fn start(mut self: Box<Self>, at: Position, cursors: &[TopicCursor]) -> Box<Self> {
         let newest = self.kept(cursors, 1, at.sequence).next_back();
         self.newest = newest.map(|(_, own)| (at.to_string().into(), own));
@@ -49,7 +50,8 @@ impl OwnIds {
         newest.map_or(position, |(_, own)| own.clone())
     }
 
-    /// Returns the numbers and ids of each topic's newest `count` messages up to number `up_to`.
+    /// Looks at each topic's newest `count` messages up to number `up_to`. Returns the number and
+    /// id of each message that has an id of the program, the oldest first.
     fn kept(
         &self,
         cursors: &[TopicCursor],

@@ -10,7 +10,7 @@ use crate::event::{Encoded, Event, EventId};
 use crate::history::{Position, UnknownId};
 use crate::hub::{GapReason, append::GAP, topic::Topic};
 
-/// The maximum number of gaps in one item.
+/// The maximum number of gaps in one item of the stream.
 pub(super) const GAPS_PER_ITEM: usize = 256;
 
 /// What a subscription sends before the next events: the gaps of its topics, and then the greeting.

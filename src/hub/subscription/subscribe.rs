@@ -295,8 +295,8 @@ impl Subscribe {
     }
 
     /// Starts after the client's id if no later event is lost. Otherwise, starts with the greeting,
-    /// and with gaps before the greeting if the client may have missed events. The events after
-    /// `since` follow, or after `newest` if `since` is of another hub.
+    /// and with gaps before the greeting if the client may have missed events. Then the events
+    /// after `since` follow, or those after `newest` if `since` isn't of this hub.
     fn start_since(
         self,
         since: ResumeFrom,

@@ -331,7 +331,8 @@ const FEW: usize = 8;
 /// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
-/// The number of topics in which a poll starts to wait, in under a millisecond, before it yields.
+/// The number of topics in which a poll starts to wait before it yields. That takes under a
+/// millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
 impl Subscription {
@@ -342,7 +343,7 @@ impl Subscription {
             return Read::Item(item);
         }
         for _ in 0..READS_PER_POLL {
-            // No event with a lower sequence number can be committed after this.
+            // Each event that is committed after this line has a higher sequence number.
             let committed = self.hub.committed();
             // Loaded after `committed`, so the count includes the changes up to that number.
             let changed = self.hub.changes.since(self.quiet_since);
@@ -394,7 +395,8 @@ impl Subscription {
     }
 
     /// Returns the cursor with the next event or gap before a loss, and the cursor's bound. If
-    /// there is no such cursor, begins to report the loss.
+    /// there is no such cursor, begins to report the loss. While a scan is pending,
+    /// returns `Yield`.
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
         match self.cursors.next(committed, Changed::ALL) {
@@ -637,9 +639,10 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap and ends the stream. Before the end, it can send events of other topics that
-    /// are older than the newest missed event. With [`since`](super::Subscribe::since), gaps for
-    /// events from before its position don't end the stream. If a topic evicts events faster than
-    /// its clients reconnect, those clients receive mostly gaps.
+    /// Reports the gap and ends the stream. Before the end, the stream can have events of other
+    /// topics that are older than the newest missed event. With
+    /// [`since`](super::Subscribe::since), gaps for events from before its position don't end the
+    /// stream. If a topic evicts events faster than its clients reconnect, those clients receive
+    /// mostly gaps.
     ReportAndEnd,
 }

@@ -16,8 +16,8 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// topics. The hash is keyed, so clients can't force one.
 ///
 /// Ended topics are counted separately. Otherwise, other topics could displace them before their
-/// names are free. If there are too many ended topics, the one whose name is free first is
-/// forgotten.
+/// names can be used again. If there are too many ended topics, the one whose name can be used
+/// again first is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     by_hash: HashTable<Tombstone>,
@@ -29,8 +29,8 @@ pub(crate) struct Tombstones {
     forgotten_up_to: u64,
 }
 
-/// When an ended topic's name becomes free, or zero for another topic; then a counter of
-/// insertions.
+/// When an ended topic's name can be used again, or zero for a topic that has not ended; then a
+/// counter of insertions.
 type Turn = (Duration, u64);
 
 #[derive(Debug)]

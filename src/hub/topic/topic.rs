@@ -124,8 +124,8 @@ impl Topic {
 }
 
 impl TopicState {
-    /// Returns the sequence number of the last event, if the topic has ended, its name is free and
-    /// that event is no longer kept. Otherwise, returns 0.
+    /// Returns the sequence number of the last event, if the topic has ended, its name can be
+    /// used again and that event is no longer kept. Otherwise, returns 0.
     pub(crate) fn forgotten_end(&self, now: Duration) -> u64 {
         let is_forgotten = |end: &&TopicEnd| end.free_here <= now && self.log.is_empty();
         self.end.as_deref().filter(is_forgotten).map_or(0, |end| end.sequence)
@@ -136,15 +136,17 @@ impl TopicState {
     }
 }
 
-/// The end of a topic: the position of its last event, and the time until which its name is taken.
+/// The end of a topic: the number of its last event, and the time from which its name can be used
+/// again.
 ///
-/// All processes that share a broker get the same times of publication, so all of them drop later
-/// events published before that time. After a loss, such events are kept: the process that
-/// published them may have lost the end.
+/// All processes that share a broker get the same times of publication, so all of them drop the
+/// same events: those after the last event that were published before that time. After a loss, such
+/// events are kept: the process that published them may have lost the end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
-    /// The time at which the name is free, by the clock of the hub's broker if it has one.
+    /// The time from which the name can be used again, by the clock of the hub's broker if it has
+    /// one.
     pub(crate) free_at: Duration,
     /// The same time by this process's clock. Not exact if the hub has a broker.
     pub(crate) free_here: Duration,

@@ -18,9 +18,10 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     pub(super) running_by_owner: HashMap<Arc<str>, usize>,
-    /// Runs that have ended, by [`State::ended_at`], and by their epoch if these times are equal.
+    /// Runs that have ended, aren't forgotten and aren't in `ending`, by [`State::ended_at`], and
+    /// by their epoch if these times are equal.
     pub(super) kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
-    /// Runs that have ended, until the store has their ends.
+    /// Runs that have ended, until the store has their ends or certainly won't get them.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether the runs are shared through a store.
     pub(super) is_connected: bool,
@@ -199,7 +200,8 @@ impl Registry {
         }
     }
 
-    /// Frees a run's key. Clients that are still reading can read the rest.
+    /// Frees a run's key. Clients that are still reading can read the rest. If there are none, the
+    /// events are evicted.
     pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();
@@ -232,8 +234,9 @@ impl Registry {
         }
     }
 
-    /// Evicts an ended run. Returns `false` if none is left. If `is_read`, the run may have
-    /// clients, and forgotten runs come first, even those that are already gone.
+    /// Evicts an ended run. Returns `false` if there is none. Without `is_read`, evicts only a run
+    /// that no client is reading. With `is_read`, begins with forgotten runs, and returns `true`
+    /// even if such a run was already dropped.
     pub(crate) fn evict_ended(&mut self, is_read: bool, deferred: &mut Deferred) -> bool {
         if let Some(lingering) = is_read.then(|| self.lingering.pop()).flatten() {
             if let Some(record) = lingering.upgrade() {

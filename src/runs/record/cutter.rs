@@ -82,7 +82,6 @@ impl Cutter {
         self.plain_len > 0 || !self.lines.is_empty()
     }
 
-    /// Returns the capacity of `lines` and of the splitter's buffer.
     pub(crate) const fn memory(&self) -> usize {
         self.lines.capacity() + self.splitter.memory()
     }

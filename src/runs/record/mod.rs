@@ -1,5 +1,7 @@
-//! One run. The record's lock protects its [`State`], and [`Deferred`] collects the work that waits
-//! until no lock is held. A [`MirrorWriter`] changes the record of another process's run.
+//! One run. A [`Cutter`] cuts its stream into events, a [`Record`] keeps them, and a [`Reader`] is
+//! a client's position among them. The record's lock protects its [`State`], and [`Deferred`]
+//! collects the work that waits until no lock is held. A [`MirrorWriter`] changes the record of
+//! another process's run.
 
 mod cutter;
 mod mirror;

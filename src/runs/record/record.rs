@@ -261,7 +261,7 @@ pub enum Phase {
     /// The call has not answered yet.
     Starting,
     Running,
-    /// The call did not return an event stream, so there is no run.
+    /// The call was not made or did not return an event stream, so there is no run.
     Void,
     Ended(Outcome),
 }
