@@ -11,8 +11,8 @@ use crate::{answer::proxy_page, session::Resumption, session::Session};
 
 /// Events are late if their median delay is at least this much longer than connecting took.
 const LATE: Duration = Duration::from_millis(150);
-/// Events that came together were held back if the inner stream received them at least this far
-/// apart.
+/// Events that came together were held back if they came at least this far apart on the inner
+/// stream.
 const APART: Duration = Duration::from_millis(250);
 /// An event sent less than this before the end of the watch may still be on its way.
 const UNDERWAY: Duration = Duration::from_secs(1);
@@ -30,11 +30,11 @@ enum Basis {
     Ids,
     /// Name and data.
     Data,
-    /// Only their order: each stream has its own data, or all events are alike.
+    /// Only the order of the events: each stream has its own data, or all events are alike.
     Order,
 }
 
-/// The same stream at two addresses.
+/// The same stream at two addresses. `outer` is nearer to the client, `inner` to the server.
 struct Hop<'a> {
     outer: &'a Stream,
     inner: &'a Stream,
@@ -59,8 +59,8 @@ impl<'a> Hop<'a> {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the inner events after the last matched one that should have reached the outer
-    /// stream by now.
+    /// Returns the inner events that follow the last matched one and should have reached the outer
+    /// stream before the end of the watch.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),
@@ -78,7 +78,7 @@ impl<'a> Hop<'a> {
         last.unwrap_or_default()
     }
 
-    /// Counts the events that came together although the inner stream received them apart.
+    /// Counts the events that came together on the outer stream, but apart on the inner stream.
     fn bunched(&self) -> usize {
         let events: Vec<_> = self.events().collect();
         let is_bunch = |group: &&[(&Event, &Event)]| {
@@ -102,8 +102,9 @@ impl<'a> Hop<'a> {
     }
 }
 
-/// Pairs the events of two streams by ids or else by name and data, if these tell most events
-/// apart, and otherwise by order.
+/// Pairs the events of two streams by ids, else by name and data, else by order up to the first
+/// difference in names. Ids, or names and data, must tell most of the inner events apart and match
+/// at least half of the events of the shorter stream.
 fn pair(inner: &[Event], outer: &[Event]) -> (Basis, Vec<(usize, usize)>) {
     for basis in [Basis::Ids, Basis::Data] {
         let key = |event: &Event| match basis {
@@ -332,8 +333,8 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
     let due = until(recording.end_at.saturating_sub(UNDERWAY));
     let is_live = due > until(recording.sent);
-    // How many events had come when the second connection's request was sent and when its head
-    // came.
+    // How many events of `after` had come on the first connection when the second connection's
+    // request was sent, and when its head came.
     let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
     let newest = until(recording.sent)..=until(head);
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());
@@ -385,7 +386,8 @@ fn judge(
     newest: RangeInclusive<usize>,
     has_gap: bool,
 ) -> Finding {
-    // How many more times each event came on the second connection than on the first after the id.
+    // For each event, how many more times it came on the second connection than on the first
+    // connection after the id.
     let mut excess = HashMap::<_, isize>::new();
     received.iter().for_each(|key| *excess.entry(*key).or_default() += 1);
     after.iter().for_each(|key| *excess.entry(*key).or_default() -= 1);

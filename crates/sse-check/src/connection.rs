@@ -57,7 +57,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Returns a request with these lines as headers, unless the command line replaces them.
+    /// Returns a request with the default headers and these lines. A header from the command line
+    /// replaces those with the same name.
     pub(crate) fn request<'a>(
         &self,
         method: Method,
@@ -177,7 +178,7 @@ impl Connection {
     }
 }
 
-/// Returns the text of the innermost error. The text can quote received bytes.
+/// Returns the text of the innermost error, escaped because it can contain received bytes.
 pub(crate) fn innermost(mut error: &(dyn Error + 'static)) -> String {
     while let Some(source) = error.source() {
         error = source;

@@ -20,7 +20,6 @@ impl fmt::Display for Verdict {
 /// The result of a check.
 #[derive(Clone, Debug)]
 pub(crate) struct Finding {
-    /// The check's number.
     pub(crate) number: usize,
     pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,

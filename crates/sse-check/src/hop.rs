@@ -105,7 +105,7 @@ impl Played {
         lags.into_iter().map(|lag| lag - least).collect()
     }
 
-    /// Returns whether all events came, most of them without a delay.
+    /// Returns whether all events came, most of them with a delay below [`HELD`].
     pub(crate) fn is_passed(&self) -> bool {
         let lags = self.lags();
         lags.len() == EVENTS.count && lags.get(lags.len() / 2).is_some_and(|median| *median < HELD)
@@ -197,7 +197,7 @@ impl Observer<'_> {
         Ok(Observed { sent, events, bare, post, http2, late, cut, fill, idle, left, streams, down })
     }
 
-    /// Sends a request for a script. Also returns the request's id.
+    /// Sends a request for a script. Returns the request's id and the answer's recorder.
     fn begin(&self, script: &Script, request: &Request) -> (String, Recorder) {
         let id = self.id.replace(self.id.get() + 1).to_string();
         let url = &self.hop.url;
@@ -212,7 +212,7 @@ impl Observer<'_> {
         answer.map_or(Value::Null, |mut it| it["seen"].take())
     }
 
-    /// Waits until the answer has ended, the condition holds, or `limit` has passed.
+    /// Waits until the answer has ended, `is_over` returns `true`, or `limit` has passed.
     async fn watch(&self, it: &Recorder, limit: Duration, is_over: impl Fn(&Recording) -> bool) {
         let began = Instant::now();
         while !it.task.is_finished() && !is_over(&lock(&it.recording)) && began.elapsed() < limit {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, Request, name};
 use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
-/// How long to watch a client that has reconnected if all first streams are over.
+/// How long to watch the second connections if all first streams have ended.
 const AFTER_END: Duration = Duration::from_secs(2);
 /// How long a `HEAD` request may take.
 const HEAD_LIMIT: Duration = Duration::from_millis(800);

@@ -144,7 +144,7 @@ fn post(played: &Played) -> Judgement {
     }
 }
 
-/// Returns the verdict on headers, each with its name, the value that was sent and the value that
+/// Returns the verdict on `headers`: each header's name, the value that was sent and the value that
 /// was received. `case` can choose another case than `kept` and `changed`.
 fn headers(
     name: &'static str,

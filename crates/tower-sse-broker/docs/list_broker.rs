@@ -183,7 +183,7 @@ impl Log for List {
         Ok(())
     }
 
-    /// Removes old events, but not the newest entry: a process finds its place by this entry.
+    /// Removes old events, but not the newest entry: processes read it again to check the log.
     async fn upkeep(&mut self, server: &mut Server, _: Identity) -> Result<(), Error> {
         if Instant::now() >= self.next_trim {
             self.next_trim = Instant::now() + TRIM_INTERVAL;

@@ -58,8 +58,8 @@ impl CredentialsProvider {
     ///
     /// # Errors
     ///
-    /// Returns the closure's error as that of `action`. If the closure panicked or took too long,
-    /// the error says so.
+    /// Returns the closure's error, with `action` as the action that failed. If the closure
+    /// panicked or took too long, the error says so.
     pub async fn ask(&self, limit: Duration, action: &str) -> Result<Credentials, Error> {
         let asking = async {
             match timeout(limit, (self.0)()).await {

@@ -69,7 +69,7 @@ tower_sse::named_enum! {
 }
 
 impl Error {
-    /// Creates the error of an action, such as `connect to Redis`, with its cause.
+    /// Creates the error for a failed action, such as `connect to Redis`, with its cause.
     pub fn new(action: impl fmt::Display, kind: ErrorKind, cause: impl Into<BoxError>) -> Self {
         let cause: BoxError = cause.into();
         let text = format!("failed to {action}: {}", with_causes(&*cause));

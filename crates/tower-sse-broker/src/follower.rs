@@ -75,8 +75,8 @@ where
     follow(log, feed, gate, health, async { _ = batching.await }).await
 }
 
-/// The task that follows a log and reconnects when a connection breaks. It feeds every entry to the
-/// hub or reports that entries may be missing.
+/// The task that follows a log and reconnects when a connection breaks. It feeds every event to the
+/// hub or reports that events may be missing.
 struct Follower<L: Log> {
     log: L,
     feed: Feed,
@@ -324,7 +324,7 @@ impl<L: Log> Follower<L> {
     ///
     /// Logs are trimmed from the beginning. If the log still has an entry up to the last number, no
     /// entry between that number and the page was trimmed: the entry with the last number was
-    /// passed unread, it was deleted, or the log is in an older state. Otherwise, entries between
+    /// passed unread or was deleted, or the log is in an older state. Otherwise, entries between
     /// the last number and the page may be missing too.
     async fn find_place(
         &mut self,
@@ -398,8 +398,9 @@ impl<L: Log> Follower<L> {
         }
     }
 
-    /// Feeds up to [`ENTRIES_PER_POLL`] entries without yielding and returns the place after them.
-    /// Once the hub is closed, `feed` ignores entries, and the task ends at its next `await`.
+    /// Feeds up to [`ENTRIES_PER_POLL`] entries without yielding. Returns what is known just before
+    /// the next entry. Once the hub is closed, `feed` ignores entries, and the task ends at its
+    /// next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
         let (mut tracked, mut mark) = (Vec::new(), 0);
@@ -460,8 +461,8 @@ impl Before {
         matches!(self, Self::Entry(last) | Self::Trimmed(last) if last <= number)
     }
 
-    /// Returns whether entries may be missing between this place and an entry with this content.
-    /// `previous` is the number of the entry before it in the log, if known.
+    /// Returns whether entries may be missing just before an entry with this content. `previous` is
+    /// the number of the entry that was written directly before that entry, if known.
     fn is_incomplete(self, previous: Option<u64>, content: &Content) -> bool {
         match self {
             // The mark itself reports the missing entries, at the same place in all processes.

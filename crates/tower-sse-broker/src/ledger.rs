@@ -160,7 +160,7 @@ impl Ledger {
         self.pending.retain(|pending| pending.entry.number >= first);
     }
 
-    /// Records that clients receive a gap at a mark's position.
+    /// Clears the loss if its number is at most `marker`, the number of a mark that reports it.
     pub(crate) fn cover(&mut self, marker: u64) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
@@ -182,13 +182,13 @@ impl Ledger {
     }
 }
 
-/// The entries read while events are in flight. An event's acknowledgement can arrive after the
-/// reader has passed its entry.
+/// The entries read while events are in flight, except those of events that were acknowledged
+/// before. An event's acknowledgement can arrive after the reader has passed its entry.
 #[derive(Debug, Default)]
 struct Recent {
     /// In ascending order.
     entries: VecDeque<Identity>,
-    /// The number of events or batches in flight, by the newest entry known when they were sent.
+    /// The number of events or batches in flight, by the highest number known when they were sent.
     in_flight: BTreeMap<u64, usize>,
 }
 

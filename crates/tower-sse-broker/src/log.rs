@@ -31,8 +31,8 @@ impl Identity {
 
 /// An entry that was read from a log.
 pub trait LogEntry: Send + 'static {
-    /// Returns the entry's number. Numbers rise from one entry to the next. Implement it only if it
-    /// is cheaper than the identity.
+    /// Returns the entry's number. Numbers rise from one entry to the next. Implement this method
+    /// only if it's cheaper than [`identity`](Self::identity).
     fn number(&self) -> u64 {
         self.identity().number
     }

@@ -95,8 +95,8 @@ impl PageSize {
         self.0 = (self.0 + 1).min(MAX_ENTRIES);
     }
 
-    /// Halves the page after a slow answer, or after a break of the connection, which may have been
-    /// a timeout.
+    /// Halves the page size after a slow answer, or after a break of the connection, which may have
+    /// been a timeout.
     pub(crate) fn halve(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }

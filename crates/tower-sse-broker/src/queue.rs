@@ -274,8 +274,8 @@ mod tests {
         }
     }
 
-    /// Without this, a waker's panic would end the task that sends batches, which closes the hub. A
-    /// second panic during the first would abort the process.
+    /// If a waker's panic weren't caught, it would end the task that sends batches, which closes
+    /// the hub. A second panic during the first would abort the process.
     #[tokio::test]
     async fn panics_of_publishers_wakers_are_caught() {
         let queue = Arc::new(Queue::default());

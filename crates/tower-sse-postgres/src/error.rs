@@ -62,7 +62,6 @@ pub(crate) fn exceeds_limit(error: &Error) -> bool {
     state(error) == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
 }
 
-/// Returns whether the session must end after this error.
 pub(crate) fn ends_session(error: &Error) -> bool {
     state(error).is_none_or(is_leaving)
 }
@@ -103,7 +102,7 @@ fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }
 
-/// Returns whether the server is starting, shutting down, or refuses writes.
+/// Returns whether this code means that the server is starting or shutting down, or refuses writes.
 fn is_leaving(state: &SqlState) -> bool {
     [
         SqlState::ADMIN_SHUTDOWN,

@@ -170,7 +170,7 @@
 // | `postgres_broker.rs` | the broker of a stream, and its options |
 // | `settings.rs` | what all connections of a hub have in common |
 // | `log_row.rs` | a row of the log |
-// | `connection.rs` | one connection, and the statements that hubs send |
+// | `connection.rs` | connecting and listening, and most statements that hubs send |
 // | `numbering.rs` | the statements that number events |
 // | `publisher.rs` | publishing in batches |
 // | `postgres_log.rs` | reading the log, as `tower_sse_broker` follows it |

@@ -27,7 +27,7 @@ pub(crate) enum Kind {
 }
 
 impl LogRow {
-    /// Decodes the columns from `first` on, by their places: a search for names takes longer.
+    /// Decodes the columns from `first` on, by position: looking them up by name takes longer.
     pub(crate) fn decode(row: &Row, first: usize) -> Result<Self, tokio_postgres::Error> {
         let (kind, data): (i16, &str) = (row.try_get(first + 3)?, row.try_get(first + 5)?);
         let kind = match kind {

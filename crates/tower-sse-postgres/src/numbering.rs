@@ -20,7 +20,7 @@ const APPEND_COLUMNS: usize = 4;
 
 /// The response of `append` or `number`.
 pub(crate) struct Appended {
-    /// A transaction's id: all inbox rows of earlier transactions are numbered.
+    /// A transaction's id. Normally, all inbox rows of transactions with lower ids are numbered.
     pub(crate) covered: i64,
     /// The number just before the first event's number.
     pub(crate) before: u64,
@@ -38,7 +38,8 @@ impl Appended {
     ///
     /// `known` is the newest number that this process has read or that was acknowledged to it.
     /// `lost` is the newest lost number if no mark follows it yet. `opens` is `true` for a new
-    /// connection. With `expects_one`, calls the function that is cheaper if one row is waiting.
+    /// connection. With `expects_one`, calls `number`, which is cheaper if one row is waiting:
+    /// `batch` must then be empty.
     ///
     /// Wakes the reader, unless nothing was left to number and another hub's notification can wake
     /// it. The reader finds a row in [`Settings::added`] if the response has it.

@@ -25,7 +25,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 /// The time between two polls, give or take a quarter, if notifications don't arrive or programs
 /// publish without waking the hub.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The time between two polls otherwise. Each poll takes processor time on the server.
+/// The time between two polls, give or take a quarter, if notifications arrive and no poll has
+/// found rows in the inbox within [`BUSY`]. Each poll takes processor time on the server.
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
 const BUSY: Duration = Duration::from_secs(60);

@@ -18,9 +18,9 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case a row of a transaction before
 /// `Settings::covered` is unnumbered.
 const FULL_PASS: u32 = 50;
-/// After a batch with more new rows than this, the next batch calls `append` directly, without
-/// trying `number`. With up to this many, `number` saves more on batches of one row than it costs
-/// on others.
+/// A batch without events calls `number` only if the batch before it had at most this many new
+/// rows. Otherwise, it calls `append` directly. With so few rows, `number` saves more on batches of
+/// one row than it costs on others.
 const FEW: u64 = 16;
 /// The schema's size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;

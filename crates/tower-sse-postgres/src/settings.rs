@@ -26,8 +26,8 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// A transaction's id: in this session, the inbox rows of all earlier transactions are
-    /// numbered.
+    /// A transaction's id, found in this session. Normally, all inbox rows of transactions with
+    /// lower ids are numbered.
     pub(crate) covered: AtomicI64,
     /// The row that the last batch has returned and the identity of the row before it, until the
     /// reader takes them.
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) quiet_until: Mutex<Option<Instant>>,
 }
 
-/// The reader's wake-ups.
+/// The wake-ups of the reader (the hub's task that follows the log).
 #[derive(Clone, Default)]
 pub(crate) struct Wakes {
     /// Notified when the inbox may have rows.
@@ -85,9 +85,9 @@ impl Settings {
 /// The maximum length of an identifier in bytes. The server truncates longer identifiers.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Returns `name` if it can stand in SQL without quotes: at most 63 lower-case letters, digits and
-/// underscores, the first not a digit. Otherwise, returns an error. Quoting other names would not
-/// be enough, as [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
+/// Returns `name` if it consists of at most 63 lower-case letters, digits and underscores, the
+/// first not a digit. Otherwise, returns an error. Quotes alone wouldn't make other names safe,
+/// because [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
@@ -106,7 +106,7 @@ pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// An estimate of the server's clock, from the last time that it has sent.
+/// An estimate of the server's clock, from the newest time that the server has sent.
 #[derive(Debug)]
 pub(crate) struct Clock(Mutex<(Duration, Instant)>);
 

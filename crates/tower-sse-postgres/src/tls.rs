@@ -4,7 +4,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tower_sse::BoxError;
 use tower_sse_broker::Tls;
 
-/// Returns what makes TLS connections with these certificates.
+/// Returns a connector for TLS connections that uses these certificates.
 pub(crate) fn connect(Tls { authority, identity }: Tls) -> Result<MakeRustlsConnect, BoxError> {
     if CryptoProvider::get_default().is_none() {
         // Without a provider, the builder below could panic.

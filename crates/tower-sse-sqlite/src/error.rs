@@ -27,7 +27,7 @@ fn kind_of(error: &Failed) -> ErrorKind {
     }
 }
 
-/// Returns whether a row breaks a size limit in the [schema](crate::SCHEMA).
+/// Returns whether the error says that a row breaks a size limit in the [schema](crate::SCHEMA).
 fn exceeds_limit(error: &Failed) -> bool {
     let Failed::SqliteFailure(code, Some(text)) = error else { return false };
     code.extended_code == ffi::SQLITE_CONSTRAINT_CHECK && text.contains(" has at most ")

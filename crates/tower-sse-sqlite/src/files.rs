@@ -66,9 +66,12 @@ impl Files {
 
     /// Call this before closing a connection whose files are no longer in place.
     ///
-    /// SQLite doesn't save the `-wal` of a main file that was removed or replaced, and would use
-    /// that `-wal` with the next main file: a backup that was moved into place became malformed. If
-    /// `-wal` itself was removed, only the last connection to close would save its contents.
+    /// If the main file was removed or replaced, or `-wal` was removed, saves the contents of
+    /// `-wal` in the main file. If the main file was removed or replaced, then removes its `-wal`
+    /// and `-shm`. SQLite itself doesn't save the `-wal` of a main file that was removed or
+    /// replaced, and would use that `-wal` with the next main file: a backup that was moved into
+    /// place would be corrupted. If `-wal` itself was removed, only the last connection to close
+    /// would save its contents.
     pub(crate) fn leave(&self, connection: &Connection) {
         let (has_moved, others) = (self.has_moved(), others(&self.target));
         if has_moved || !others[0].exists() {

@@ -341,7 +341,7 @@ mod tests {
         }
     }
 
-    /// The clock was an hour ahead when the row was written.
+    /// The clock was an hour ahead when the first row was written.
     #[test]
     fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
         let (old, young) = (Temporary::new("future-old"), Temporary::new("future-young"));

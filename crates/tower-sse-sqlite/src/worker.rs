@@ -34,7 +34,8 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts a thread that opens the file. Waits until the previous thread has ended, because
-    /// otherwise threads would pile up while a disk hangs. Fails if that takes [`JOB_LIMIT`].
+    /// otherwise threads would pile up while a disk hangs. Fails if either takes longer than
+    /// [`JOB_LIMIT`].
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
         let mut last_row = last_row.map_err(|late| failed(ErrorKind::Unreachable, late))?;

@@ -309,8 +309,8 @@ async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
     }
 }
 
-/// A server that keeps only the newest value while a client reads slowly sends each client other
-/// events.
+/// A server that keeps only the newest value while a client reads slowly sends different events to
+/// each client.
 #[tokio::test]
 async fn resumption_with_other_events_than_the_first_stream_warns() {
     let address = serve(|request| match request.header("last-event-id") {

@@ -47,7 +47,7 @@ impl Answer {
     }
 }
 
-/// Returns an event every `interval` milliseconds. The ids count from `first`.
+/// Returns the steps that write an event every `interval` milliseconds. The ids count from `first`.
 pub(crate) fn events(first: u64, count: u64, interval: u64) -> impl Iterator<Item = Step> {
     (0..count).flat_map(move |n| {
         let event = format!("id: {0}\ndata: event {0}\n\n", first + n);

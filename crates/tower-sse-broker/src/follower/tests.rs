@@ -1,4 +1,4 @@
-//! The tests of the follower with an older log whose newest entry is too large for the link.
+//! A test of the follower: an older log replaces the log, and reads of it time out.
 
 use std::sync::Mutex;
 
@@ -15,7 +15,7 @@ const MARK: &str = "mark";
 
 struct Row(Identity, &'static str);
 
-/// A log that leaves out the data of the row that a page begins with, as PostgreSQL's does.
+/// A log that reads the row with the number `from` without its data, as PostgreSQL's log does.
 #[derive(Clone, Default)]
 struct Rows(Arc<Mutex<State>>);
 
@@ -77,7 +77,8 @@ impl Log for Rows {
         Ok(())
     }
 
-    /// When the follower looks for the last row, another process publishes the next one.
+    /// When the follower calls this with the last row's number, another process publishes the next
+    /// row.
     async fn skip(&mut self, _: &mut (), from: u64) -> Result<Option<Identity>, Error> {
         let mut state = lock(&self.0);
         let first = state.rows.iter().find(|(number, ..)| *number >= from);

@@ -64,7 +64,8 @@ impl HubProcess {
         Ok((a, b, start))
     }
 
-    /// Returns a client that resumes after the event with this id, or a first visit without an id.
+    /// Returns a client that resumes after the event with the id `last`. Without an id, this is the
+    /// client's first visit.
     pub(super) fn client(
         &self,
         topics: impl TopicNames,
@@ -134,8 +135,9 @@ impl HubProcess {
         }
     }
 
-    /// Publishes an event repeatedly while it is refused or the outcome is unknown, for up to
-    /// [`PATIENCE`]. Returns the last outcome and whether an earlier one is unknown.
+    /// Publishes an event, or ends a topic with it, repeatedly while it is refused or the outcome
+    /// is unknown, for up to [`PATIENCE`]. Returns the last outcome and whether an earlier one is
+    /// unknown.
     async fn repeat(
         &self,
         topic: &str,
@@ -236,8 +238,9 @@ pub(super) fn epoch(id: &EventId) -> &str {
     id.as_str().rsplit_once('-').map_or("", |(epoch, _)| epoch)
 }
 
-/// Returns the bytes of a subscription's next events, one string for each event, without `id`
-/// lines. They show comments, which a [`HubClient`] doesn't return.
+/// Returns the text of a subscription's next `events` events, or of fewer if the stream ends. Each
+/// event is one string, without `id` lines. The text has comments, which a [`HubClient`] doesn't
+/// return.
 pub(super) async fn lines_of(
     mut subscription: Subscription,
     events: usize,
@@ -253,7 +256,8 @@ pub(super) async fn lines_of(
     Ok(received)
 }
 
-/// Returns the bytes of events in a hub without a broker. With a broker, they must be the same.
+/// Publishes events to a hub without a broker and returns their text, as [`lines_of`] does. A hub
+/// with a broker must send the same text.
 pub(super) async fn lines_without_broker(
     topic: &str,
     events: &[Event],
@@ -271,8 +275,8 @@ fn without_id(event: &str) -> String {
     event.split_inclusive('\n').filter(|line| !line.starts_with("id:")).collect()
 }
 
-/// Checks each publish result against the events that the client has received. The client must have
-/// read up to the newest event.
+/// Checks each publish result against the events that the client has received, and that it has
+/// received no gap. The client must have read up to the newest event.
 pub(super) fn are_true(
     results: Vec<(String, Published)>,
     client: &HubClient,

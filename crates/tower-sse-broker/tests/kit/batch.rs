@@ -1,4 +1,4 @@
-//! Writes events that are published at the same time as one batch, with at most one flaw.
+//! Combines events that are published at the same time into a batch, with at most one flaw.
 
 use tokio::{spawn, sync::oneshot};
 
@@ -13,7 +13,7 @@ type Number = (u64, Duration);
 #[derive(Clone, Default)]
 pub(super) struct Batch(Arc<Mutex<Waiting>>);
 
-/// Events, each with the sender for its number.
+/// Events, each with the sender that returns its number and time to its publisher.
 type Waiting = Vec<(Value, oneshot::Sender<Number>)>;
 
 impl Batch {

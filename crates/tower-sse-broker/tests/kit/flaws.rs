@@ -1,4 +1,4 @@
-//! The kit finds each flaw of a broker.
+//! Tests that the kit finds each [`Flaw`], and that a broker without a flaw passes.
 
 use crate::local::{Flaw, LocalWorld};
 use crate::*;

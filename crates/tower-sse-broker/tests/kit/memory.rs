@@ -1,4 +1,5 @@
-//! `MemoryBroker` passes the kit.
+//! Tests that `MemoryBroker` passes the kit, and that the kit's futures and problems can be sent to
+//! other threads.
 
 use crate::*;
 

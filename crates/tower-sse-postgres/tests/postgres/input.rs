@@ -142,7 +142,7 @@ fn schema_is_an_identifier_or_an_error() {
     {
         assert!(is_accepted(name), "{name:?}");
     }
-    // The test below tries all names of up to three characters from a list.
+    // The test below tries all names that consist of up to three of 15 characters.
     for name in
         ["a$$b", "$body$", "a\tb", "a\nb", "it's", "a/*b", ":a", "a%s", "a\0", "\u{130}", "\u{661}"]
             .into_iter()
@@ -218,7 +218,7 @@ pub(crate) fn statements_of(name: &str) -> String {
     block(OPERATING, &format!("sql,{name}"))
 }
 
-/// Returns the code block of a page that has this text after its opening fence.
+/// Returns a page's code block, the first whose opening fence is followed by the text `fence`.
 pub(crate) fn block(page: &str, fence: &str) -> String {
     let text = |line| str::strip_prefix(line, "//! ").or(str::strip_prefix(line, "//!"));
     let mut lines = page.lines().map(|line| text(line).unwrap_or(line));

@@ -20,7 +20,7 @@ async fn pair(server: &Server) -> [Process; 2] {
     pair
 }
 
-/// Returns a process that has read the events 1 to 4, and one that has read the first and is then
+/// Returns a process that has read the events 1 to 4, and one that has read only event 1 and is
 /// held by its proxy.
 async fn ahead_and_behind(server: &Server) -> (Process, Process, Proxy) {
     let (mut ahead, behind, proxy) = one_behind_a_proxy(server).await;
@@ -226,8 +226,8 @@ async fn event_of_a_restored_inbox_is_received_again_after_the_gap() {
     }
 }
 
-/// Rows are restored under open connections. The call of `append` stands for a process that has
-/// read no newer rows and assigns the next numbers.
+/// Rows are restored while the hubs' connections stay open. The call of `append` stands for a
+/// process that has read no newer rows and assigns the next numbers.
 #[tokio::test]
 async fn events_in_numbers_that_are_given_again_precede_the_gap() {
     let Some(server) = Server::start().await else { return };
@@ -287,7 +287,7 @@ async fn deleted_row_that_a_process_read_last_is_a_loss_of_all() {
     }
 }
 
-/// A standby that was cut off before the last events becomes the primary.
+/// A standby that has received none of the events becomes the primary.
 #[tokio::test]
 async fn promoted_standby_that_lags_is_one_loss() {
     let Some(mut primary) = Server::start().await else { return };
@@ -341,7 +341,7 @@ async fn acknowledged_event_in_whose_place_is_another_one_is_a_loss() {
 }
 
 /// In an older copy without the acknowledged event, the process numbers an event published by SQL.
-/// The publisher may have given the acknowledged number to its client.
+/// The acknowledged number may already be a client's last event id.
 #[tokio::test]
 async fn number_of_an_acknowledged_event_is_not_given_again() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
@@ -439,7 +439,7 @@ async fn other_cluster_is_a_loss_that_no_process_remembers() {
         returning.gap("a").await;
         process.publish([2]).await;
         assert_eq!(returning.data(1).await, ["2"]);
-        // Beside the mark of the new log, there is only one more.
+        // Besides the mark at the log's beginning, there is only one more.
         let marks = "select count(*)::text from tower_sse.log where kind = 2";
         assert_eq!(sql(&server.connect().await, marks).await, ["2"]);
         sql(&server.connect().await, "delete from tower_sse.log where data = '2'").await;

@@ -209,7 +209,8 @@ fn check(received: &[Vec<(String, String)>], book: &Book) {
     );
 }
 
-/// Runs the test for this time, with occasional transactions that stay open for `long`.
+/// Runs the test for `duration`, with occasional transactions in which an insert is followed by a
+/// pause of `long`.
 async fn mess(duration: Duration, long: Duration) {
     let Some(mut server) = Server::start().await else { return };
     let mut hubs = Vec::new();

@@ -1,5 +1,5 @@
-//! The order of events published by SQL: that of the commits. Rows that wait together are in the
-//! order of their inserts.
+//! Which rows of the inbox a hub numbers, and in which order: that of the commits, or that of the
+//! inserts for rows that wait together.
 
 use crate::*;
 

@@ -1,4 +1,5 @@
-//! The rights and credentials of roles, and the schemas and servers that hubs refuse.
+//! The rights and credentials of roles, the schemas and servers that hubs refuse, and the
+//! documented query for transactions that block hubs.
 
 use super::input::statements_of;
 use crate::*;
@@ -330,7 +331,7 @@ async fn new_credentials_are_asked_for_when_some_are_refused() {
     process.delivers([1]).await;
     sql(&client, "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'app'")
         .await;
-    // An attempt that is refused asks twice.
+    // If an attempt to connect is refused, it asks for the credentials twice.
     until(|| asked.load(SeqCst) >= 3).await;
     *credentials.lock().unwrap() = Credentials::new("next", "second");
     until(|| process.health.reconnections() == 1 && process.health.is_ready()).await;

@@ -205,7 +205,7 @@ fn id_of(process: &Child) -> Pid {
     Pid::from_raw(process.id().try_into().unwrap())
 }
 
-/// Returns a command for one of the server's programs. It never runs as root.
+/// Returns a command for one of the server's programs. The command never runs as root.
 pub(crate) fn program(name: &str) -> Option<Command> {
     let mut command = Command::new(directory_of_programs()?.join(name));
     if geteuid().is_root() {

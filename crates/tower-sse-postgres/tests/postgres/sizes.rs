@@ -1,4 +1,5 @@
-//! The sizes of the log, the inbox and events: trims, counts, the cost of polls, and slow links.
+//! The sizes of the log, the inbox and events: trims, counts, the cost of polls, numbering in
+//! parts, and slow links.
 
 use crate::*;
 

@@ -1,4 +1,5 @@
-//! How hubs find rows that another process has inserted or numbered.
+//! How hubs find rows that another process has inserted or numbered, even after locks have delayed
+//! a hub.
 
 use crate::*;
 

@@ -81,8 +81,8 @@ impl RedisPublisher {
     }
 }
 
-/// Returns the error for a command that got no reply or an error reply. Ends the session if Redis
-/// didn't reply or is read-only.
+/// Returns the error for a command that got no reply or an error reply. Ends the session if the
+/// command was sent but not answered, or if Redis is read-only.
 fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     // `true` if the server rejected the command or the client did not send it.
     let is_refused = error.code().is_some() || matches!(error.kind(), redis::ErrorKind::Client);

@@ -61,8 +61,8 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Tries the reading commands that this process needs later or only in scripts. Their errors
-    /// name the command that Redis refuses; a script's error may not.
+    /// Tries reading commands that this process needs later or only in scripts. Their errors name
+    /// the command that Redis refuses; a script's error may not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&*self.key);

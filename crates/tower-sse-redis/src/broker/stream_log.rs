@@ -69,7 +69,7 @@ impl Log for StreamLog {
     type Entry = RawEntry;
 
     const SERVER: &'static str = "Redis";
-    /// Never late: each reply already has a time limit, which the program sets.
+    /// The follower is never late: each reply already has a time limit, which the program sets.
     const LATE: Duration = Duration::MAX;
     const SKIPS: bool = true;
 
@@ -269,8 +269,8 @@ impl LogEntry for RawEntry {
 }
 
 impl StreamLog {
-    /// Connects and, if the stream is empty, adds a marker: if an event created the stream, a lost
-    /// stream would look like a new one. With `must_write`, returns an error if this server refuses
+    /// Connects and, if the stream is empty, adds a marker: if an event re-created a lost stream,
+    /// the loss would go unnoticed. With `must_write`, returns an error if this server refuses
     /// writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let timeout = self.route.servers.timeout;
@@ -313,7 +313,7 @@ impl StreamLog {
             (log.events, log.bytes) = (Some(events), bytes);
             self.health.stats().update(|stats| stats.log = Some(log));
         }
-        // A reply doesn't, such as that the server refuses writes, or that the user may not trim.
+        // An error that Redis replied doesn't, such as a refusal of writes or of `XTRIM`.
         let ends_session =
             |error: &Error| error.cause::<RedisError>().is_none_or(|error| error.code().is_none());
         self.health.tolerate(survey.and(writes), ends_session).map(drop)

@@ -1,7 +1,10 @@
 //! The interface to the store that processes share.
 //!
+//! - [`RunId`] names a run, and [`ProcessId`] a process.
+//! - [`Sync`], [`Batch`], [`End`] and [`Check`] are sent to the store. Its replies are [`Page`] and
+//!   the types whose names end with `Reply`. A [`Failure`] says why a command has failed.
 //! - The store passes pushes and hints to a function, as [`Incoming`].
-//! - [`RunId`] names a run.
+//! - [`kept_for`] and [`LIVE`] say how long the store keeps a run.
 
 #[cfg(not(tower_sse_simulation))]
 use std::hash::{BuildHasher, RandomState};
@@ -38,12 +41,12 @@ impl RunId {
 pub(crate) struct ProcessId(Box<str>);
 
 impl ProcessId {
-    /// Returns the name with this text, as the store has read it from a claim.
+    /// Returns the name with this text, which the store has read from a claim or from the list of
+    /// processes.
     pub(crate) fn from_claim(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// Draws a new name.
     pub(crate) fn draw() -> Self {
         #[cfg(not(tower_sse_simulation))]
         // Two copies of one virtual machine may have the same random keys, but not the same time.
@@ -80,8 +83,8 @@ pub(crate) struct Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadProcess {
     pub(crate) id: ProcessId,
-    /// What this process last saw of it: its counter, or its heir. Empty if the store does not list
-    /// it.
+    /// The dead process's counter, or its heir, as last read from the store. Empty if the store
+    /// does not list the dead process.
     pub(crate) seen: String,
 }
 
@@ -94,7 +97,8 @@ const LARGE_BATCH: usize = 4 * 1024;
 pub(crate) struct Batch {
     /// The sequence number of its first event, at least 1.
     pub(crate) first: u64,
-    /// The sequence number of its last event. It is the id of the stream's entry.
+    /// The sequence number of its last event, which is also the first part of the id of the batch's
+    /// entry in the stream.
     pub(crate) last: u64,
     /// The events as on the wire, each with its id and a blank line.
     pub(crate) bytes: Bytes,
@@ -119,17 +123,17 @@ impl Batch {
 #[derive(Clone, Debug)]
 pub(crate) enum EndMode {
     /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
-    /// the stream has `entries` entries.
+    /// the stream has `entries` entries, if given.
     Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
     /// A client or the program stops the run through another process. The owner receives a hint,
-    /// learns of the request by the reply to its next [`Sync`], and ends the run itself.
+    /// learns of the request from the reply to its next [`Sync`], and ends the run itself.
     Cancel {
         /// The lines of an event to add before the end, without an id.
         lines: Option<Bytes>,
     },
     /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
-    /// outcome is [`Interrupted`](Outcome::Interrupted). If the end is not reported yet, also
-    /// buries a run whose claim is gone, or, for an heir, that another process has buried.
+    /// outcome is [`Interrupted`](Outcome::Interrupted). Also buries a run whose claim is gone,
+    /// while its end is not reported. An heir also buries a run that another process has buried.
     Bury { owner: ProcessId },
     /// The owner's call did not return an event stream, the owner cannot export all events, or it has
     /// no run for a claim that it sent. A run that has not begun becomes void: the claim stays, but
@@ -223,7 +227,8 @@ pub(crate) enum EndReply {
     Buried { newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
-    /// The run is void, or was forgotten. Sent only to `Release`, `Forget` and `Discard`.
+    /// For `Release`, the run is void. For `Forget`, its keys are deleted. For `Discard`, its
+    /// stream expires. Sent only to these.
     Freed,
     /// The store has other events than the owner has exported: send a restoring `Sync`. Sent only
     /// to `Own`.
@@ -231,7 +236,7 @@ pub(crate) enum EndReply {
     /// The owner was asked to `Cancel` the run. For `Bury`, the owner lives or has another heir. For
     /// `Forget`, the run is live. For `Discard`, it has the key.
     Live,
-    /// Another run has the key, or the claim is not of this process.
+    /// Another run has the key, or the claim belongs to another process.
     Other,
     /// No run has the key, and `Bury` did not end this one.
     Gone,
@@ -294,14 +299,14 @@ pub(crate) struct StoredEnd {
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Batch(Batch),
-    /// The stream has events up to this number, which may not have been pushed. With the highest
-    /// number, the run has begun.
+    /// The stream has events up to this number, which may not have been pushed. The number
+    /// `u64::MAX` only says that the run has begun.
     Newest(u64),
     End(StoredEnd),
     Void,
 }
 
-/// Why a command has no reply.
+/// Why a command has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The store cannot be reached, or does not accept the command at present. Nothing was changed.

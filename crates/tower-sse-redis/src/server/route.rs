@@ -57,8 +57,8 @@ impl Route {
         opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
     }
 
-    /// Returns clients for the servers to try: the program's own, or the server that most Sentinels
-    /// name. Skips the useless server if there are others.
+    /// Returns clients for the servers to try: the program's own, or the server that more Sentinels
+    /// name than any other. Skips the useless server if there are others.
     async fn candidates(&self) -> Result<Vec<Client>, Error> {
         let Servers { clients, sentinels, .. } = &self.servers;
         let useless = lock(&self.useless).clone();

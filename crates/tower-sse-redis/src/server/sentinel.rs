@@ -15,7 +15,8 @@ const OTHERS: Duration = Duration::from_millis(250);
 /// URL's other settings apply to the returned clients.
 ///
 /// The first Sentinel to answer can be one that is cut off from the others. So this function waits
-/// until most Sentinels name the same address or the remaining ones are late.
+/// until more than half of the Sentinels name the same address, all have answered, or the remaining
+/// ones are late.
 pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usize)>, Error> {
     let Servers { clients, sentinels, timeout: limit, .. } = servers;
     let client = clients.first().map(|client| (client, client.get_connection_info().addr()));

@@ -61,8 +61,9 @@ impl File {
 
     /// Replaces the file with a copy. Open connections keep the old file, without a name.
     ///
-    /// A hub that opens the file meanwhile must find a complete file without another file's log. So
-    /// the old file first takes in its log and stays until the copy replaces it.
+    /// A hub that opens the file meanwhile must find a complete file without another file's `-wal`.
+    /// So the contents of `-wal` are first saved in the old file, which stays until the copy
+    /// replaces it.
     pub(crate) fn replace_by(&self, copy: &Path) {
         // Ignore an error: a corrupt file has nothing to keep.
         _ = self.sql().query_row("pragma wal_checkpoint", (), |_| Ok(()));

@@ -27,8 +27,8 @@ impl File {
     }
 }
 
-/// Removes files under a hub, then starts another process, as in a deployment. Each side's client
-/// receives the other side's events.
+/// Removes files that a hub has open, then starts a second process, as in a deployment. The client
+/// of each process receives the events that the other process publishes.
 async fn assert_processes_stay_together(remove: impl FnOnce(&File)) {
     let (file, mut process) = start().await;
     process.publish([1]).await;
@@ -172,7 +172,7 @@ async fn removed_wal_in_use_stops_hubs_until_the_program_closes_it() {
     assert!(events.starts_with(&["1".to_owned(), "2".to_owned()]), "{events:?}");
 }
 
-/// SQLite must not use the old file's log for the backup.
+/// SQLite must not use the old file's `-wal` for the backup.
 #[tokio::test(flavor = "multi_thread")]
 async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
     for numbers in [2..=3, 2..=900] {
@@ -213,12 +213,12 @@ async fn hub_continues_although_a_shell_has_the_removed_file_open() {
         drop(process);
         file.remove();
     }
-    // The renamed file is complete without its log.
+    // The renamed file is complete without its `-wal`.
     let old = File { path: old.path.clone(), table: file.table.clone() };
     assert_eq!(old.events(), ["1", "2"]);
 }
 
-/// Only the link changes: the old file keeps its path, so its log stays too.
+/// Only the link changes: the old file keeps its path, so its `-wal` stays too.
 #[tokio::test(flavor = "multi_thread")]
 async fn link_set_to_another_file_leaves_the_log_of_the_old_one() {
     let (mut file, other) = (File::new(), File::new());

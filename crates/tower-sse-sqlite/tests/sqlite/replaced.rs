@@ -1,4 +1,4 @@
-//! Files that are removed, replaced or restored under the processes that have them open.
+//! Files and tables that are removed, replaced, restored or vacuumed while processes use them.
 
 use crate::*;
 
@@ -14,7 +14,7 @@ async fn assert_notices(file: &File, replace: impl FnOnce()) {
     replace();
     let mut new = Process::connect(file.broker()).await;
     new.client = Client::resume(&new.hub, &["a"], Some(newest.into()));
-    // This event may be acknowledged in the old file. The gap then covers it.
+    // This event may be acknowledged in the old file. The gap then reports its loss.
     _ = old.hub.publish("a", "lost or not").await;
     old.reads_gap().await;
     resumed.gap("a").await;

@@ -11,7 +11,8 @@ use crate::testing::hub_client::{HubClient, PATIENCE, after_turns, is_gap, quote
 use crate::testing::hub_process::{Due, HubProcess, are_true};
 use crate::testing::world::ensure;
 
-/// Neither a reader that is far behind nor a process that loads a long history skips events.
+/// A connected process that is far behind must not skip events. A process that loads a long history
+/// may keep fewer events if it reports a loss.
 pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     const EACH: usize = 2500;
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
@@ -27,8 +28,8 @@ pub(crate) async fn a_burst_loses_nothing<W: World>(world: &W) -> Result<(), Pro
     blocked.has_read(published).await
 }
 
-/// After a break, there are more events to read than this crate's readers take at a time, or
-/// megabytes of large events.
+/// After a break, there are more events to read than this crate's follower requests at a time
+/// (1,000), or megabytes of large events.
 pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let mut clients = [&a, &b].map(|process| process.client(["news"], start.clone()));
@@ -42,9 +43,9 @@ pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<()
     Ok(())
 }
 
-/// The number of large events that each of two processes publishes at once, and the size of each.
-/// Every broker must accept this size.
+/// The number of large events that each of two processes publishes at once.
 const EACH_LARGE: usize = 20;
+/// The size in bytes of each large event. Every broker must accept this size.
 const LARGE: usize = 60_000;
 
 /// The connection breaks while a hub loads: at the beginning, between pages, or after the last
@@ -164,8 +165,8 @@ async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Pro
     has_read(client, events).await
 }
 
-/// Publishes events at once and retries those that are not acknowledged. Each attempt that
-/// acknowledges some of them extends the deadline, because machines can be slow.
+/// Publishes events at once and retries those that are not acknowledged. Each attempt after which
+/// fewer events are unacknowledged extends the deadline, because machines can be slow.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,
@@ -222,7 +223,8 @@ pub(crate) async fn an_outage_ends_each_publish<W: World>(world: &W) -> Result<(
     are_true(results?, &client)
 }
 
-/// Whatever processes and clients do, a client receives all published events in order.
+/// A client receives all published events in order while it changes processes, processes start and
+/// stop, and connections break.
 pub(crate) async fn any_order_of_steps_loses_nothing<W: World>(world: &W) -> Result<(), Problem> {
     for seed in 0..4 {
         let played = play_steps(world, seed).await;

@@ -40,11 +40,12 @@ pub(crate) async fn ends_are_the_same_everywhere<W: World>(world: &W) -> Result<
     of_two.reads(["50%", "done", "other"]).await
 }
 
-/// All processes free the name by one clock, so that no process drops what another process
-/// publishes.
+/// All processes must decide by one clock when an ended topic's name can be used again. Otherwise,
+/// one process would drop an event that another publishes under this name.
 pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), Problem> {
     const AGE: Duration = Duration::from_millis(500);
-    // The hub's maximum age decides when a name is free. The events themselves are kept for longer.
+    // The hub's maximum age decides when the name can be used again. `retention_of` keeps the
+    // events themselves for longer.
     let builder = || {
         Hub::builder().retention(Retention::new().age(AGE)).retention_of(|_| Some(Retention::new()))
     };

@@ -39,9 +39,10 @@ pub(crate) async fn history_is_as_old_as_asked<W: World>(world: &W) -> Result<()
     let old = a.publish("news", "old").await?.id();
     let is_old = Instant::now() + AGE + Duration::from_millis(200);
     b.client(["news"], start.clone()).reads(["old"]).await?;
-    // Whatever a broker records when `early` connects must not yet be too old for `late`.
+    // If a broker adds an entry to the log when `early` connects, the entry must not yet be too old
+    // when `late` connects.
     sleep(AGE / 4 * 3).await;
-    // `early` loads the event and evicts it once it is too old.
+    // `early` loads the event `old` and evicts it once it is too old.
     let early = HubProcess::connect_with(short(), world, "early").await?;
     sleep_until(is_old).await;
     let published = Instant::now();

@@ -103,7 +103,8 @@ pub(crate) async fn a_rolled_back_log_is_told_to_all<W: World>(world: &W) -> Res
     roll_back(world, 3, 1).await
 }
 
-/// The rollback is followed by more events than it removed. Only the events' identities reveal it.
+/// The rollback is followed by more events than it removed. Only the entries' identities reveal the
+/// rollback.
 pub(crate) async fn an_overtaken_log_is_told_to_all<W: World>(world: &W) -> Result<(), Problem> {
     roll_back(world, 5, 30).await
 }
@@ -146,9 +147,9 @@ async fn publish(
     Ok(acknowledged)
 }
 
-/// Checks that these clients receive a gap, as do clients that resume from the id `start`. Also
-/// checks that later events arrive. Each client must receive each event in `acknowledged`, or a gap
-/// that covers it.
+/// Checks that these clients receive a gap, and that new clients that resume from the id `start` do
+/// too. Also checks that a later event arrives. Each client must receive each event in
+/// `acknowledged`, or a gap with the event's number or a higher one.
 async fn all_are_told<W: World>(
     world: &W,
     [a, b]: [&HubProcess; 2],
@@ -174,7 +175,8 @@ async fn all_are_told<W: World>(
     Ok(())
 }
 
-/// Checks that each acknowledged event was received or is covered by a gap, even by a late gap.
+/// Checks that each acknowledged event was received, or that a gap has the event's number or a
+/// higher one. The gap may come after later events.
 fn is_covered(received: &[Message], acknowledged: &[AcknowledgedEvent]) -> Result<(), Problem> {
     let mut gaps_up_to = 0;
     let mut events = HashMap::new();

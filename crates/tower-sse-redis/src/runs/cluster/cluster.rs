@@ -24,7 +24,7 @@ pub(crate) struct Cluster {
     /// The name of this process in the store.
     pub(crate) id: ProcessId,
     pub(crate) timing: Timing,
-    /// The runs of this process, as the store has them.
+    /// The runs of this process that the store should have.
     pub(crate) exports: Arc<Exports>,
     /// Copies of runs of other processes, while clients or handles of this process use them.
     pub(crate) mirrors: Arc<Mirrors>,
@@ -91,7 +91,6 @@ impl Cluster {
         timeout(EXPORT_WAIT, becomes_true).await.is_ok()
     }
 
-    /// Ends a run.
     pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, Failure> {
         self.store.end(None, End { run: run.clone(), mode }).await
     }
@@ -108,7 +107,7 @@ struct Receiver {
 impl Receiver {
     fn receive(&self, incoming: Incoming) {
         match (incoming, self.mirrors.upgrade()) {
-            // The store is known to have the end of the run.
+            // The store has the end of the run, or will never have it.
             (Incoming::Asked(epoch), _) if self.exports.has_ended(epoch) => {}
             (Incoming::Hint(epoch) | Incoming::Asked(epoch), _) => self.exports.synchronize(epoch),
             (Incoming::Watched(run), _) => self.exports.watched(run),

@@ -5,6 +5,7 @@
 //!
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other
 //!   processes.
+//! - [`Cluster`](cluster::Cluster) opens the store and holds what the other modules share.
 //! - [`Runs`](tower_sse::runs::Runs) calls `requests.rs`, which finds, claims and cancels the runs
 //!   of all processes. Its `open` serves a run from the original if this process has it, and asks
 //!   [`elsewhere`] for a mirror of any other.

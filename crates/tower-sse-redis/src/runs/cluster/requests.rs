@@ -30,7 +30,7 @@ const MAX_PAUSE: u64 = 250;
 /// The result of a look, for a request that may claim the key.
 enum Found {
     Run(Arc<Record>),
-    /// No run, or this run, which the request replaces.
+    /// The request may claim the key, in place of this run if there is one.
     Claimable(Option<RunId>),
     /// A run that has changed since the look.
     Changed,
@@ -375,9 +375,9 @@ impl Cluster {
         }))
     }
 
-    /// Sends the claim for a reserved record. The claim is released if the request left before the
-    /// reply, if a shutdown has begun, or if the reply took longer than a lease because the process
-    /// was paused: another request may have the key by then.
+    /// Sends the claim for a reserved record. The claim is released if its reply is lost, if the
+    /// request left before the reply, if a shutdown has begun, or if the reply took longer than a
+    /// lease because the process was paused: another request may have the key by then.
     async fn confirm(
         &self,
         reserved: Producer,

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The delay of exports of a run that no other process's client watches. No client needs its events
-/// before it is watched or ends. After this delay, the run waits for the next [`UNWATCHED_TICK`],
-/// so exports are a second apart on average.
+/// The delay of exports of a run that no other process's client watches. No client needs the run's
+/// events from the store before the run is watched or ends. After this delay, the run waits for the
+/// next [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
 /// The interval at which runs without watchers are exported. The runs that are due share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);

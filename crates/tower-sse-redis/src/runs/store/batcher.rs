@@ -30,8 +30,8 @@ struct Call {
 }
 
 impl Batcher {
-    /// Sends over this connection until the session has `ended`, which it ends if the connection
-    /// breaks.
+    /// Sends over this connection until the session has `ended`. Ends the session itself if the
+    /// connection breaks.
     pub(super) fn start(connection: MultiplexedConnection, ended: CancellationToken) -> Self {
         let (calls, receiver) = mpsc::unbounded_channel();
         spawn(send_all(receiver, connection, ended));

@@ -6,8 +6,8 @@ use tower_sse::runs::__private::Epoch;
 
 use crate::runs::seam::{DeadProcess, ProcessId};
 
-/// The number of beats in a lease. A process is dead once this many beats of another process in a
-/// row have found its counter unchanged.
+/// The number of beats in a lease. A process whose counter another process finds unchanged at this
+/// many beats in a row is dead.
 pub(super) const BEATS: u32 = 5;
 /// The number of beats after which an absent process is forgotten.
 const FORGOTTEN: u32 = 4 * BEATS;
@@ -30,14 +30,14 @@ pub(super) struct Heartbeat {
 struct Other {
     /// Its counter, or the name of its heir. `None` if the store does not list it.
     seen: Option<String>,
-    /// The number of reads in a row that found the same.
+    /// The number of reads in a row that found `seen` unchanged.
     still: u32,
 }
 
 /// What a beat has found.
 #[derive(Debug, Default)]
 pub(super) struct HeardBeat {
-    /// The processes that are dead and have no other living heir.
+    /// The processes that are dead and have no living heir other than this process.
     pub(super) dead: Vec<DeadProcess>,
     /// Whether another process has declared this one dead, or the store has lost its counter.
     pub(super) is_gone: bool,
@@ -56,8 +56,8 @@ impl Heartbeat {
         self.others.values_mut().for_each(|other| other.still = 0);
     }
 
-    /// Returns what a process writes with its next beat: the counter, and the token of the restoring
-    /// that is over, or an empty text.
+    /// Returns what a process writes with its next beat: the counter, and the token of the time in
+    /// which owners restore their claims if this time is over, or an empty text.
     pub(super) fn next(&mut self) -> (u64, String) {
         self.counter += 1;
         let over = self.restoring.as_ref().filter(|(_, since)| since.elapsed() >= self.lease);

@@ -1,5 +1,6 @@
 //! The store on one Redis server.
 //!
+//! - [`RedisRuns`] has the options that the program sets.
 //! - `commands` names the keys, the channels and the scripts. `lua/` has the scripts.
 //! - `beats` decides which processes are dead.
 //! - `replies` reads replies, pages and pushes, and classifies errors.
@@ -24,8 +25,9 @@
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
 //!
 //! The braces are a part of the name. Outside of a cluster, they have no effect. In a cluster,
-//! `prefix` has a hash tag of its own: Redis takes the first one of a name, so all keys are in one
-//! slot. Channels contain the database's number, because Redis delivers messages across databases.
+//! `prefix` has a hash tag of its own: Redis takes the first hash tag in a name, so all keys are in
+//! one slot. Channels contain the database's number, because Redis delivers messages across
+//! databases.
 //!
 //! Each session calls `beat` before any other script: a node that no longer has the keys redirects
 //! this command, and a replica refuses it. A session ends soon after a node redirects commands.
@@ -50,31 +52,32 @@
 //! Each process increments its counter five times in a lease, and reads those of the others. If
 //! five reads in a row find a counter unchanged, its process is dead for the reader. The reader
 //! becomes the heir of the dead process: it replaces the counter that it saw by its own name, then
-//! ends and reports the live runs, and deletes the entry. An heir that dies is replaced in the same
-//! way.
+//! ends and reports the live runs, and deletes the dead process from the list. An heir that dies is
+//! replaced in the same way.
 //!
 //! A process that returns writes its counter again, and then synchronizes all its runs. If the heir
 //! has ended one, Redis refuses its events.
 //!
-//! A server can return to an earlier state, in which a claim names a run that is over. Its owner
-//! learns of such a claim once a client of another process watches the run, and ends it.
+//! A server can return to an earlier state, in which a claim names a run that is over. The run's
+//! owner learns of such a claim once a client of another process watches the run, and then ends the
+//! run in Redis.
 //!
 //! # Lost data
 //!
-//! A process begins a time in which owners restore their claims if it finds `data` missing, or if
-//! it returns to a server that has restarted or whose history isn't the one noted in `data`. Until this time ends, a key without
-//! a claim is not treated as free. A process that has known of the time for a lease ends the time.
-//! The first process on an empty server begins no such time, unless the server is a replica that
-//! took over.
+//! A process begins a time in which owners restore their claims if it finds `data` missing, if it
+//! returns to a server that has restarted, or if the server's history isn't the one noted in
+//! `data`. Until this time ends, a key without a claim is not treated as free. A process that has
+//! known of the time for a lease ends the time. The first process on an empty server begins no such
+//! time, unless the server is a replica that took over.
 //!
 //! A process that follows its keys to another node begins such a time too, even if that node has
 //! everything that was acknowledged to the process: a replica that lags can still lack the claim of
 //! another process.
 //!
-//! Each process keeps `data` with its beats. It expires after a lease, or after 20 seconds if that
-//! is longer. All claims but void ones are kept for longer, so a jump of the server's clock that
-//! lets them expire lets `data` expire too. `data` also expires on a server that no process
-//! reaches.
+//! Each process keeps `data` with its beats. Without a beat, `data` expires after a lease, or after
+//! 20 seconds if that is longer. All claims but void ones are kept for longer, so a jump of the
+//! server's clock that lets them expire lets `data` expire too. `data` also expires on a server
+//! that no process reaches.
 //!
 //! | field | |
 //! |---|---|

@@ -49,10 +49,10 @@ impl RedisRuns {
     /// With a longer lease, runs survive longer pauses of their process: four fifths of a lease are
     /// harmless. With a shorter lease, clients learn sooner that the process has died or is still
     /// paused. Clients that read the run from another process learn of it one lease to six fifths
-    /// of a lease after its last sign of life: 8 to 9.6 seconds with the default. If that process
-    /// has lost its own connection to Redis meanwhile, or Redis is slow, they learn of it later.
-    /// Once the run has been declared dead, a request without a last event id can start a new run
-    /// with the same key.
+    /// of a lease after the last sign of life of the run's process: 8 to 9.6 seconds with the
+    /// default. If the process that they read from has lost its own connection to Redis meanwhile,
+    /// or Redis is slow, they learn of it later. Once the run's process has been declared dead, a
+    /// request without a last event id can start a new run with the same key.
     ///
     /// Give all processes the same lease. Otherwise, a process with a shorter lease can declare one
     /// with a longer lease dead, and clients can receive events late.

@@ -122,8 +122,8 @@ impl RedisStore {
         result
     }
 
-    /// Loads a part of a run's events above `after`. There is no time limit, but the future fails
-    /// if the session ends.
+    /// Loads a page of a run's events above `after`. Fails if the session ends, or if a reply takes
+    /// five times as long as the replies to other calls may take.
     ///
     /// Reads a large event in parts: a single reply would occupy the link for too long.
     pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
@@ -157,8 +157,8 @@ impl RedisStore {
     }
 
     /// Starts passing on a run's pushes. Once the future is ready, every later push is passed on,
-    /// unless the connection breaks. The store subscribes again and reports
-    /// [that](crate::runs::seam::Incoming::Reconnected).
+    /// unless the connection breaks. Then the store subscribes again and passes on
+    /// [`Reconnected`](crate::runs::seam::Incoming::Reconnected).
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
@@ -218,8 +218,8 @@ impl RedisStore {
         self.call(None, claim, script(|fields| fields.look(&run.key))).await
     }
 
-    /// Begins the stream of a run of this process, and returns what the store has of the run. The
-    /// time for which the store keeps a live run's keys begins again.
+    /// Returns what the store has of a run of this process. Given the run's head, begins its
+    /// stream. The time for which the store keeps a live run's keys begins again.
     pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Result<SyncReply, Failure> {
         let Sync { run, entries, restores, is_watched, head } = sync;
         let sync = |it: &Encoder<'_>| {
@@ -235,8 +235,9 @@ impl RedisStore {
         self.call(Some(over), sync, script(Fields::sync)).await
     }
 
-    /// Returns whether the store has all keys of these runs, each of which may have a stream, at a
-    /// lower cost than `sync`. If not, send a `sync` of each. The keys are not kept for longer.
+    /// Returns whether the store has the claims of these runs and the streams of those with `true`,
+    /// at a lower cost than `sync`. If not, send a `sync` of each. This does not extend the time
+    /// for which the store keeps the keys.
     pub(crate) async fn have_keys(
         &self,
         over: u64,
@@ -274,7 +275,7 @@ impl RedisStore {
             match check(replies.next().unwrap_or(Value::Nil)) {
                 // A `sync` finds out the reason.
                 Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => Ok(None),
-                // The mark can have been refused, and the run can have been ended before it.
+                // The empty entry can have been refused, or the run ended before it was added.
                 Ok(_) => {
                     let is_marked = batch.is_large() && replies.next() == Some(Value::Int(1));
                     Ok(Some(1 + u64::from(is_marked)))
@@ -285,8 +286,8 @@ impl RedisStore {
         self.call(Some(over), append, read).await
     }
 
-    /// Removes the batches of a run that end below the event `keep_from`, and returns the number of
-    /// entries that were removed.
+    /// Removes the head of a run's stream and the batches that end below the event `keep_from`, and
+    /// returns the number of entries that were removed.
     pub(crate) async fn trim(
         &self,
         over: u64,
@@ -301,7 +302,7 @@ impl RedisStore {
         self.call(Some(over), trim, read).await
     }
 
-    /// Ends a run. Nothing can be appended afterwards.
+    /// Ends a run, if its mode allows it. Nothing can be appended to a run that was ended.
     pub(crate) async fn end(&self, over: Option<u64>, end: End) -> Result<EndReply, Failure> {
         self.end_all(over, &[end]).await.pop().unwrap_or(Err(Failure::Lost))
     }
@@ -336,8 +337,8 @@ impl RedisStore {
         replies.unwrap_or_else(|failure| vec![Err(failure); checks.len()])
     }
 
-    /// Makes this process the heir of a dead one, and returns the runs of that one that are live, or
-    /// whose end is not reported yet. There are none if the process lives or has another heir.
+    /// Makes this process the heir of a dead one, and returns the dead one's runs that are live, or
+    /// whose end is not reported yet. Returns none if the other process lives or has another heir.
     pub(crate) async fn inherit(&self, dead: &DeadProcess) -> Result<Vec<RunId>, Failure> {
         let inherit = |it: &Encoder<'_>| {
             let keys = &it.scope.keys;

@@ -166,7 +166,7 @@ pub(super) fn parse_page(reply: Value) -> Option<(Page, usize)> {
         } else if part == 0 {
             page.batches.push(fields.batch(at)?);
         }
-        // Any other entry is the marker behind a large batch.
+        // Any other entry is the empty one after a large batch.
     }
     Some((page, length))
 }

@@ -55,7 +55,7 @@ pub(super) struct Session {
     pushes: MultiplexedConnection,
     /// The number of commands that have loaded pages.
     loads: AtomicI64,
-    /// Cancelled when a connection breaks.
+    /// Cancelled when the session ends, for example because a connection breaks.
     pub(super) ended: CancellationToken,
 }
 
@@ -186,16 +186,16 @@ impl Session {
         } else {
             connection.unsubscribe(channel).await
         };
-        // If the server refuses this, it sends what no client reads until the session ends.
+        // A server that refuses this only keeps sending messages, which are ignored.
         let is_refused = |error: &RedisError| error.code().is_some_and(|code| code != "MOVED");
         if unsubscribed.is_err_and(|error| !is_refused(&error)) {
             self.ended.cancel();
         }
     }
 
-    /// Checks that the connection for commands works, and leads to the same server. Its beat shows
-    /// that this process lives, keeps the key `data`, notices the loss of that key, and finds which
-    /// processes have died and what others have asked of this one.
+    /// Checks that the connection for commands works, and leads to the same server. Also sends a
+    /// beat, which shows that this process lives, keeps the key `data`, notices the loss of that
+    /// key, and finds which processes have died and what others have asked of this one.
     pub(super) async fn check(&self, endpoint: &Endpoint) -> Result<Checked, Error> {
         let mut commands = self.commands.clone();
         let info = self.identify(commands.send_packed_command(&identify(&SECTIONS)).await)?;
@@ -254,7 +254,6 @@ fn identify(sections: &[&str]) -> Cmd {
     cmd("INFO").arg(sections).clone()
 }
 
-/// Returns the time limit for a reply.
 fn reply_timeout(endpoint: &Endpoint) -> Duration {
     endpoint.route.servers.timeout.min(REPLY_TIMEOUT.max(endpoint.scope.lease / 4))
 }
@@ -373,7 +372,8 @@ pub(super) struct Subscriptions {
     pub(super) receive: Receive,
     /// The run of each channel.
     pub(super) runs: Mutex<BTreeMap<String, RunId>>,
-    /// Held while the server's subscriptions change, so that they change in the order of `runs`.
+    /// Held while the server's subscriptions change, so that they follow the changes of `runs` in
+    /// order.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
 
@@ -388,7 +388,6 @@ impl Subscriptions {
         }
     }
 
-    /// Returns all channels.
     pub(super) fn channels(&self) -> Vec<String> {
         let mut channels = vec![self.control.clone(), self.everyone.clone()];
         channels.extend(lock(&self.runs).keys().cloned());

@@ -207,7 +207,7 @@ impl Store {
 }
 
 impl Faults {
-    /// Returns a receiver to which pushes and hints pass, unless they are lost.
+    /// Returns a receiver that passes pushes and hints on to `receive`, unless they are lost.
     pub(crate) fn pass(faults: &Arc<Mutex<Self>>, receive: Receive) -> Receive {
         let faults = Arc::clone(faults);
         Arc::new(move |incoming| {

@@ -27,7 +27,8 @@ impl Mirrors {
             return false;
         }
         if let Some(owner) = owner {
-            // Even if the store does not list the owner, this process learns of its death.
+            // Counts beats for the owner from now on, so that this process learns of the owner's
+            // death even if the store does not list it.
             self.store.is_dead(&owner);
             mirror.set_owner(owner);
         }
@@ -49,7 +50,6 @@ impl Mirrors {
         }
     }
 
-    /// Checks all mirrors.
     async fn check_all(&self) {
         for due in self.map.all().chunks(MAX_CHECKS) {
             let check = |mirror: &Arc<Mirror>| {
@@ -98,7 +98,7 @@ const MAX_ENDS: usize = 512;
 /// Ends the runs of a dead process, unless another process does. Called again after each beat while the
 /// store lists any of the runs.
 pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
-    // Two at the same time would report a run twice.
+    // Two calls at the same time would report a run twice.
     let _burying = mirrors.burials.lock().await;
     let Ok(mut runs) = mirrors.store.inherit(&dead).await else { return };
     if runs.is_empty() && dead.seen.is_empty() {

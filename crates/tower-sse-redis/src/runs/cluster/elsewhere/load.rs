@@ -12,8 +12,8 @@ use tower_sse_broker::tasks::caught;
 async fn run(mirrors: Weak<Mirrors>, mirror: Weak<Mirror>, mut requests: watch::Receiver<()>) {
     while requests.changed().await.is_ok() {
         let (Some(mirrors), Some(mirror)) = (mirrors.upgrade(), mirror.upgrade()) else { return };
-        // Boxed, because most mirrors wait at most times. A load that was requested during this one
-        // begins even if this one panics.
+        // Boxed to save memory, because most mirrors wait most of the time. A load that was
+        // requested during this one begins even if this one panics.
         if caught(Box::pin(mirrors.load(&mirror))).await.is_none() {
             mirror.set_loaded(false);
         }

@@ -29,7 +29,8 @@ pub(crate) struct Mirror {
 }
 
 struct MirrorState {
-    /// The event after which the record begins, until the store has reported its newest event.
+    /// The event after which the record will begin. `None` once the store has reported the run's
+    /// newest event.
     start: Option<u64>,
     /// The newest event that the store is known to have.
     stored: u64,

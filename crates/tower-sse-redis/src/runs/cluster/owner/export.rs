@@ -109,7 +109,7 @@ impl Exporter {
     /// success resets `failures`.
     async fn export(&mut self, failures: &mut u8) -> Result<(), Failure> {
         while let Some(over) = self.next().await {
-            // Boxed, because most runs wait at most times.
+            // Boxed to save memory, because most runs wait most of the time.
             Box::pin(self.advance(over)).await?;
             *failures = 0;
         }
@@ -238,7 +238,8 @@ impl Exporter {
         let is_done = self.export.state().ended_at.is_some();
         match reply {
             SyncReply::Over { outcome, newest, is_replaced, is_reported } if !is_done => {
-                // The message that it was replaced can precede the reply to the claim.
+                // The hint that another run has the key is lost if it precedes the reply to the
+                // claim.
                 self.export.state().is_replaced |= is_replaced;
                 self.answered(over, asked);
                 self.end_as(outcome, Some(newest), is_reported).await;
@@ -252,7 +253,8 @@ impl Exporter {
                 self.restore(over);
             }
             SyncReply::InStep { newest, entries, stop } => {
-                // It may have lost the newest batches, or all batches before the run was restored.
+                // The store may have lost the newest batches, or all batches before the run was
+                // restored.
                 self.bytes = self.bytes / self.entries.max(1) * entries.min(self.entries);
                 (self.exported, self.entries, self.has_head) = (newest, entries, has_head);
                 self.export.state().has_stream = entries > 0;

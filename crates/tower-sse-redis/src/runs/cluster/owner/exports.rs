@@ -91,7 +91,8 @@ impl ExportState {
         self.answered == self.asked
     }
 
-    /// Returns whether the store had the end of the run when it was last asked.
+    /// Returns whether the store had the end of the run when it was last asked, or whether the run
+    /// was given up.
     pub(super) const fn has_confirmed_end(&self) -> bool {
         self.ended_at.is_some() && self.is_in_step()
     }
@@ -123,8 +124,9 @@ impl Export {
         assert_eq!(panics, 0, "the export panics");
     }
 
-    /// Records that a client of another process watches the run. The first one needs a `Sync`, for the
-    /// events that were not pushed, and because the store may have lost the end.
+    /// Records that a client of another process watches the run. Asks for a `Sync` if the run was
+    /// not watched, for the events that were not pushed, or if it has ended, because the store may
+    /// have lost the end.
     fn watch(&self, now: Instant, until: Instant) {
         let mut state = self.state();
         let needs_sync = state.ended_at.is_some() || !state.is_watched(now);
@@ -155,7 +157,6 @@ impl Exports {
         lock(&self.state)
     }
 
-    /// Adds a run.
     pub(super) fn add(&self, record: &Arc<Record>) -> Arc<Export> {
         let mut state = self.lock();
         let (record, changed) = (Arc::clone(record), Notify::new());
@@ -309,7 +310,7 @@ impl Exports {
         self.lock().ended.remove(export.record.epoch);
     }
 
-    /// Takes at most this number of runs that must be deleted, and how.
+    /// Takes at most `max` runs that the store must delete, each with the mode for this.
     pub(super) fn evict(&self, max: usize) -> Vec<End> {
         let mut state = self.lock();
         state.ended.expire(Instant::now());

@@ -106,8 +106,8 @@ impl Keeper {
         }
     }
 
-    /// Looks for the keys of all runs, a little more often than once in a lease. If one is missing,
-    /// the runs that the command looks for are synchronized.
+    /// Looks for the keys of all runs, a little more often than once in a lease. If a key is
+    /// missing, all runs whose keys the same command looks for are synchronized.
     async fn look(&mut self, over: u64) {
         let now = Instant::now();
         if now < self.look_at {

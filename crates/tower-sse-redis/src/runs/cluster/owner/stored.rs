@@ -12,7 +12,7 @@ pub(super) struct StoredRuns {
     /// Runs in the order in which the store will delete them by itself.
     order: BTreeSet<(Instant, Epoch)>,
     bytes: usize,
-    /// Runs that were replaced, of which the store does not know yet that it is to delete them early.
+    /// Replaced runs that the store has not yet been asked to delete early.
     replaced: Vec<RunId>,
 }
 
@@ -49,8 +49,8 @@ impl StoredRuns {
         }
     }
 
-    /// Returns whether all runs in the store, including `live` bytes of running runs, exceed `limit`
-    /// bytes, and one of these could be deleted.
+    /// Returns whether all runs in the store, including `live` bytes of running runs, exceed
+    /// `limit` bytes, and there is an ended run to delete.
     pub(super) fn is_over(&self, live: usize, limit: usize) -> bool {
         self.bytes + live > limit && !self.order.is_empty()
     }
@@ -70,7 +70,6 @@ impl StoredRuns {
         self.remove(epoch).map(|(run, _)| run)
     }
 
-    /// Removes a run.
     pub(super) fn remove(&mut self, epoch: Epoch) -> Option<(RunId, usize)> {
         let StoredRun { run, bytes, deleted_at } = self.runs.remove(&epoch)?;
         self.order.remove(&(deleted_at, epoch));

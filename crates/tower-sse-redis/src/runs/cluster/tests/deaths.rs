@@ -88,7 +88,7 @@ async fn runs_are_reported_once_after_all_processes_were_away() {
         sleep(LEASE * 6).await;
         let told = [third.outcomes(), fourth.outcomes()].concat();
         assert_eq!(told, [Outcome::Interrupted; RUNS], "{away:?}");
-        // The owner was away all the time, and does not go on.
+        // The owner was away all the time, and does not continue its runs.
         one.store.come_back().await;
         sleep(LEASE * 6).await;
         assert_eq!(one.outcomes(), [], "{away:?}");

@@ -176,7 +176,7 @@ async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
 }
 
 /// `other`, the owner of the run with the id, can still restore its claim. `one` has not received
-/// the message that this run has replaced its own run.
+/// the message that this run has replaced the run of `one`.
 #[tokio::test(start_paused = true)]
 async fn id_of_another_run_is_refused_while_claims_are_restored() {
     let (one, other, _source) = started(&["old"]).await;

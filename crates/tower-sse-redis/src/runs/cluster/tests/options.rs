@@ -238,7 +238,7 @@ async fn options_of_a_stream_without_events_apply_in_all_processes() {
 /// The server has an earlier state of the claim, or another program has changed it.
 #[tokio::test(start_paused = true)]
 async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {
-    // A first client would let the store notice that a live claim is wrong.
+    // Without a mirror, the process would run a check, which corrects the claim `running`.
     for (state, is_read) in [("running", true), ("completed", true), ("completed", false)] {
         let (one, other, _source, client) = watched(&["a"]).await;
         let _client = is_read.then_some(client);

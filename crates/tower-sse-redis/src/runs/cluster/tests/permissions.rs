@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The commands of scripts.
+/// Commands that scripts call.
 const COMMANDS: &str =
     "DEL EXISTS HGET HGETALL HMGET HSET PEXPIRE PUBLISH XADD XLEN XRANGE XREVRANGE";
 /// Longer than the time after which others declare a silent process dead.

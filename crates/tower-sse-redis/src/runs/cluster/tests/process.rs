@@ -141,7 +141,6 @@ impl Process {
     }
 }
 
-/// Returns the key of the run.
 pub(super) fn key() -> RunKey {
     RunKey::new("user", "turn").unwrap()
 }

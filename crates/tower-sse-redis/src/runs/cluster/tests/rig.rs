@@ -58,7 +58,6 @@ impl Way {
         }
     }
 
-    /// Connects a process.
     pub(super) async fn open(
         &self,
         id: ProcessId,

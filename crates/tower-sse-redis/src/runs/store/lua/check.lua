@@ -1,4 +1,5 @@
--- Reports the states of runs to another process, and notifies the owners of those that it watches.
+-- Reports the states of runs to another process, and notifies the owners of those that its clients
+-- watch.
 --
 -- KEYS: the claim and the stream of each run
 -- ARGV: ttl, prefix of the channels of processes, then for each run: epoch, whether a client watches

@@ -73,9 +73,10 @@ end
 -- has the server's id, the counts of the commands that swap databases or change the server's role,
 -- and the id of its replication history.
 --
--- Redis draws another history id, and clears the second one, for the first replica and some time after
--- the last one has left. A replica that takes over keeps its earlier id as the second one, so only
--- such a server's history id counts. It comes last: a text without it is a prefix of one with it.
+-- Redis draws another history id, and clears the second one, when the first replica connects and some
+-- time after the last one has left. A replica that takes over keeps its earlier id as the second one,
+-- so only such a server's history id counts. It comes last: a text without it is a prefix of one with
+-- it.
 local function history()
   local info = redis.call('INFO', 'server', 'commandstats', 'replication')
   local text = string.match(info, 'run_id:%x+') or ''
@@ -96,8 +97,9 @@ local function begin_restoring(data, lease)
 end
 
 -- Returns whether an owner may still restore a claim that the server has lost. Such a server has
--- lost `data` too, which each process keeps while it is connected, or has another history.
--- `is_kept` leaves out the history, which takes longer than all else.
+-- lost `data` too, which each process keeps while it is connected, or has another history. If so,
+-- records this and notifies all processes. With `is_kept`, ignores the history, which takes longer to
+-- read than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 's')
   local now = not is_kept and f[2] and history() or ''

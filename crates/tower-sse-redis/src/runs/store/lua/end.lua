@@ -14,16 +14,16 @@
 --          reports the end, and then removes the run from the live ones of the owner. A run that is
 --          still among these is also ended if another process has buried it, or if its claim is gone
 -- forget   deletes the keys of a run that ended, or that Redis has lost
--- discard  keeps the stream of a run that was replaced for the time of a void claim
+-- discard  keeps the stream of a run that was replaced, but only for the time of a void claim
 --
 -- ended                         the run is ended, now or before by the same process in the same mode
 -- freed                         `release`: the run is void; `forget`, `discard`: it is done
--- buried newest                 `bury`: the same, and this process reports the end
+-- buried newest                 `bury`: the run is ended, and this process reports the end
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind                        `own`: Redis has other events
 -- live                          `cancel`: the owner is asked; `bury`: it lives, or has another heir;
 --                               `forget`: the run is live; `discard`: it has the key
--- other                         the key has another run
+-- other                         the key has another run, or `release`: the claim is another process's
 -- gone                          the key has no run
 -- version theirs                another version of the protocol wrote the claim
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]

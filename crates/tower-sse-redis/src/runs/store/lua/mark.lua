@@ -1,4 +1,4 @@
--- Adds an empty entry after a large batch, which scripts read instead. While Redis is almost out of
+-- Adds an empty entry after a large batch: scripts read the entry instead of the batch. While Redis is almost out of
 -- memory, it can have refused the batch, and have room for this entry.
 --
 -- KEYS: stream

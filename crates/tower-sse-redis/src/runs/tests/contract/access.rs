@@ -79,7 +79,7 @@ async fn each_documented_channel_and_key_is_needed() {
     assert!(is_refused, "{error:?}");
 }
 
-/// Redis checks each permission also within a script, which then stops halfway.
+/// Redis checks permissions within a script too: a script that lacks one stops halfway.
 async fn is_kept_without(command: &str) {
     let Some(scene) = redis().await else { return };
     let acl = async |rights: String| {

@@ -45,7 +45,7 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
 
 // Commands that share a script.
 
-/// Makes a call, which takes this number of commands.
+/// Makes a call, and asserts that the statistics of its commands contain the text `commands`.
 async fn counted<T>(scene: &Scene, call: impl Future<Output = T>, commands: &str) -> T {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
     let reply = call.await;
@@ -54,7 +54,7 @@ async fn counted<T>(scene: &Scene, call: impl Future<Output = T>, commands: &str
     reply
 }
 
-/// A run that has ended or cannot be read does not concern the others, and each run gets its own
+/// A run that is to stop or cannot be read does not concern the others, and each run gets its own
 /// reply.
 #[tokio::test]
 async fn runs_are_looked_for_and_checked_together() {

@@ -6,10 +6,10 @@ use tokio::{io::copy, task::JoinSet};
 use super::*;
 use crate::support::listen;
 
-/// A short one, so that processes connect again soon.
+/// A short lease, so that processes connect again soon.
 const LEASE: Duration = Duration::from_secs(2);
 
-/// Runs go on without the keys that only starting needs.
+/// Runs go on although the key that joining needs has another type.
 #[tokio::test]
 async fn connections_are_replaced_although_joining_fails() {
     let Some(scene) = Scene::start(LEASE).await else { return };

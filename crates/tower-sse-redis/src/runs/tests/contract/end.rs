@@ -45,8 +45,8 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     assert_eq!(scene.p.sync("a2", HEAD).await, "ok 0 1", "nothing asks to stop it");
 }
 
-/// Only the heir of a dead owner ends its runs. The heir reports an end even if the first reply was
-/// lost.
+/// While a dead owner is listed, only its heir ends its runs. The heir reports an end even if the
+/// first reply was lost.
 async fn only_a_dead_owner_is_buried(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.append("a1", 1, 2).await;
@@ -73,7 +73,7 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     scene.p.begin("b1").await;
     assert_eq!(bury_of(&scene.r, "b1").await, "buried 0");
     assert_eq!(bury_of(&scene.q, "b1").await, "over interrupted");
-    // Another process has ended it, so it can still have an heir, which reports it again.
+    // `r` has ended the run without recording its report, so an heir of the owner reports it again.
     assert_eq!(scene.q.store.inherit(&inherit("")).await, Ok(vec![run("b1")]));
     assert_eq!(bury_of(&scene.q, "b1").await, "buried 0");
 }
@@ -126,7 +126,7 @@ async fn run_without_a_claim_is_gone(scene: Scene) {
     assert!(!scene.world.server.command::<bool>(&listed).await, "no process reports it");
 }
 
-/// The owner may have trimmed the stream's first head, and another run may have the key.
+/// The owner may have trimmed the head that begins the stream, and another run may have the key.
 async fn end_has_the_head_however_the_run_ends(scene: Scene) {
     let end_of = async |epoch, seen| {
         let end = scene.q.store.load(&run(epoch), seen).await.unwrap().end.unwrap();

@@ -43,8 +43,8 @@ async fn voided_run_is_over_for_late_syncs(scene: Scene) {
     assert_eq!(scene.q.look().await, "free");
 }
 
-/// A failover that kept the connection gives an older state. The next event fits behind it, so
-/// only the number of entries shows the hole.
+/// A failover that kept the connection brings back an older state. The stream of this state takes
+/// the next event, so only the number of entries shows the hole.
 async fn run_with_a_hole_does_not_complete(scene: Scene) {
     scene.p.begin("a1").await;
     for event in 1..=3 {

@@ -46,8 +46,8 @@ impl Redis {
         assert!(joined.starts_with("joined "), "{joined}");
     }
 
-    /// Does the same as [`join`](Self::join), and says that the restoring with this token is over.
-    /// Returns the reply.
+    /// Does the same as [`join`](Self::join), and says that the time of restoring with this token
+    /// is over. Returns the reply.
     async fn beat(&self, server: &str, earlier: &str, restored: &str) -> String {
         let lease = LEASE_MS.to_string();
         let keys = [DATA, PROCESSES, "app:run:ctl@0:p"];
@@ -105,10 +105,10 @@ async fn claims_may_be_lost_once_the_server_was_a_replica() {
     for role in ["127.0.0.1 1", "NO ONE"] {
         let _: String = world.server.command(&format!("REPLICAOF {role}")).await;
     }
-    // In a cluster, no command is counted.
+    // In a cluster, a node changes its role without a command that is counted.
     let _: String = world.server.command("CONFIG RESETSTAT").await;
     assert_eq!(world.claim("a1").await, "restoring");
-    // The loss is known now. So it changes nothing that the first replica clears its signs.
+    // The loss is known now, so it doesn't matter that the first replica clears the signs of it.
     world.restored().await;
     let Some(replica) = Server::start().await else { return };
     replica.replicate(&world.server).await;
@@ -179,7 +179,6 @@ async fn claims_may_be_lost_once_a_former_replica_has_one() {
     }
 }
 
-/// Returns the id of a server's replication history.
 async fn history_id(server: &Server) -> String {
     let info: String = server.command("INFO replication").await;
     info.lines().find(|line| line.starts_with("master_replid:")).unwrap().to_owned()
@@ -201,7 +200,7 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     assert_eq!(hints.next().await, "");
     world.restored().await;
     assert_eq!(world.claim("k2").await, "new", "the swap is known");
-    // A process that joins again finds it too.
+    // A process that joins again notices the swap too.
     swap().await;
     world.expire(CLAIM).await;
     world.join("s1", "s1").await;

@@ -5,11 +5,11 @@ use super::*;
 use crate::runs::seam;
 use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
 
-/// The time for which runs are kept.
+/// The minimum time for which runs are kept. If four leases are longer, they are kept for these.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
-/// One process that is connected to a store. Its methods name the runs of the scenes' key by their
-/// epochs, and return replies as texts.
+/// One process that is connected to a store. A method that takes an epoch is about the run with
+/// this epoch and the key that scenes use. Replies are returned as texts.
 pub(crate) struct Process {
     pub(crate) store: RedisStore,
     pub(crate) health: Health,

@@ -5,9 +5,9 @@ use redis::{RedisResult, ToRedisArgs, cmd};
 use super::*;
 use crate::RedisRuns;
 
-/// The claim of the key of scenes.
+/// The claim of the key that scenes use.
 pub(crate) const CLAIM: &str = "app:run:{owner:name}";
-/// The key that is missing only on a server that has lost its data.
+/// The key whose absence says that the server has lost its data.
 pub(crate) const DATA: &str = "app:run:data";
 /// The id of the entry that ends a stream.
 pub(crate) const END_ID: &str = "18446744073709551615-0";
@@ -81,7 +81,7 @@ impl Redis {
     }
 }
 
-/// Returns the name of the stream of a run of the key of scenes.
+/// Returns the name of a run's stream, for the key that scenes use.
 pub(crate) fn stream(epoch: &str) -> String {
     format!("{CLAIM}:{epoch}")
 }

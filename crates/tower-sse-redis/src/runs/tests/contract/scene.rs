@@ -25,12 +25,12 @@ impl Scene {
     }
 }
 
-/// Returns the name of a run of the key of scenes.
+/// Returns the name of a run with the key that scenes use.
 pub(crate) fn run(epoch: &str) -> RunId {
     RunId { epoch: Epoch::parse(epoch).unwrap(), ..run_of("name") }
 }
 
-/// Returns the name of a run of another key.
+/// Returns the name of the run `a1` with this key.
 pub(crate) fn run_of(name: &str) -> RunId {
     RunId::new(RunKey::new("owner", name).unwrap(), Epoch::parse("a1").unwrap())
 }

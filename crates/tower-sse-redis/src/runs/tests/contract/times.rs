@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Almost as long as keys are kept, in milliseconds.
+/// Less than the time for which keys are kept, in milliseconds.
 const LONG: u64 = 290_000;
 
 /// No key stays for ever, whatever follows the claim. The stream has only the end.
@@ -18,7 +18,7 @@ async fn claim_and_end_of_a_replaced_run_are_kept_for_their_time() {
     }
 }
 
-/// Returns a scene whose processes keep runs for this time.
+/// Returns a scene in which the process `p` keeps runs for this time, up to the maximum.
 async fn retained(retain_for: Duration) -> Option<Scene> {
     let mut scene = redis().await?;
     let store = scene.world.store();
@@ -49,7 +49,7 @@ async fn live_runs_and_processes_are_listed_for_a_day() {
     }
 }
 
-/// Of a call without an answer, Redis keeps the claim until late commands have arrived.
+/// If a call has no answer, Redis keeps its claim until late commands have arrived.
 #[tokio::test]
 async fn void_claim_is_kept_for_two_leases() {
     let lease = LEASE.as_millis() as u64;
