@@ -18,8 +18,8 @@ pub fn runtime(seed: u64) -> Runtime {
         .unwrap()
 }
 
-/// Simulates as many seeds as `TOWER_SSE_SEEDS` says, or `seeds`. All of `expected` must happen in
-/// them. If `TOWER_SSE_SEED` names a seed, simulates only this one and prints its log.
+/// Simulates as many seeds as `TOWER_SSE_SEEDS` says, by default `seeds`. All of `expected` must
+/// happen in them. If `TOWER_SSE_SEED` names a seed, simulates only this one and prints its log.
 ///
 /// # Panics
 ///

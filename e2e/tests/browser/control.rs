@@ -121,7 +121,8 @@ async fn fail(coding: &'static str) -> Duration {
     start.elapsed()
 }
 
-/// Compares with a stream without a coding, in rounds, because one round can be late on a busy machine.
+/// Compares the time of a failure with and without the coding, in rounds, because one round can be
+/// late on a busy machine.
 #[tokio::test]
 async fn failure_compressed_with_zstd_is_no_later() {
     until_async(async || {

@@ -20,7 +20,7 @@ enum Hop {
     HoldsAll,
     /// Sends the head, and the body in blocks of 4 KiB.
     HoldsBlocks,
-    /// Ends each answer after three seconds.
+    /// Cuts each answer after three seconds.
     Kills,
     /// Passes everything through an nginx that buffers.
     Nginx,

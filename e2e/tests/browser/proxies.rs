@@ -93,7 +93,7 @@ impl Kind {
         command
     }
 
-    /// Completes the page's configuration, if it is only a part of what the proxy can run.
+    /// Completes the page's configuration, if it is only a part of what the proxy needs.
     fn whole(self, text: String) -> String {
         match self {
             Self::Nginx | Self::NewestNginx => configure_nginx(&text),

@@ -1,5 +1,5 @@
 //! The guide's worker that holds one stream for all tabs, and the guide's page that closes its
-//! stream while hidden.
+//! stream while the page is hidden.
 
 use axum::routing::get;
 use http::header::CONTENT_TYPE;

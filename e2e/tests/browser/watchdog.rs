@@ -1,4 +1,5 @@
-//! The watchdogs of the guide's page on clients, behind a proxy that freezes connections.
+//! The watchdogs of the guide's page on clients, behind a proxy that freezes connections. Also what
+//! the page's programs do after failures, refusals and clean ends.
 
 use std::future::pending;
 
@@ -173,7 +174,7 @@ async fn fetch_repeats_a_failure_but_not_a_refusal() {
     }
 }
 
-/// Here the layer ends streams cleanly, as a proxy does that hides a broken connection.
+/// Here the layer ends streams cleanly, as a proxy that hides a broken connection does.
 #[tokio::test]
 async fn fetch_goes_on_after_clean_ends_until_the_last_event() {
     let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {

@@ -78,7 +78,8 @@ async fn documented_permissions_are_enough() {
     assert!(format!("{error:?}").contains("NoPerm"), "{error:?}");
 }
 
-/// The `redis` crate does not tell hubs why a connection fails, so hubs report `Unreachable`.
+/// The `redis` crate does not tell hubs why a connection fails. So hubs report `Unreachable`, or
+/// `NotPermitted` if their URL has a password.
 #[tokio::test]
 async fn limit_of_connections_is_a_lack_of_resources_for_runs() {
     let Some(server) = Server::start().await else { return };

@@ -1,4 +1,5 @@
-//! Which of several servers a process uses if some of those that respond can't be used.
+//! Which of several servers a process uses if some of those that respond can't be used. Also
+//! processes whose server refuses writes, and publishing while the stream moves in a cluster.
 
 use crate::*;
 
@@ -181,7 +182,7 @@ async fn processes_leave_a_server_once_most_sentinels_name_another() {
     let runs = Runs::connect(store).await.unwrap();
     process.delivers([0]).await;
 
-    // One Sentinel names another server, as a Sentinel does that is cut off. The hub and the runs
+    // One Sentinel names another server, as a Sentinel that is cut off does. The hub and the runs
     // each ask all three Sentinels again.
     sentinels.0[0].name(&new);
     let asked = sentinels.asked();

@@ -62,7 +62,7 @@ async fn start(server: &Server, count: usize, sessions: &Sessions) -> Vec<Proces
     join_all((0..count).map(|_| Process::start(server, sessions.clone()))).await
 }
 
-/// Closes again until the broker acknowledges.
+/// Repeats the close until the broker acknowledges it.
 async fn close(process: &Process, subject: &str) -> Instant {
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = process.streams.close(subject).await {
@@ -71,7 +71,7 @@ async fn close(process: &Process, subject: &str) -> Instant {
     Instant::now()
 }
 
-/// A client's session is checked in one process while it is logged out in the other.
+/// A session is checked in one process while it is logged out in the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_that_races_with_a_close_elsewhere_leaves_no_stream_open() {
     let races = env::var("TOWER_SSE_RACES").map_or(300, |races| races.parse().unwrap());

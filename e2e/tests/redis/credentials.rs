@@ -94,7 +94,8 @@ pub(crate) async fn start_run(runs: &Runs, turn: &str) {
     }
 }
 
-/// After these two attempts `connect` fails, unlike a process that reconnects.
+/// If Redis refuses the credentials of both attempts, `connect` fails. A process that reconnects
+/// would try again.
 #[tokio::test]
 async fn refused_credentials_are_asked_for_once_more() {
     let Some(server) = Server::start().await else { return };

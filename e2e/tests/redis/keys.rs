@@ -42,7 +42,6 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let broker = server.broker().publish_deadline(SHORT_DEADLINE);
     let refused = Process::connect(broker).await;
     let _: String = server.command("SET tower-sse text").await;
-    // Redis refuses the event.
     let reason = process.refusal().await;
     assert!(format!("{reason:?}").contains("WRONGTYPE"), "{reason:?}");
     // Once the readers have noticed the error, the processes refuse events themselves.
@@ -205,7 +204,7 @@ async fn check_until_gone(about: &str, id: &str, deletes_stream: bool) {
             assert!(matches!(error, PublishError::Refused(_)), "{about}: {error:?}");
         }
     };
-    // A publisher that finds the gate shut waits until the gate opens. So `refuses` is dropped once
+    // A publisher waits while its process does not follow the stream. So `refuses` is dropped once
     // neither process follows the stream.
     tokio::select! {
         () = refuses => {}

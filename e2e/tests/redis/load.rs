@@ -63,7 +63,7 @@ async fn publish_until(
     acknowledged
 }
 
-/// Reads until the end of each topic, and moves to another hub after each few messages.
+/// Reads until the end of each topic, and moves to a random hub after every few messages.
 async fn read_all(hubs: Vec<Hub>, mut reader: Client) -> Journal {
     let start = sequence(&reader.next().await.last_event_id);
     let mut journal = Journal { start, messages: Vec::new() };

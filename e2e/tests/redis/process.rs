@@ -1,7 +1,8 @@
 use crate::*;
 
-/// The deadline of a process whose events are all refused, because its gate is shut. A busy machine
-/// can exceed it, so such a process publishes nothing that must be acknowledged.
+/// The publish deadline of a process whose hub accepts no events, so all its events are refused. On
+/// a busy machine, an accepted event can take longer, so such a process publishes nothing that must
+/// be acknowledged.
 pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 
 pub(crate) type Process = HubProcess<Health, BrokerStats>;

@@ -138,9 +138,9 @@ pub(crate) fn check(
     Ok(verdict)
 }
 
-/// Returns whether a gap among the later messages of its topic reports a missing event. Newer
-/// events may precede the gap if Redis had already lost the event when the client received the
-/// first of them.
+/// Returns whether a gap reports the missing event, among the later messages of the event's topic.
+/// Newer events may precede the gap if Redis had already lost the missing event when the client
+/// received the first of the newer ones.
 fn is_reported(event: &Acknowledged, journal: &Journal, losses: &[Loss]) -> bool {
     let of_topic: Vec<_> = journal.messages.iter().filter(|it| it.topic == event.topic).collect();
     let is_before = |it: &&Received| it.number.is_some() && it.sequence < event.sequence;

@@ -1,4 +1,5 @@
-//! What a managed service can refuse: each row of the operator's page.
+//! The commands that a managed service can refuse, and the fields of `INFO` that it can leave out:
+//! each row in the tables of the operator's page.
 
 use crate::*;
 
@@ -111,7 +112,7 @@ async fn runs_that_lack_a_command_name_it_when_they_connect() {
     }
 }
 
-/// A service can refuse a command without users and permissions.
+/// A service can refuse a command by not knowing it, not only by the permissions of a user.
 #[tokio::test]
 async fn unknown_command_is_named_too() {
     let Some(server) = Server::start().await else { return };

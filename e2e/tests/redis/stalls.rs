@@ -116,7 +116,8 @@ async fn process_that_was_away_reads_on_although_writes_are_refused() {
     until(|| process.health.is_ready()).await;
 }
 
-/// Over a fast link, pages of large entries would grow until they take half a second.
+/// Without this limit, over a fast link, pages of large entries would grow until they take half a
+/// second.
 #[tokio::test]
 async fn pages_of_large_events_are_limited_by_their_bytes() {
     let Some((server, hub)) = hub_of(Server::start().await).await else { return };

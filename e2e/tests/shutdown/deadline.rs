@@ -30,7 +30,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         for protocol in Protocol::BOTH {
             stalled.push(stall(protocol, address).await);
         }
-        // The clients' first bytes arrive before the servers' buffers are full.
+        // `stall` returns after the first bytes, before the server's buffers are full.
         until(|| full.load(SeqCst) == stalled.len()).await;
         let mut idle = Protocol::Http1.connect(address).await;
         let idle = idle.send(Requester::EventSource.request("/Idle")).await;

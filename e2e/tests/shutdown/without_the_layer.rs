@@ -11,7 +11,6 @@ async fn idle_stream_keeps_the_server_running_forever() {
         Protocol::BOTH.map(|protocol| async move {
             let shutdown = CancellationToken::new();
             let (mut feeds, streams) = Feeds::new();
-            // This layer has no `shutdown`.
             let server = host.start(SseLayer::new(), streams, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
             let response = connection.send(Requester::EventSource.request("/events")).await;

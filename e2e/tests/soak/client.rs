@@ -65,7 +65,8 @@ impl Client {
         }
     }
 
-    /// Starts a run and reads a part of it. In half of all cases, resumes to read the rest.
+    /// Starts a run and reads a part of it, or all of it. If a part is left, resumes in half of all
+    /// cases to read this part.
     async fn start_run(&self) {
         let path = format!("/runs/{}", self.account.runs.fetch_add(1, Relaxed));
         let events = fastrand::usize(1..EVENTS + 5);

@@ -27,7 +27,7 @@ thread_local! {
     static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
 }
 
-/// Returns the hash by which `EVALSHA` names a script. Redis takes SHA-1, but nothing depends on
+/// Returns the hash by which `EVALSHA` names a script. Redis uses SHA-1, but nothing depends on
 /// that.
 pub(super) fn hash(text: &[u8]) -> Vec<u8> {
     let mut hasher = DefaultHasher::new();
@@ -84,7 +84,7 @@ impl Interpreter {
         let function = if let Some(function) = self.compiled.get(text) {
             function.clone()
         } else {
-            // The first line is an instruction to Redis.
+            // A first line that begins with `#` is an instruction to Redis.
             let line = text.iter().position(|byte| *byte == b'\n').filter(|_| text[0] == b'#');
             let function = self.lua.load(&text[line.unwrap_or(0)..]).into_function()?;
             self.compiled.insert(text.to_vec(), function.clone());
@@ -124,8 +124,8 @@ fn refused(server: &Server, text: &[u8], command: &Command) -> Option<Reply> {
 }
 
 /// Returns whether a script must declare the first argument of a command: some services refuse
-/// undeclared keys. The exception is the key `clock`, from which scripts read the time in the
-/// differential tests.
+/// undeclared keys. The exceptions are commands whose first argument is not a key, and the key
+/// `clock`, from which scripts read the time in the differential tests.
 fn has_key(command: &Command) -> bool {
     let has_none =
         matches!(&command[0][..], b"TIME" | b"INFO" | b"PUBLISH" | b"SPUBLISH" | b"MEMORY");

@@ -271,7 +271,7 @@ impl Network {
         });
     }
 
-    /// Stops keys from expiring, even those in the snapshot.
+    /// Stops these keys from expiring, at the current server and in the snapshot.
     pub fn persist(&self, names: &[&str]) {
         self.change(|state| {
             for name in names {

@@ -11,8 +11,8 @@ pub(super) struct Server {
     pub(super) replacements: u64,
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
     pub(super) refusal: Option<Refusal>,
-    /// The millisecond of the last `TIME` command, and how many came before in the same
-    /// millisecond.
+    /// The millisecond of the last `TIME` command, and how many `TIME` commands came before it in
+    /// the same millisecond.
     pub(super) asked_at: (u64, u64),
     /// The number of changes. Blocked readers notice a change by a new number.
     pub(super) changes: u64,
@@ -80,7 +80,7 @@ impl Server {
             b"PING" => Ok(Reply::Simple("PONG")),
             b"CLIENT" => Ok(Reply::OK),
             b"TIME" => {
-                // Each call takes longer than a microsecond.
+                // Each call takes longer than a microsecond, so the next call returns a later one.
                 let in_millisecond = if self.asked_at.0 == now { self.asked_at.1 + 1 } else { 0 };
                 self.asked_at = (now, in_millisecond.min(999));
                 let parts = [now / 1000, now % 1000 * 1000 + self.asked_at.1];

@@ -13,8 +13,9 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Adds an entry with `id`, which must be above the newest one. Without an `id`, takes the
-    /// first id of the millisecond `now`, or the one after the newest if `now` isn't past it.
+    /// Adds an entry with `id`, which must be above the newest id. Without an `id`, the entry gets
+    /// the first id of the millisecond `now`. If the newest id is of this millisecond or a later
+    /// one, the entry gets the id after the newest.
     pub(super) fn add(&mut self, id: Option<Id>, now: u64, fields: Fields) -> Result<Id, Reply> {
         let exhausted = "The stream has exhausted the last possible ID, unable to add more items";
         let next = self.last.next().ok_or_else(|| Reply::error(exhausted))?;

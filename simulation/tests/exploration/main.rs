@@ -1,5 +1,5 @@
-//! Explores every reachable state of an abstract model of shared runs: one key, two processes,
-//! three epochs, two events, and the faults of Redis, connections and owners.
+//! Explores every reachable state of an abstract model of shared runs, within bounds: one key, two
+//! processes, up to three epochs, two events, and up to two faults of Redis, connections or owners.
 //!
 //! - `redis` models the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times,
 //!   channels and versions: a process can count as dead at any time, and every message can be

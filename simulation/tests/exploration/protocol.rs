@@ -82,7 +82,7 @@ pub(crate) struct Stream {
     pub(crate) has_head: bool,
     /// A bit for each event.
     pub(crate) events: u8,
-    /// The newest event, by the highest id.
+    /// The number of the event with the highest id, or 0 without an event.
     pub(crate) newest: u8,
     pub(crate) end: Option<(Outcome, u8)>,
 }

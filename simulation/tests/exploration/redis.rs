@@ -1,4 +1,4 @@
-//! The scripts and commands that Redis executes, and the older states that it can lose data to.
+//! The scripts and commands that Redis executes, and the older states to which Redis can return.
 
 use super::protocol::Stream;
 use crate::*;

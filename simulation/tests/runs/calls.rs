@@ -60,8 +60,7 @@ impl World {
     }
 }
 
-/// A call that is being made. If the call has not ended before, its end is recorded when this value
-/// is dropped.
+/// A call that is being made. Dropping this value records the end of a call that has not ended yet.
 pub(crate) struct Making {
     world: World,
     number: usize,
@@ -122,7 +121,7 @@ pub(crate) struct Answer {
     pub(crate) ended: u64,
     /// The number of requests that were refused.
     pub(crate) refused: usize,
-    /// The number of bodies that failed without an outcome.
+    /// The number of bodies that failed without an outcome, and after which the client asked again.
     pub(crate) failed: usize,
 }
 

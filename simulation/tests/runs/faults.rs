@@ -1,11 +1,11 @@
 use super::scheduler::PROCESSES;
 use crate::*;
 
-/// A kind of faults of the servers, of the network or of a process.
+/// A kind of fault of the servers, of the network or of a process.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Begins a fault. Most faults that hit one process hit the one with this number.
+    /// Begins a fault. Most faults that hit one process hit the process with the given number.
     pub(crate) inject: fn(&mut Cluster, usize),
 }
 
@@ -16,7 +16,7 @@ pub(crate) enum Severity {
     Calm,
     /// Redis keeps what it has acknowledged, but a process may be out of reach for too long.
     Disturbing,
-    /// Redis loses what it has acknowledged.
+    /// Redis may lose what it has acknowledged.
     Losing,
 }
 
@@ -153,7 +153,8 @@ const DISTURBING: [Kind; 8] = [
 ];
 
 const LOSING: [Kind; 8] = [
-    // All processes die, and the next ones start after the time that keys are kept.
+    // All processes die. Before the next ones start, the clock passes the time for which keys are
+    // kept.
     Kind::new("vanish", |it, _| {
         it.world.disturb_all();
         for number in 0..PROCESSES {
@@ -163,7 +164,7 @@ const LOSING: [Kind; 8] = [
         it.network.set_clock(if it.rng.bool() { 120_000 } else { 700_000 });
     }),
     Kind::new("lose", |it, _| restart(it, Data::None)),
-    // The server restarts with the data that it has now.
+    // The server later restarts with the data that it has now.
     Kind::new("roll back", |it, _| {
         let down = choose_time(&mut it.rng, &[20, 6_000]);
         it.network.take_snapshot();
@@ -173,7 +174,7 @@ const LOSING: [Kind; 8] = [
             network.restart(Data::Snapshot, down, 0);
         });
     }),
-    // A proxy leads the connections to another server, which has the present data.
+    // A proxy later leads the connections to another server, which has the data of this moment.
     Kind::new("swap", |it, _| {
         it.network.take_snapshot();
         it.network.after(it.rng.u64(..3_000), Network::swap);
@@ -198,8 +199,8 @@ pub(crate) const MOVE: Kind = Kind::new("move", |it, _| {
     (0..it.rng.u64(1..4)).for_each(|time| it.network.after(time * pause, Network::move_slot));
 });
 
-/// A replica with the present data takes over. The earlier node comes back without the slot. The
-/// process that made the newest call reaches the new node only after a while.
+/// A replica later takes over with the data of this moment. The earlier node comes back without the
+/// slot. The process that made the newest call may reach the new node only after a while.
 pub(crate) const FAIL_OVER: Kind = Kind::new("fail over", |it, _| {
     let half_a_lease = it.world.settings.lease_milliseconds() / 2;
     let after = choose_time(&mut it.rng, &[100, 3_000]);

@@ -9,7 +9,7 @@ pub(crate) struct History {
     pub(crate) restores_claims: bool,
     /// Whether Redis keeps the lists of live runs.
     pub(crate) keeps_lists: bool,
-    /// Whether nothing happens to the servers but that replicas come and go.
+    /// Whether the only faults are that replicas are attached or have left.
     pub(crate) is_quiet: bool,
     settings: Settings,
     /// The time at which the faults ended.
@@ -56,7 +56,8 @@ impl History {
     }
 }
 
-/// The time in which a run must end after it was stopped, in milliseconds.
+/// The time in which a stopped run must end, in milliseconds, since the stop or the end of the
+/// faults, whichever is later.
 const STOP_TIME: u64 = 20_000;
 
 /// The time in which a reply reaches a process that is not disturbed, in milliseconds.
@@ -93,7 +94,8 @@ pub(crate) fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// The events of an answer are those of one call, each once and in order, from the first one.
+/// Checks that an answer's events are those of one call, each once and in order, from the first
+/// one.
 fn check_events(calls: &[Call], answer: &Answer) -> Option<String> {
     let first = answer.events.first()?;
     if calls[first.call].key != answer.key {
@@ -111,7 +113,8 @@ fn check_events(calls: &[Call], answer: &Answer) -> Option<String> {
     None
 }
 
-/// An answer that ends cleanly is whole. Any other end has a reason.
+/// Checks that an answer that its client takes for the whole one is whole, and that any other end
+/// has a reason.
 fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let call = answer.events.first().map(|first| (first.call, &history.records.calls[first.call]));
     let is_whole = call.is_some_and(|(_, call)| {
@@ -175,8 +178,9 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
     }
 }
 
-/// Returns whether Redis has refused commands for two leases, so that the bodies of clients of
-/// other processes fail. The last contact of a process may be a check before the first refusal.
+/// Returns whether Redis had refused commands for two leases when the answer ended. After this
+/// time, bodies fail at all processes but the run's owner. The last contact of a process may be a
+/// check before the first refusal.
 fn was_refused(history: &History, ended: u64) -> bool {
     let check = history.settings.check();
     let is_long = |refused: &Range<u64>| {
@@ -185,8 +189,8 @@ fn was_refused(history: &History, ended: u64) -> bool {
     history.records.refusals.iter().any(is_long)
 }
 
-/// A key has one call at a time, and none after one that has completed. No call is dropped without
-/// a reason.
+/// Checks that a key has one call at a time. If ended runs are kept, also checks that no call
+/// follows one that has completed, and that no call is dropped without a reason.
 fn check_calls(history: &History) -> Vec<String> {
     let Records { calls, stops, disturbed, .. } = &history.records;
     let keeps_ends = history.settings.keep_all() && !history.restores_claims;
@@ -227,7 +231,7 @@ fn check_calls(history: &History) -> Vec<String> {
     faults
 }
 
-/// A run that was stopped does not go on.
+/// Checks that stopped runs end within [`STOP_TIME`].
 fn check_stops(history: &History) -> Vec<String> {
     let Records { calls, answers, stops, .. } = &history.records;
     let events = answers.iter().filter_map(|answer| answer.events.first());
@@ -241,8 +245,8 @@ fn check_stops(history: &History) -> Vec<String> {
     goes_on.collect()
 }
 
-/// An answer that ends because the run was stopped has every event that any client has seen, unless
-/// the run's process was out of reach.
+/// Checks that an answer that ends because the run was stopped has every event that any client has
+/// seen. Leaves out runs that were replaced, and runs whose process was out of reach or ended.
 fn check_stopped(Records { calls, answers, stops, disturbed, .. }: &Records) -> Vec<String> {
     let mut seen = BTreeMap::new();
     for event in answers.iter().flat_map(|answer| &answer.events) {
@@ -262,8 +266,8 @@ fn check_stopped(Records { calls, answers, stops, disturbed, .. }: &Records) -> 
     lacks.collect()
 }
 
-/// Each run is reported if Redis keeps the lists of live runs. It is reported once, unless a
-/// process may have been out of reach.
+/// Checks that each run is reported if Redis keeps the lists of live runs, and that no run is
+/// reported twice unless a process may have been out of reach.
 fn check_reports(history: &History) -> Vec<String> {
     let Records { calls, stops, reports, .. } = &history.records;
     let is_calm = history.severity == Severity::Calm;

@@ -89,8 +89,8 @@ impl Cluster {
         self.spawn_client(0, key, kind);
     }
 
-    /// Requests a key at once, and twice soon after a time in milliseconds, when a replica without
-    /// the key's claim may have taken over.
+    /// Requests a key at once, and twice more soon after `time` milliseconds, when a replica
+    /// without the key's claim may have taken over.
     pub(crate) fn race_for_a_key(&mut self, time: u64) {
         let key = OWN_KEYS + self.clients.len();
         let delays = [0, time + self.rng.u64(..50), time + self.rng.u64(..1_000)];
@@ -163,14 +163,15 @@ impl Cluster {
         }
     }
 
-    /// Checks that the owners delete the runs that were replaced. The owners wait for two leases.
+    /// Checks that the owners have deleted the runs that were replaced, which they do two leases
+    /// later.
     async fn check_replaced(&self) -> Option<String> {
         sleep(self.world.settings.lease * 3).await;
         let left = self.network.streams_of_replaced_runs();
         (!left.is_empty()).then(|| format!("of runs that were replaced, {left:?} are left"))
     }
 
-    /// Asks for more of answers that were whole. There must be nothing.
+    /// Asks for events after the last one of each whole answer. There must be none.
     async fn resume_whole(&mut self) {
         let answers = self.world.records().answers.clone();
         for (number, answer) in answers.into_iter().enumerate() {

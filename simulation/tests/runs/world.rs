@@ -21,7 +21,7 @@ pub(crate) struct Records {
     pub(crate) calls: Vec<Call>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) stops: Vec<Stop>,
-    /// The reports of ends to the program, by the epoch of the run.
+    /// The outcomes that were reported to the program, by the run's epoch.
     pub(crate) reports: BTreeMap<String, Vec<Outcome>>,
     /// When Redis refused commands.
     pub(crate) refusals: Vec<Range<u64>>,

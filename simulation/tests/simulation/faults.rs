@@ -1,15 +1,15 @@
 use crate::*;
 
-/// A kind of faults of the servers, of the key or of the network.
+/// A kind of fault of the servers, of the key or of the network.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
     pub(crate) harm: Harm,
-    /// Begins a fault. A fault that hits one hub hits the one with this number.
+    /// Begins a fault. The number is that of the hub to hit, for a fault that hits only one hub.
     pub(crate) inject: fn(&mut Hubs, usize),
 }
 
-/// What a fault does to a process that is behind.
+/// What a fault can do to a process that is behind, or to a client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Harm {
     None,
@@ -37,7 +37,7 @@ impl Kind {
         let all = HARMLESS.into_iter().chain(HOLDS).chain(LOSSES);
         let mut kinds = choose_few(rng, all.filter(|kind| may_lose || !kind.loses()));
         if may_lose && rng.bool() {
-            // A loss that a hub does not see at once is the hardest.
+            // A loss that a hub does not see at once is the hardest to report.
             kinds.push(HOLDS[rng.usize(..3)]);
             kinds.push(LOSSES[rng.usize(..5)]);
         }
@@ -77,7 +77,8 @@ const HARMLESS: [Kind; 7] = [
         let refusal = [OutOfMemory, ReadOnly, Loading, NoReplicas][it.rng.usize(..4)];
         it.network.refuse(refusal, it.rng.u64(..3_000));
     }),
-    // A step forward is less than the lead of an id that hubs accept.
+    // Each step forward is less than the lead that hubs accept for an id. Several steps together
+    // can exceed this lead.
     Kind::new("clock", Harm::Ahead, |it, _| {
         let steps = [-3_600_000, -30_000, -1_000, -20, -1, 20, 2_000, 20_000];
         it.network.set_clock(steps[it.rng.usize(..steps.len())]);
@@ -98,9 +99,10 @@ const LOSSES: [Kind; 9] = [
         3 => it.network.take_snapshot(),
         _ => restart(it, Data::Snapshot),
     }),
-    // Another server takes over, without the newest entries. The old server goes on serving its
-    // connections for a while, and new connections if the name leads to either server. The old
-    // server refuses events if it has `min-replicas-to-write`, as the operator's page demands.
+    // Another server takes over, and may lack the newest entries. The old server goes on serving
+    // its connections for a while, and new connections if the name leads to either server. Then the
+    // old server stops, or takes over again. It refuses events if it has `min-replicas-to-write`,
+    // as the operator's page demands.
     Kind::new("promote", Harm::Lost, |it, _| {
         let rng = &mut it.rng;
         let old = it.network.promote(Promotion {

@@ -1,4 +1,4 @@
-//! Checks a simulation. Written from the crate's documentation alone, without its code.
+//! Checks the history of a simulation against the guarantees in the crate's documentation.
 
 mod tests;
 
@@ -13,11 +13,11 @@ const MAX_LEAD: u64 = 60_000 << 20;
 pub(crate) struct History {
     pub(crate) publications: Vec<Publication>,
     pub(crate) journals: Vec<Journal>,
-    /// The lives of processes that have ended.
+    /// The ended lives: a process that starts again has a new one.
     pub(crate) stopped: BTreeSet<usize>,
     /// The stream at the end.
     pub(crate) kept: Option<Stream>,
-    /// Whether a fault could remove entries.
+    /// Whether a fault or the maximum age could remove entries.
     pub(crate) has_lost: bool,
     /// Whether each process that missed an entry knew this when it read the next entry, so that the
     /// gap precedes newer events.
@@ -25,10 +25,10 @@ pub(crate) struct History {
     /// The times after the recovery in which no client may receive a gap, in milliseconds since the
     /// beginning.
     pub(crate) calm: Vec<Range<u64>>,
-    /// The events that were added while another copy of the stream had their id or a higher one,
-    /// and when.
+    /// For each event that was added while another copy of the stream had the event's id or a
+    /// higher one, the time at which it was added.
     pub(crate) overtaken: BTreeMap<usize, u64>,
-    /// The markers of losses that were added.
+    /// All markers that processes added after losses.
     pub(crate) markers: Vec<Added>,
 }
 
@@ -38,8 +38,8 @@ pub(crate) struct History {
 ///   remove entries.
 /// - `delivered`: events that clients received.
 /// - `gaps`: gaps that clients received. `ahead`: those for a client whose id was too far ahead of
-///   the process to which it moved, because the process did not know yet that the clock was set
-///   forward.
+///   the process to which the client moved, because the process did not know yet that the clock
+///   was set forward.
 ///
 /// Three counts are of acknowledged events that a client did not receive:
 ///
@@ -84,8 +84,8 @@ fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
     kept
 }
 
-/// Returns the processes that knew of each event: the one that received the acknowledgement, and
-/// those that delivered it.
+/// Returns the lives of processes that knew of each event: the one that received the
+/// acknowledgement, and those that delivered the event.
 fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
     let publishers = history.publications.iter();
     let publishers = publishers.map(|event| event.acknowledged().map(|_| event.life));
@@ -101,10 +101,12 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
     knowers
 }
 
-/// Returns the newest sequence number that the gap at `index` covers, or `None` if it covers all.
+/// Returns the newest sequence number whose loss the gap at `index` reports, or `None` if the gap
+/// reports all events as lost.
 ///
-/// Of the gaps of several topics, only the last has the id of what is lost. The others have the id
-/// of what the client has received, so a client that is cut off between the gaps resumes there.
+/// If a loss causes a gap for each of several topics, only the last gap has the id of what is lost.
+/// The others have the id of what the client has received, so a client that is cut off between the
+/// gaps resumes there.
 fn covers(messages: &[Received], index: usize) -> Option<u64> {
     let gap = messages[index];
     let same_gaps = messages[index + 1..]
@@ -115,7 +117,8 @@ fn covers(messages: &[Received], index: usize) -> Option<u64> {
 }
 
 /// Returns whether a gap that a client received at `received_at` is forgotten: every process that
-/// sent the gap has stopped, and the stream has no marker of it.
+/// sent the gap has stopped, and the stream has no marker of the gap, or only a later marker with
+/// the same id.
 fn is_forgotten_gap(history: &History, gap: u64, received_at: u64) -> bool {
     // A client that was cut off between the gaps of evicted events has the id before theirs.
     let is_same = |sequence: u64| sequence.abs_diff(gap) <= 1;
@@ -200,7 +203,8 @@ fn check_messages(
     }
 }
 
-/// Checks that each acknowledged event was received, or reported by a gap.
+/// Checks that the client received each acknowledged event of its topics, that a gap reported the
+/// event, or that [`check`] counts it as overtaken or excused.
 fn check_complete(
     name: &str,
     journal: &Journal,
@@ -222,8 +226,9 @@ fn check_complete(
                 && message.sequence > Some(sequence)
         };
         let newer = journal.messages.iter().position(is_newer).filter(|_| history.is_seen_at_once);
-        // The gap of evicted events comes first, with an id below what is left. A client that
-        // leaves before it has the id of the lost event or a later id must receive the gap again.
+        // The gap of evicted events precedes the events that are left, and its id is below theirs.
+        // A client that leaves before it has the id of the lost event or a later id must receive
+        // the gap again.
         let passes = |index: usize| {
             let mut rest = journal.messages[index + 1..].iter().take_while(|it| !it.is_first);
             rest.any(|message| message.sequence >= Some(sequence))
@@ -236,8 +241,8 @@ fn check_complete(
                 && (covers(&journal.messages, index).is_none_or(|end| end >= sequence)
                     || passes(index))
         };
-        // A client whose last event or gap was lost and forgotten is at a position that the stream
-        // reaches again.
+        // If an event or gap that a client received was then lost and forgotten, the stream can
+        // reach the client's position again, with other events.
         let was_misled = || {
             journal.messages.iter().enumerate().any(|(index, message)| match message.kind {
                 _ if message.sequence < Some(sequence) => false,

@@ -1,6 +1,6 @@
 use crate::*;
 
-/// An event of a simulation. Its number is its index.
+/// An event of a simulation. The event's number is its index in [`World::publications`].
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) topic: usize,
@@ -121,7 +121,7 @@ impl Received {
     }
 }
 
-/// Returns the sequence number of an id of the hub.
+/// Returns the sequence number of an id of the hub, or `None` if the id makes a client begin anew.
 pub(crate) fn sequence(id: &str) -> Option<u64> {
     let (epoch, sequence) = id.split_once('-').unwrap();
     (epoch.len() > 1).then(|| sequence.parse().unwrap())

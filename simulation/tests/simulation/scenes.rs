@@ -1,5 +1,5 @@
-//! Scenes in which seeds have found defects, each played in many variations: at other moments, with
-//! other latencies, and with answers in other orders.
+//! Scenes in which seeds have found defects, each played in many variations: at different moments,
+//! with different latencies, and with answers in different orders.
 
 use crate::*;
 
@@ -11,7 +11,7 @@ const LATENCIES: [u64; 3] = [1, 3, 20];
 const ORDERS: u64 = 12;
 
 /// An operator renames the key away, and back before one of the commands that follow. The events
-/// that the other stream accepted meanwhile are lost.
+/// that were added to a new stream meanwhile are lost.
 #[test]
 fn key_renamed_away_and_back_at_any_moment_is_a_gap() {
     let found = check(5..35, async |scene, commands| {
@@ -88,8 +88,9 @@ fn stream_trimmed_to_nothing_is_one_gap_for_each_client() {
     assert_eq!(found.of("gaps"), HUBS * moments.len() * LATENCIES.len() * ORDERS as usize);
 }
 
-/// A process starts over a stream that is deleted before its first read. It then reads an entry,
-/// and loses its connections before it looks for more, while the stream is deleted again.
+/// A process starts, and the stream is deleted before the process's first read. The process then
+/// reads an entry, and loses its connections before it looks for more. Meanwhile, the stream is
+/// deleted again.
 #[test]
 fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
     check(0..20, async |scene, variation| {

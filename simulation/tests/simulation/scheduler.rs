@@ -57,14 +57,14 @@ impl Hubs {
     pub(crate) async fn run(mut self) -> (History, Vec<String>) {
         connect(&self.world.processes).await;
         if self.rng.bool() {
-            // Redis then counts up from its newest id, so ids repeat after every roll-back.
+            // Redis then counts up from its newest id, so ids can repeat after a roll-back.
             self.network.set_clock(-3_600_000);
         }
         let steps = self.rng.usize(30..120);
         self.play(steps, true).await;
         self.network.heal();
         self.slow.inspect(|hub| limit(&self.network, *hub));
-        // The clock may be behind, so that the key would expire much later.
+        // If the clock was set back after `PEXPIRE`, a key would otherwise expire much later.
         self.network.persist(&["tower-sse", "other", "copy"]);
         let failures = self.recover().await;
         let mut calm = Vec::new();

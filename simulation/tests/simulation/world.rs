@@ -12,12 +12,12 @@ pub(crate) struct World {
     pub(crate) publications: Arc<Mutex<Vec<Publication>>>,
     /// The age after which Redis and the hubs drop events, if there is one.
     pub(crate) max_age: Option<Duration>,
-    /// Whether a fault could remove entries.
+    /// Whether a fault or the maximum age could remove entries.
     pub(crate) has_lost: bool,
 }
 
 impl World {
-    /// Starts the processes. Each client has the topics that are named for it.
+    /// Starts the processes, and creates a client for each list of topics.
     pub(crate) fn new(
         network: Network,
         hubs: usize,
@@ -65,7 +65,7 @@ impl World {
         self.clients[client].resume(&self.network, &self.processes[&hub]);
     }
 
-    /// Lets time pass, and each client receive everything.
+    /// Lets time pass, and then lets each client receive all messages that its hub has for it.
     pub(crate) async fn pass(&mut self, milliseconds: u64) {
         sleep(Duration::from_millis(milliseconds)).await;
         self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));

@@ -8,7 +8,7 @@ use crate::situations::Facts;
 /// What was seen of a client, by situation.
 pub(crate) type Seen = BTreeMap<String, Facts>;
 
-/// The words of the table for the situations after which a client comes back.
+/// The words of the table for the situations after which a client should come back.
 const RETURNS: [(&str, &str); 7] = [
     ("max_age", "a maximum age"),
     ("quiet", "the end of a quiet stream"),
@@ -19,7 +19,7 @@ const RETURNS: [(&str, &str); 7] = [
     ("shutdown", "a shutdown at the first visit"),
 ];
 
-/// The words of the table for the events that a client misses.
+/// The words of the table for the situations in which a client can miss events.
 const LOSSES: [(&str, &str); 8] = [
     ("max_age", "at a maximum age"),
     ("first_visit", "before the first id"),
@@ -122,7 +122,7 @@ pub(crate) fn idle(seen: &Seen) -> String {
     }
 }
 
-/// Returns whether the client misses events or asks too often, for which its row must say why.
+/// Returns whether the client misses events or asks too often. Its row must then say why.
 pub(crate) fn needs_a_cause(seen: &Seen) -> bool {
     seen.values().any(|it| it.lost > 0 || it.hammers)
 }

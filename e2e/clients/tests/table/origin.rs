@@ -135,8 +135,8 @@ impl Stage {
         true
     }
 
-    /// Publishes events until the client receives one or is over, for up to [`BACK`]. Returns
-    /// whether it has received one.
+    /// Publishes events until the client receives one or gives up, for up to [`BACK`]. Returns
+    /// whether the client has received one.
     pub(crate) async fn arrives(&self, server: &Server) -> bool {
         let end = Instant::now() + BACK;
         while Instant::now() < end && self.shared.lock().over.is_none() {

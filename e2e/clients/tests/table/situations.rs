@@ -13,7 +13,8 @@ use crate::origin::{BACK, Server, Stage, TOPIC};
 pub(crate) struct Facts {
     /// Whether the client sent a request.
     pub(crate) came: bool,
-    /// Whether the client came back each time, and received an event then.
+    /// Whether the client came back each time and received an event then. If it had no reason to
+    /// leave, whether it received every event.
     pub(crate) back: bool,
     /// How many events the client missed without a gap, before others that it received.
     pub(crate) lost: usize,
@@ -69,7 +70,7 @@ fn missing_since(first: usize, stage: &Stage) -> usize {
     missing
 }
 
-/// Counts what is missing behind the first event that the client received.
+/// Counts the events that are missing after the first one that the client received.
 fn lost(stage: &Stage) -> usize {
     let first = {
         let seen = stage.shared.lock();
@@ -193,7 +194,7 @@ async fn refused(stage: &Stage, facts: &mut Facts) {
     (facts.asks, facts.hammers) = (seen.requests_within(WINDOW), seen.is_hammered());
 }
 
-/// The layer is full when the client wants to come back.
+/// The layer is at its limit of streams when the client wants to come back.
 pub(crate) async fn limit(stage: &Stage) -> Facts {
     let server = stage.serve(unhurried().max_streams(1).max_age(ms(1_000)));
     if !stage.came().await {
@@ -217,7 +218,7 @@ pub(crate) async fn limit(stage: &Stage) -> Facts {
     Facts { lost: lost(stage), ..facts }
 }
 
-/// The layer is full at the first visit.
+/// The layer is at its limit of streams at the first visit.
 pub(crate) async fn full(stage: &Stage) -> Facts {
     let server = stage.prepare(unhurried().max_streams(1));
     let occupant = server.occupy().await.expect("the only place");
@@ -294,7 +295,7 @@ pub(crate) async fn large(stage: &Stage) -> Facts {
 }
 
 /// Waits until the client leaves, but no longer than `patience`. If the stream is silent, the time
-/// since the last byte counts.
+/// since the last event counts, otherwise the time since the first request.
 async fn leaves(stage: &Stage, server: &Server, is_silent: bool, patience: Duration) -> Facts {
     if !stage.came().await {
         return Facts::default();

@@ -24,7 +24,8 @@ fn version(package: &str) -> &'static str {
     version
 }
 
-/// Returns a row of the table. Each place is tried in one builder and by two calls of `Router::layer`.
+/// Returns a row of the table. Outside of `SseLayer` and inside, the layer is tried in one builder
+/// and by two calls of `Router::layer`.
 async fn line(control: &Control, row: &Row) -> String {
     let [one_outside, outside, one_inside, inside] = differences(control, row.compose).await;
     let both = |one: String, two: String| {

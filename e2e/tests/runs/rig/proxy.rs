@@ -100,7 +100,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> 
                 return Some(());
             }
             if from_server.read_buf(&mut cutter.body).await.ok()? == 0 {
-                // The answer ended before its cut, which is left for the next answer.
+                // The answer ended before its cut, which is left for a later answer.
                 shared.cuts.lock().unwrap().extend(cut);
                 return Some(());
             }

@@ -53,8 +53,8 @@ impl Crowd {
         }
     }
 
-    /// Clients at one process do not read large runs of other processes. The runs that the first
-    /// process owns must still get the memory that they need.
+    /// Clients at one process attach to large runs of other processes, and do not read them. The
+    /// process's own runs must still get the memory that they need.
     pub(super) async fn leave_answers_unread(&mut self) {
         let Settings { max_memory: limit, retain_bytes, .. } = self.world.settings;
         let (others, events) = (self.rng.usize(16..40), self.rng.usize(4..20));
@@ -100,8 +100,8 @@ impl Crowd {
         self.check_whole("a large", &idle, true);
     }
 
-    /// Many clients at one process load large runs of another process at the same time. Other
-    /// requests must be as quick as without these loads.
+    /// Many clients at one process load large runs of another process at the same time. Meanwhile,
+    /// runs must still start within a second.
     pub(super) async fn share_a_slow_link(&mut self) {
         let (runs, seconds) = (self.rng.usize(8..24), self.rng.usize(3..8));
         let bandwidth = self.rng.usize(300_000..2_000_000);
@@ -141,8 +141,8 @@ impl Crowd {
         self.check_whole("a large", &answers, false);
     }
 
-    /// Runs with long names and little else come one after the other. Redis keeps no more of them
-    /// than the limits allow.
+    /// Runs with long names and little else come one after the other. They may take at most one and
+    /// a half times `max_memory` in Redis.
     pub(super) async fn fill_redis(&mut self) {
         let limit = self.world.settings.max_memory;
         let plan = Plan { events: 1, fails: false, delay: 20, size: 10 };

@@ -120,7 +120,7 @@ impl Crowd {
         }
     }
 
-    /// Checks that no load has broken a connection and ends the processes.
+    /// Checks that no load has broken a connection, and then ends the processes.
     async fn end(self, severity: Severity) -> History {
         for process in self.world.processes().values() {
             let Some(Program { health, .. }) = process.get() else { continue };
