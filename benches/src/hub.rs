@@ -12,8 +12,9 @@ pub const AT_LIMIT_BESIDE_MANY: &str = "publish at the memory limit beside 10000
 pub const AT_LIMIT_TO_MANY: &str = "publish at the memory limit to one of 100000";
 pub const ONE_TOPIC: &str = "of one topic";
 
-/// Returns the cases of the hub in memory: one event of 256 bytes is published, and every woken
-/// subscriber is polled until nothing is left. The comparison is a channel of encoded events.
+/// Returns the cases of the hub in memory. In most of them, one event of 256 bytes is published,
+/// and every woken subscriber is polled until nothing is left. The others subscribe or resume. The
+/// peer is a channel of encoded events.
 pub fn cases() -> Vec<Case> {
     let text = payload::line(256);
     vec![
@@ -66,7 +67,7 @@ pub fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Publishes to one topic after another, spread over memory as the topics were created.
+/// Publishes to one topic after another. Topics that follow each other are far apart in memory.
 pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
     let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
@@ -84,7 +85,7 @@ pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64)
 /// Publishes to one topic of a hub whose memory is full, beside `others` topics that keep one event
 /// each.
 pub fn published_at_limit(others: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
-    // Just enough room for the topic's last 1,000 events and for the other topics.
+    // About the memory of each other topic with its event, and 1,000 times as much for this topic.
     let hub = Hub::builder()
         .retention(Retention::new().events(1 << 20))
         .max_memory((others + 1_000) * 960)

@@ -20,8 +20,8 @@ pub const NO_LAYER: &str = "no layer";
 pub const NO_OP: &str = "no-op layer";
 pub const EARLY: &str = "tower-sse with an early head";
 
-/// Returns cases that measure a whole response, from the call to the end of its body. Some responses
-/// are event streams, others aren't.
+/// Returns cases that measure a whole response, from the call to the end of its body. Some
+/// responses are event streams, others aren't.
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new(BARE, NO_LAYER, requests(service_fn(answer))),

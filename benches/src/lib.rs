@@ -1,7 +1,8 @@
 //! The measured workloads, the same for the crate, its peers, and the theoretical limits.
 //!
-//! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison,
-//! the allocation counts and the instruction counts all run the same cases.
+//! A [`Case`] is one implementation doing one work. The timed comparison, the allocation counts and
+//! the instruction counts run all of the cases, and the criterion benches all except those of
+//! filters.
 
 use std::task::{Context, Poll, Waker};
 use std::{convert::Infallible, fmt::Debug, hint::black_box, iter, pin::Pin};

@@ -3,7 +3,6 @@ use serde::Serialize;
 /// The owner of an event's data before it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
-    /// A literal.
     Literal,
     /// A `String` made for this event: one allocation, which is the caller's.
     Owned,

@@ -43,7 +43,7 @@ async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
         assert_eq!(last, data(": \n"));
         idle(&mut body, 11 * MILLISECOND).await;
         // A compressor holds each frame until it gets the next. The layer's second line makes the
-        // compressor drop the first one.
+        // compressor drop the frame of the first line.
         let second = poll_frame(&mut body);
         assert_eq!(second, data(": \n"));
         for _ in 0..9 {

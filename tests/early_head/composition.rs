@@ -248,8 +248,8 @@ async fn late_place_counts_once_for_any_layers() {
     }
 }
 
-/// At the logout, the handler has answered the layer's early head with an early head of its own.
-/// The `call` behind the second head adds the subject after the logout.
+/// Before the logout, the layer has sent an early head, and the handler has answered with another
+/// one. The `call` behind the handler's head adds the subject only after the logout.
 #[tokio::test(start_paused = true)]
 async fn log_out_after_a_second_early_head_ends_the_stream() {
     let streams = Streams::new();

@@ -23,8 +23,9 @@ async fn call_that_spends_the_budget_of_tokio_does_not_delay_the_head() {
     assert!(start.elapsed() < AFTER + SECOND, "{:?}", start.elapsed());
 }
 
-/// A stream that ends with the event of a late error, behind one early head or two, has no
-/// terminator either. This does not depend on which tasks call the service and read the body.
+/// The maximum age of an inner layer ends the first app's stream. The other two end with the event
+/// of a late error, behind one early head and behind two. The outer layer adds no terminator to any
+/// of them, whichever tasks call the service and read the body.
 #[tokio::test(start_paused = true)]
 async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
     let endless = || {

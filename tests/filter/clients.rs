@@ -169,7 +169,7 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
             let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {
                 let ends = if is_own { own } else { of_stream };
                 let is_comment = lines[0].starts_with(':');
-                // An empty line that ends with a CR, behind an LF, is taken for half of a CRLF.
+                // A lone CR as the empty line, behind an LF, would be taken for half of a CRLF.
                 let is_half = ends[4] == "\r" && ends[lines.len() - 1] != "\r";
                 let empty_line = if is_half { "\r\n" } else { ends[4] };
                 let lines = lines.iter().zip(ends).map(|(line, end)| ((*line).to_owned(), end));

@@ -1,4 +1,5 @@
-//! The end of every stream is reported exactly once, with its outcome.
+//! The end of every filtered stream is reported exactly once, with its outcome. Nothing is reported
+//! for a response that is not filtered.
 
 use crate::naive_filter::{ADDED, Choice};
 use crate::{rig::through, support::*, *};

@@ -1,4 +1,4 @@
-//! Nothing that is complete waits for what comes later.
+//! Nothing that is complete waits for what comes later, and what a filter keeps is bounded.
 
 use allocation_counter::measure;
 

@@ -100,8 +100,8 @@ fn clients_with_an_additional_topic_each_share_frames() {
         let text = "x".repeat(240);
         for n in 0..4000 {
             publish(&hub, "hot", &text);
-            // The clients' own events are spread over the first thousand, because clients receive
-            // no later ones here.
+            // The clients' own events are spread over the first thousand events of `hot`, because
+            // the clients receive no later ones here.
             if n < 1000 {
                 for nth in 0..own_events {
                     let client = (n + nth * 333) % 1000;

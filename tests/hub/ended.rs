@@ -217,8 +217,9 @@ async fn forgotten_end_counts_beside_a_topic_that_has_not_ended() {
     client.assert_ends_with(&["c3@3"]);
 }
 
-/// Loses the broker's history with the end of the topic `a`, which all of `processes` know. Then a
-/// new process begins the topic anew. Returns that process, and the sequence number of its event.
+/// Loses the broker's history, in which the topic `a` ends. All of `processes` have received that
+/// end. Then a new process begins the topic anew. Returns that process, and the sequence number of
+/// its event.
 fn begun_anew_after_a_loss(broker: &MemoryBroker, processes: &[Hub]) -> (Hub, u64) {
     let end = sequence(processes[0].position().as_str());
     let (loss, anew) = (end + 1, end + 2);

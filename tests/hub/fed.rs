@@ -1,4 +1,5 @@
-//! Hubs of several processes that share a broker.
+//! Hubs that share a broker, as those of several processes do, and the history that a late hub
+//! loads.
 
 use crate::*;
 

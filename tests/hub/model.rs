@@ -203,9 +203,9 @@ proptest! {
     }
 }
 
-// A client without an id of this hub is not sent a gap that was reported before it came. But the
-// hub evicts that gap with the event before the gap. Then the hub reports the eviction even to a
-// client that has received that event and a later gap.
+// A client without an id of this hub is not sent a gap that was reported before the client came.
+// But the hub evicts such a gap together with the event before the gap, and reports the eviction
+// even to a client that has received that event and a later gap.
 #[test]
 fn client_receives_gap_from_before_its_visit_once_evicted() {
     block_on(async {

@@ -151,7 +151,7 @@ struct PanicsOnDrop;
 
 impl Wake for PanicsOnDrop {
     fn wake(self: Arc<Self>) {
-        // Waking must not panic, only dropping the last waker.
+        // Waking must not panic. Only dropping the last waker panics.
         std::mem::forget(self);
     }
 }

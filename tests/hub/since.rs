@@ -6,7 +6,8 @@ fn backlog() -> Event {
     Event::new().event("backlog").data("backlog")
 }
 
-/// Returns a hub with the events 1 to 3, the position 2 of a query, and its result as the greeting.
+/// Returns a hub with the events 1 to 3, and a function that subscribes with the result of a query
+/// as the greeting. The query's position is 2.
 fn queried() -> (Hub, impl Fn() -> Subscribe) {
     let hub = Hub::builder().retention(Retention::new().events(3)).build();
     publish_all(&hub, ["a1", "b2"]);

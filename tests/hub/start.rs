@@ -15,8 +15,8 @@ fn start_in(first: Polled) -> Option<LastEventId> {
     Some(last_id(&message.last_event_id))
 }
 
-/// Returns a hub with three events in the topic `a`, and the value of `l`, which replaces earlier
-/// ones.
+/// Returns a hub with three events in the topic `a` and one in `l`. In topics whose names begin
+/// with `l`, each event replaces the one before it.
 fn hub_with_events() -> Hub {
     let retention = |topic: &str| match topic {
         "none" => Some(Retention::new().age(Duration::ZERO)),

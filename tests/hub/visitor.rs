@@ -173,7 +173,7 @@ impl Visitor {
         let served = reported.unwrap_or(evicted).max(self.served[index]);
         self.served[index] = served;
         self.skip_gaps(reported.unwrap_or(0), naive);
-        // The gaps after this one are not served yet, because the hub can still evict them.
+        // Skip later gaps only for this check, because the hub can still evict them.
         let passed = self.served.clone();
         self.skip_gaps(u64::MAX, naive);
         self.check_id_of_gap(served, message, naive);

@@ -1,5 +1,5 @@
-//! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
-//! it, and the compiler's inference.
+//! The layer, mostly without sockets: requests, heads, bodies polled by hand, reports, other layers
+//! around it, and the compiler's inference. Also early heads, `Streams`, and the module `testing`.
 // Without all features, some of the tests are left out, and their imports are unused.
 #![cfg_attr(
     not(all(feature = "axum", feature = "testing", feature = "tracing")),

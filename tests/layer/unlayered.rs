@@ -1,5 +1,5 @@
-//! A server that sends bodies of the crate without a layer around them logs one warning. With a
-//! layer, it logs none.
+//! A server that sends responses of the crate without a layer around them logs one warning. It logs
+//! none with a layer, or if the program has built the response around a body of the crate.
 //!
 //! Each test runs itself again in a process of its own, because a process warns only once.
 

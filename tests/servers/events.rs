@@ -107,8 +107,8 @@ async fn in_every_round(host: Host, address: SocketAddr) {
             }
             let (received, error) = read_to_end(client.get("/events").await.into_body()).await;
             let round = done.fetch_add(1, SeqCst);
-            // Before it fails, the body sends a comment, and another one if the server still holds the
-            // first after 10 milliseconds.
+            // Before it fails, the body sends a comment, and another one if the server still holds
+            // the first after 10 milliseconds.
             let expected = ["data: one\n\ndata: two\n\n: \n", "data: one\n\ndata: two\n\n: \n: \n"];
             assert!(expected.contains(&&*received), "{host:?}, round {round}: {received:?}");
             assert_says_that_it_failed(host, error);

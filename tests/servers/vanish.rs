@@ -1,6 +1,6 @@
-//! A peer that vanishes without a FIN or RST, as when its cable is pulled. The test makes two
-//! network namespaces with a link between them, and takes down the far end of the link. The test
-//! needs root and iproute2.
+//! A peer that vanishes without a FIN or RST, as when its cable is pulled, and clients that do not
+//! read. The first test makes two network namespaces with a link between them, and takes down the
+//! far end of the link. That test needs root and iproute2.
 
 use std::net::{TcpListener, TcpStream};
 use std::{process::Command, sync::mpsc, thread};

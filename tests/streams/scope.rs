@@ -129,7 +129,6 @@ async fn request_that_is_older_than_the_log_of_closes_opens_no_stream() {
 
 // Closing thousands of streams of one subject, except some.
 
-/// Several times as many streams as a close visits at a time.
 const STREAMS: usize = 5_000;
 
 type IdleBody = SseBody<EventBody<stream::Pending<Event>>>;

@@ -31,7 +31,7 @@ macro_rules! exit_paths {
     };
 }
 
-// No stream is opened for `NotAcceptable` and `Head`.
+// `NotAcceptable` and `Head` open no stream, whatever the kind of service.
 exit_paths! {
     Ended: SourceEnds, SourceEndsBeforeTheTerminator, NotAcceptable, Head;
     Failed: SourceFails, SourceFailsAndSomebodySaysSo, ClientLeavesBeforeTheFailure, ServiceFails;

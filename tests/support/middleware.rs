@@ -204,7 +204,7 @@ impl Server {
     }
 }
 
-/// If a layer adds more headers, the table has their number instead of their names.
+/// If a layer adds more headers than this, the table has their number instead of their names.
 const MOST_HEADERS: usize = 5;
 
 impl Seen {

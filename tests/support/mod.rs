@@ -2,7 +2,8 @@
 //!
 //! The files that are not declared below need a crate that not all tests have, read the pages of
 //! one package, or serve only a few tests. A test that uses such a file declares the file.
-//! `programs.rs` declares the files for packages that have few of the crates.
+//! `programs.rs` declares the files that start programs, for packages without the dependencies of
+//! the rest.
 
 // Each test uses only a part of this module.
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]

@@ -103,8 +103,8 @@ impl Expected {
         Self { seen: naive::comparable(self.seen), starts_late: false, ..self }
     }
 
-    /// Sends bytes of the source. If they begin with a byte order mark and everything before them
-    /// was dropped, a line end comes first: a client would ignore the mark at the start of the
+    /// Sends bytes of the source. If they begin like a byte order mark and everything before them
+    /// was dropped, a line end comes first: a client would ignore a mark at the start of the
     /// stream.
     fn pass(&mut self, raw: Vec<u8>) {
         if self.sent.is_empty() && self.starts_late && raw.first() == Some(&0xef) {

@@ -125,7 +125,8 @@ impl Server {
         process.wait().unwrap();
     }
 
-    /// Stops the process until it is [continued](Self::resume). It answers nothing after this call.
+    /// Stops the process and waits until it has stopped. Until it is [continued](Self::resume), it
+    /// answers nothing.
     pub(crate) fn stop(&self) {
         kill(self.id(), Signal::SIGSTOP).unwrap();
         waitpid(self.id(), Some(WaitPidFlag::WUNTRACED)).unwrap();

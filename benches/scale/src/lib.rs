@@ -14,8 +14,8 @@ pub mod server;
 pub enum Subject {
     /// hyper with a body that waits in a list, and the headers of an event stream.
     Bare,
-    /// The layer with a heartbeat, a shutdown, a limit and a close report. Each stream subscribes to
-    /// a shared topic and to one of its own.
+    /// The layer with a heartbeat, a shutdown, a limit and a close report. Each stream subscribes
+    /// to a shared topic and to one of its own.
     Draft,
     /// The same as `Draft`, and each stream has its own subject.
     Full,

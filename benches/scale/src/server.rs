@@ -65,8 +65,8 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Serves one subject. The first connection has the orders; all others are HTTP/2. If the server
-    /// is counted, no task watches its thread.
+    /// Serves one subject. The first connection has the orders; all others are HTTP/2. If
+    /// `is_counted` is set, no task watches the server's thread.
     pub async fn serve(
         self,
         subject: Subject,

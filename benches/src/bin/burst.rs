@@ -17,7 +17,6 @@ use tower_sse::{SseLayer, hub::Hub};
 const EVENTS: usize = 8_000;
 const ROUNDS: usize = 5;
 
-/// What one client has received.
 #[derive(Default)]
 struct Received {
     events: usize,
@@ -49,7 +48,7 @@ async fn read(address: SocketAddr) -> Received {
     }
 }
 
-/// Publishes a burst to `clients` clients and returns what each has received and the publisher's time.
+/// Publishes a burst to `clients` clients. Returns what each received, and the publisher's time.
 fn burst(server: &Runtime, clients: usize, bytes: usize) -> (Vec<Received>, Duration) {
     let hub = Hub::new();
     let subscribed = hub.clone();

@@ -1,5 +1,5 @@
-//! Prints how long `Feed::report_loss` and `Feed::event` take in a hub of many topics, each with one
-//! subscription.
+//! Prints how long `Feed::report_loss` and `Feed::event` take in a hub of many topics, each with
+//! one subscription.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};

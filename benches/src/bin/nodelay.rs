@@ -1,6 +1,6 @@
-//! Prints how late events of several sizes arrive over loopback, from `axum::serve` with and without
-//! `TCP_NODELAY`: 400 a second over each of ten connections, for five seconds. Some connections
-//! have few late events and others many, so there are several.
+//! Prints how late events of several sizes arrive over loopback, from `axum::serve` with and
+//! without `TCP_NODELAY`: 400 a second over each of ten connections, for five seconds. Some
+//! connections have few late events and others many, so there are several connections.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -6,10 +6,11 @@
 //! - `served stalled-hub shared|own|one-by-one|places|places-own`
 //! - `served idle axum|tower-sse|operated|shared|own|pending|headers`
 //!
-//! `shared` is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one`
-//! clients that stall one after another instead of together, `places` clients that resume from 64
-//! positions and never read, and `places-own` the same with one more topic for each client. Run each
-//! subject in a process of its own, because the memory is the process's.
+//! With `shared`, all clients subscribe to one topic of a hub. With `own`, each client subscribes
+//! to a topic of its own too. With `one-by-one`, the clients stall one after another instead of
+//! together. With `places`, they resume from 64 positions and never read, and with `places-own`,
+//! each has a topic of its own too. Run each subject in a process of its own, because the memory
+//! is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
 //! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the

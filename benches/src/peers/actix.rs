@@ -22,7 +22,7 @@ pub fn json(work: &'static str) -> Case {
     case(work, |_| Data::new_json(&MESSAGE).expect("a value that serialises"))
 }
 
-/// Polls all events in a boxed body, as the body of a response is.
+/// Polls all events in a boxed body, because actix boxes the bodies of responses.
 fn case(work: &'static str, make: impl Fn(u64) -> Data + Clone + Unpin + 'static) -> Case {
     Case::new(work, "actix-web-lab", move |times| {
         let make = make.clone();

@@ -52,7 +52,7 @@ pub fn without_layer(work: &'static str, text: &'static str) -> Case {
     case(work, "tower-sse without the layer", move |_| Event::from_static(text))
 }
 
-/// Polls all events in axum's body, as the response of a handler is.
+/// Polls all events in axum's boxed body, which the response of a handler has.
 fn case<T, F>(work: &'static str, subject: &'static str, make: F) -> Case
 where
     T: Encode + 'static,

@@ -1,4 +1,4 @@
-//! Runs and filters with the language-model clients that `.ci/run` does not install.
+//! Runs, filters and limits with the language-model clients that `.ci/run` does not install.
 
 #![cfg(unix)]
 

@@ -19,7 +19,7 @@ enum Cause {
 pub(crate) struct Case {
     cause: Cause,
     client: Requester,
-    /// The time by which the stream is due.
+    /// The time until the stream is due, from the cause or, for an age, from the stream's start.
     delay: Duration,
     /// Whether the stream may be due sooner.
     is_spread: bool,
@@ -58,8 +58,8 @@ impl Case {
         }
     }
 
-    /// Lets the cause happen and advances the clock until the stream is due. Until then the body
-    /// yields `meanwhile`.
+    /// Lets the cause happen and advances the clock until the stream is due. Asserts that the body
+    /// yields `meanwhile` until then.
     pub(crate) async fn until_due<B>(&self, rig: &mut Rig<B>, meanwhile: &Polled)
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -121,7 +121,7 @@ fn on_a_line_after(passed: &[u8], ours: &str) -> Polled {
     bytes(format!("{line_feed}{ours}").as_bytes())
 }
 
-/// Returns all causes of this file but `Drain::never`, for each kind of client.
+/// Returns a case for each kind of client and each cause that ends a stream.
 pub(crate) fn cases() -> impl Iterator<Item = Case> {
     Requester::ALL.into_iter().flat_map(|client| {
         let grace = |grace| if client == Requester::Post { grace } else { Duration::ZERO };

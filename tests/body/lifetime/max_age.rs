@@ -83,8 +83,7 @@ async fn unrepresentable_age_is_no_limit() {
     }
 }
 
-/// The layer of the last case has no option that depends on the kind of client. It must still
-/// recognise the kind.
+/// In the last case, only the response has a maximum age.
 #[tokio::test(start_paused = true)]
 async fn response_can_have_a_shorter_age() {
     let layer = || aging(MaxAge::new(AGE));

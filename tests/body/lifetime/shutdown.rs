@@ -41,7 +41,7 @@ async fn first_due_end_ends_a_stream() {
         (Drain::at_once(), never, Requester::EventSource, 15 * SECOND, expired()),
         (Drain::per_client(), 2 * SECOND, Requester::EventSource, 7 * SECOND, data(RETRY)),
         (Drain::per_client(), 2 * SECOND, Requester::Post, 37 * SECOND, data(RETRY)),
-        // A stream that expires and is then drained gets the drain's `retry` line.
+        // A stream that is due by its age during a shutdown gets the drain's `retry` line.
         (Drain::per_client(), 20 * SECOND, Requester::Post, 45 * SECOND, data(RETRY)),
         (Drain::after(3 * SECOND), 2 * SECOND, Requester::EventSource, 10 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),

@@ -2,7 +2,7 @@ use crate::*;
 
 /// Events of one round: a multiple of each burst.
 const EVENTS: u64 = 19_200;
-/// The size of a recorded event, in bytes.
+/// The approximate size of a recorded event, in bytes.
 const RECORDED: usize = 60;
 const BURSTS: [(&str, u64); 2] = [("one at a time", 1), ("bursts of 64", 64)];
 
@@ -48,7 +48,7 @@ fn attached(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u
     read_run(&Runs::new(), runtime, events, burst, text)
 }
 
-/// Keeps as many events as a topic of the hub: 1,024.
+/// Keeps about as many events as a topic of the hub, which keeps 1,024.
 fn attached_with_small_record(
     runtime: &Runtime,
     events: u64,
