@@ -1,7 +1,8 @@
-//! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's transactions:
-//! `.ci/slow postgres-peer`. Both sides use their defaults, with two exceptions. The peer's schema is
-//! renamed, because PostgreSQL reserves the prefix of the default name. The hub's limits are raised
-//! to hold the events of the last part. Each side runs in a new database of one server.
+//! The hub over PostgreSQL beside pg-bus, a crate that also publishes in the program's
+//! transactions: `.ci/slow postgres-peer`. Both sides use their defaults, with two exceptions. The
+//! peer's schema is renamed, because PostgreSQL reserves the prefix of the default name. The hub's
+//! limits are raised to hold the events of the last part. Each side runs in a new database of one
+//! server.
 //!
 //! Other work on the machine changes all figures. So each round measures the peer before and after
 //! the hub, and divides the hub's figure by the mean of the peer's two figures. The medians of
@@ -44,7 +45,6 @@ const STATEMENTS: u64 = 50;
 /// A connected process that delivers events to one client.
 trait Side: Sized + Send + Sync + 'static {
     async fn connect(pool: &PgPool, server: &Server, database: &str) -> Self;
-    /// Publishes an event in a transaction.
     fn publish(
         &self,
         transaction: &mut Transaction<'_, Postgres>,
