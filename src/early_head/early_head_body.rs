@@ -134,7 +134,8 @@ where
                         }
                     }
                 },
-                // Checked only now: middleware can read the event before a layer adopts the head.
+                // Whether the head is in a layer is checked only now: middleware inside of the layer
+                // can read the event before the layer gets the response.
                 KindProj::Stopping { head } => {
                     Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }

@@ -288,8 +288,8 @@ const USER_LIMIT: i64 = 2;
 const TENANT_LIMIT: i64 = 5;
 const ROUNDS: usize = 10_000;
 
-/// Sends a request whose handle adds a user and the tenant. Returns the response if its status is
-/// 200.
+/// Adds a user and the tenant to the subjects of a request, and sends the request. In each third
+/// round, it is not sent if the user has no place left. Returns the response if its status is 200.
 fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Sized + use<>> {
     let mut request = Request::new(());
     let subjects = streams.subjects_of(&mut request);

@@ -302,10 +302,10 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     // A refusal or an error says nothing about ids.
     let is_stream = streams.first().is_some_and(|it| it.recording.is_event_stream());
     let is_hub = finding.page.clone().unwrap_or_default().ends_with(HUB);
-    // Only a server that keeps more than the newest value can send two missed events.
     let asked = streams.iter().map(|it| it.recording.sent).min();
     let missed = with_ids(first).skip_while(|(it, _)| it != id).skip(1);
     let missed = missed.take_while(|(_, event)| Some(event.at) <= asked).count();
+    // A server that keeps only the newest value would also send one missed event without the id.
     let is_lost = is_stream && is_hub && (finding.verdict == Verdict::Fail || missed > 1);
     // The hop just outside of the outermost address at which a client misses nothing.
     let hop = passing.and_then(|it| streams.get(it.checked_sub(1)?..=it)).filter(|_| is_lost);

@@ -84,7 +84,7 @@ tower_sse::opaque_debug!(CredentialsProvider);
 pub struct Tls {
     #[doc(hidden)]
     pub authority: Option<Vec<u8>>,
-    /// The certificates, and the key.
+    /// The program's own certificates, and their key.
     #[doc(hidden)]
     pub identity: Option<[Vec<u8>; 2]>,
 }

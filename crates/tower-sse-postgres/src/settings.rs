@@ -26,8 +26,8 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// A transaction's id, found in this session. Normally, all inbox rows of transactions with
-    /// lower ids are numbered.
+    /// A transaction's id, found in this session. All inbox rows of transactions with lower ids
+    /// should be numbered. In case one isn't, some polls look at the whole inbox.
     pub(crate) covered: AtomicI64,
     /// The row that the last batch has returned and the identity of the row before it, until the
     /// reader takes them.

@@ -153,8 +153,8 @@ impl Network {
         is_exhausted.then(|| "the processes repeat commands for ever".to_owned())
     }
 
-    /// Returns the hubs' entries that were added while another copy of the stream had their id or a
-    /// higher one, and the markers.
+    /// Returns two lists: the hubs' entries that were added while another copy of the stream had
+    /// their id or a higher one, and the markers of losses.
     pub fn overtaken_and_markers(&self) -> (Vec<Added>, Vec<Added>) {
         let state = self.lock();
         (state.overtaken.clone(), state.markers.clone())

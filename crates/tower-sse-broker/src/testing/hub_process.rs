@@ -162,7 +162,7 @@ impl HubProcess {
     }
 
     /// Publishes an event for each pair of topic and data, all at the same time. Returns the data
-    /// and the results in the same order.
+    /// and the result of each event, in the order of `events`.
     pub(super) async fn publish_at_once(
         &self,
         events: impl IntoIterator<Item = (String, String)>,

@@ -15,7 +15,7 @@ pub(super) enum Flaw {
     /// After a break, the process feeds only the first 100 of the entries it missed and skips the
     /// rest.
     ResumeReadsOnePage,
-    /// The newest 1,000 entries of the history are loaded, and no loss is reported.
+    /// Only the newest 1,000 entries of the history are loaded, but no loss is reported.
     HistoryOf1000,
     /// A reader that is more than 4,096 entries behind continues with the newest 4,096.
     LaggedIsIgnored,

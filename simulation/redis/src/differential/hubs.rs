@@ -6,7 +6,7 @@ use super::{Pair, split};
 
 const SEQUENCES: u64 = 100;
 const COMMANDS: usize = 300;
-/// Ids that are far ahead of the clock, so that Redis counts up from them.
+/// The lowest milliseconds of ids that are far ahead of the clock. Redis counts up from such an id.
 const AHEAD: u64 = 9_000_000_000_000;
 
 const MARK: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/mark.lua");
@@ -14,7 +14,8 @@ const FIRST_ID: &str =
     include_str!("../../../../crates/tower-sse-redis/src/broker/lua/first_id.lua");
 const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/survey.lua");
 
-/// A script that returns the time to live, which a real server counts down, in units of a day.
+/// A script that returns a key's time to live in days, rounded up: a real server's milliseconds
+/// would count down between the two replies.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
 
 impl Pair {
