@@ -61,8 +61,8 @@ impl State {
             }
             return Synced::Over(outcome);
         }
-        // The claim is lost if the key has no run, or an earlier one that has ended.
-        let is_lost = claim.is_none_or(|claim| claim.epoch < epoch && !claim.phase.is_live());
+        // The server has lost the claim if the key has no run, or an earlier one.
+        let is_lost = claim.is_none_or(|claim| claim.epoch < epoch);
         if is_lost && !restores {
             return Synced::Lacks;
         }
