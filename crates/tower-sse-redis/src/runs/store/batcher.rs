@@ -12,11 +12,13 @@ use crate::server::MultiplexedConnection;
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// How long each command delays the next pipeline. A few events go out at once, and thousands a second
-/// share pipelines, each of which costs the store four system calls.
+/// How long each command delays the next pipeline. Thousands of events a second share pipelines, each
+/// of which costs the store four system calls.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
-/// The maximum delay after one pipeline.
+/// The maximum delay of a pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
+/// How much delay a quiet time saves up, at most: a few events, or the end of a run, go out at once.
+const MAX_SAVED: Duration = Duration::from_millis(10);
 
 /// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
 pub(super) struct Batcher {
@@ -76,7 +78,9 @@ async fn send_all(
             next = if is_full { None } else { calls.try_recv().ok() };
         }
         let commands = u32::try_from(pipeline.len()).unwrap_or(u32::MAX);
-        begin_at = Instant::now() + COMMAND_TIME.saturating_mul(commands).min(MAX_TIME);
+        let now = Instant::now();
+        let earliest = begin_at.max(now.checked_sub(MAX_SAVED).unwrap_or(now));
+        begin_at = (earliest + COMMAND_TIME.saturating_mul(commands)).min(now + MAX_TIME);
         // Calls that arrive meanwhile wait for the replies, so that the commands that the server has
         // not executed yet are few.
         let Ok(values) = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await else {
