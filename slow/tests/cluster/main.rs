@@ -1,10 +1,11 @@
-//! Runs of several processes over a real Redis server: attacks, disturbances, and what runs cost
-//! Redis.
+//! Runs of several processes over a real Redis server: attacks, deaths, disturbances, and what runs
+//! cost Redis.
 
 #![cfg(unix)]
 
 mod attacks;
 mod cost;
+mod deaths;
 mod disturbances;
 #[path = "../../../e2e/tests/runs_cluster/rig/mod.rs"]
 mod rig;
