@@ -3,7 +3,9 @@
 //! no server is up.
 
 use axum::routing::get;
+use tokio::net::TcpSocket;
 
+use super::support::proxy::{configure_nginx, nginx};
 use crate::*;
 
 async fn send(
@@ -216,6 +218,34 @@ async fn heartbeats_keep_idle_streams_open_beyond_every_idle_timeout() {
         .await;
     });
     join_all(kinds).await;
+}
+
+/// By default, nginx would try to reach the server that has vanished for 60 seconds.
+#[tokio::test]
+async fn nginx_soon_leaves_a_server_that_has_vanished() {
+    let Some(program) = find_nginx() else { return };
+    let live = serve_axum(Router::new().route("/", get(async || "here"))).await;
+    let vanished = TcpSocket::new_v4().unwrap();
+    vanished.bind(ANY).unwrap();
+    let vanished = vanished.listen(0).unwrap();
+    let gone = vanished.local_addr().unwrap();
+    // The kernel drops further connections, as if the machine did not exist.
+    let _queued = TcpStream::connect(gone).await.unwrap();
+    let page = include_str!("../../../docs/guide/nginx.md");
+    let upstream = between(page, "```text\n", "```");
+    let upstream = proxies::replace(upstream, "127.0.0.1:3000", &live.to_string());
+    let upstream = proxies::replace(&upstream, "127.0.0.1:3001", &gone.to_string());
+    let proxy = Proxy::start(nginx(&program), |address| {
+        let location = "location / { proxy_pass http://app; }";
+        configure_nginx(&format!("{upstream} server {{ listen {address}; {location} }}"))
+    })
+    .await;
+    let started = Instant::now();
+    for _ in 0..2 {
+        let response = client::get(proxy.address, "/", &[]).await;
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "here");
+    }
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
 }
 
 #[test]
