@@ -41,7 +41,9 @@ async fn documented_permissions_are_enough() {
     let Some(server) = Server::start().await else { return };
     let page = include_str!("../../../crates/tower-sse-redis/docs/running.md");
     let documented = page.lines().find(|line| line.contains("ACL SETUSER")).expect("a command");
-    assert_eq!(server.command::<String>(documented).await, "OK");
+    // The key of the tests.
+    let command = documented.replace("~app:events", "~tower-sse");
+    assert_eq!(server.command::<String>(&command).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
         let broker = patient(Redis::open(&url).unwrap()).max_age(Duration::from_secs(3_600));
