@@ -134,8 +134,8 @@ impl FrameBuf {
     }
 }
 
-/// The bytes with which a field starts a line. `next` also ends the previous line, because copying
-/// seven bytes at once is cheaper than copying one and then six.
+/// The bytes with which a field starts a line. `next` also ends the previous line, because one copy
+/// is cheaper than two.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,
@@ -167,7 +167,7 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Returns whether `text` contains a CR or LF. For short text, memchr's set-up costs more than the
-/// search, so whole chunks are compared. The last chunk overlaps the previous one.
+/// search, so whole chunks are compared. The last chunk can overlap the previous one.
 // Without `always`, a change of unrelated code can end the inlining.
 #[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {

@@ -70,7 +70,7 @@ macro_rules! one_line_text {
             #[must_use]
             #[track_caller]
             pub const fn from_static(text: &'static str) -> Self {
-                // The text is a literal of the program, never run-time data.
+                // The text is a literal, unless the program leaks memory to make it `'static`.
                 assert!(
                     $crate::event::one_line::is_one_line(text),
                     concat!($what, " cannot contain a line break or NUL")

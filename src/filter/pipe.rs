@@ -30,7 +30,7 @@ pin_project! {
         // The part of the last frame that is not filtered yet.
         rest: Bytes,
         trailers: Option<HeaderMap>,
-        // What has passed while the head was held.
+        // The frames that passed while the response's head was held.
         held: VecDeque<BodyFrame>,
         budget: CoopBudget,
     }
@@ -194,8 +194,8 @@ where
     }
 }
 
-/// A pipe that passes the bytes of one stream through a filter, without I/O. It keeps at most one
-/// incomplete event or `retry` line.
+/// A pipe that passes the bytes of one stream through a filter, without I/O. It buffers at most one
+/// incomplete event, `retry` line or byte order mark.
 struct FilterPipe<F: EventFilter> {
     splitter: EventSplitter,
     flow: Flow<F>,
@@ -275,8 +275,8 @@ impl<F: EventFilter> FilterPipe<F> {
     }
 }
 
-/// Returns whether `error` must reach a layer around the filter: after a clean end instead, the
-/// layer would add a terminator.
+/// Returns whether `error` must reach the layer around the filter, even if a verdict would hide it:
+/// the source has stopped its stream, and after a clean end, the layer would add a terminator.
 fn forbids_terminator(error: &BoxError) -> bool {
     is_within_layer() && !is_recorded() && Stopped::cause_of(&**error).is_some()
 }
@@ -418,7 +418,7 @@ impl<F: EventFilter> Flow<F> {
         (Encoded::default(), false)
     }
 
-    /// Ends the stream by a verdict, after the bytes that are sent now.
+    /// Ends the stream because of a verdict. The events in the verdict are still sent.
     fn stop(&mut self, outcome: FilterOutcome, error: Option<BoxError>) {
         self.is_stopped = true;
         self.end(outcome, error);
@@ -500,7 +500,7 @@ impl<'f> Output<'f> {
 
 /// A filter, with the report that is passed to its `end` once, unless nothing is filtered.
 struct FilterGuard<F: EventFilter> {
-    /// The filter, until `end` is called or nothing is left to filter.
+    /// The filter, until its `end` is called or the response passes unfiltered.
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,

@@ -127,7 +127,7 @@ pub(crate) enum UnknownId {
 impl UnknownId {
     /// Returns a position that [`ResumeFrom::parse`] maps to this variant for every epoch.
     pub(crate) const fn position(self) -> Position {
-        // No hub was created in the first millisecond of 1970, and `parse` refuses a leading zero.
+        // Epoch 1 is a time in 1970, so no hub has it. `Epoch::parse` refuses the text of epoch 0.
         let epoch = match self {
             Self::Foreign => Epoch::of(1),
             Self::Malformed => Epoch::of(0),

@@ -31,7 +31,8 @@ pub(crate) struct Evicted {
     /// The sequence number of the newest evicted event or gap, or an upper bound of this number. 0
     /// if nothing was evicted.
     pub(crate) up_to: u64,
-    /// Whether `up_to` is exact. It's an upper bound for a topic that is new, or was forgotten.
+    /// Whether `up_to` is exact. If the hub remembers no earlier topic of this name, it's an upper
+    /// bound.
     pub(crate) is_exact: bool,
 }
 
@@ -281,7 +282,7 @@ impl Log {
         let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = FrameKey { block, part: (!is_whole).then_some((range.start, range.end)) };
-        // The frames that readers need must not fill the memory, because reading evicts no events.
+        // A frame is kept only if it fits, because reading evicts no events to make room.
         let room = self.memory.room(self.limits.memory);
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),

@@ -1,4 +1,4 @@
-// These are the standard library's atomics even under loom, whose models don't check the total.
+// These are the standard library's atomics even under loom, whose models check no total.
 use std::{sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! The history of one topic or run: its limits, the ids of its events, a log of the recent events,
-//! and the clients that wait for the next event. Outside of the simulation, this module depends
-//! only on `event`, `wake` and `LastEventId`, never on the hub or on runs.
+//! and the clients that wait for the next event. Of this crate, the module uses only `event`,
+//! `wake`, `LastEventId` and the simulation's clock, but neither the hub nor runs.
 
 mod frames;
 mod id;

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-/// Limits the events that are kept for each topic of a [hub](crate::hub), and for each run of
-/// [`Runs`](crate::runs::Runs). A topic has three limits: number, size and age. A run has only size
-/// and age limits.
+/// The limits of the events that are kept for each topic of a [hub](crate::hub), and for each run
+/// of [`Runs`](crate::runs::Runs). A topic has three limits: number, size and age. A run has only
+/// size and age limits.
 ///
 /// ```
 /// # #[cfg(all(feature = "hub", feature = "runs"))] {

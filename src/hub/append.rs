@@ -12,7 +12,8 @@ use crate::history::{DeferredDrops, Epoch, Position, WakeList};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, lock};
 
-/// The value of a new hub's clock. A broker's events can be older than the hub.
+/// The value of a new hub's clock. It's above zero, because a broker's events can be older than the
+/// hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The name of a gap's event, both when it is published and when it is sent to a client.

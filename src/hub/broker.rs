@@ -153,8 +153,8 @@ impl Feed {
     pub fn event(&mut self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
         self.with_hub(arrival.sequence, |hub| {
             let append = || hub.append(topic, event, arrival.ends_topic, Some(arrival)).map(drop);
-            // `append` calls the program's `retention_of` and wakers. Their panics must not end the
-            // broker's task. If the event was appended before the panic, the loss is stale.
+            // `append` calls the program's `retention_of`, whose panic must not end the broker's
+            // task.
             let received = catch_panic(append);
             let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
             if is_new && let Some(link) = &hub.link {

@@ -88,8 +88,8 @@ impl HubBuilder {
     /// can stay above the limit until more events are published.
     ///
     /// An event that is larger than the limit isn't kept. Its topic's earlier events are evicted
-    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive a
-    /// gap in place of each event.
+    /// too, and the topic's subscribers receive a gap. With a limit of zero, subscribers receive
+    /// gaps in place of events.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

@@ -47,7 +47,7 @@ impl StreamsBuilder {
     #[must_use]
     pub fn follow(self, hub: &Hub, topic: impl Into<String>) -> Streams {
         let topic = topic.into();
-        // Subscribes before the streams exist, so that no request can arrive earlier.
+        // Subscribes first, so that no stream can open before the subscription.
         let closes = hub.subscribe_to(&topic).keep_all().resume(None).messages();
         let origin = format!("{:016x}", fastrand::u64(..));
         let (hub, own_origin) = (hub.clone(), origin.clone());
@@ -71,7 +71,8 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
         match message.as_ref().ok().and_then(decode) {
             // A gap or another event, such as a close in a format that only newer versions know.
             None => followed.close(None),
-            // This process has already closed these streams. Clients may have reconnected since.
+            // This process has already closed these streams. A second close could hit the new
+            // streams of clients that have reconnected.
             Some((closed_by, _)) if closed_by == origin => {}
             Some((_, closing)) => followed.close(Some(closing.map(|subject| &**subject))),
         }
@@ -83,7 +84,8 @@ const NAME: &str = "close";
 /// The ASCII characters that are encoded: `%`, and control characters such as line ends.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
-/// Encodes a close: the origin, the subject and, if there is one, the subject of the kept streams.
+/// Encodes a close: the random number of the `follow` call (`origin`), the subject, and the subject
+/// of the streams to keep, if there is one.
 fn encode(origin: &str, closing: Closing<&str>) -> Event {
     let line = |subject| format!("\n{}", utf8_percent_encode(subject, ENCODED));
     let kept = closing.kept.map(line).unwrap_or_default();

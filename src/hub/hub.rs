@@ -164,7 +164,7 @@ impl Hub {
     ///
     /// With a broker, set the same age limit in all processes. Until a process has received the
     /// last event, the broker may acknowledge events that the process publishes after it. No client
-    /// receives these events.
+    /// receives these events, unless the broker reports a loss between them and the last event.
     ///
     /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
     /// about whether the topic has ended. The processes that received the last event drop the

@@ -42,7 +42,7 @@ impl Link {
     ) -> Result<Acknowledged, PublishError> {
         match self.publisher.get() {
             Some(publisher) => publisher.publish(publication).await,
-            // Unreachable: the program receives the hub once the broker has connected.
+            // Unreachable: the program gets the hub only after the broker has connected.
             None => Err(PublishError::Closed),
         }
     }

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicU64, Mutex, lock};
 
-/// The maximum number of kept losses. A client that resumes before the oldest kept loss gets the
-/// gap of that loss.
+/// The maximum number of kept losses. A client whose id is older than a forgotten loss gets the
+/// gaps of the oldest kept loss instead.
 const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported: numbers up to which every topic may have lost events.

@@ -199,8 +199,8 @@
 //! After the last event, an `EventSource` reconnects, gets `204` and stops.
 //!
 //! In any hub, an event that is [too large](#large-events-and-binary-data) is never published: send
-//! a link to the result. With a broker, publishing can also fail for a while. A lost percentage does
-//! no harm, because the next one replaces it. But clients wait for the last event, so repeat
+//! a link to the result. With a broker, publishing can also fail for a while. A lost percentage
+//! does no harm, because the next one replaces it. But clients wait for the last event, so repeat
 //! `Hub::end` until it succeeds.
 //!
 //! If the job's process dies or its task panics, clients keep waiting. The process that then
@@ -216,7 +216,7 @@
 //!
 //! A dashboard needs only the newest value of each gauge or price. Give each one its own topic, in
 //! which each event replaces the previous one. If your values change together, publish them all as
-//! one JSON object in one topic instead: the page then needs no names, and no `forget`.
+//! one JSON object in one topic instead.
 //!
 //! The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
@@ -258,8 +258,8 @@
 //! neither can contain a space. To let other topics of the hub keep more events, use
 //! [`retention_of`](HubBuilder::retention_of).
 //!
-//! A first visit begins with the newest value of each topic. If an `EventSource` reconnects, it gets
-//! only newer values, however long it was away, so the page keeps the others.
+//! A first visit begins with the newest value of each topic. If an `EventSource` reconnects, it
+//! gets only newer values, however long it was away, so the page keeps the others.
 //!
 //! In the page, set `url` to the stream's URL, write three functions, and call `connect()` once.
 //! `show` displays the value of a name, or `?` at a `gap`, which says that the hub has lost the
@@ -307,24 +307,25 @@
 //!
 //! ## After a sleep or a broken network
 //!
-//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one once
-//! neither values nor heartbeats have come for 30 to 45 seconds, or, while it connects, for 2 to 3
-//! minutes. After a computer's longer sleep, the page does so within a second. The new stream begins
-//! with all values.
+//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one
+//! once neither values nor heartbeats have come for 30 to 45 seconds, or, while it connects, for 2
+//! to 3 minutes. After a computer's longer sleep, the page does so within a second. The new stream
+//! begins with all values.
 //!
 //! To notice a break sooner, lower the interval in both places, for example with
 //! [`Heartbeat::every`](crate::Heartbeat::every) 3 seconds and a `BEAT` of 3,000. While an
 //! `EventSource` waits to [reconnect](crate::guide::shutdown#reconnection-storms), the page should
-//! open no new one. So keep 8 × `BEAT`, here 24 seconds, above the longest wait, usually 10 seconds.
+//! open no new one. So keep 8 × `BEAT`, here 24 seconds, above the longest wait, usually 10
+//! seconds.
 //!
 //! The page doesn't notice that your program publishes no more. If values should change regularly,
 //! send their time too, and have the page show it.
 //!
 //! ## After a restart
 //!
-//! Meanwhile, the page keeps its values and shows "reconnecting". Once the server listens again,
-//! each `EventSource` is back [within 10 seconds](crate::guide::shutdown#reconnection-storms), or 20
-//! after a proxy's `502`.
+//! During a restart, the page keeps its values and shows "reconnecting". Once the server listens
+//! again, each `EventSource` is back [within 10
+//! seconds](crate::guide::shutdown#reconnection-storms), or 20 after a proxy's `502`.
 //!
 //! After a restart, a hub without a [broker](#many-processes) has no values. A client that returns
 //! gets a `gap` for each topic that has no value yet. To avoid this, publish all values before your
@@ -337,10 +338,10 @@
 //! The ticker limits the server's buffer with
 //! [`TCP_NOTSENT_LOWAT`](crate::guide::proxies#sockets).
 //!
-//! nginx has a buffer of its own for each client, up to 4 MiB: at 10 kB per second, seven minutes of
-//! old values. To limit it, add `sndbuf=32k` to nginx's `listen` line. For a client that has stopped
-//! reading, nginx and the server together then hold about 0.3 MiB (measured over HTTP/1 with nginx
-//! 1.22). But large downloads to distant clients get slower.
+//! nginx has a buffer of its own for each client, up to 4 MiB: at 10 kB per second, seven minutes
+//! of old values. To limit it, add `sndbuf=32k` to nginx's `listen` line. For a client that has
+//! stopped reading, nginx and the server together then hold about 0.3 MiB (measured over HTTP/1
+//! with nginx 1.22). But large downloads to distant clients get slower.
 //!
 //! ## Memory of many topics
 //!

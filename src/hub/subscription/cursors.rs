@@ -37,7 +37,7 @@ impl Cursors {
     }
 
     /// Returns the number in the last id that was sent. For a single topic, that is the newest
-    /// number that its cursor has read.
+    /// number that its cursor has seen.
     pub(super) const fn sent(&self) -> u64 {
         match self {
             Self::One(cursor) => cursor.seen,
@@ -98,8 +98,9 @@ impl DerefMut for Cursors {
 pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     seen: u64,
-    /// If an earlier topic of this name has ended and is forgotten: the sequence number of its last
-    /// event. Otherwise 0. While this is not 0, the end of that topic doesn't end the subscription.
+    /// The sequence number of the last event of an earlier topic of this name, if that topic has
+    /// ended, the name can be used again, and the event is no longer kept. Otherwise 0. While this
+    /// is not 0, the end of the earlier topic doesn't end the subscription.
     forgotten_end: u64,
     pub(crate) ticket: Ticket,
     /// Whether a gap must be reported even if no event was evicted.
@@ -153,8 +154,8 @@ impl TopicCursor {
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 
-    /// Starts at 0 for a client with a foreign id, with a gap unless the topic keeps an event that
-    /// replaces all earlier events.
+    /// Starts at 0, for a client whose id is treated as one of another hub. A gap is due unless the
+    /// topic keeps an event that replaces all earlier events.
     pub(crate) fn seek_foreign(&mut self) {
         let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
         self.seek(0, !is_replaced);
@@ -192,7 +193,8 @@ impl TopicCursor {
         !self.is_caught_up() && has_gap(&self.topic.lock().log)
     }
 
-    /// Reads the next gap, or the next events below `bound`. Also returns the next item's number.
+    /// Reads the next gap, or the next events below `bound`. Also returns the number of the item
+    /// that follows.
     #[inline]
     pub(crate) fn read(&mut self, bound: u64, topics: &Topics) -> (TopicRead, Option<u64>) {
         let mut drops = DeferredDrops::default();
@@ -202,7 +204,7 @@ impl TopicCursor {
         if gap.is_none()
             && let Some(batch) = log.batch(self.seen, bound, &mut drops)
         {
-            // Reading may have made the log keep more frames.
+            // Reading may have made the log keep a frame, and frames are evicted first.
             topics.queue.update(&self.topic, &mut state);
             drop(state);
             self.seen = batch.last;
@@ -383,7 +385,7 @@ impl MergeQueue {
     }
 
     /// Scans the next cursors. Returns whether all have been visited. Events published during a
-    /// scan have higher sequence numbers than the scan covers, so the next scan finds them.
+    /// scan have sequence numbers above `up_to`, so the next scan finds them.
     fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor], changed: Changed) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));

@@ -170,7 +170,7 @@ pub struct View<F> {
     show: F,
     hidden: Option<Hidden>,
     budget: CoopBudget,
-    /// Set by the layer, or by an early head.
+    /// The layer's description of the client, set through the response's `StartAt`.
     viewer: Arc<OnceLock<Viewer>>,
 }
 

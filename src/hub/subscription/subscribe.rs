@@ -106,7 +106,7 @@ impl Subscribe {
     ///
     /// A topic with [`Retention::latest`](crate::Retention::latest) sends only the newest event of
     /// a window. In other topics, a window saves writes if there are many small events: start with
-    /// 20 ms. If a limit evicts held events from such a topic, the client receives a
+    /// 20 ms. If a limit evicts held events of one of these topics, the client receives a
     /// [gap](GapPolicy).
     ///
     /// # Panics
@@ -231,7 +231,7 @@ impl Subscribe {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
         let mut subscription = Subscription::new(Arc::clone(&hub), self.gap_policy, window);
-        // Loaded before joining: a publisher that counts the subscription assigns a later number.
+        // Loaded before joining, so an event whose receipt counts this subscription is newer.
         let newest = hub.committed();
         subscription.join(&self.topics, self.keeps_all);
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
@@ -244,7 +244,8 @@ impl Subscribe {
         let (id, own_ids, start) = (last.into(), self.own_ids.take(), self.start);
         let last = match (parse(id.clone()), &own_ids, id) {
             (ResumeFrom::Unknown(_), Some(own_ids), Some(id)) => {
-                // With `since`, the program has another source for what was missed.
+                // After `Foreign`, the client receives all kept events. With `since`, it starts at
+                // that position instead, and `Malformed` gives its gaps the reason `UnknownId`.
                 let is_alone = self.since.is_none();
                 let unknown = if is_alone { UnknownId::Foreign } else { UnknownId::Malformed };
                 let found = own_ids.find(&id, &subscription.cursors);

@@ -13,7 +13,7 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// client of a removed topic that resumes with a lower number receives a gap.
 ///
 /// Topics are identified by a hash, because names can be long. A hash collision confuses two
-/// topics. The hash is keyed, so clients can't force one.
+/// topics. The hash is keyed, so clients can't force a collision.
 ///
 /// Ended topics are counted separately. Otherwise, other topics could displace them before their
 /// names can be used again. If there are too many ended topics, the one whose name can be used
@@ -29,8 +29,8 @@ pub(crate) struct Tombstones {
     forgotten_up_to: u64,
 }
 
-/// When an ended topic's name can be used again, or zero for a topic that has not ended; then a
-/// counter of insertions.
+/// The order in which topics are forgotten: first by the time from which an ended topic's name can
+/// be used again (zero for a topic that has not ended), then by the order of insertion.
 type Turn = (Duration, u64);
 
 #[derive(Debug)]

@@ -11,8 +11,8 @@ pub(crate) struct Topic {
     pub(crate) hash: u64,
     is_latest: AtomicBool,
     /// The sequence number of the topic's newest event or gap. Before the first one, an upper bound
-    /// of the numbers that earlier topics of this name evicted. A subscriber that has seen this
-    /// number needs no lock.
+    /// of the numbers that earlier topics of this name evicted. Subscribers compare it without the
+    /// lock.
     newest: AtomicU64,
     /// A copy of the waiters' generation: subscribers check their tickets without the lock.
     generation: AtomicU64,
@@ -140,8 +140,9 @@ impl TopicState {
 /// again.
 ///
 /// All processes that share a broker get the same times of publication, so all of them drop the
-/// same events: those after the last event that were published before that time. After a loss, such
-/// events are kept: the process that published them may have lost the end.
+/// same events: those that follow the last event and were published before the name could be used
+/// again. After a loss, such events are kept: the process that published them may have lost the
+/// end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TopicEnd {
     pub(crate) sequence: u64,
@@ -170,7 +171,7 @@ pub(super) type ByAge = (u64, u64);
 /// What a topic evicts next if memory is short, in the order of eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Evictable {
-    /// Frames, which can be assembled again.
+    /// Cached copies of consecutive events, which can be assembled again.
     Frames,
     Older,
     Newest,

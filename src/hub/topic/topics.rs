@@ -116,7 +116,8 @@ impl Topics {
         let Some(topic) = names.get(hash, name) else {
             return (lock(&self.tombstones).end_of(hash), 0);
         };
-        // Read under the lock of `names`: a topic that is removed passes its end to the tombstones.
+        // Read under the lock of `names`: a removal, which moves the end to the tombstones, needs
+        // this lock.
         let state = topic.lock();
         (state.end.as_deref().copied(), state.subscribers as usize)
     }
