@@ -15,8 +15,7 @@ pub(crate) fn causes<'e>(
     })
 }
 
-/// Returns the texts of an error and of its causes, as in `a: b: c`. Most errors of this crate
-/// display their cause and have no [`source`](Error::source), so programs don't print texts twice.
+/// Returns the texts of an error and of its causes, as in `a: b: c`.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).skip(1) {

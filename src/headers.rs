@@ -41,8 +41,8 @@ static HOP_BY_HOP: [HeaderName; 4] = [
 
 const MEDIA_TYPE: &[u8] = b"text/event-stream";
 
-/// Returns whether this is the head of an event stream: the media type is right, and the status
-/// allows a body.
+/// Returns whether this is the head of an event stream: the media type is `text/event-stream`, and
+/// the status allows a body.
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     let Some(first) = content_type(headers) else { return false };

@@ -11,8 +11,8 @@
 //!
 //! # A layer around what you have
 //!
-//! The layer covers every response of type `text/event-stream`, whether it comes from axum's `Sse`,
-//! a proxied upstream or an MCP server:
+//! The layer applies to every response of type `text/event-stream`, whether it comes from axum's
+//! `Sse`, a proxied upstream or an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;

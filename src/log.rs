@@ -32,7 +32,7 @@ macro_rules! named_enum {
         }
 
         impl $type {
-            /// All variants, in the order of their counters.
+            /// All variants, in the order of their declaration.
             #[allow(dead_code)] // some enums have no counters
             pub(crate) const ALL: &[Self] = &[$(Self::$variant),+];
 

@@ -13,7 +13,7 @@
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
 //! | [`Interrupted`]: the answer is incomplete for good | early heads, runs | layers | a cause of an error |
 //! | [`ItemError`]: this error is the program's | bodies | layers, filters, runs, message streams | a cause of an error |
-//! | [`RecordedError`]: the error of the recorded source | runs | `on_error` | a cause of an error |
+//! | [`RecordedError`]: the error of the recorded source | runs | layers, `on_error` | a cause of an error |
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock, Weak};
@@ -39,8 +39,8 @@ pub(crate) type Inherited = Arc<OnceLock<Arc<Shutdown>>>;
 #[derive(Clone)]
 pub(crate) enum Handled {
     /// The response is an event stream. If the stream's layer has no shutdown, an outer layer puts
-    /// its own shutdown into `inherited`. If `has_drain` is set, a shutdown doesn't end the stream
-    /// at once.
+    /// its own shutdown into `inherited`. If `has_drain` is set, an outer layer doesn't refuse the
+    /// stream because of a shutdown that began after the request arrived.
     Stream { inherited: Option<Inherited>, has_drain: bool },
     /// The response is a refusal or an interruption, which can look like an event stream.
     /// `is_counted` is `false` until a layer counts a refusal that the program made.
@@ -129,8 +129,8 @@ fn inside<'e, W: Error + 'static>(
     error.downcast_ref::<W>()?.source()
 }
 
-/// The error with which a recorded source has failed. It hides the causes, because a cancelled
-/// source is a failure for the clients.
+/// The error with which a recorded source has failed. It hides that error's causes: for the clients
+/// of a run, a source that was cancelled has failed.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedError(pub(crate) Arc<dyn Error + Send + Sync>);
 
@@ -164,8 +164,8 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 #[derive(Clone, Copy)]
 pub(crate) struct NothingMore;
 
-/// The position at which a stream starts or resumes. The layer sends it to a client without an id,
-/// because only the layer knows the kind of client. Heartbeats that are events repeat it.
+/// The position at which a stream starts or resumes. The layer decides whether to send it, because
+/// only the layer knows the kind of client. Heartbeats that are events repeat it.
 #[derive(Clone)]
 pub(crate) struct StartAt {
     /// `None` if a client that resumed at the position would miss the stream's first event, such as
@@ -173,7 +173,7 @@ pub(crate) struct StartAt {
     pub(crate) id: Option<EventId>,
     /// `Some(true)` if every client receives the position, `Some(false)` if only an `EventSource`
     /// and a library do. `None` if no client does, for example because the client has an id, or
-    /// because the stream's first event does.
+    /// because the stream's first event has one.
     pub(crate) is_for_all: Option<bool>,
     /// The slot in which the layer describes the client to a hub's `View`.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
@@ -236,7 +236,7 @@ pub(crate) struct Around {
 impl EarlyHead {
     /// Notes that the service has answered.
     pub(crate) fn answer(&self, late: &Extensions) {
-        // Middleware can have copied this head from the request.
+        // Middleware can have copied this head from the request into the response.
         let second = late.get::<Self>().filter(|it| !Arc::ptr_eq(&it.0, &self.0));
         // The layer around this early head surrounds a second early head too.
         if let Some(second) = second
@@ -337,7 +337,7 @@ pub(crate) fn within_recorder<T>(poll: impl FnOnce() -> T) -> T {
 
 #[inline]
 fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
-    // `LocalKey::set` is not inlined, and each event needs four such calls.
+    // Replaces `LocalKey::set`, which is not inlined: each poll sets the value twice.
     #[inline]
     fn set(polled_by: PolledBy) {
         POLLED_BY.with(|it| it.set(polled_by));
@@ -377,7 +377,8 @@ pub(crate) fn is_recorded() -> bool {
 /// stream that is between events cleanly, without a terminator or `on_error`, so a `fetch` doesn't
 /// reconnect. A run that records the stream gets the error.
 ///
-/// The answer of a cancelled run has this cause in its extensions, for an early head.
+/// If a cancelled run has no events left, its answer has this value in its extensions, for an early
+/// head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
@@ -438,7 +439,7 @@ impl Interrupted {
 
 error_text!(Interrupted, |it| "{}", it.0);
 
-/// The shutdown of a layer, which its streams share. A token for each stream would cost three
+/// The shutdown of a layer, which the layer's streams share. A token for each stream would cost
 /// allocations, a lock for each frame, and one long turn to wake all streams.
 #[derive(Default)]
 pub(crate) struct Shutdown {

@@ -1,5 +1,5 @@
-//! What differs in a simulation, so that the same seed gives the same run: when tasks run, what the
-//! clock says, and the order of maps.
+//! What a simulation replaces, so that the same seed gives the same result: how tasks are spawned,
+//! the clock, and the order of maps.
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -38,7 +38,7 @@ fn host() -> Option<Rc<dyn Host>> {
     HOST.with_borrow(Clone::clone)
 }
 
-/// Makes a task part of the simulated process that currently runs on this thread, if one does.
+/// Makes a task part of the simulated process that currently runs on this thread, if any.
 pub fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
     let task: Task = Box::pin(task);
     match host() {

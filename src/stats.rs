@@ -236,7 +236,8 @@ pub struct StatsSnapshot {
     pub refused: u64,
     /// The number of data frames that were passed to the server: `sse_frames_total`.
     pub frames: u64,
-    /// The bytes of those frames, before compression outside the layer: `sse_bytes_total`.
+    /// The number of bytes in the data frames, before any compression outside the layer:
+    /// `sse_bytes_total`.
     pub bytes: u64,
     /// The number of frames that were heartbeats: `sse_heartbeats_total`.
     pub heartbeats: u64,

@@ -18,7 +18,7 @@ use crate::{headers, headers::make_event_stream, layer::Refusal};
 pub(crate) struct Requester {
     pub(crate) client: ClientKind,
     pub(crate) last: Option<LastEventId>,
-    /// Whether the request starts a run if it's repeated.
+    /// Whether repeating the request can start a run.
     pub(crate) starts: bool,
     /// The response's head, if it can be sent early.
     pub(crate) head: Option<EarlyHead>,
@@ -32,8 +32,8 @@ impl Requester {
         Self { client, last, starts: true, head: extensions.get().cloned() }
     }
 
-    /// Notes that the request waits for a run. If the run is of this process, the shutdown doesn't
-    /// end the request's early head.
+    /// Notes whether the request waits for a run of this process. If it does, a layer's shutdown
+    /// doesn't end the stream of the request's early head.
     pub(crate) fn await_run(&self, record: &Record) {
         if let Some(head) = &self.head {
             head.set_awaits_run(!record.is_mirror);
@@ -45,7 +45,8 @@ impl Requester {
     }
 }
 
-/// Answers a client. Returns `None` if the run is forgotten or its call returned no event stream.
+/// Answers a client. Returns `None` if the run has no event stream or is forgotten. If a completed
+/// run is forgotten while the client waits for it, the client still gets the events.
 pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
@@ -77,13 +78,13 @@ pub(crate) fn forgotten(record: &Record, requester: &Requester) -> Response<SseB
     nothing_left(None, outcome, requester)
 }
 
-/// Answers a client that can't attach to a run. All reasons get the same answer, to hide whether a
-/// run exists.
+/// Answers a client that can't attach to a run, as if no run had its key.
 pub(crate) fn not_found(requester: &Requester) -> Response<SseBody> {
     nothing_left(None, None, requester)
 }
 
-/// Answers a client for which no event is left. `outcome` is that of the client's run, if any.
+/// Answers a client for which no event is left. `outcome` is that of the client's run, or `None` to
+/// answer as if there were no run.
 pub(crate) fn nothing_left(
     reader: Option<Reader>,
     outcome: Option<Outcome>,
@@ -93,12 +94,12 @@ pub(crate) fn nothing_left(
     use Outcome::{Cancelled, Completed, Interrupted};
     let client = requester.client;
     let mut answer = match (outcome, client, &requester.last, reader) {
-        // The run may still be going on in its process.
+        // The run is another process's, and may still be going on there.
         (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
-        // The client can start a new run, if need be on another process.
+        // A client that repeats its request starts a new run, on another process if this one is
+        // shutting down.
         (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
-        // After an empty 200, these clients would reconnect forever. For streams other than runs,
-        // the layer decides on a 204.
+        // After an empty 200, these clients would reconnect forever.
         (Some(Completed | Cancelled), EventSource, ..)
         | (Some(Completed | Cancelled), Library, Some(_), _) => status(StatusCode::NO_CONTENT),
         // A page cannot tell a `404` from the `204` at the end of a complete answer.

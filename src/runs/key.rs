@@ -18,7 +18,7 @@ pub struct RunKey {
 }
 
 impl RunKey {
-    /// The maximum total length of both parts.
+    /// The maximum total length of the owner and the name, in bytes.
     pub(super) const MAX_LEN: usize = 2 * MAX_LEN;
 
     /// Creates the key of a run that belongs to `owner`.
@@ -133,7 +133,7 @@ pub(crate) fn random() -> u64 {
         use std::hash::{BuildHasher, RandomState};
         use std::time::{SystemTime, UNIX_EPOCH};
 
-        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        // Copies of a virtual machine can have the same random keys, so the time is hashed too.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RandomState::new().hash_one(now)
     }

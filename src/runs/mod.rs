@@ -34,8 +34,8 @@
 //! its unfinished answers break off. Without a [store](#several-processes), finished answers are
 //! lost too.
 //!
-//! A page's `EventSource` reads these raw tokens as they are. Some libraries [lose
-//! blanks](crate::Event::data): for them, send each token as JSON.
+//! Some client libraries [lose the blanks](crate::Event::data) in raw tokens like these. For them,
+//! send each token as JSON.
 //!
 //! Your handler can return a stream from this crate, axum's own `Sse`, or the bytes of [an
 //! upstream](crate::guide::upstreams#bytes-filter-messages-or-run). For an `EventSource` and a Stop
@@ -53,8 +53,8 @@
 //!
 //! If the key is in the URL or a header, use the layer. If it's in the body, have your handler call
 //! [`Runs::start`] or [`Runs::replace`]. If the handler's upstream can refuse the request, call
-//! [`Runs::start_with`] instead of `start`. It returns a refusal, such as a `429`, without
-//! recording it.
+//! [`Runs::start_with`] instead of `start`. `start_with` returns the upstream's refusal, such as a
+//! `429`, without recording it.
 //!
 //! A key has a name and, unless it's [shared](RunKey::shared), an owner. Take the owner from an
 //! authenticated session, never from a value that the client chooses. Clients of other owners can't
@@ -85,7 +85,8 @@
 //!
 //! - The run failed, was abandoned or was interrupted. Without [`SseLayer`](crate::SseLayer), or
 //!   after a [`late_event`](crate::early_head::EarlyHeadLayer::late_event) that reports an error,
-//!   `interrupted` can come only when the `EventSource` reconnects with an id.
+//!   an open stream ends without `interrupted`. The event can then come when the
+//!   `EventSource` reconnects with an id.
 //! - The client's next event is lost: it was evicted, or the run's process died.
 //! - The client's last event id isn't from the key's run, for example because the run is no longer
 //!   kept, was [replaced](Runs::replace), or was in memory before a restart. The data is then
@@ -359,7 +360,7 @@ mod builder;
 mod call;
 mod key;
 mod stats;
-// Public in the hidden module `runs::__private` only.
+// Its items are public only in the hidden module `runs::__private`.
 #[allow(missing_docs)]
 mod options;
 mod outcome;

@@ -17,7 +17,8 @@ pub struct Options {
     pub(crate) on_end: Vec<OnEnd>,
 }
 
-/// The maximum of the times that a program sets. Longer times could overflow a clock.
+/// The maximum of the retention age and of `abandon_after`. Adding a longer time to an instant
+/// could overflow.
 pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl Options {

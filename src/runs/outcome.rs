@@ -177,15 +177,15 @@ impl Error for RunError {
             // `SseLayer` ends such a stream cleanly.
             (_, Outcome::Cancelled) => Some(&Stopped::Cancelled),
             (Some(recorded), _) if recorded.has_told() => Some(&Stopped::Told),
-            // `SseLayer::on_error` finds the run's error through this cause.
+            // `SseLayer::on_error` finds the source's error through this cause.
             (Some(recorded), _) => Some(recorded),
-            // `SseLayer` sends an `EventSource` the event `interrupted`.
+            // For this cause, `SseLayer` sends an `EventSource` the event `interrupted`.
             (None, _) => Some(&Interrupted("the run ended")),
         }
     }
 }
 
-/// The maximum length of an error's text, which can contain data of a client or an upstream.
+/// The maximum length in bytes of an error's text, which can contain a client's or upstream's data.
 const MAX_TEXT: usize = 1024;
 
 /// Why a run failed or was interrupted: a text and, in the run's process, the error of the source.

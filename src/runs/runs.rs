@@ -101,10 +101,11 @@ impl Runs {
     /// Attaches the client of a request to the run with this key and returns [the
     /// answer](Self#answers). Never starts a run.
     ///
-    /// Returns `None` if no run has this key, or if a starting run loses its key. Then answer
-    /// `404`, or `204` if the client only asks whether there is something to resume. For an
-    /// `EventSource` that has sent an id, it never returns `None`: the response is then the event
-    /// [`interrupted`](super#half-an-answer), or a `204` if the client already has that event.
+    /// Returns `None` if no run has this key, or if a starting run loses its key. In this case,
+    /// answer `404`, or `204` if the client only asks whether there is something to resume. For an
+    /// `EventSource` that has sent an id, this method never returns `None`. The response is then
+    /// the event [`interrupted`](super#half-an-answer), or a `204` if the client already has that
+    /// event.
     /// [Runs without the layer](super#runs-without-the-layer) has an example.
     ///
     /// # Cancel safety
@@ -117,7 +118,7 @@ impl Runs {
             Ok(None) => None,
             Err(error) => Some(error.answer_to(&requester)),
         };
-        // An `EventSource` that has part of the answer is told that no more follows.
+        // An `EventSource` that has part of the answer must learn that no more follows.
         let has_part = requester.client == ClientKind::EventSource && requester.last.is_some();
         answer.or_else(|| has_part.then(|| answer::not_found(&requester)))
     }

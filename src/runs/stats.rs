@@ -16,8 +16,8 @@ pub(crate) struct RunCounters {
 
 /// Statistics of this process's runs, from [`Runs::stats`](crate::runs::Runs::stats).
 ///
-/// Beside each field is its name in [`prometheus`](Self::prometheus). Add up your processes'
-/// values.
+/// The documentation of each field gives the field's name in [`prometheus`](Self::prometheus). Each
+/// process counts its own runs: add the values up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunsStats {

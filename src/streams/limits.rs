@@ -4,7 +4,8 @@ use std::{cmp::Reverse, collections::HashMap, sync::atomic::AtomicU64};
 
 use crate::lock::lock;
 
-/// Each subject's limit of open streams, and the places in use.
+/// The limits of each subject's open streams, and the places in use. An open stream takes a place
+/// for each of its subjects that has a limit.
 #[derive(Debug, Default)]
 pub(super) struct SubjectLimits {
     /// Sorted by the length of the prefix, the longest first, so that the first match is the

@@ -179,8 +179,8 @@
 //!
 //! # Cost
 //!
-//! With [`SseLayer::streams`](crate::SseLayer::streams), each request costs three to five
-//! allocations. A stream with subjects costs a few more when it opens.
+//! With [`SseLayer::streams`](crate::SseLayer::streams), each request costs a few allocations. A
+//! stream with subjects costs a few more when it opens.
 //!
 //! # Counts of all processes
 //!
@@ -283,7 +283,6 @@ pub(crate) use self::streams::{Followed, Publishing};
 pub(crate) use self::subjects::Membership;
 pub(crate) use self::{member::Revocation, open_streams::Closing};
 
-/// The sizes of what a stream with subjects holds.
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use std::mem::size_of;

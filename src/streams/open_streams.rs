@@ -17,15 +17,15 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
-    /// The current generation. Changed only while all shards are locked.
+    /// The current [`Generation`]. Changed only while all shards are locked.
     generation: AtomicU32,
     /// The generation in the upper half, and the number of its open streams in the lower half.
     open: AtomicU64,
     pub(super) limits: SubjectLimits,
-    /// The runtimes of streams that were polled while more than [`BATCH`] were open. No others,
-    /// because a handle keeps resources of a runtime even after the runtime has ended.
+    /// The runtimes of streams that were polled while more than [`BATCH`] were open. Other runtimes
+    /// aren't kept here, because a handle keeps resources of a runtime that has ended.
     runtimes: Mutex<Runtimes>,
-    /// Stops the task that follows the close events of other processes.
+    /// When dropped, stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
 }
 
@@ -271,9 +271,9 @@ const fn packed(generation: Generation, open: u32) -> u64 {
 }
 
 /// An iterator over all streams in the order of their addresses, which is about the order in which
-/// they opened. In the order of a hash, consecutive streams would free memory far apart.
+/// they opened. In the order of a hash table, consecutive streams would free memory far apart.
 ///
-/// For each list of streams that the iterator collects, it first yields a `None`, so a batch
+/// The iterator first collects the lists of all subjects and yields a `None` for each, so a batch
 /// collects no more lists than it could wake streams.
 #[derive(Default)]
 struct AllClosed {

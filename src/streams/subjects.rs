@@ -9,8 +9,8 @@ use crate::signals::{EarlyHead, is_recorded};
 /// The subjects of a request, such as its user, tenant or address. You can close or limit the
 /// streams that share a subject.
 ///
-/// Inside of a layer with [`SseLayer::streams`](crate::SseLayer::streams), take them from the
-/// request's extensions, or use the extractor (feature `axum`). Outside of the layer, call
+/// Inside of a layer with [`SseLayer::streams`](crate::SseLayer::streams), take the `Subjects` from
+/// the request's extensions, or use the extractor (feature `axum`). Outside of the layer, call
 /// [`Streams::subjects_of`](super::Streams::subjects_of). Clones belong to the same request.
 #[derive(Clone)]
 pub struct Subjects {

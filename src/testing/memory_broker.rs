@@ -256,7 +256,8 @@ struct Connection {
     is_paused: AtomicBool,
     /// The sequence number up to which the hub has been fed.
     fed: AtomicU64,
-    /// Locked while items are fed. The state isn't: feeding calls wakers, which can run any code.
+    /// Locked while items are fed. The broker's state isn't locked then, because feeding calls
+    /// wakers, which can run any code.
     feed: Mutex<Feed>,
 }
 

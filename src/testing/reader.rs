@@ -57,8 +57,8 @@ impl StreamReader {
         }
     }
 
-    /// Reads until `take` returns a value, and returns that value. Returns `None` if `take` returns
-    /// `None` although `end` is set.
+    /// Reads until `take` returns a value, and returns that value. Returns `None` if `end` is set
+    /// and `take` returns `None`.
     ///
     /// Cancel safe: what has been read stays in the reader.
     pub(super) async fn read_until<T>(

@@ -236,7 +236,7 @@ impl TestStream {
     }
 
     fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
-        // How a test fails.
+        // The panic fails the test.
         panic!("{what}, at {caller}\n{}", self.reader);
     }
 }

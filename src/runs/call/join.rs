@@ -32,7 +32,8 @@ where
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
     let mut is_ready = true;
-    // The ready service can hold a permit that another call needs.
+    // A request that waits gives up its ready service, which can hold a permit that the other
+    // request's call needs.
     let wait = || (service, is_ready) = (service.clone(), false);
     let (producer, reader) = match find(&runs, &key, &requester, wait).await {
         Action::Answer(response) => return Ok(response),
@@ -52,7 +53,7 @@ where
         }
         mem::forget(uncalled);
     }
-    // The call outlives the connection, so it gets a `Disconnect` of its own.
+    // The call can outlive the client's connection, so it gets a `Disconnect` of its own.
     let guard = DisconnectGuard::insert(request.extensions_mut());
     // The options of the request are for the stream of this client, not for the recorded stream.
     request.extensions_mut().remove::<StreamOptions>();
@@ -115,7 +116,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
                     }
                     _ => continue,
                 },
-                // Another thread has already replaced the run.
+                // The run is already forgotten, for example because another request replaced it.
                 Err(_) => continue,
             },
         };
@@ -126,7 +127,6 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
         if record.phase() == Phase::Starting {
             wait();
         }
-        // `None` if the run is forgotten, or if its call returned no event stream.
         if let Some(answer) = answer::answer(&record, requester).await {
             return Action::Answer(answer);
         }

@@ -143,8 +143,8 @@ pin_project! {
     }
 }
 
-/// A future of the answer to a request with a key: a run's response, or in the `Err` what the
-/// service returned and the guard of the call's `Disconnect`.
+/// The future of the answer to a request with a key. `Ok` is an answer of this layer. `Err` is what
+/// the service returned, with the guard of the call's `Disconnect`, if any.
 type Keyed<T> = dyn Future<Output = Result<Response<SseBody>, (T, Option<DisconnectGuard>)>> + Send;
 
 pin_project! {

@@ -173,7 +173,8 @@ impl Runs {
             if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(Claim::Existing(record));
             }
-            // The run's call may still return something other than an event stream.
+            // Waits, then claims again: the run's call may return something other than an event
+            // stream.
             if let Ok(reader) = record.attach(None)
                 && let Err(NoEvents::AllSeen(Outcome::Cancelled)) = reader.started().await
             {
@@ -182,7 +183,7 @@ impl Runs {
         }
     }
 
-    /// If a layer refuses the request's early head, a new run that has no client ends.
+    /// Makes a new run end if a layer refuses the request's early head while the run has no client.
     fn end_if_refused(&self, request: Option<&Parts>, claim: &Claim) {
         if let (Some(parts), Claim::New(producer)) = (request, claim) {
             let on_refusal = on_refusal(&self.process, &producer.record);

@@ -135,7 +135,7 @@ where
         }
     }
 
-    /// Returns the body to record, if the answer is an event stream and the run isn't over.
+    /// Returns the body if the answer [can be recorded](is_recordable) and the run isn't over.
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,

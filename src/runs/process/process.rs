@@ -18,8 +18,8 @@ const FENCED: &str = "another process declared the run dead";
 
 /// The callbacks of a process that shares its runs through a store.
 pub trait Hooks: Send + Sync {
-    /// Called when a run may have new events, but only once until its [mark is
-    /// cleared](Record::clear_mark).
+    /// Called when a run may have new events. For each run, it's not called again until the run's
+    /// [mark is cleared](Record::clear_mark).
     fn has_events(&self, epoch: Epoch);
 
     /// Called when runs may have changed: `runs` began, ended, became void or were forgotten.
@@ -37,7 +37,7 @@ pub struct Process {
     /// Set if the runs are shared through a store.
     pub(super) hooks: Option<Box<dyn Hooks>>,
     registry: Mutex<Registry>,
-    /// Notified when the last running run has ended and its end has been reported.
+    /// Notified when no run is running and the ends of all runs have been reported.
     idle: Notify,
 }
 
@@ -135,8 +135,8 @@ impl Process {
         self.with_registry(|registry, _| registry.acknowledge_end(record));
     }
 
-    /// Cancels the run with this key. If it's running, it first records `lines`, if any. Returns
-    /// `false` if no such run was starting or running, or if `last` is not from the run.
+    /// Cancels the run with this key. If the run is running, it first records `lines`, if any.
+    /// Returns `false` if no such run was starting or running, or if `last` is not from the run.
     pub(crate) fn cancel(
         self: &Arc<Self>,
         key: &RunKey,
@@ -171,7 +171,7 @@ impl Process {
     }
 
     /// Makes room for `additional` bytes, if possible: evicts ended runs that no client reads, then
-    /// other processes' events, then other ended runs.
+    /// copies of other processes' events, then other ended runs.
     pub(crate) fn make_room(self: &Arc<Self>, additional: usize) {
         let evict_ended = |is_read| {
             self.with_registry(|registry, deferred| registry.evict_ended(is_read, deferred))
@@ -256,7 +256,8 @@ impl Process {
 
     pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
-            // A run that is only reserved can no longer be entered, so it needs no end.
+            // A run that is reserved but not entered needs no end: during a shutdown, it can't be
+            // entered.
             let is_entered = |it: &&Arc<Record>| {
                 registry.get(&it.key).is_some_and(|entered| entered.epoch == it.epoch)
             };
@@ -275,8 +276,8 @@ async fn sweep(process: Weak<Process>) {
         process.with_registry(|registry, deferred| {
             let due = registry.expire(age, deferred);
             if due.is_none() {
-                // This task stops here, so the next run that ends starts another sweeper.
-                // Dropping this task's handle runs no code of the program.
+                // This task stops here, so the next run that is kept needs another sweeper.
+                // Dropping this task's handle runs no code of the program, so the lock may be held.
                 registry.sweepers.retain(|(id, _)| *id != Handle::current().id());
             }
             due
@@ -432,7 +433,7 @@ impl Process {
             {
                 return Ok(Claim::Existing(Arc::clone(record)));
             }
-            // During a shutdown, no new run would take the earlier run's place.
+            // During a shutdown, the earlier run isn't cancelled, because no new run can start.
             let earlier = found.filter(|_| purpose == Purpose::Replace && !registry.is_draining);
             let replaced = earlier.as_ref().map(|earlier| earlier.epoch);
             let reserved = registry.reserve(key, replaced, &self.options, &self.counters);
@@ -464,7 +465,7 @@ impl Process {
     }
 
     /// Lets requests find a reserved run. Ends any other run of this process with the same key.
-    /// Returns `false` and leaves the run out if a shutdown has begun meanwhile.
+    /// Returns `false` without entering the run if a shutdown has begun meanwhile.
     pub fn enter(self: &Arc<Self>, reserved: &Producer, earlier: Option<Epoch>) -> bool {
         let record = &reserved.record;
         let is_entered = self.with_registry(|registry, deferred| {

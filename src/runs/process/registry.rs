@@ -29,10 +29,10 @@ pub(crate) struct Registry {
     pub(super) lingering: Vec<Weak<Record>>,
     pub(super) newest_epoch: Option<Epoch>,
     pub(crate) is_draining: bool,
-    /// The number of ended runs that are being reported.
+    /// The number of runs whose ends are being reported.
     pub(super) reporting: usize,
     /// The tasks that forget runs when they are due. Each runtime that uses the registry while runs
-    /// are kept has such a task, because other runtimes may stand still.
+    /// are kept has such a task, because another runtime may not be running.
     pub(super) sweepers: Vec<(Id, JoinHandle<()>)>,
 }
 
@@ -185,7 +185,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Returns the memory of the ending runs that requests still find. These aren't evicted.
+    /// Returns the memory of the runs in `ending` that requests still find. They can't be evicted.
     fn ending_memory(&self) -> usize {
         let states = self.ending.values().map(|record| record.lock());
         states.filter(|state| !state.is_forgotten).map(|state| state.memory()).sum()
@@ -217,7 +217,8 @@ impl Registry {
                 self.lingering.retain(|record| record.strong_count() > 0);
             }
         }
-        // Dropping the record runs code of the program, because its options contain closures.
+        // Keeps the record until no lock is held: dropping it can run code of the program, because
+        // its options can contain closures.
         deferred.changed.push(Arc::clone(record));
     }
 

@@ -29,10 +29,10 @@ impl<'p> RunEventId<'p> {
     }
 }
 
-/// The capacity up to which an empty buffer is kept for the next event.
+/// The capacity in bytes up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The capacity up to which an empty buffer is kept while the source is idle. Small, to save memory
-/// in idle runs, but enough that small events don't allocate a buffer each.
+/// The capacity in bytes up to which an empty buffer is kept while the source is idle. Small, to
+/// save memory in idle runs, but enough that small events don't allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
 /// A parser that cuts the bytes of an event stream into events, regardless of frames. Each event
@@ -54,8 +54,8 @@ pub(crate) struct Cutter {
     lines: Vec<u8>,
     /// The value of the last `retry` line since the previous event.
     retry: Option<Box<[u8]>>,
-    /// The length of the [plain lines](plain_lines) at the start of the bytes, or 0 if they
-    /// aren't a complete event.
+    /// The length of the [plain lines](plain_lines) at the start of the bytes passed to
+    /// [`cut`](Self::cut), or 0 if they aren't a complete event.
     plain_len: usize,
     chunk: Chunk,
 }
@@ -104,7 +104,7 @@ impl Cutter {
             }
         }
         let mut rest = &bytes[..];
-        // The limit of the splitter is never reached.
+        // The splitter's limit is `usize::MAX`, so it's never reached.
         while let Ok(Some(piece)) = self.splitter.next(&mut rest) {
             if let Some(retry) = piece.retry() {
                 self.retry = Some(retry.into());
@@ -161,7 +161,8 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
         match Line::parse(line) {
             Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
             Line::Field { name: b"data" | b"event", .. } => is_event = true,
-            // At the start of a stream, a client would strip the mark and read the rest as a field.
+            // A client whose stream began with this line would strip the mark and read the rest as
+            // a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
             Line::Field { .. } => {}
         }
@@ -193,7 +194,7 @@ fn write<'e>(
 }
 
 /// Returns the length of the event at the start of `bytes`, without its empty line, if each line
-/// begins with `data:` or `event:` and ends in LF: these are recorded as they are.
+/// begins with `data:` or `event:` and ends in LF. Such lines are recorded as they are.
 fn plain_lines(bytes: &[u8]) -> Option<usize> {
     let mut rest = bytes;
     while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
@@ -203,8 +204,8 @@ fn plain_lines(bytes: &[u8]) -> Option<usize> {
     (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
 }
 
-/// The maximum size of a chunk, in bytes. A server that holds an event for a slow client holds its
-/// chunk, even after the event was evicted.
+/// The maximum size of a chunk, in bytes. A server that holds an event for a slow client holds the
+/// event's whole chunk, even after the event was evicted.
 const MAX_SIZE: u64 = 1024;
 
 /// The memory of a run's next events. Small events share chunks, so most of them don't allocate. A
@@ -243,12 +244,10 @@ mod tests {
 
     use super::{Chunk, Cutter, MAX_SIZE, RunEventId};
 
-    /// Parts of a stream; a few are events that can be recorded as they are.
     const PARTS: &str = "data: a\n\n|data: token\n\n|event: tick\ndata:b\ndata: c\n\n|data:\n|data\n|\
         event: tick\n|data: a\r\n\r\n|data: a\r|\r|\n|id: 7\n|retry: 10\n|: no\n|other: x\n|\u{feff}|\
         dat|a: x|data: a line that is longer than the others\n";
 
-    /// Returns the events of a stream that arrives in these frames.
     fn events(frames: &[&[u8]]) -> Vec<Bytes> {
         let mut cutter = Cutter::default();
         let (mut events, mut recorded) = (Vec::new(), 0);
@@ -275,7 +274,7 @@ mod tests {
             let count = random.usize(1..20);
             let source: String = (0..count).map(|_| parts[random.usize(..parts.len())]).collect();
             let source = source.as_bytes();
-            // A single byte is never a whole event, so this stream is cut line by line.
+            // A frame of one byte never has a whole event, so these events are cut line by line.
             let bytes: Vec<_> = source.chunks(1).collect();
             let expected = events(&bytes);
             assert_eq!(events(&[source]), expected, "seed {seed}");

@@ -202,8 +202,8 @@ impl Record {
         self.lock().is_forgotten
     }
 
-    /// Returns whether no event above `position` was evicted. Unless it [is lost](Self::is_lost),
-    /// the record then has, or will have, all of them.
+    /// Returns whether no event above `position` was evicted. Unless the record [is
+    /// lost](Self::is_lost), it then has all events above `position`, or will have them.
     pub fn serves(&self, position: u64) -> bool {
         self.lock().log.evicted_after(position).is_none()
     }
@@ -234,7 +234,7 @@ impl Record {
         self.is_marked.swap(false, AcqRel);
     }
 
-    /// Copies the events after `seen`: at most `max` bytes, but at least one event.
+    /// Copies events after `seen`, up to `max` bytes or one larger event.
     pub fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         let state = self.lock();
         state.log.copy_after(seen, max)
@@ -251,7 +251,7 @@ impl Record {
         recorded_options::encode(self.lock().options.as_deref())
     }
 
-    /// Until `time`, treats the run as if a client were attached.
+    /// Treats the run as having a client until `time`, so it isn't abandoned before.
     pub fn attend_until(&self, time: Instant) {
         self.lock().readers.attend_until(time);
     }

@@ -53,7 +53,7 @@ impl Record {
         }
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
-        // The source may be waiting for a client that has read as much as this one.
+        // The source may be waiting for the fastest client, which may now be this one.
         let task = if state.is_full { state.task.take() } else { None };
         drop(state);
         task.into_iter().for_each(wake);

@@ -14,7 +14,7 @@ use crate::runs::{Outcome, RunEnd, RunKey};
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::{callback::without_panic, options::StreamOptions, runs::outcome::Failure};
 
-/// The maximum length of an id: an epoch that processes share, a hyphen and a sequence number.
+/// The maximum length of an id: an epoch of 17 digits, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 17 + 1 + 20;
 
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
@@ -30,7 +30,7 @@ pub struct Record {
     pub(crate) counters: Arc<RunCounters>,
     /// Notified when the phase changes, the run is forgotten, or a mirror gets events.
     pub(super) changed: Notify,
-    /// Whether the run's exporter was told of new events. The run's task sets it without a lock.
+    /// Whether the run's exporter was told of new events. Atomic, to be set without the lock.
     pub(super) is_marked: AtomicBool,
     /// Whether this is a copy of another process's run.
     pub(crate) is_mirror: bool,
@@ -51,7 +51,8 @@ pub(crate) enum Appended {
     Over,
 }
 
-/// The number of bytes that [`Record::messages`] copies at a time, or one larger event.
+/// The maximum number of bytes that [`Record::messages`] copies at a time, unless a single event is
+/// larger.
 const CHUNK_SIZE: usize = 64 * 1024;
 
 impl Record {
@@ -117,7 +118,7 @@ impl Record {
         self.lock().phase
     }
 
-    /// Calls `get` at once, and again whenever [`changed`](Self::changed) is notified.
+    /// Waits until `get` returns a value. Calls it again whenever the record has changed.
     pub(crate) async fn until<T>(&self, get: impl Fn() -> Option<T>) -> T {
         until(&self.changed, get).await
     }
@@ -206,15 +207,15 @@ impl Record {
         if state.phase == Phase::Running {
             let next = state.newest + 1;
             let bytes = [lines, &self.id_line(next)[..], b"\n"].concat().into();
-            // The fastest client first receives what it has not read yet, then this event.
+            // Events that the fastest client has not read aren't evicted to make room.
             let read = state.readers.fastest().unwrap_or(u64::MAX);
             self.append_events(state, (next, next), &bytes, read, drops);
         }
     }
 
-    /// Returns the run's messages, or `None` if the record lacks any event.
+    /// Returns the run's messages, or `None` if the record lacks one of them.
     pub(crate) fn messages(&self) -> Option<Vec<Message>> {
-        // An event cannot be larger than the record.
+        // No limit is needed, because an event can't be larger than the record.
         let mut decoder = Decoder::new().max_event_size(usize::MAX);
         let mut messages = Vec::new();
         let mut seen = 0;
@@ -351,7 +352,7 @@ impl Readers {
         self.positions.len()
     }
 
-    /// Returns when the last client stopped or stops counting as attached, or `None` if this
+    /// Returns when the last client stopped or will stop counting as attached, or `None` if this
     /// process has a client.
     pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
@@ -403,7 +404,8 @@ pub(crate) struct Deferred {
     pub(crate) drops: DeferredDrops,
     pub(crate) waiters: Vec<WakeList>,
     pub(crate) wakers: Vec<Waker>,
-    /// The runs that ended, became void or were forgotten. They may be dropped with the list.
+    /// The runs that ended, became void or were forgotten. The list can hold the last reference to
+    /// such a run.
     pub(crate) changed: Vec<Arc<Record>>,
     pub(crate) ends: Vec<RunEnd>,
 }
@@ -413,7 +415,7 @@ impl Deferred {
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in self.changed {
             record.changed.notify_waiters();
-            // The record can have closures of the program, which can panic. No report may be lost.
+            // Dropping the program's closures can panic, but no report in `ends` may be lost.
             without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);

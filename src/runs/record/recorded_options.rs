@@ -20,7 +20,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     let mut out = vec![VERSION];
     field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {
         if let Some(heartbeat) = value {
-            // No timer is finer than a millisecond.
+            // Tokio's timers are no finer than a millisecond.
             let interval = whole_milliseconds(heartbeat.interval).max(1);
             out.extend_from_slice(&interval.to_be_bytes());
             text(out, &heartbeat.comment);
