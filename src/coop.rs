@@ -12,7 +12,8 @@ const BYTES_PER_UNIT: usize = 1024;
 /// With a budget, the 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
-/// A body's spending of tokio's budget. A source that uses nothing of tokio spends none itself.
+/// A body's spending of tokio's budget, because a source without tokio's channels, timers or IO
+/// spends none.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// The number of items without bytes since the last frame or pause.

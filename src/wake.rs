@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, task::yield_now};
 
 use crate::{callback::without_panic, lock::lock};
 
-/// The number of tasks that are woken in one turn. Waking these tasks takes some milliseconds;
+/// The number of tasks that are woken at a time. Waking these tasks takes some milliseconds;
 /// polling them takes a few tenths of a second. Smaller batches cost more system calls, because an
 /// HTTP/2 connection writes the frames of all its woken streams together.
 pub(crate) const BATCH: usize = 125_000;
@@ -24,7 +24,7 @@ pub(crate) struct Runtimes(Option<Box<Vec<Option<Handle>>>>);
 
 impl Runtimes {
     /// Notes the current runtime for the task at this index of a [list](wake_all). Tasks of the
-    /// first batch need no note, because the first turn wakes them.
+    /// first batch need no note, because they are woken at once.
     #[inline]
     pub(crate) fn note_at(&mut self, index: usize) {
         if index >= BATCH {
@@ -53,10 +53,10 @@ pub(crate) fn wake_all(wakers: Slab<Waker>, runtimes: Runtimes) {
     }
 }
 
-/// Calls `wake` with the first [`BATCH`] items at once, and with the other items in later turns of
-/// the tasks' own `runtimes`, so a blocked runtime delays only its own tasks. The caller must hold
-/// no lock. All items are woken at once if `runtimes` has an entry for tasks outside of any
-/// runtime, or if none of the noted runtimes still runs.
+/// Calls `wake` with the first [`BATCH`] items at once. A task in each of the `runtimes` then calls
+/// `wake` with the other items, in batches, so a blocked runtime delays only its own tasks. The
+/// caller must hold no lock. All items are woken at once if `runtimes` has an entry for tasks
+/// outside of any runtime, or if none of the noted runtimes still runs.
 pub(crate) fn in_batches<I>(items: I, wake: fn(I::Item), runtimes: Runtimes)
 where
     I: Iterator + Send + 'static,
@@ -75,7 +75,7 @@ where
 
 async fn later_turns<I: Iterator>(items: Arc<Items<I>>) {
     while items.wake_batch() {
-        // Lets the tasks that were woken run first.
+        // Lets the woken tasks run before the next batch is woken.
         yield_now().await;
     }
 }

@@ -24,7 +24,7 @@ pub fn boundary(data: &[u8]) {
     assert_eq!(read, expected);
 }
 
-/// Sends each piece after two intervals of silence. Returns the bytes that a client receives.
+/// Sends each piece after a pause of two intervals. Returns the bytes that a client receives.
 async fn through_layer(pieces: &[&[u8]], is_event: bool) -> Vec<u8> {
     let heartbeat = Heartbeat::every(INTERVAL);
     let heartbeat = if is_event { heartbeat.event("beat", "x") } else { heartbeat };

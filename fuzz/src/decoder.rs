@@ -5,7 +5,7 @@ pub fn decoder(data: &[u8]) {
     let pieces = pieces(data);
     naive::assert_decoded(&pieces);
 
-    // Before the error of a limit, the events are those that are decoded without the limit.
+    // Until a decoder with a limit fails, it decodes the same events.
     let mut limited = Decoder::new().max_event_size(64);
     let stream = pieces.concat();
     let (mut input, mut events) = (&*stream, Vec::new());

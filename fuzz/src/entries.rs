@@ -1,6 +1,6 @@
 use crate::*;
 
-/// Whatever fields a foreign publisher adds to an entry, the entry is one event or none.
+/// An entry of a Redis stream decodes to one event or none, whatever fields its publisher adds.
 pub fn entries(data: &[u8]) {
     let Ok(fields) = Vec::<(Vec<u8>, Vec<u8>)>::arbitrary(&mut Unstructured::new(data)) else {
         return;

@@ -51,7 +51,8 @@ fn plan(data: &[u8]) -> Option<(Plan, &[u8])> {
     let (&[mode, limit, end, count], rest) = data.split_first_chunk()?;
     let (choices, rest) = rest.split_at_checked(usize::from(count % 16))?;
     let choice = |byte: &u8| Choice::ALL[usize::from(*byte) % Choice::ALL.len()];
-    // At the start, two bytes that may begin a byte order mark are kept even if the limit is lower.
+    // At the start, two bytes of a possible byte order mark are kept even above the limit, so
+    // limits below three are not tried.
     let max_event_size = if limit == 255 { usize::MAX } else { usize::from(limit.max(3)) };
     let plan = Plan {
         events: choices.iter().map(choice).collect(),

@@ -3,8 +3,8 @@ use http_body_util::Full;
 
 use crate::*;
 
-/// Any request and response headers result in one well-formed head, which a second layer doesn't
-/// change.
+/// Whatever `Accept`, `Cache-Control` and `Content-Type` are, a second layer doesn't change the
+/// response head. The head of an event stream has `no-transform`.
 pub fn headers(data: &[u8]) {
     let mut values =
         pieces(data).into_iter().filter_map(|piece| HeaderValue::from_bytes(piece).ok());

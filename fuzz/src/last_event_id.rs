@@ -3,8 +3,8 @@ use tower_sse::{LastEventId, hub::Hub};
 
 use crate::*;
 
-/// Any header, query or text gives an id of one line or none. A hub answers any id with gaps, with
-/// its own events, or with nothing.
+/// Any header, query or text gives either no id or an id without line breaks and U+0000. A hub
+/// answers any id with gaps, with its own events, or with nothing.
 pub fn last_event_id(data: &[u8]) {
     let mut ids = Vec::new();
     if let Ok(value) = HeaderValue::from_bytes(data) {
@@ -30,7 +30,7 @@ async fn resume(last: &LastEventId) {
     let hub = Hub::new();
     let first = hub.publish_now("a", "one").expect("an open hub").id();
     hub.publish_now("a", "two").expect("an open hub");
-    // The fuzzer cannot guess the epoch of this hub, so `own` stands for it.
+    // The fuzzer cannot guess the hub's epoch, with which its ids begin, so `own` stands for it.
     let last = match last.as_str().strip_prefix("own") {
         Some(rest) => {
             let epoch = first.as_str().split_once('-').expect("an epoch").0;

@@ -1,7 +1,7 @@
 //! Fuzz targets. Each is a function of bytes that panics if the crate breaks a promise.
 //!
-//! `cargo fuzz run TARGET --features libfuzzer` searches for such bytes; `cargo test` replays the
-//! corpora.
+//! `cargo fuzz run TARGET --features libfuzzer` searches for bytes on which a target panics.
+//! `cargo test` replays the corpora.
 
 mod boundary;
 mod decoder;
@@ -11,19 +11,16 @@ mod headers;
 mod last_event_id;
 mod recorder;
 
-// A response from inside the layer.
 #[allow(dead_code)]
 #[path = "../../tests/support/answer.rs"]
 mod answer;
-// The oracle of the crate's property tests, which shares nothing with the decoder.
+// A second decoder, which shares no code with the crate's.
 #[allow(dead_code)]
 #[path = "../../tests/support/naive.rs"]
 mod naive;
-// The oracle of filters, which builds on `naive`.
 #[allow(dead_code)]
 #[path = "../../tests/support/naive_filter.rs"]
 mod naive_filter;
-// Filters whose verdicts follow a plan, as `naive_filter` expects.
 #[path = "../../tests/support/planned.rs"]
 mod planned;
 

@@ -6,7 +6,7 @@ use tower_sse::runs::{RunKey, Runs};
 use crate::*;
 
 /// A run records what a client decodes from the source, whatever the bytes are and however they are
-/// cut. Each block ends with an id.
+/// split. Each recorded event ends with its id.
 pub fn recorder(data: &[u8]) {
     let pieces = pieces(data);
     let source = pieces.concat();

@@ -16,7 +16,7 @@ fn check(preemptions: Option<usize>, model: impl Fn(Hub) + Sync + Send + 'static
     builder.check(move || model(Hub::new()));
 }
 
-/// Does `work` with the hub in another thread.
+/// Runs `work` in another thread.
 fn beside<R: 'static>(hub: &Hub, work: impl FnOnce(&Hub) -> R + 'static) -> JoinHandle<R> {
     let hub = hub.clone();
     thread::spawn(move || work(&hub))
@@ -31,7 +31,6 @@ fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
-/// Returns the sequence numbers of the events in an item.
 fn sequences(item: &Encoded) -> Vec<u64> {
     let text = std::str::from_utf8(item.as_bytes()).unwrap();
     text.lines().filter_map(|line| line.strip_prefix("id: ")).map(sequence).collect()
@@ -54,7 +53,7 @@ fn receive(mut subscription: impl Stream<Item = Encoded> + Unpin, count: usize) 
 fn polled_twice(mut subscription: Subscription) -> impl Stream<Item = Encoded> + Unpin {
     let mut waker = None;
     stream::poll_fn(move |cx| {
-        // The clones of this clone are equal to each other, but not to `block_on`'s waker.
+        // Both polls must pass equal wakers. `block_on`'s waker may be unequal to its clones.
         let mut cx = Context::from_waker(waker.get_or_insert_with(|| cx.waker().clone()));
         match subscription.poll_next_unpin(&mut cx) {
             Poll::Pending => subscription.poll_next_unpin(&mut cx),

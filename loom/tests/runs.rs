@@ -29,7 +29,7 @@ fn key() -> RunKey {
     RunKey::shared("turn").unwrap()
 }
 
-/// Reads to the end. Returns the number of events, and the outcome unless the run is complete.
+/// Reads to the end. Returns the number of events, and the outcome of a run that didn't complete.
 async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
     let mut events = 0;
     while let Some(item) = attachment.next().await {
@@ -118,7 +118,7 @@ fn of_two_replaces_one_survives() {
     });
 }
 
-/// If a call's answer turns out not to be a run, the client that waits for it makes the next call.
+/// If a call's answer isn't an event stream, the client that waits for it makes the next call.
 #[test]
 fn client_that_waits_for_a_call_without_a_run_calls_next() {
     check(|runs, ends| {

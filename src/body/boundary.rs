@@ -7,7 +7,7 @@ use crate::decode::{BYTE_ORDER_MARK, first_line};
 use crate::options::has_retry_line;
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
-/// write without changing the events. Usually, only the end of a frame is read.
+/// write without changing the events. To update it, usually only the end of a frame is read.
 #[derive(Debug, Default)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
@@ -15,7 +15,7 @@ pub(crate) struct Boundary {
     block: Block,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// Whether the last bytes were a CRLF. Known only at a line start within an event.
+    /// Whether the last bytes were a CRLF. Valid only at a line start within an event.
     after_crlf: bool,
     start: Start,
     /// Whether the last line is a comment that the layer wrote between events.
@@ -30,7 +30,8 @@ enum Block {
     #[default]
     Empty,
     Event,
-    /// A `retry` line of the layer, and no line of an event. The layer may end this block.
+    /// A `retry` line of the layer, and no line of an event. The layer may end this block with an
+    /// empty line.
     Retry,
 }
 
@@ -68,8 +69,8 @@ impl Boundary {
         self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
-            // If the source's next byte is the LF of a CRLF, that LF is an empty line, which ends
-            // no event here.
+            // The CR may be the first half of a CRLF. If the source's LF then follows `lines`, it
+            // is an empty line, which ends no event here.
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
@@ -253,7 +254,7 @@ enum LineKind {
     Empty,
     /// The line so far is a prefix of the word `retry`, of this length.
     RetryPrefix(u8),
-    /// A comment or a `retry` field, which belongs to no event.
+    /// A comment or a `retry` field, which neither begins nor ends an event.
     NonEvent,
     /// Any other field.
     Field,

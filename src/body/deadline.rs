@@ -10,9 +10,8 @@ use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::streams::{Membership, Revocation};
 
-/// The time at which a stream must end although its source continues: at the stream's maximum age,
-/// as a long poll, during a shutdown, or when the program closes the stream or the source asks for
-/// the stream's end.
+/// The time at which a stream must end although its source continues. A maximum age, a long poll, a
+/// shutdown, the program or the source can set it.
 // The timer is boxed, because many streams never need it.
 pub(crate) struct Deadline {
     // `None` if the program can't close the stream.
@@ -62,8 +61,8 @@ impl Deadline {
         }
     }
 
-    /// Starts the deadline. Returns `None` if there is none yet: a shutdown or the source may set
-    /// one later.
+    /// Sets the limits from the options: a maximum age, and the longest wait of a long poll.
+    /// Returns `before` if there are none.
     pub(super) fn start(
         before: Option<Box<Self>>,
         options: &ResolvedOptions,

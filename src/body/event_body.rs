@@ -339,7 +339,8 @@ impl FrameBatch<'_> {
     }
 
     /// Returns the frame, or `None` if it has no bytes. An uncopied event after other events is a
-    /// frame of its own. A recorder drops the frame soon, so the next frame reuses a small buffer.
+    /// frame of its own. Keeps a small buffer within a recorder, which soon drops the frame, so
+    /// that the next frame can reuse the buffer.
     #[inline]
     fn take_frame(&mut self) -> Option<Bytes> {
         if self.buffer.bytes.is_empty() {

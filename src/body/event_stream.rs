@@ -369,7 +369,7 @@ where
         self.poll_heartbeat(cx).map(Some)
     }
 
-    /// Waits until a heartbeat is due and can be written. Then writes it.
+    /// Waits until a heartbeat is due and can be written. Returns its frame.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let lines = ready!(self.poll_heartbeat_lines(cx));
         self.state().record.count_heartbeat();
@@ -461,7 +461,7 @@ impl<B> EventStream<'_, B> {
         let may_drain = this.deadline.as_ref().is_none_or(|deadline| deadline.may_drain());
         let at_end = this.boundary.is_opaque || this.boundary.between_events();
         if may_drain && at_end && this.options.drain().is_immediate(*this.client) {
-            // Ends at once, because a shutdown would otherwise set a timer for each stream.
+            // No deadline is set here, because a shutdown would then set a timer for each stream.
             return DeadlineVerdict::EndNow(CloseReason::Drained);
         }
         *this.shutdown = None;

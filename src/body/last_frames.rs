@@ -30,7 +30,7 @@ struct Rest {
 
 enum Then {
     End,
-    // Boxed to keep `Rest` small, because a shutdown makes a `Rest` for each stream.
+    // Boxed to keep `Rest` small, because a shutdown can make a `Rest` for each open stream.
     Trailers(Box<HeaderMap>),
     Fail { error: BoxError, flush: FlushWait },
     Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
@@ -165,8 +165,8 @@ struct CutShort(CloseReason);
 error_text!(CutShort, |it| "the event stream was cut short: {}", it.0);
 
 /// The wait between the last bytes of a stream and its failure. At the failure, the server drops
-/// the bytes that it has not written. An empty last frame would show when all bytes are written,
-/// but many empty frames look like an attack to HTTP/2 peers.
+/// the bytes that it has not written. It has usually written all bytes when it drops the last
+/// frame. That frame is never empty, because many empty frames look like an attack to HTTP/2 peers.
 #[derive(Debug)]
 enum FlushWait {
     Writing(Option<Release>),

@@ -19,8 +19,8 @@ pin_project! {
     ///
     /// It's also the body of responses that this crate makes by itself, such as the answer of a
     /// [`Refusal`](crate::Refusal::answer) or a [run](crate::runs::Runs::answer). A layer that
-    /// makes some of its responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes
-    /// the service's body `B` through.
+    /// makes only some responses by itself, such as [`RunLayer`](crate::runs::RunLayer), passes the
+    /// bodies of the service's other responses, of type `B`, through.
     // `String` is the default, because it implements `Body` without another crate.
     pub struct SseBody<B = String> {
         #[pin]

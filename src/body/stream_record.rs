@@ -7,14 +7,14 @@ use crate::connection::{CloseReason, CloseReport, DisconnectGuard};
 use crate::options::{OnOpen, ResolvedOptions};
 use crate::stats::Stats;
 
-/// The number of bytes after which even a busy stream updates the shared counters.
+/// The number of bytes after which a stream updates the shared counters, even without a heartbeat.
 const STATS_STEP: u64 = 64 * 1024;
 
 /// The record of one open stream. It makes exactly one close report, on every exit path.
-// `repr(C)` puts the fields that an event needs last, next to those of `StreamState`.
+// `repr(C)` puts the fields that each event needs at the end, next to those of `StreamState`.
 #[repr(C)]
 pub(crate) struct StreamRecord {
-    /// `None` once the close has been reported.
+    /// `None` once the stream has closed.
     stream: Option<OpenStream>,
     /// The bytes, frames and heartbeats since the last update of the shared counters. A flag is
     /// enough for the heartbeats, because each heartbeat updates the counters.
@@ -201,7 +201,7 @@ impl Drop for StreamRecord {
     }
 }
 
-/// The facts about a stream that labels and timings need.
+/// The facts about a stream that its label and its timings need.
 #[derive(Debug, Default)]
 pub(crate) struct Observation {
     pub(super) label: Option<Arc<str>>,

@@ -16,9 +16,9 @@ use crate::{coop::CoopBudget, idle_timer::IdleTimer};
 
 pin_project! {
     // `repr(C)` places the fields used for every event next to each other, so that an event touches
-    // few cache lines. These fields go from the end of `record` to the start of `idle`. A poll that
-    // finds no event of a quiet stream needs only the end of `shutdown`, `is_quiet` and the start
-    // of `idle`.
+    // few cache lines. These fields go from the end of `record` to the start of `idle`. If a poll
+    // of a quiet stream finds no event, it needs only the end of `shutdown`, `is_quiet` and the
+    // start of `idle`.
     #[repr(C)]
     #[project = StateProj]
     pub(crate) struct StreamState {
@@ -91,7 +91,8 @@ impl StreamState {
     }
 
     pub(super) const fn is_over(&self) -> bool {
-        // A quiet stream is open. Its phase is in a cache line that an event needs for nothing else.
+        // A quiet stream is open. Its phase is in a cache line that an event needs for nothing
+        // else.
         !self.is_quiet && matches!(&self.phase, StreamPhase::Ending(ending) if ending.is_over())
     }
 }

@@ -35,8 +35,9 @@ pub enum ClientKind {
     Library,
     /// Any other client that sent a `GET`, such as a script. It usually doesn't reconnect.
     Other,
-    /// A client that reads the stream as the answer to a call. It usually doesn't reconnect, so the
-    /// layer lets the answer end, or fails the body. Any request but a `GET` is a call.
+    /// A client that reads the stream as the answer to a call. It usually doesn't reconnect. So by
+    /// default, the answer gets 30 seconds to finish at a shutdown or its maximum age, and then the
+    /// body fails. Any request but a `GET` is a call.
     Call,
 }
 
@@ -95,8 +96,8 @@ impl ClientKind {
     }
 }
 
-/// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. A browser's `EventSource`
-/// always sends both headers. `fetch` adds them only in the cache modes `no-store` and `reload`.
+/// Returns whether `Cache-Control`, or else `Pragma`, is `no-cache`. By the Fetch standard, an
+/// `EventSource` sends both headers, and `fetch` only in the cache modes `no-store` and `reload`.
 /// Varnish removes `Cache-Control`, but not `Pragma`, which means the same (RFC 9111, section 5.4).
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     let name = if headers.contains_key(CACHE_CONTROL) { CACHE_CONTROL } else { PRAGMA };

@@ -175,7 +175,7 @@ impl<'a> EventRef<'a> {
         }
     }
 
-    /// Writes the complete event, with `data` in place of its own data.
+    /// Writes the complete event, with `data`, if any, in place of its own data.
     fn rewritten(&self, mut data: Option<&[u8]>) -> Encoded {
         let mut frame = FrameBuf::new();
         frame.reserve(self.raw.len() + data.map_or(0, |data| DATA.len_of(data)) + 4);
@@ -367,7 +367,8 @@ fn short_line_len(bytes: &[u8]) -> Option<usize> {
     Some(bytes.len() - rest.len() + memchr2(b'\n', b'\r', rest)?)
 }
 
-/// Returns a word whose lowest set bit is the top bit of the first CR or LF in `word`, or zero.
+/// Returns a word whose lowest set bit is the top bit of the byte with the first CR or LF in
+/// `word`. Returns zero if there is none.
 #[inline]
 const fn line_end_bits(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
@@ -378,8 +379,8 @@ const fn line_end_bits(word: u64) -> u64 {
     (lf.wrapping_sub(ONES) & !lf | cr.wrapping_sub(ONES) & !cr) & (ONES << 7)
 }
 
-/// Writes `data` as `data` lines, the last of which remains open. The other lines end with the line
-/// end at the start of `after`.
+/// Writes `data` as `data` lines. The lines end with the line end at the start of `after`, except
+/// the last line, which gets no line end.
 #[inline]
 fn put_data(frame: &mut FrameBuf, data: &[u8], after: &[u8]) {
     frame.open(DATA);

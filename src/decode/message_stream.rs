@@ -61,10 +61,9 @@ pin_project! {
         body: Option<B>,
         // The part of the last frame that is not decoded.
         data: Option<B::Data>,
-        // The decoder's splitter enforces the limit on an event's size.
         decoder: Decoder,
         terminator: Option<String>,
-        // The longest pause of the body, and the time since it sent data.
+        // The limit that `max_silence` sets, and the timer of the body's silence.
         silence: Option<(Duration, Pin<Box<IdleTimer>>)>,
         budget: CoopBudget,
     }
@@ -112,7 +111,7 @@ impl<B: Body> MessageStream<B> {
     }
 
     /// Sets the initial last event id: the `Last-Event-ID` that your program sent to the upstream.
-    /// Until the body sends an id, messages have this one, and
+    /// Until the body sends an id, messages have this id, and
     /// [`last_event_id`](Self::last_event_id) returns it.
     pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
         self.decoder.start_after(last_event_id.as_ref());

@@ -97,7 +97,7 @@ enum LinePlace {
     Start,
     /// A line between events, or the first line of an event.
     Between,
-    /// A line that begins with an `r`: perhaps a `retry` line, or the first line of an event.
+    /// A line that begins with an `r`: either a `retry` line or the first line of an event.
     RLine,
     Comment,
     Event,
@@ -270,7 +270,7 @@ impl EventSplitter {
     fn next_r_line<'a, 'b: 'a>(&'a mut self, input: &mut &'b [u8]) -> Next<'a> {
         let (len, is_complete) = first_line(input);
         let part = input.get(..len).unwrap_or_default();
-        // The size leaves out the LF of a CRLF, which can come in the next chunk, after the line.
+        // The LF of a CRLF doesn't count, because it may come only in the next chunk.
         let lf = usize::from(part.ends_with(b"\r\n"));
         let size = self.carried.len() + len - lf;
         if self.carried.is_empty() && is_complete {

@@ -134,8 +134,8 @@ where
                         }
                     }
                 },
-                // Whether the head is in a layer is checked only now: middleware inside of the layer
-                // can read the event before the layer gets the response.
+                // Whether the head is in a layer is checked only now: middleware inside of the
+                // layer can read the event before the layer gets the response.
                 KindProj::Stopping { head } => {
                     Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
                 }
@@ -163,7 +163,7 @@ where
 }
 
 impl<F, B> Kind<F, B> {
-    /// Returns the rest of the body after this late response, and the next bytes.
+    /// Returns the body's next state after this late response, and the bytes to send first.
     fn of(response: Response<B>, waiting: &mut Waiting<F>) -> (Self, Bytes) {
         let head = waiting.head.clone();
         head.answer(response.extensions());
@@ -196,8 +196,8 @@ impl<F, B> Kind<F, B> {
 /// What the body adds to a late event stream, and when the stream must end.
 struct LateStream {
     head: EarlyHead,
-    /// Set for the stream of an inner layer, and for a refusal. No terminator may follow, so the
-    /// stream's trailers are dropped.
+    /// Set for the stream of an inner layer, and for a refusal. Inside an outer layer, the body
+    /// ends with this error instead of cleanly or with trailers, so that no terminator follows.
     handled: Option<Stopped>,
     /// The bytes of the event `start`, until they are sent.
     start: Bytes,
@@ -214,7 +214,7 @@ impl LateStream {
         let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
         let options = late.remove::<StreamOptions>().unwrap_or_default();
         let own_drain = options.drain.clone().filter(|_| head.awaits_run());
-        // Without a drain in the answer's options, the stream ends like all others of the layer.
+        // Without a drain in the answer's options, the layer's drain applies.
         head.set_awaits_run(own_drain.is_some());
         if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
         {

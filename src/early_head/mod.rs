@@ -95,11 +95,11 @@
 //! end. By default, nginx up to 1.29.6 uses HTTP/1.0 for its upstreams, so set `proxy_http_version
 //! 1.1`.
 //!
-//! After a failed body, an `EventSource` reconnects, and your handler runs again. In time, any
-//! status but `200` or a redirect stops the `EventSource`. If a `204` or `4xx` comes late and
-//! `late_event` doesn't replace it, the `EventSource` gets an event with the id `interrupted`. This
-//! is the event that `on_error` returns, or else an event named `interrupted`. [`EarlyHeadLayer`]
-//! then answers this client's next request with `204`.
+//! After a failed body, an `EventSource` reconnects, and your handler runs again. If an answer
+//! comes in time, any status but `200` or a redirect stops the `EventSource`. If a `204` or `4xx`
+//! comes late and `late_event` doesn't replace it, the `EventSource` gets an event with the id
+//! `interrupted`. This is the event that `on_error` returns, or else an event named `interrupted`.
+//! [`EarlyHeadLayer`] then answers this client's next request with `204`.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name and call `close()` when the event arrives. No
@@ -120,14 +120,14 @@
 //! you use [`answer`](EarlyHeadLayer::answer), so does the `drain` of a run of this process. Set
 //! the others, such as a `terminator`, on the `SseLayer` or in the
 //! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside a
-//! [`RunLayer`](crate::runs::RunLayer), even these are [lost](EarlyHeadLayer::answer). A late
-//! [`Refusal`](crate::Refusal) isn't counted.
+//! [`RunLayer`](crate::runs::RunLayer), the answer's `max_age` and `drain` are
+//! [lost](EarlyHeadLayer::answer) too. A late [`Refusal`](crate::Refusal) isn't counted.
 //!
 //! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.
 //!
-//! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, the subject
-//! takes a place at once. A logout since the request's arrival then ends the stream and drops the
-//! handler.
+//! If the handler adds a [subject](crate::streams::Subjects::add) after the early head, the stream
+//! counts towards the subject's [limit](crate::streams#limits-for-each-subject) at once. A logout
+//! since the request's arrival then ends the stream and drops the handler.
 //!
 //! Put layers that set task-locals for the handler inside this one. After the head, outer layers
 //! no longer wrap the call.

@@ -197,8 +197,8 @@ pub(super) struct RequestInfo {
     /// Whether the request arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
     /// Whether the stream opens even if the shutdown has begun since the request arrived. `true`
-    /// for a call, on which the handler has already acted. The response head sets it to `true` for
-    /// a stream that a shutdown doesn't end at once, or whose early head waits for a run.
+    /// for a call, on which the handler has already acted. Set to `true` at the response head if a
+    /// shutdown doesn't end the stream at once, or if an early head waits for a run.
     pub(super) has_drain: bool,
     pub(super) is_head: bool,
     pub(super) accepts_stream: bool,

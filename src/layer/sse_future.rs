@@ -132,8 +132,8 @@ impl InFlight {
         Self { config, request, tracked: None, subjects: None, options: None, observation: None }
     }
 
-    /// Starts tracking the response to a request, unless an outer layer tracks it. Also takes the
-    /// request's subjects and options.
+    /// Prepares the `InFlight` of a response. Returns `None` if it would hold nothing: no guard of
+    /// a `Disconnect`, no observation, and neither subjects nor options of the request.
     #[cold]
     pub(super) fn track<B>(
         config: &Arc<Config>,

@@ -91,8 +91,8 @@ impl Heartbeat {
         self
     }
 
-    /// Returns the heartbeat for a client whose id is in `id_line`. These bytes include the empty
-    /// line that ends the event.
+    /// Returns the heartbeat to send between events. A heartbeat event ends with `id_line`, which
+    /// has the client's id and an empty line, unless the id is unknown.
     pub(crate) fn between_events(&self, id_line: Option<&Bytes>) -> Bytes {
         let Some(event) = &self.event else { return self.comment.clone() };
         match (event.strip_suffix(b"\n"), id_line) {
