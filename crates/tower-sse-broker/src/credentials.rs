@@ -36,7 +36,7 @@ tower_sse::opaque_debug!(Credentials);
 
 type Asking = Pin<Box<dyn Future<Output = Result<Credentials, BoxError>> + Send>>;
 
-/// Wraps a closure that returns [`Credentials`]. Use it for credentials that change at run time.
+/// A closure that returns [`Credentials`], for credentials that change at run time.
 #[derive(Clone)]
 pub struct CredentialsProvider(Arc<dyn Fn() -> Asking + Send + Sync>);
 

@@ -4,9 +4,10 @@ use tower_sse::BoxError;
 
 use crate::tasks::with_causes;
 
-/// An error from a store, such as an invalid address, a failed connection or a failed statement.
+/// An error of a store's crate, such as an invalid address, a failed connection or a failed
+/// statement.
 ///
-/// All stores have this type, so a program with two of them needs one `match` on the
+/// All stores' crates have this type, so a program with two stores needs one `match` on the
 /// [`kind`](Self::kind). You can downcast the reason of a
 /// [`PublishError::Refused`](tower_sse::hub::PublishError::Refused) to this type:
 ///
@@ -28,12 +29,12 @@ use crate::tasks::with_causes;
 pub struct Error {
     kind: ErrorKind,
     text: String,
-    /// Shared, because one error can refuse many events.
+    /// Shared, because a batch that fails clones its error for each of its events.
     cause: Arc<dyn error::Error + Send + Sync>,
 }
 
 tower_sse::named_enum! {
-    /// The kind of an [`Error`]. The stores' pages on operation say what to do about it.
+    /// The kind of an [`Error`]. The stores' pages on operation say what to do about each kind.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     #[non_exhaustive]
     pub enum ErrorKind {

@@ -71,7 +71,7 @@ where
 {
     let (gate, queue) = (Arc::<Gate<_>>::default(), Arc::clone(queue));
     let batching = tokio::spawn(queue.run(Arc::clone(&gate), feed.closed(), sender));
-    // If the publishing task panicked, the hub could no longer publish, so it is closed.
+    // If the publishing task panics, the hub is closed, because it could no longer publish.
     follow(log, feed, gate, health, async { _ = batching.await }).await
 }
 
@@ -82,10 +82,12 @@ struct Follower<L: Log> {
     feed: Feed,
     gate: Arc<Gate<L::Publishing>>,
     health: Health,
-    /// The last entry that was read or skipped, at first the newest one before the history.
+    /// The last entry that was read or skipped. Before the first one, this is the newest entry
+    /// before the history. The number is 0 if there is none either.
     last: Identity,
     page_size: PageSize,
-    /// The number of timeouts in a row that can mean [too large](Log::is_too_large) entries.
+    /// The number of timeouts in a row that can mean that entries are
+    /// [too large](Log::is_too_large).
     timeouts: u32,
     /// Whether the history is loaded. Losses are counted only after that.
     is_loaded: bool,
@@ -99,13 +101,14 @@ type Opened<L> = (<L as Log>::Session, Session<<L as Log>::Publishing>);
 enum Before {
     /// The page follows the entry with this number, which is still in the log.
     Entry(u64),
-    /// This entry was trimmed, perhaps with later ones. Other processes may have read them.
+    /// The entry with this number was trimmed, perhaps with later ones. Other processes may have
+    /// read them. Zero if this process has not read an entry.
     Trimmed(u64),
-    /// Entries before the page are missing, and perhaps no process has read them. Unless the last
-    /// entry is unread, the next mark reports them to all processes.
+    /// Entries before the page are missing, and perhaps no process has read them. If this process
+    /// read [`Follower::last`], the next mark reports the loss to all processes.
     Gone,
-    /// Nothing was trimmed before the page. The last entry was unread or deleted, or the log is in
-    /// an older state.
+    /// Nothing was trimmed before the page. [`Follower::last`] was unread or deleted, or the log is
+    /// in an older state.
     Older,
 }
 
@@ -352,11 +355,12 @@ impl<L: Log> Follower<L> {
         Ok(if has_older { Before::Older } else { Before::Gone })
     }
 
-    /// Skips the next entry without reading it and reports it as lost. Otherwise, an entry that is
-    /// too large would stop all later ones.
+    /// Skips the next entry without reading it and reports it as lost. An entry that is too large
+    /// would otherwise keep this process from reading the later ones.
     async fn skip_next(&mut self, session: &mut L::Session) -> Result<(), Error> {
         let last = self.last;
-        // After a rollback, the large entry itself can have the last entry's number.
+        // Reading the last entry again can time out too: after a rollback, the large entry can have
+        // its number.
         let is_proof_late = self.timeouts > MAX_TIMEOUTS;
         let is_proven = last.is_unread()
             || !is_proof_late && {

@@ -107,8 +107,9 @@ impl<C> InFlight<'_, C> {
         self.gate.ledger().newest_known
     }
 
-    /// Records that the server has acknowledged an event. The follower then looks for it in the
-    /// log. `at` is the time of publication, as in [`Acknowledged::new`].
+    /// Records that the server has acknowledged an event. If the follower hasn't read the event
+    /// yet, it then looks for the event in the log. `at` is the time of publication, as in
+    /// [`Acknowledged::new`].
     ///
     /// # Errors
     ///

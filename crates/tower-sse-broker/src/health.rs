@@ -81,7 +81,7 @@ impl Health {
         }
     }
 
-    /// Sets whether the connection is ready. `follow` calls it too.
+    /// Sets whether the connection is ready. `follow` calls this too.
     #[doc(hidden)]
     pub fn set_ready(&self, is_ready: bool) {
         self.0.update(|facts| facts.is_ready = is_ready);

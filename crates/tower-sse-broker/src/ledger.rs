@@ -20,7 +20,7 @@ pub(crate) struct Ledger {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The number of the newest lost entry. `None` once a mark follows it.
+    /// The number of the newest lost entry. `None` if no entry is lost or a mark follows it.
     pub(crate) lost: Option<u64>,
 }
 
@@ -182,8 +182,8 @@ impl Ledger {
     }
 }
 
-/// The entries read while events are in flight, except those of events that were acknowledged
-/// before. An event's acknowledgement can arrive after the reader has passed its entry.
+/// The entries read while events are in flight, except those that were already acknowledged. An
+/// event's acknowledgement can arrive after the reader has passed its entry.
 #[derive(Debug, Default)]
 struct Recent {
     /// In ascending order.
@@ -193,13 +193,13 @@ struct Recent {
 }
 
 impl Recent {
-    /// Adds an event that is about to be sent. [`Ledger::acknowledge`] rejects it if its number
-    /// isn't above `newest_known`.
+    /// Adds an event that is about to be sent.
     fn begin(&mut self, newest_known: u64) {
         *self.in_flight.entry(newest_known).or_default() += 1;
     }
 
-    /// Removes an event and the recorded entries that can't belong to another event in flight.
+    /// Removes an event, and the entries that can't belong to another event in flight:
+    /// [`Ledger::acknowledge`] rejects numbers that were known when the event was sent.
     fn end(&mut self, newest_known: u64) {
         if let Entry::Occupied(mut in_flight) = self.in_flight.entry(newest_known) {
             *in_flight.get_mut() -= 1;

@@ -29,7 +29,7 @@ impl Identity {
     }
 }
 
-/// An entry that was read from a log.
+/// An entry that the follower (the task of [`follow`](crate::__private::follow)) reads from a log.
 pub trait LogEntry: Send + 'static {
     /// Returns the entry's number. Numbers rise from one entry to the next. Implement this method
     /// only if it's cheaper than [`identity`](Self::identity).
@@ -40,23 +40,23 @@ pub trait LogEntry: Send + 'static {
     /// Returns the entry's identity. The follower can call this for every entry, so make it cheap.
     fn identity(&self) -> Identity;
 
-    /// Returns the number of the entry written directly before this one, if known. If the last
-    /// entry that the follower read has a different number, entries have been removed. The default
-    /// is `None`.
+    /// Returns the number of the entry written directly before this one, if known. The follower
+    /// compares this number with that of the entry that it read before this one. If they differ,
+    /// entries have been removed. The default is `None`.
     fn previous(&self) -> Option<u64> {
         None
     }
 
     /// Returns the entry's approximate size in bytes. Keep the default of 0 if [`Log::read`] limits
     /// the bytes of a page itself. With sizes, pages have up to about 4 MiB. If large entries
-    /// follow small ones, their first page can exceed this: it can have 64 entries, or up to 1,000
-    /// if the previous page was long.
+    /// follow small ones, their first page can exceed this: it can have 64 entries, or four times
+    /// the entries of the previous page if that's more, but at most 1,000.
     fn bytes(&self) -> usize {
         0
     }
 }
 
-/// What an entry means.
+/// The meaning of an entry.
 #[derive(Debug)]
 pub enum Content {
     /// An event.
@@ -130,8 +130,8 @@ pub struct Page<E> {
 /// can drop a method's future early, for example when the hub is closed. Give each method a time
 /// limit. After an error, the follower waits and opens another session. While the history loads, it
 /// doesn't wait: after a timeout, it opens another session at once, up to four times without
-/// progress. [`follow`](crate::__private::follow) returns any other error, and every error of
-/// [`open`](Self::open).
+/// progress. On any other error, and on every error of [`open`](Self::open), loading fails:
+/// [`follow`](crate::__private::follow) returns the error.
 pub trait Log: Send + Sized + 'static {
     /// The connections that [`open`](Self::open) makes.
     type Session: Send;
@@ -192,8 +192,8 @@ pub trait Log: Send + Sized + 'static {
 
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
-    /// of the added mark, if known. If the follower then finds no new entry, not even a mark, it
-    /// opens another session after a pause.
+    /// of the added mark, if known. If you return `None` and the follower then finds no new entry,
+    /// not even a mark, it opens another session after a pause.
     fn mark(
         &mut self,
         session: &mut Self::Session,

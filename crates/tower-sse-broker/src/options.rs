@@ -4,8 +4,7 @@ use tower_sse::hub::broker::Feed;
 
 use crate::{Error, ErrorKind, LogStats};
 
-/// The minimum of `max_events`. A process that is briefly behind reads up to 1,000 entries at a
-/// time, and they must not be trimmed meanwhile.
+/// The minimum of `max_events`. With fewer, a process that is briefly behind could lose events.
 const MIN_MAX_EVENTS: usize = 10_000;
 
 /// The options that the brokers of all stores have.
@@ -54,8 +53,8 @@ impl LogOptions {
         Ok(())
     }
 
-    /// Sets the maximum age of entries to one and a half times the hub's maximum age, if limited,
-    /// unless the program has set another age.
+    /// If the program hasn't set the maximum age of entries, sets it to one and a half times the
+    /// hub's maximum age. If that isn't limited either, entries of any age are kept.
     pub fn limit_age(&mut self) {
         let default = |age: Duration| age.checked_add(age / 2);
         self.max_age = self.max_age.or_else(|| self.retention_age.and_then(default));

@@ -46,16 +46,16 @@ const MAX_BYTES: usize = 4 << 20;
 /// The maximum number of entries to request after a page of few entries. The next entries may be
 /// far larger.
 const TRIED: usize = 64;
-/// If a full page takes less than this, the page size doubles. If it takes longer, up to [`SLOW`],
-/// the page size grows by one entry, because the link's latency alone can take longer.
+/// If a full page takes less than this, the page size doubles. Between this and [`SLOW`], it grows
+/// by one entry: perhaps the page took so long only because of the link's latency.
 const FAST: Duration = Duration::from_millis(500);
 /// The page size halves if an answer takes more than this. The stores give up after a few seconds.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The number of entries that the follower requests at a time.
 ///
-/// It starts at 1 and adapts to the time that answers take. With a fixed number, a page of large
-/// entries over a slow link would time out again after each reconnection.
+/// It starts at 1 and adapts to the time that answers take and to the size of entries. With a fixed
+/// number, a page of large entries over a slow link would time out again after each reconnection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageSize(usize);
 
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// Large entries may follow.
+    /// The next entries may be far larger.
     #[test]
     fn page_shrinks_when_few_entries_come() {
         for (entries, expected) in [(0, 1000), (1, 64), (16, 64), (100, 400), (300, 1000)] {

@@ -182,8 +182,8 @@ impl Queue {
         Place { queue: self, number }
     }
 
-    /// Waits for an event or a call to [`wake`](Self::wake). Only one task may wait: `notify_one`
-    /// wakes no second.
+    /// Waits for an event or a call to [`wake`](Self::wake). Only one task may wait, because
+    /// `notify_one` wakes only one.
     async fn filled(&self) {
         let is_empty = || {
             let state = lock(&self.state);
@@ -274,8 +274,8 @@ mod tests {
         }
     }
 
-    /// If a waker's panic weren't caught, it would end the task that sends batches, which closes
-    /// the hub. A second panic during the first would abort the process.
+    /// If a waker's panic weren't caught, it would end the task that sends batches and so close the
+    /// hub. A second panic during the first would abort the process.
     #[tokio::test]
     async fn panics_of_publishers_wakers_are_caught() {
         let queue = Arc::new(Queue::default());

@@ -5,7 +5,7 @@ use crate::{Error, tasks::lock};
 /// The statistics of a hub's log or of runs, from the `stats` method of the broker or of
 /// `RedisRuns`. Clones share the statistics.
 ///
-/// What a store doesn't report is 0, `false` or `None`.
+/// Values that a store doesn't report are 0, `false` or `None`.
 #[derive(Clone, Debug, Default)]
 pub struct BrokerStats(Arc<Mutex<Facts>>);
 
@@ -34,7 +34,7 @@ pub struct LogStats {
     pub events: Option<u64>,
     /// The limit that the broker's `max_events` sets.
     pub max_events: u64,
-    /// The age of the oldest entry, by the server's clock. With SQLite, by the machine's.
+    /// The age of the oldest entry, by the server's clock or, with SQLite, the machine's clock.
     ///
     /// If a limit of the log, such as `max_events`, is too low, `oldest_age` stays below
     /// [`retention_age`](Self::retention_age). A new process then loads only part of the history,
@@ -62,8 +62,8 @@ pub struct Waiting {
     ///
     /// If a stream has no hub, its rows stay until you delete them or start a hub.
     pub rows: u64,
-    /// The time since the oldest row was inserted, by the server's clock. Zero if no row is
-    /// waiting.
+    /// The time since the oldest of the counted rows was inserted, by the server's clock. Zero if
+    /// no row is waiting.
     pub oldest_age: Duration,
 }
 

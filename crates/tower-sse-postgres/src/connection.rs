@@ -419,7 +419,7 @@ impl Connection {
         before.await
     }
 
-    /// Removes old rows. `first` must not exceed any row's number.
+    /// Removes old rows. `first` must not exceed the lowest number in the log.
     pub(crate) async fn trim(
         &self,
         first: i64,

@@ -41,7 +41,7 @@ pub(crate) fn is_too_large(error: &Error) -> bool {
     error.cause().is_some_and(|late: &Late| late.has_begun)
 }
 
-/// Returns the code of the server's response, if the server has responded.
+/// Returns the code of the error that the server sent, if it sent one.
 fn state(error: &Error) -> Option<&SqlState> {
     error.cause().and_then(tokio_postgres::Error::code)
 }
@@ -96,8 +96,8 @@ fn kind_of(error: &tokio_postgres::Error) -> ErrorKind {
     }
 }
 
-/// Returns whether the client library has found a standby. The operating system's error has the
-/// same kind if the process may not use the server's socket.
+/// Returns whether the client library has found a standby. If the process may not use the server's
+/// socket, the error has the same kind, but comes from the operating system and has its code.
 fn reports_a_standby(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
 }

@@ -88,9 +88,9 @@
 //! - `retry`: a reconnection time in milliseconds
 //! - `comment`: a comment, which clients ignore
 //!
-//! This crate has no Rust function that publishes in your transaction. It would work with one
-//! client library only, and could break with each new version of that library. The SQL statement
-//! [works with every client library](clients).
+//! This crate has no Rust function that publishes in your transaction. Such a function would work
+//! with one client library only, and could break with each new version of that library. The SQL
+//! statement [works with every client library](clients).
 //!
 //! To publish many events in one statement, insert them into `tower_sse.inbox`:
 //!
@@ -100,8 +100,8 @@
 //! ```
 //!
 //! An invalid event makes the statement fail, which aborts its transaction. The stream must exist,
-//! and neither topic nor data may be null. `retry` must not be negative, and all texts must be
-//! within these [limits](operating#sizes).
+//! and neither topic nor data may be null. `retry` must not be negative, the event's name must not
+//! contain a line break, and all texts must be within these [limits](operating#sizes).
 //!
 //! Leave out `wake` if you commit more than a few hundred transactions a second: with `wake`, they
 //! commit one at a time. Also leave `wake` out if you use `PREPARE TRANSACTION`, which fails with
@@ -218,7 +218,7 @@ const SCHEMA_VERSION: i32 = 1;
 ///
 /// # Errors
 ///
-/// Returns an error if `name` isn't an identifier. An identifier has up to 63 lower-case ASCII
+/// Returns an error if `name` isn't an identifier. An identifier has 1 to 63 lower-case ASCII
 /// letters, digits and underscores, and doesn't begin with a digit.
 pub fn schema_named(name: &str) -> Result<String, Error> {
     let name = settings::quoted(&settings::schema_name(name.to_owned())?);

@@ -41,8 +41,9 @@ impl Appended {
     /// connection. With `expects_one`, calls `number`, which is cheaper if one row is waiting:
     /// `batch` must then be empty.
     ///
-    /// Wakes the reader, unless nothing was left to number and another hub's notification can wake
-    /// it. The reader finds a row in [`Settings::added`] if the response has it.
+    /// Wakes the reader (the hub's task that follows the log), unless nothing was left to number
+    /// and another hub's notification can wake it. If the response has a row, the reader finds the
+    /// row in [`Settings::added`].
     pub(crate) async fn append(
         connection: &Connection,
         covered: i64,
@@ -121,7 +122,7 @@ impl Appended {
         if row.len() == APPEND_COLUMNS {
             return Ok(Self { covered, before, at: row.try_get(3)?, more, added: None });
         }
-        // The columns of `number`. Without a row, or with a large one, `data` is null.
+        // These are the columns of `number`. If it returns no row or a large one, `data` is null.
         let has_row = row.try_get::<_, Option<&str>>(9)?.is_some();
         let added = has_row.then(|| {
             let fingerprint = number(row.try_get(3)?);

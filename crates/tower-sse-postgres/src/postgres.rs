@@ -109,8 +109,8 @@ impl Postgres {
     /// time. By default, the credentials in the address are used.
     ///
     /// Each attempt to connect calls the closure. If the server refuses the credentials, the
-    /// closure is called once more. The attempt fails if the closure returns an error or takes
-    /// longer than 10 seconds. Open connections stay open when the password changes.
+    /// closure is called once more. The attempt fails if the closure returns an error, panics or
+    /// takes longer than 10 seconds. Open connections stay open when the password changes.
     ///
     /// ```
     /// # use tower_sse::BoxError;

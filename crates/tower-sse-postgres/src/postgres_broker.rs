@@ -173,7 +173,7 @@ impl Broker for PostgresBroker {
     type Error = Error;
 
     fn name(&self) -> String {
-        // Without the server, so that ids stay valid when the data moves.
+        // The name leaves out the server, so that ids stay valid when the data moves.
         format!("postgres:{}.{}", quoted(&self.settings.schema), self.settings.stream)
     }
 

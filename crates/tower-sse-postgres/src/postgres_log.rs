@@ -1,4 +1,4 @@
-//! Implements [`Log`] for the table, so that the follower in `tower-sse-broker` can follow it.
+//! Implements [`Log`] for the table `log`, so that the follower in `tower-sse-broker` can read it.
 
 use std::time::{Duration, SystemTime};
 use std::{mem, sync::Arc, sync::atomic::Ordering::Relaxed};
@@ -30,11 +30,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
 const BUSY: Duration = Duration::from_secs(60);
-/// The shortest time between two batches that the wake-up `Wakes::inbox` causes, unless exactly one
-/// row was read since the last such wake-up. A batch takes about 0.5 ms of the server's processor
-/// time, however few rows it numbers.
+/// The minimum time between two batches that the wake-up `Wakes::inbox` causes. A batch takes about
+/// 0.5 ms of the server's processor time, however few rows it numbers. The minimum doesn't apply
+/// while exactly one row is read between two such wake-ups.
 const WAKE_INTERVAL: Duration = Duration::from_millis(5);
-/// The pause after a slow poll, as a multiple of the poll's duration.
+/// The pause after slow polls, as a multiple of a poll's duration.
 const POLL_SHARE: u32 = 10;
 /// Slow polls lengthen the pause to at most this.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ pub(crate) struct LogState {
     next_full: Option<Instant>,
     /// When a poll last found rows in the inbox.
     found: Option<Instant>,
-    /// Whether the next look polls. If `false`, a wake-up says that the log may have new rows.
+    /// Whether the next look polls. If `false`, a wake-up ended the wait before a poll was due.
     is_due: bool,
     /// Whether this process itself caused the last wake-up.
     is_own: bool,
@@ -178,7 +178,8 @@ impl Log for PostgresLog {
         }
     }
 
-    /// Polls if a poll is due. Otherwise, returns the row in [`Settings::added`] if it is the next.
+    /// Polls if a poll is due. Otherwise, returns the row in [`Settings::added`] if it directly
+    /// follows `last`.
     async fn look(
         &mut self,
         session: &mut Opened,

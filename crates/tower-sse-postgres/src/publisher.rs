@@ -18,9 +18,9 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// One batch in this many looks at the whole inbox, in case a row of a transaction before
 /// `Settings::covered` is unnumbered.
 const FULL_PASS: u32 = 50;
-/// A batch without events calls `number` only if the batch before it had at most this many new
-/// rows. Otherwise, it calls `append` directly. With so few rows, `number` saves more on batches of
-/// one row than it costs on others.
+/// A batch without events calls the schema's function `number` only if the batch before it had at
+/// most this many new rows. Otherwise, it calls `append`: `number` is cheaper only if exactly one
+/// row is waiting.
 const FEW: u64 = 16;
 /// The schema's size limits in bytes, which also apply to events published by SQL.
 const MAX_TOPIC: usize = 1 << 10;
@@ -85,7 +85,7 @@ pub(crate) struct Batcher {
     pub(crate) settings: Arc<Settings>,
     /// The number of batches that were sent.
     pub(crate) passes: u32,
-    /// Whether the last batch numbered or found more than [`FEW`] rows that the reader hadn't read.
+    /// Whether the last batch numbered or found more than [`FEW`] rows that were new to the hub.
     pub(crate) several: bool,
 }
 

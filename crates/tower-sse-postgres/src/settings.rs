@@ -26,8 +26,8 @@ pub(crate) struct Settings {
     pub(crate) wakes: Wakes,
     pub(crate) health: Health,
     pub(crate) clock: Clock,
-    /// A transaction's id, found in this session. All inbox rows of transactions with lower ids
-    /// should be numbered. In case one isn't, some polls look at the whole inbox.
+    /// The id of a transaction, 0 when a session begins. Normally, all inbox rows of transactions
+    /// with lower ids are numbered. In case one isn't, some polls look at the whole inbox.
     pub(crate) covered: AtomicI64,
     /// The row that the last batch has returned and the identity of the row before it, until the
     /// reader takes them.
@@ -85,8 +85,8 @@ impl Settings {
 /// The maximum length of an identifier in bytes. The server truncates longer identifiers.
 const MAX_IDENTIFIER: usize = 63;
 
-/// Returns `name` if it consists of at most 63 lower-case letters, digits and underscores, the
-/// first not a digit. Otherwise, returns an error. Quotes alone wouldn't make other names safe,
+/// Returns `name` if it consists of 1 to 63 lower-case letters, digits and underscores and doesn't
+/// begin with a digit. Otherwise, returns an error. Quotes alone wouldn't make other names safe,
 /// because [`SCHEMA`](crate::SCHEMA) has the name in function bodies.
 pub(crate) fn schema_name(name: String) -> Result<String, Error> {
     let is_valid = (1..=MAX_IDENTIFIER).contains(&name.len())

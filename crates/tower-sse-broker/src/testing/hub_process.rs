@@ -21,10 +21,11 @@ pub(super) struct HubProcess {
 
 pub(super) type Published = Result<Receipt, PublishError>;
 
-/// An event that was published again and again until it was acknowledged.
+/// An event that was published repeatedly until it was acknowledged.
 pub(super) struct AcknowledgedEvent {
     pub(super) receipt: Receipt,
-    /// Whether an earlier attempt's outcome is unknown: the log can have the event more than once.
+    /// Whether an earlier attempt's outcome is unknown. If so, the log can have the event more than
+    /// once.
     pub(super) is_repeated: bool,
 }
 

@@ -40,7 +40,6 @@ where
         }
     }
     let (count, failed) = (failed.len(), failed.join("\n"));
-    // A panic fails the test.
     assert!(count == 0, "{count} of {played} scenes failed:\n{failed}");
 }
 

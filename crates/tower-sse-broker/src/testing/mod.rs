@@ -68,8 +68,7 @@
 //! - `clients_ahead_wait`: assigns numbers that mean nothing in other processes, or returns too low
 //!   a number from `newest_possible`
 //! - `forged_ids_are_told`: returns too high a number from `newest_possible`
-//! - `worlds_do_not_see_each_other`: mixes up two logs, or gives all logs the same
-//!   name
+//! - `worlds_do_not_see_each_other`: mixes up two logs, or gives all logs the same name
 //! - `ends_are_the_same_everywhere`: forgets that a topic has ended, for example when it loads the
 //!   history
 //! - `ended_names_become_free`: gives events wrong times of publication, or uses a different clock

@@ -17,7 +17,7 @@ pub(super) struct Batch(Arc<Mutex<Waiting>>);
 type Waiting = Vec<(Value, oneshot::Sender<Number>)>;
 
 impl Batch {
-    /// Writes an event together with those that are published in the same turn of the runtime.
+    /// Writes an event together with those that are published before the task that writes runs.
     pub(super) async fn publish(
         &self,
         local: &Arc<Log>,

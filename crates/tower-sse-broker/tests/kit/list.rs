@@ -101,7 +101,7 @@ fn follower_pauses_while_no_mark_of_loss_can_be_read() {
     assert!(is_refused.recv_timeout(Duration::from_secs(10)).is_ok(), "it spins");
 }
 
-/// Another process has added a mark with the number of an event that it has never read.
+/// Another process, which has not read the lost event, has added a mark with that event's number.
 #[tokio::test(start_paused = true)]
 async fn mark_with_the_number_of_lost_event_does_not_cover_it() {
     let change = |entries: &mut Vec<Entry>, lost: Entry| {

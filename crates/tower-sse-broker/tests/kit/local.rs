@@ -52,10 +52,10 @@ pub(super) enum Flaw {
     NameAscii,
     CommentCutAt255,
     CommentAscii,
-    /// The age of the history is rounded down to seconds.
+    /// The maximum age of the history is rounded down to seconds.
     MaxAgeInSeconds,
-    /// A process has a buffer of 4,096 entries and drops entries while the buffer is full. The
-    /// server is too slow to fill the buffer of a running process.
+    /// A process has a buffer of 4,096 entries and drops entries while the buffer is full. Only the
+    /// buffer of a blocked process fills up.
     BufferOverflows,
     /// An event of more than 32 KiB gets its number when it is acknowledged but is stored later.
     LargeIsLate,
@@ -69,7 +69,7 @@ pub(super) enum Flaw {
     SharedConnection,
     /// Not a flaw: a process combines events that are published at the same time into one batch.
     Batches,
-    /// The names of a batch are stored without gaps, so events without a name get the next event's.
+    /// The names of a batch are stored without gaps, so an event can get a later event's name.
     NamesShiftInBatch,
     StickyCommentInBatch,
     /// All events of a batch get the last event's reconnection time.
@@ -115,7 +115,7 @@ struct Local {
     ended: watch::Sender<bool>,
     /// The bytes of events that are being published.
     in_flight: AtomicUsize,
-    /// Held while the server takes an event and feeds it to running processes.
+    /// Held while the server stores an event. With some flaws, other tasks run before the release.
     turn: tokio::sync::Mutex<()>,
 }
 

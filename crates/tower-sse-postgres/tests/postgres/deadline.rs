@@ -68,7 +68,8 @@ async fn frozen_server_is_refused_or_unknown_in_time() {
     reads_at_most_once(&mut process.client, unknown, "last").await;
 }
 
-/// A transaction that holds the stream's row stops numbering. No statement may wait forever.
+/// While a transaction locks the stream's row, hubs can't number events. No statement may wait
+/// forever.
 #[tokio::test]
 async fn held_row_is_told_by_the_deadline() {
     let Some(server) = Server::start().await else { return };

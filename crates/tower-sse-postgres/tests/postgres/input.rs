@@ -174,7 +174,7 @@ async fn schema_of_few_characters_is_accepted_if_it_needs_no_quotes() {
     }
 }
 
-// An existing table as the source of events, with the triggers of the crate's page.
+// The tests below publish changes of a table by the triggers on the crate's page.
 
 const PAGE: &str = include_str!("../../src/lib.rs");
 const TABLE: &str = "create table orders (id bigint primary key, status text)";

@@ -179,8 +179,8 @@ async fn trim_of_rows_that_were_read_is_no_gap() {
     assert_eq!([ahead.stats.losses(), behind.stats.losses()], [0, 0]);
 }
 
-/// A client has the last event before the row that a new connection adds. That event is older than
-/// the new process's history, or was trimmed.
+/// The client's last event directly precedes the row that a new connection adds. That event is
+/// older than the new process's history, or was trimmed.
 #[tokio::test]
 async fn history_that_begins_after_a_row_without_an_event_is_no_gap() {
     for statement in [
@@ -355,9 +355,9 @@ async fn number_of_an_acknowledged_event_is_not_given_again() {
     assert!(number > acknowledged, "{number:?} after {acknowledged:?}");
 }
 
-/// A new process adds its row to an older copy, whose earlier rows are then trimmed. By the
-/// numbers, nothing is missing after the last event that was read. Only the publisher can notice
-/// the loss.
+/// A new process adds a row of kind 3 (a leap) to an older copy of the log, whose earlier rows are
+/// then trimmed. By the numbers, nothing is missing after the last event that was read. Only the
+/// publisher can notice the loss.
 #[tokio::test]
 async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
     let Some((server, proxy, mut process)) = with_an_unread_event().await else { return };
@@ -371,7 +371,7 @@ async fn acknowledged_event_lost_before_a_leap_and_a_trim_is_a_loss() {
     assert_eq!(process.stats.losses(), 1);
 }
 
-/// Both processes have found their event missing before one of them marks the loss.
+/// Each of the two processes finds that its event is missing before one of them marks the loss.
 #[tokio::test]
 async fn loss_that_two_processes_find_at_once_is_marked_once() {
     let Some(server) = Server::start().await else { return };
@@ -423,7 +423,8 @@ async fn numbers_leap_over_a_loss_that_no_process_knows() {
     assert_eq!(returning.data(1).await, ["31"]);
 }
 
-/// Only `cluster` shows new processes that the data come from a standby or a backup.
+/// Only the schema's function `cluster` shows new processes that the data come from a standby or a
+/// backup.
 #[tokio::test]
 async fn other_cluster_is_a_loss_that_no_process_remembers() {
     let Some((server, mut process)) = Process::start().await else { return };

@@ -146,7 +146,7 @@ async fn read(hubs: Vec<Hub>, mut client: Client, moves: bool) -> Vec<(String, S
     }
 }
 
-/// Breaks connections and restarts the server until the end. Returns how often it did each.
+/// Breaks connections and restarts the server until `end`. Returns how often it did each.
 async fn disrupt(server: &mut Server, end: Instant) -> [usize; 2] {
     let (mut kills, mut restarts) = (0, 0);
     while Instant::now() < end {
@@ -238,8 +238,8 @@ async fn mess(duration: Duration, long: Duration) {
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();
     }
-    // A hub numbers its own event after at most 5,000 rows of the inbox, so the last event could
-    // overtake others. The test waits until the inbox is empty.
+    // A hub numbers at most 5,000 rows of the inbox before its own event. For the last event not to
+    // overtake others, the inbox must be empty.
     let client = server.connect().await;
     let waiting = "select count(*)::text from tower_sse.inbox";
     until_async(async || sql(&client, waiting).await == ["0"]).await;

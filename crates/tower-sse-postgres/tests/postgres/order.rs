@@ -1,5 +1,5 @@
-//! Which rows of the inbox a hub numbers, and in which order: that of the commits, or that of the
-//! inserts for rows that wait together.
+//! Which rows of the inbox a hub numbers, and in which order: by their commits or, if they wait
+//! together, by their inserts.
 
 use crate::*;
 
@@ -114,7 +114,7 @@ async fn bulk_of_rows_is_complete_and_in_order() {
     process.reads(0..=12_000).await;
 }
 
-/// A row whose transaction's id is below `covered` must still be found.
+/// Most polls skip a row whose transaction's id is below `Settings::covered`.
 #[tokio::test]
 async fn row_of_a_covered_transaction_is_found_later() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -131,8 +131,9 @@ async fn row_of_a_covered_transaction_is_found_later() {
 async fn late_commits_are_found_by_the_next_poll() {
     let Some((server, mut process)) = Process::start().await else { return };
     let [late, other] = [server.connect().await, server.connect().await];
-    // Polls look only at transactions from `Settings::covered` on. If it passed a late transaction,
-    // the event would come only with the next look at the whole inbox: 20 times, that's too late.
+    // Most polls look only at transactions from the id `Settings::covered` on. If this id were
+    // above the late transaction's, the event would arrive only when a poll looks at the whole
+    // inbox. To wait for this 20 times takes too long.
     soon(async {
         for round in 0..20 {
             sql(&late, "begin").await;

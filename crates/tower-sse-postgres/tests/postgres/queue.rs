@@ -62,7 +62,7 @@ async fn events_arrive_while_the_queue_is_full() {
         process.hub.publish("a", number.to_string()).await.unwrap();
         process.reads([number]).await;
     }
-    // Only this process is counted, because the new process is gone.
+    // The new process is gone, so only this process has tried.
     let (tried, seconds) = (failed().await - before, began.elapsed().as_secs());
     assert!(tried <= seconds + 1, "{tried} times in {seconds} s");
     // The stuck listener leaves. Hubs empty the queue and notify again.

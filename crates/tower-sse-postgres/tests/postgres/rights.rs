@@ -46,7 +46,7 @@ async fn log_that_cannot_be_trimmed_is_measured() {
     assert!(error.contains("permission denied"), "{error}");
 }
 
-/// While a hub reconnects, the connections of its ended session still count.
+/// The hub would exceed the limit if it opened new connections before it closed the old ones.
 #[tokio::test]
 async fn hub_reconnects_with_the_two_connections_that_it_needs() {
     let Some(server) = server_with_roles().await else { return };
@@ -102,7 +102,7 @@ async fn writer_cannot_read_or_forge() {
 }
 
 /// In PostgreSQL 14, every role may create functions in `public`. The server prefers an operator or
-/// function whose types match exactly, in any schema.
+/// function whose types match exactly, in any schema of the search path.
 #[tokio::test]
 async fn hub_runs_no_operator_of_a_writer() {
     let Some(server) = server_with_roles().await else { return };

@@ -33,8 +33,8 @@ pub(crate) enum Stop {
 }
 
 impl Server {
-    /// Starts a server whose database `postgres` has the schema. If PostgreSQL is not installed,
-    /// prints this and returns `None`.
+    /// Starts a server whose database `postgres` has the schema. Returns `None` if PostgreSQL isn't
+    /// installed.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(&[]).await
     }
@@ -118,7 +118,6 @@ impl Server {
     }
 
     /// Suspends the main process and its client processes until they are [resumed](Self::resume).
-    /// None of them answers after this call.
     pub(crate) async fn freeze(&self) -> Vec<Pid> {
         let ids = "select pid from pg_stat_activity where backend_type = 'client backend'
             and pid <> pg_backend_pid()";
@@ -271,7 +270,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     assert!(copied.unwrap_or_else(failed).success());
 }
 
-/// Gives a directory to the user that the server runs as.
+/// Gives a file or directory to the user that the server runs as.
 pub(crate) fn own(directory: &Path) {
     if geteuid().is_root() {
         chown(directory, Some(NOBODY), Some(NOBODY)).unwrap();

@@ -236,8 +236,8 @@ async fn many_rows_are_numbered_soon_without_an_index_of_their_ids() {
 }
 
 /// Numbering all rows at once could exceed a statement's time limit. Each part returns the
-/// `covered` from which the next part looks for rows. It must not pass the rows that are left, nor
-/// those of a transaction that is still open.
+/// `covered` from which the next part looks for rows. This id must not pass the rows that are left,
+/// nor those of a transaction that is still open.
 #[tokio::test]
 async fn large_rows_are_numbered_in_parts() {
     let Some(server) = Server::start().await else { return };

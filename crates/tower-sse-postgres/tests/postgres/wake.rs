@@ -28,7 +28,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Measures polls, the waker and notifications in turns, because a busy machine slows them all
-/// alike. An event waits 50 ms for a poll on average, which the other two save.
+/// alike. An event waits for a poll for 50 ms on average. The other two save this time.
 #[tokio::test]
 async fn waker_and_notification_are_faster_than_polls() {
     let Some(server) = Server::start().await else { return };
@@ -107,7 +107,7 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
     assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
 }
 
-/// A wake reaches all hubs, but one of them numbers the event, and the others find none.
+/// A wake-up reaches all hubs. One of them numbers the event, and the others find nothing to do.
 #[tokio::test]
 async fn batch_with_nothing_to_number_writes_nothing() {
     let Some((server, mut process)) = Process::start().await else { return };
@@ -244,7 +244,7 @@ async fn transaction_that_wakes_hubs_cannot_be_prepared() {
 
 // In the tests below, locks stop the hub or its trim for a while. Later events arrive as usual.
 
-/// Far longer than an event by SQL takes, but shorter than ten times a lock of these tests.
+/// Far longer than an event by SQL takes, but shorter than ten times the poll that a lock delays.
 const USUAL: Duration = Duration::from_secs(5);
 
 /// Returns whether a poll, or any other statement, is waiting for a lock.

@@ -63,7 +63,7 @@ pub(crate) async fn a_break_while_a_hub_loads_loses_nothing<W: World>(
             connected.map(Result::ok)
         };
         let (connected, ()) = join!(connecting, after_turns(turns, cut));
-        // The hub may fail to connect. If it connects, it must have the whole history.
+        // The hub may fail to connect.
         let Some(hub) = connected? else { continue };
         let late = HubProcess { name: "late", hub };
         late.is_loaded_up_to(&last)?;
@@ -123,8 +123,8 @@ fn ample() -> HubBuilder {
     Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
 }
 
-/// Publishes events of at least `size` bytes through both processes at once. Returns their data.
-/// The last item is the data of an event that follows all others.
+/// Publishes events of at least `size` bytes through both processes at once, then a short event.
+/// Returns the data of all events, in which the short event is the last.
 async fn publish_all(
     [a, b]: [&HubProcess; 2],
     name: &str,
@@ -257,7 +257,8 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
                 client = process.client(TOPICS, last.clone());
             }
             17 => processes.push(HubProcess::connect(world, "new").await?),
-            // If the client's stream comes from this process, the stream keeps the hub.
+            // If the client's stream comes from the dropped process, the stream keeps that hub
+            // alive.
             18 if processes.len() > 1 => {
                 drop(processes.swap_remove(random.usize(..processes.len())));
             }

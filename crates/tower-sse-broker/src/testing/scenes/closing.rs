@@ -85,7 +85,7 @@ pub(crate) async fn a_dropped_connect_leaves_nothing<W: World>(world: &W) -> Res
         drop(poll_and_drop(Hub::connect(world.broker()), polls).await);
         processes.push(HubProcess::connect(world, "dropped").await?);
     }
-    // From here on, no event wakes the tasks of the dropped hubs: they must end by themselves.
+    // No event wakes the tasks of the dropped hubs now, so they must end by themselves.
     processes.drain(..).step_by(2).for_each(|process| process.hub.close());
     end_of_tasks(before, HUBS).await?;
     b.publish("news", "after").await?;

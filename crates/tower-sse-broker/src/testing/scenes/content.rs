@@ -173,7 +173,7 @@ pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Probl
     let (a, b, start) = HubProcess::pair_with(ample, world).await?;
     let sizes = [1 << 10, LARGE - 1, LARGE, 4 * LARGE, 16 * LARGE];
     let ascii = sizes.map(|size| format!("{size} ").chars().cycle().take(size).collect());
-    // If the first text is split into chunks, most chunks end within a character.
+    // If the text of many `漢` is split into chunks, most chunks end within a character.
     let others = ["漢".repeat(50_000), "small".to_owned()];
     let mut expected = Vec::new();
     for data in ascii.into_iter().chain(others) {

@@ -87,7 +87,7 @@ async fn sends_nothing_old(
     Ok(())
 }
 
-/// Hubs that keep only each topic's newest event can have no limit on its age.
+/// For hubs that keep only each topic's newest event, `Feed::max_age` is `Duration::MAX`.
 pub(crate) async fn history_of_any_age_is_loaded<W: World>(world: &W) -> Result<(), Problem> {
     let latest = || Hub::builder().retention(Retention::latest());
     let a = HubProcess::connect_with(latest(), world, "a").await?;

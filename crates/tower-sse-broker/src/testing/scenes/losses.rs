@@ -13,14 +13,14 @@ const TOPIC: &str = "news";
 /// The number and the data of an acknowledged event.
 type AcknowledgedEvent = (u64, String);
 
-/// The reader must look for losses itself, because nothing is published that would show the loss.
+/// The broker must look for losses itself, because no later event shows the loss.
 pub(crate) async fn a_loss_is_told_although_nobody_publishes<W: World>(
     world: &W,
 ) -> Result<(), Problem> {
     losses_are_told(world, false).await
 }
 
-/// After a break, a reader can find a different log.
+/// After a break, a broker can find a different log.
 pub(crate) async fn a_loss_during_a_break_is_told<W: World>(world: &W) -> Result<(), Problem> {
     losses_are_told(world, true).await
 }
@@ -43,7 +43,8 @@ async fn losses_are_told<W: World>(world: &W, is_away: bool) -> Result<(), Probl
     are_told_of(cut()?.into_iter().chain([lose]), &a, &mut clients, "lost").await
 }
 
-/// Publishes events, which the last of the faults loses. Checks that clients receive a gap.
+/// Publishes events, then causes the faults, the last of which loses the events. Checks that
+/// clients receive a gap.
 async fn are_told_of(
     faults: impl Iterator<Item = Fault<'_>>,
     process: &HubProcess,

@@ -7,7 +7,8 @@ use super::super::{Problem, World};
 use crate::testing::hub_process::{HubProcess, Published, epoch, number, with_number};
 use crate::testing::world::ensure;
 
-/// If each process numbers or orders events separately, the orders can differ when all publish.
+/// If each process numbers or orders events separately, the orders can differ when several
+/// processes publish at once.
 pub(crate) async fn all_processes_see_one_order<W: World>(world: &W) -> Result<(), Problem> {
     let topics: Vec<_> = (0..300).map(|topic| format!("topic:{topic}")).collect();
     let (a, b, start) = HubProcess::pair(world).await?;
