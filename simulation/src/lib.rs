@@ -1,6 +1,5 @@
 //! What the simulations share: the loop over seeds, the steps that a seed decides, processes, and
-//! the verdict. The model of Redis that they use is in `redis/`. It also writes the log of a
-//! simulation.
+//! the verdict. The model of Redis that they use, and their log, are in `redis/`.
 //!
 //! The simulations are in `tests/`. Run them with
 //!

@@ -80,7 +80,7 @@ struct State {
     clock_offset: i64,
     mode: Mode,
     tasks: u64,
-    /// What wakes each task, in the order in which they began.
+    /// The wakers of the tasks, in the order in which the tasks began.
     wakers: BTreeMap<u64, Waker>,
 }
 
@@ -184,7 +184,7 @@ pub struct Machines {
 }
 
 impl Machines {
-    /// Gives the tasks and clocks of this thread to its processes.
+    /// Makes a new value the host of this thread's processes.
     pub fn serve_this_thread() {
         tower_sse::simulation::set_host(Self { began: Instant::now() });
     }

@@ -6,7 +6,7 @@ pub struct Pace {
     /// The weight of steps without a fault. A fault's weight is from 2 to 13, or `calm` in a
     /// series.
     pub calm: u32,
-    /// The maximum number of steps of a series of faults with little time between them.
+    /// The maximum number of steps of a series, in which faults are more likely and pauses shorter.
     pub series: u32,
     /// The longest pauses after steps, each as likely as another, in milliseconds.
     pub pauses: [u64; 20],
@@ -66,7 +66,8 @@ pub fn choose_near(rng: &mut Rng, victim: usize, count: usize) -> usize {
     if rng.u8(..3) > 0 { victim } else { rng.usize(..count) }
 }
 
-/// Chooses a time of up to one of these numbers of milliseconds, each as likely as another.
+/// Chooses one of these maximums, each as likely as another, and then a time up to it, in
+/// milliseconds.
 pub fn choose_time(rng: &mut Rng, longest: &[u64]) -> u64 {
     let longest = longest[rng.usize(..longest.len())];
     rng.u64(..=longest)

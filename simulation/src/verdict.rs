@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt};
 /// What an oracle found in one simulation, or in several.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// How often something happened.
+    /// How often each thing happened, by its name.
     counts: BTreeMap<&'static str, usize>,
     /// The guarantees that were broken.
     pub faults: Vec<String>,

@@ -101,7 +101,7 @@ fn clients_with_an_additional_topic_each_share_frames() {
         for n in 0..4000 {
             publish(&hub, "hot", &text);
             // The clients' own events are spread over the first thousand events of `hot`, because
-            // the clients receive no later ones here.
+            // no client of this test reads further.
             if n < 1000 {
                 for nth in 0..own_events {
                     let client = (n + nth * 333) % 1000;
@@ -144,7 +144,6 @@ fn readers_fill_no_memory_beyond_the_limit() {
             }
         }
     });
-    // The bytes include the hub's list of frames, which shrinks only when an event is published.
     let bytes = kept.bytes_current + read.bytes_current;
     assert!(bytes < i64::try_from(LIMIT + LIMIT / 10).unwrap(), "{kept:?} {read:?}");
 }

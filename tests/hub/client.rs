@@ -160,8 +160,8 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
 
 // Hubs that a test feeds, and that cannot publish.
 
-/// A broker that connects by a closure, which gets the feed. The publisher holds what the closure
-/// returns.
+/// A broker that connects by a closure, which gets the feed. The publisher holds what the closure's
+/// future returns.
 pub(crate) struct ByHand<F>(pub(crate) F);
 
 pub(crate) struct Refuses<T> {

@@ -1,4 +1,5 @@
-//! Topics that end: who receives the last event, what ends, and when the name is free.
+//! Topics that end: which clients receive the last event, which streams end, and when a topic's
+//! name can be used again.
 
 use crate::*;
 
@@ -41,8 +42,8 @@ fn late_client_receives_what_is_kept_and_the_end() {
     }
 }
 
-/// The memory limit may evict the last event sooner. That must not free the name, or one process
-/// would free it before the others.
+/// The memory limit may evict the last event before it is too old. Publishing must still fail then,
+/// or it would succeed in one process and fail in others.
 #[tokio::test(start_paused = true)]
 async fn publishing_fails_until_the_last_event_is_too_old() {
     for (others, rest) in [(0, "a1@1"), (5, "gap a@1")] {
@@ -85,8 +86,8 @@ async fn event_that_begins_an_ended_topic_anew_is_published() {
     assert_eq!(client.read(), ["a2@2"]);
 }
 
-/// Returns a hub whose topic `a` ended so long ago that the name is free. If `is_removed` is set,
-/// the topic was removed with its last event. Otherwise the next stream evicts that event.
+/// Returns a hub whose topic `a` ended so long ago that its name can be used again. If `is_removed`
+/// is set, the topic was removed with its last event. Otherwise the next stream evicts that event.
 async fn hub_with_a_freed_name(is_removed: bool) -> Hub {
     let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();
     end(&hub, "a", "a1");
@@ -180,7 +181,7 @@ async fn gap_that_is_all_that_is_left_is_sent() {
     }
 }
 
-/// The topic ended while the client was away, and its name is free again.
+/// The topic ended while the client was away, and its name can be used again.
 #[tokio::test(start_paused = true)]
 async fn client_that_missed_a_forgotten_end_is_stopped() {
     for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd] {

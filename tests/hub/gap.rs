@@ -26,7 +26,7 @@ fn reported_gap_has_its_place_among_the_events_of_every_process() {
         for (hub, client) in hubs.iter().zip(&mut clients) {
             assert_eq!(client.read(), all[5..]);
             assert_eq!(hub.stats().gaps, 2);
-            // What a returning client gets, for each id that it can have.
+            // Checks what a returning client gets, for each id that it can have.
             for seen in 0..=all.len() {
                 assert_eq!(resumed(hub, &topics, seen as u64).read(), all[seen..], "after {seen}");
             }
@@ -192,7 +192,7 @@ fn gap_that_became_due_meanwhile_comes_with_the_first() {
     assert_eq!(client.read(), ["b3@3", "b5@5", "c6@6", "c7@7"]);
 }
 
-/// Users can choose an event's name, and a forged gap would make all pages reload.
+/// If a program let its users choose event names, a forged gap would make all pages reload.
 #[test]
 fn event_that_is_named_gap_is_invalid_to_publish() {
     let (_broker, [fed]) = connected();
@@ -214,8 +214,8 @@ fn event_that_is_named_gap_is_invalid_to_publish() {
     }
 }
 
-/// All gaps but the last have the client's old id. A client that got only some of them would get
-/// all again.
+/// A client that got only some of the gaps would get all of them again, because only the last gap
+/// has the hub's position.
 #[tokio::test(start_paused = true)]
 async fn long_poll_begins_with_the_gaps_of_all_topics() {
     let hub = Hub::new();

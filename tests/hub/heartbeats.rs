@@ -83,8 +83,8 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
         (&["data: a\nid: \n\n"], with("")),
         (&["data: a\nid: 7\n\ndata: b\n\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b\n\n"], without.clone()),
-        // Here, the layer does not see the newest id, so it repeats none: an older id would send
-        // the client back.
+        // If the layer does not know the id of the newest event, it repeats none: an older id would
+        // send the client back.
         (&["data: a\nid: 7\n\n", "data: b\ni", "d: 11\n\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b\nid: 12\n", "\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b", "id: 13\n\n"], without.clone()),

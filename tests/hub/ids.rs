@@ -38,8 +38,8 @@ fn gap_policy_reports_or_ends() {
     begin(GapPolicy::ReportAndEnd, ends.last.unwrap()).assert_waits_after(&kept);
 }
 
-/// If the stream ended after the first gap, the client would reconnect with an id that skips the
-/// remaining gaps, or with none at all, and receive the first gap forever.
+/// If the stream ended after the first gap, the client would miss the other gaps if this one had a
+/// new id. If it had none, the client would receive it again at each reconnection.
 #[test]
 fn stream_that_ends_with_a_gap_reports_all_gaps_at_its_position() {
     let hub = hub();
@@ -68,8 +68,8 @@ fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     Client::new(hub.subscribe([""; 0]).resume(foreign())).assert_ends_with(&[""; 0]);
 }
 
-/// The hub has removed more topics than it remembers by name. So each new topic may have lost
-/// events, up to a sequence number that is the same for all topics.
+/// The hub has removed more topics than it remembers. So each new topic may have lost events, up to
+/// a sequence number that is the same for all topics.
 #[test]
 fn interrupted_gaps_are_all_repeated() {
     let hub = Hub::builder().max_memory(4096).build();

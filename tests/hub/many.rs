@@ -86,7 +86,7 @@ fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     let events = task.read().concat();
     let sequences: Vec<_> = events.iter().map(|(_, id)| sequence(id)).collect();
     assert!(sequences.iter().copied().eq(1..=2 * TOPICS as u64));
-    // Reads everything again, while more events of these topics are published between the polls.
+    // Now, more events of these topics are published between polls.
     publish_all();
     let mut polled = 0;
     while !task.poll().is_ready() {

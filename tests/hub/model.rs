@@ -1,4 +1,4 @@
-//! Random histories of a hub and its clients, checked against the [naive](crate::naive) hub.
+//! Random histories of a hub and its clients, checked against the [naive](Naive) hub.
 
 use proptest::{prelude::*, sample::Index, test_runner::RngAlgorithm};
 
@@ -332,7 +332,8 @@ impl Naive {
         let size: usize =
             (0..TOPICS.len()).flat_map(|topic| self.kept(topic)).map(|e| e.size).sum();
         assert!(size <= self.limits.memory, "more is kept than the memory limit allows");
-        // An event above the limit evicts only its own topic.
+        // Events are evicted in the order of `rank`. An event above the limit evicts only events of
+        // its own topic, which is left out here.
         if let [Received::Event(event)] = received
             && !event.is_gap
         {

@@ -174,7 +174,8 @@ fn latest_values_of_many_processes_survive_a_loss() {
     assert_eq!(read(&one, &["p", "pq"], seen), kept, "this process has it");
 }
 
-/// A process loads values up to the maximum age of its retention.
+/// A process loads values up to the maximum age in `retention`, even if `retention_of` keeps them
+/// longer.
 #[tokio::test(start_paused = true)]
 async fn late_process_loads_latest_values_as_old_as_events_are_retained() {
     let broker = MemoryBroker::new();

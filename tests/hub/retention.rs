@@ -36,8 +36,8 @@ async fn idle_topics_are_removed_when_their_events_expire() {
     assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
 }
 
-/// The hub no longer remembers the first two topics by name. It knows only the sequence number up
-/// to which they may have lost events.
+/// The hub no longer remembers the first two topics. It knows only the sequence number up to which
+/// such topics may have lost events.
 #[tokio::test(start_paused = true)]
 async fn topics_beyond_the_remembered_ones_have_one_gap_at_the_bound() {
     let hub = Hub::builder().retention(Retention::new().age(MILLISECOND)).build();
@@ -106,7 +106,7 @@ fn oldest_events_of_all_topics_are_evicted_first() {
     publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
     assert_eq!(topics(&hub), ["a", "b", "c", "d", "e", "f", "g"]);
     publish(&hub, "h", "h9");
-    // Evicting the older event of "b" would not free enough.
+    // The older event of `b` is evicted first. That is not enough, so `a` is removed too.
     assert_eq!(topics(&hub), ["b", "c", "d", "e", "f", "g", "h"]);
     assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 0)), ["gap a@0", "gap b@2", "c3@3", "b5@5"]);
     publish_all(&hub, ["g10", "i11"]);

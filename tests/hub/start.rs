@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// Returns the position in the event `start`, if the first frame of the response has one.
+/// Returns the position in the event `start`, if that is in the first frame of the response.
 fn start_of(client: Requester, subscription: Subscription) -> Option<LastEventId> {
     let response = answer_to(client.request("/"), &SseLayer::new(), subscription.response());
     start_in(poll_frame(&mut response.into_body()))

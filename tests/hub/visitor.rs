@@ -204,7 +204,8 @@ impl Visitor {
         self.loss_seen = self.loss_seen.max(number);
     }
 
-    /// Asserts that a client that leaves between gaps still has the id from before the gaps.
+    /// Asserts that a gap which others follow has the id from before the gaps, or `1-0` after a
+    /// foreign id. A client that leaves between the gaps then receives all of them again.
     fn check_id_before_gaps(&self, message: &Message) {
         if self.is_foreign {
             assert_eq!(&*message.last_event_id, "1-0");

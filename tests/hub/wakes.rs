@@ -99,11 +99,11 @@ fn moved_subscription_wakes_the_new_task_only() {
     }
 }
 
-/// More subscriptions than are woken in one turn.
+/// More subscriptions than one call of `publish` wakes by itself.
 const MANY: usize = 130_000;
 
-/// Creates a hub with subscriptions that wait in these runtimes in turn, and returns the counter of
-/// wake-ups of each runtime.
+/// Returns a hub, a counter of wake-ups for each runtime, and the clients, which wait in the
+/// runtimes in turn.
 fn many_asleep<const N: usize>(runtimes: [&Runtime; N]) -> (Hub, [Arc<Wakes>; N], Vec<Client>) {
     let (hub, wakes) = (Hub::new(), [(); N].map(|()| Wakes::new()));
     let asleep = |n: usize| {

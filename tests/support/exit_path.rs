@@ -106,7 +106,7 @@ impl ExitPath {
         // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();
-        // A limit of one stream: the exit path must release the place that it takes.
+        // With this limit, the check at the end fails if the exit path does not release its place.
         let streams = Streams::builder().limit("a", 1).build();
         let layer = self.set_up(layer.clone().shutdown(shutdown.clone()).streams(&streams));
         let disconnect = Arc::new(Mutex::new(None));

@@ -94,8 +94,8 @@ pub(crate) enum Silence {
 }
 
 /// How many control streams must send their first event, and how much time must pass, until the
-/// test gives up on another stream. Control streams are counted because a busy machine delays them
-/// too.
+/// test gives up on the stream that it observes. Control streams are counted because a busy machine
+/// delays them too.
 const ROUNDS: usize = 20;
 const LATENESS: Duration = Duration::from_millis(200);
 

@@ -35,7 +35,7 @@ pub mod naive_filter;
 pub mod openssl;
 /// How long a test waits.
 pub mod patience;
-/// A client that leaves in every possible way.
+/// A client that leaves in the way that the test chooses.
 pub mod peer;
 pub mod port;
 /// Programs in processes of their own.

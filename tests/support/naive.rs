@@ -8,7 +8,7 @@ use tower_sse::decode::{Decoder, EventRef, Message};
 /// An event as a client dispatches it: name, data, last event ID.
 pub type Seen = (String, String, String);
 
-/// Where the bytes so far have left a client.
+/// The place in the stream at which a client is after the bytes so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Place {
     #[default]

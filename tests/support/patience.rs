@@ -17,7 +17,8 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
 
 /// Waits until the condition holds, and panics with the caller's line if it does not in time.
 ///
-/// It checks the condition every 2 milliseconds, so it is for tests with real sockets.
+/// It checks the condition every 2 milliseconds, because nothing wakes it when the condition
+/// changes.
 #[track_caller]
 pub fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
     until_async(async move || condition())

@@ -1,4 +1,4 @@
-//! A client that speaks HTTP by hand, so that it can leave in every possible way.
+//! A client that speaks HTTP by hand, so that a test can choose how it leaves.
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::*;
 
-/// The first HTTP/2 stream that a client may open.
+/// The id of the first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;
 
 /// Constants of HTTP/2 frames (RFC 9113).

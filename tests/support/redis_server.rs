@@ -183,8 +183,8 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
-    /// Waits until a reader waits for entries. Redis ends the reader's wait when this server
-    /// becomes a replica.
+    /// Waits until a reader waits for entries. If this server becomes a replica, Redis ends that
+    /// wait.
     pub(crate) async fn has_waiting_reader(&self) {
         until_async(async || {
             let list: String = self.command("CLIENT LIST").await;

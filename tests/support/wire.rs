@@ -18,8 +18,8 @@ use crate::support::listen;
 const BUFFER: usize = 256 * 1024;
 /// The most bytes from Redis that one connection passes on at a time.
 const CHUNK: usize = 16 * 1024;
-/// At a limited rate, the maximum unused time that later chunks may catch up on. Without it, less
-/// than the rate would pass, because timers fire late.
+/// At a limited rate, how much unused time later chunks may use. Without it, less than the rate
+/// would pass, because timers fire late.
 const BURST: Duration = Duration::from_millis(100);
 /// The maximum number of chunks that a connection has received from Redis and not passed on.
 const CHUNKS: usize = 64;

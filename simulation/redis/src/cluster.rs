@@ -9,14 +9,15 @@ const WITHOUT_KEYS: [&str; 9] =
 /// Redirects of one connection within this time count as one: the process may not have received the
 /// first of them yet.
 const REDIRECTED_FOR: Duration = Duration::from_millis(100);
-/// The time after a failover in which no slot moves: longer than the time between two checks of a
-/// process. Until the nodes agree on the failover, they do not agree on a move either.
+/// How long the slot stays at its node after a failover, because real nodes accept a move only
+/// after they have agreed on the failover. This is longer than the time between two checks of a
+/// process.
 const AFTER_FAILOVER: Duration = Duration::from_secs(3);
-/// The most redirects over one connection before a process counts as one that doesn't follow them.
-/// It can miss a few: when a client disconnects, the process drops its request.
+/// A process with more redirects over one connection counts as one that doesn't follow them. It can
+/// miss a few redirects, because it drops a request whose client disconnects.
 const MAX_REDIRECTS: usize = 4;
 
-/// Returns the process that a host belongs to, and the node if the host names one.
+/// Parses `process-0` or `process-0-node-1`. Returns the numbers of the process and of the node.
 pub(super) fn parse(host: &str) -> (usize, Option<usize>) {
     let host = host.strip_prefix("process-").unwrap();
     match host.split_once("-node-") {
@@ -48,8 +49,8 @@ impl Network {
         self.lock().stays_redirected
     }
 
-    /// Moves the slot to another node, with all keys. Does nothing while the current node is down
-    /// or paused, within [`AFTER_FAILOVER`], and if no other node runs.
+    /// Moves the slot to another node, with all keys. Does nothing if the current node is down or
+    /// paused, if the last failover was within [`AFTER_FAILOVER`], or if no other node runs.
     pub fn move_slot(&self) {
         let to = self.change(|state| {
             let from = state.current;
@@ -76,7 +77,7 @@ impl Network {
 
     /// Lets another node take over with the last snapshot, like a lagging replica. Does nothing if
     /// there is no snapshot, or if no other node runs. With `breaks_connections`, the old node dies
-    /// first. A dead node comes back without the slot.
+    /// first. If it is dead, it comes back without the slot.
     pub fn fail_over(&self, breaks_connections: bool) {
         let to = self.change(|state| {
             let from = state.current;
@@ -86,7 +87,8 @@ impl Network {
                 state.kill(from);
                 state.rejoin(from);
             }
-            // The old node becomes a replica, and later a primary without the slot.
+            // The old node becomes a replica and later a primary again, so it begins another
+            // history too.
             let earlier = state.machines[from].server.replication.clone();
             for node in [from, to] {
                 let id = state.next_run_id();
@@ -111,7 +113,8 @@ impl State {
     }
 
     fn give_slot(&mut self, node: usize, keys: BTreeMap<Vec<u8>, server::Key>) {
-        // A proxy may not pass on that the subscriptions have ended.
+        // One time in four, the subscriptions stay, as behind a proxy that does not pass on their
+        // end.
         if self.rng.u8(..4) > 0 {
             pubsub::end_sharded(self, self.current);
         }
@@ -131,8 +134,9 @@ impl State {
             .then(|| Reply::Error(format!("MOVED 7 process-{process}-node-{}:6379", self.current)))
     }
 
-    /// Counts a redirect of a connection. Call this only for replies without entries: a link's
-    /// `read_delay` holds those with entries back, so the process learns of the redirect later.
+    /// Counts a redirect of a connection. Call this only for commands that read no entries: a
+    /// link's `read_delay` holds back the replies to those that do, so the process learns of a
+    /// redirect later.
     pub(super) fn count_redirect(&mut self, connection: usize) {
         let Connection { process, redirects, .. } = &mut self.connections[connection];
         if redirects.last().is_none_or(|last| last.elapsed() > REDIRECTED_FOR) {

@@ -72,7 +72,7 @@ impl Serving {
                 return;
             };
             self.network.pass(self.process, Direction::ToServer, read).await;
-            // Commands that are sent together travel together.
+            // Commands that were read together have the same latency.
             self.network.travel(self.process).await;
         }
     }
@@ -83,7 +83,7 @@ impl Serving {
         let machine = self.machine;
         let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
         self.network.until(is_running).await;
-        // The commands that set up a connection are never cut.
+        // The commands that set up a connection do not trigger its pending cut.
         let is_setup = matches!(&command[0][..], b"CLIENT" | b"HELLO");
         let take = |state: &mut State| state.connections[self.number].cut_at.take();
         let cut = if is_setup { None } else { take(&mut self.network.lock()) };

@@ -110,7 +110,6 @@ fn execute(parts: &[Value]) -> mlua::Result<Reply> {
     })
 }
 
-/// Returns whether a script may execute a command.
 fn is_permitted(parts: &[Value]) -> mlua::Result<bool> {
     let command = command(parts)?;
     RUNNING.with_borrow(|running| {

@@ -12,14 +12,13 @@ pub struct Promotion {
     pub lag: usize,
     /// The milliseconds that the new server's clock is ahead of the old server's.
     pub clock_offset: i64,
-    /// Whether the name leads to either server until the old server is retired.
+    /// Whether the name also leads to the old server, until that is retired or takes over again.
     pub is_ambiguous: bool,
     /// The reason for which the old server refuses commands from now on.
     pub old_refuses: Option<Refusal>,
 }
 
 impl Network {
-    /// Calls `end` after a time in milliseconds.
     pub fn after(&self, milliseconds: u64, end: impl FnOnce(&Self) + Send + 'static) {
         let network = self.clone();
         tokio::spawn(async move {
@@ -168,7 +167,8 @@ impl Network {
         });
     }
 
-    /// Sends a process bytes that no command has asked for, over its connections with subscriptions.
+    /// Sends a process bytes that no command has asked for, over its connections that have
+    /// subscriptions.
     pub fn send_unasked(&self, process: usize, bytes: &[u8]) {
         let state = self.lock();
         let is_its = |it: &&Connection| it.process == process && !it.channels.is_empty();
@@ -283,7 +283,7 @@ impl Network {
         });
     }
 
-    /// Ends all faults, except that the servers' data and clocks stay as they are.
+    /// Ends the faults that have begun. The current server keeps its data and its clock.
     pub fn heal(&self) {
         self.operate(format_args!("the faults end"), |state| {
             for machine in 0..state.machines.len() {

@@ -15,10 +15,11 @@ pub enum Refusal {
 pub(super) const WRITES: [&str; 9] =
     ["XADD", "XTRIM", "HSET", "HDEL", "DEL", "RENAME", "COPY", "FLUSHALL", "PEXPIRE"];
 
-/// The commands that need memory.
+/// The commands that a server refuses while it is out of memory.
 pub(super) const DENIED_WITHOUT_MEMORY: [&str; 3] = ["XADD", "HSET", "COPY"];
 
-/// The commands that a server answers while it loads its data, besides subscriptions.
+/// The commands that a server answers while it loads its data, besides those that subscribe and
+/// unsubscribe.
 pub(super) const ANSWERED_WHILE_LOADING: [&str; 6] =
     ["CLIENT", "HELLO", "INFO", "PUBLISH", "SPUBLISH", "TIME"];
 

@@ -2,24 +2,23 @@
 
 use super::*;
 
-/// How long a server keeps its backlog after a failover. Redis keeps it for an hour by default.
-/// Here, a minute is enough: no process goes without a check for longer.
+/// How long a server keeps its backlog after a failover: an hour in Redis by default. Here, a
+/// minute is enough, because no process goes without a check for that long.
 const BACKLOG_TIME: Duration = Duration::from_secs(60);
 
 /// What a server reports about its replication.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replication {
     id: String,
-    /// The id of the history that the present history continues, or nothing.
+    /// The id of the history that the present history continues, or an empty text.
     second_id: String,
-    /// Whether the server keeps what replicas may miss.
+    /// Whether the server has a backlog: the commands that a replica may have missed.
     has_backlog: bool,
     /// The number of commands by which the server became a replica or a primary.
     changes: u64,
 }
 
 impl Replication {
-    /// Returns what a new server reports.
     pub(super) fn new(id: String) -> Self {
         Self { id, ..Self::default() }
     }

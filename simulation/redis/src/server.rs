@@ -4,7 +4,6 @@ use super::{refusal::WRITES, *};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Server {
     pub(super) run_id: String,
-    /// Whether the server is a node of a cluster.
     pub(super) is_cluster: bool,
     pub(super) replication: Replication,
     /// The number of commands that may have replaced a key's value.
@@ -14,7 +13,7 @@ pub(super) struct Server {
     /// The millisecond of the last `TIME` command, and how many `TIME` commands came before it in
     /// the same millisecond.
     pub(super) asked_at: (u64, u64),
-    /// The number of changes. Blocked readers notice a change by a new number.
+    /// A count that grows with each command that may change data. Blocked readers then look again.
     pub(super) changes: u64,
     /// The texts of the scripts that are loaded, by their hashes.
     pub(super) scripts: BTreeMap<Vec<u8>, Arc<[u8]>>,
@@ -218,7 +217,7 @@ impl Server {
         eternal.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
     }
 
-    /// Returns about how many bytes the keys that have not expired take, as `MEMORY USAGE` counts.
+    /// Returns about how many bytes the keys that have not expired would take in Redis.
     pub(super) fn memory_of_keys(&self, now: u64) -> usize {
         self.kept(now).map(|(name, value)| name.len() + value.memory()).sum()
     }

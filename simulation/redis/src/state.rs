@@ -15,14 +15,13 @@ pub(super) struct State {
     pub(super) connections: Vec<Connection>,
     /// The maximum latency in each direction, in milliseconds.
     pub(super) latency: u64,
-    /// The number of commands so far.
     pub(super) commands: usize,
     /// The entries that were added while another copy of the stream had their id or a higher one.
     pub(super) overtaken: Vec<Added>,
     /// The markers of losses. A copy of the stream that lacks one can later get another marker with
     /// the same id.
     pub(super) markers: Vec<Added>,
-    /// A command of an operator, which is executed when this number of commands has arrived.
+    /// A command of an operator, and the number of commands after which it is executed.
     pub(super) appointment: Option<(usize, &'static [&'static str])>,
     /// A process that a node has redirected too often over one connection.
     pub(super) stays_redirected: Option<usize>,
@@ -86,7 +85,7 @@ pub(super) struct Connection {
     pub(super) cut_at: Option<Cut>,
     /// The channels to which the client has subscribed over this connection.
     pub(super) channels: BTreeSet<Channel>,
-    /// When the node has redirected commands of this connection.
+    /// When redirects of this connection were counted.
     pub(super) redirects: Vec<Instant>,
     /// The replies and messages on their way to the client.
     pub(super) sending: UnboundedSender<Sent>,
@@ -178,7 +177,9 @@ impl State {
 
     pub(super) fn restart(&mut self, data: Data) {
         let (run_id, id) = (self.next_run_id(), self.next_run_id());
-        // A snapshot has the id of its history, unlike an append-only file.
+        // The server loads a snapshot, with which it continues its history, or an append-only file,
+        // with which it begins another.
+        // file.
         let continues = data != Data::None && self.rng.bool();
         let snapshot = self.snapshot.clone();
         let machine = self.current();
@@ -281,7 +282,6 @@ fn wrong_type() -> Reply {
     Reply::Error(text.to_owned())
 }
 
-/// What runs leave in Redis.
 impl Network {
     /// Returns the current server's streams of runs that have lost their key to another run.
     pub fn streams_of_replaced_runs(&self) -> Vec<String> {
@@ -295,7 +295,7 @@ impl Network {
 }
 
 impl Server {
-    /// Returns whether the claim that belongs to a run's stream has another epoch.
+    /// Returns whether the claim on the key of a run's stream has another epoch than the stream.
     fn is_replaced(&self, now: u64, stream: &[u8]) -> bool {
         let Some(end) = stream.iter().rposition(|byte| *byte == b'}') else { return false };
         let (claim, epoch) = (&stream[..=end], &stream[end + 2..]);

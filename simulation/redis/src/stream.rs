@@ -89,7 +89,7 @@ impl Stream {
         std::mem::replace(&mut self.entries, kept).len()
     }
 
-    /// Removes the newest entries, as a replica that is behind does not have them.
+    /// Removes the newest entries, which a replica that is behind does not have.
     pub(super) fn forget_newest(&mut self, count: usize) {
         (0..count).for_each(|_| _ = self.entries.pop_last());
         self.last = self.entries.last_key_value().map_or(Id::MIN, |(id, _)| *id);
@@ -162,8 +162,8 @@ impl Server {
         if !creates {
             rest = &rest[1..];
         }
-        // With `~`, Redis removes only whole nodes of its tree. Hubs keep at least 10,000 entries,
-        // which no simulation has.
+        // With `~`, Redis removes only whole nodes of its tree. The model removes nothing, because
+        // no simulation has 10,000 entries.
         if rest[0] == b"MAXLEN" {
             assert_eq!(rest[1], b"~");
             assert!(number::<usize>(&rest[2]) >= 10_000);

@@ -1,5 +1,6 @@
 //! Explores every reachable state of an abstract model of shared runs, within bounds: one key, two
-//! processes, up to three epochs, two events, and up to two faults of Redis, connections or owners.
+//! processes, up to three runs of the key, each with its own epoch, two events a run, and up to two
+//! faults of Redis, connections or owners.
 //!
 //! - `redis` models the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times,
 //!   channels and versions: a process can count as dead at any time, and every message can be
@@ -9,7 +10,7 @@
 //! - `protocol` has the state of the model, and `steps` collects the steps that lead from it.
 //! - `explore` visits the states breadth first and reports the shortest trace to a violation.
 //!
-//! The model needs no other crate and no cfg. Run it with `cargo test --release --package
+//! The model needs no other crate and no `--cfg`. Run it with `cargo test --release --package
 //! tower-sse-simulation --test exploration`.
 
 // Without optimisation, the exploration takes more than a minute.

@@ -115,7 +115,7 @@ impl Run {
 // What a client of another process receives.
 
 impl State {
-    /// Attaches a client to the run that has the key.
+    /// Attaches a client to the run that has the key, if the run is live or has completed.
     pub(crate) fn attach(&mut self) {
         if let Some(Claim { epoch, phase, .. }) = self.redis.claim
             && (phase.is_live() || phase == Phase::Ended(Outcome::Completed))
@@ -136,7 +136,7 @@ impl State {
                 return;
             }
             (Some(Phase::Ended(_)), None) => {
-                // Whatever is left must not look complete.
+                // The events that are left must not look like the whole answer.
                 self.add_end(epoch, Outcome::Interrupted);
                 self.set_phase(Phase::Ended(Outcome::Interrupted));
             }

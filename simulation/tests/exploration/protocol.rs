@@ -1,10 +1,10 @@
 //! The state of the whole model, and the parts of the protocol that a test can leave out.
 
 /// The rules of the protocol that close its holes. Without the first two rules, or without any one
-/// of the others, the exploration must find a state that breaks a promise.
+/// of the others, the exploration must find a violation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Protocol {
-    /// A void claim stays in Redis.
+    /// The claim of a run that is void, because its answer is no stream, stays in Redis.
     pub(crate) voids_keep_claims: bool,
     /// A run whose stream has an end is over, even if its claim is missing.
     pub(crate) ends_outlive_claims: bool,
@@ -107,7 +107,7 @@ pub(crate) struct Run {
     pub(crate) produced: u8,
     /// Whether events that Redis does not have were evicted to make room.
     pub(crate) is_evicted: bool,
-    /// Whether a `Sync` was answered over the present connection.
+    /// Whether a `Sync` was answered over the present connection, and no `Append` has failed since.
     pub(crate) is_in_step: bool,
     pub(crate) has_begun: bool,
     pub(crate) restores: bool,

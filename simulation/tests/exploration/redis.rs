@@ -9,7 +9,7 @@ pub(crate) enum Synced {
         newest: u8,
         entries: u8,
     },
-    /// The claim is gone, or the stream is behind.
+    /// The claim is gone, or the stream has another number of entries than the owner expects.
     Lacks,
     Over(Outcome),
 }
@@ -152,7 +152,8 @@ impl State {
         }
     }
 
-    /// `end.lua` by any process, for any reason: to cancel, to bury or to release.
+    /// `end.lua` by any process: to cancel a run, to end the run of a dead owner, or to release a
+    /// claim.
     pub(crate) fn end_any(&mut self, epoch: usize, outcome: Outcome) {
         let Some(claim) = self.redis.claim else { return };
         if claim.epoch != epoch || !claim.phase.is_live() {

@@ -63,9 +63,10 @@ fn requests(steps: &mut Steps<'_>) {
     let state = steps.state;
     let epoch = usize::from(state.epochs);
     if epoch < steps.bounds.epochs {
-        // The processes are alike until one has a run.
+        // Before the first run, the processes are alike, so one of them is enough.
         for process in 0..if epoch == 0 { 1 } else { 2 } {
-            // A process that has a live run restores its claim, and starts no other.
+            // If the claim is lost, a process with a live run restores the claim, and starts no
+            // other run.
             let has_live = |run: &Run| run.process == process && run.phase.is_live();
             let is_lost = state.redis.claim.is_none() && state.runs.iter().flatten().any(has_live);
             if is_lost || state.lost_claim.is_some() {

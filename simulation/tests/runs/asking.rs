@@ -2,7 +2,7 @@ use crate::{calls::Making, *};
 
 /// The data of the event that follows a whole answer, as in OpenAI's protocol.
 const TERMINATOR: &str = "[DONE]";
-/// The reconnection time with which each connection begins.
+/// The reconnection time in the options of a call.
 const RETRY: Duration = Duration::from_millis(4_321);
 
 /// The status for a client that has all events of an interrupted run.
@@ -108,7 +108,7 @@ impl Asking {
 
     async fn attach(self, run: Result<Option<Run>, StartError>) -> Attempt {
         let Self { world, runs, answer, habit, last, .. } = self;
-        // Another clone would keep the runs of a process that has ended.
+        // Keeping this clone would keep the runs alive if the process ends.
         drop(runs);
         let run = match run {
             Ok(Some(run)) => run,

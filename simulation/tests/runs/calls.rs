@@ -1,6 +1,6 @@
 use crate::*;
 
-/// One call of the service, which costs money.
+/// One call of the simulated service.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) key: usize,
@@ -41,7 +41,7 @@ impl Plan {
             events: rng.u64(1..most),
             fails: rng.u8(..6) == 0,
             delay: [0, 4, 100, 1_000, 3_000][rng.usize(..5)],
-            // Some events have more bytes than a script should read.
+            // A run with such large events can take several pages of 64 KiB.
             size: if rng.u8(..8) == 0 { 5_000 } else { rng.usize(..40) },
         }
     }
@@ -148,9 +148,9 @@ pub(crate) enum AnswerEnd {
     Whole,
     /// A clean end, without the terminator by which a client knows the whole answer.
     Unterminated,
-    /// The body failed.
     Failed(Option<Outcome>),
-    /// No run has the key, or the run lacks the event after the client's id.
+    /// No run has the key, the run lacks the event after the client's id, or its answer is no
+    /// stream.
     NotFound,
     /// The client is not interested any more.
     Left,

@@ -33,7 +33,7 @@ pub(crate) enum Habit {
     Stays(usize),
     /// The client reads its first event at once, and the others from this time on.
     IdleUntil(usize, u64),
-    /// The client first asks and leaves this number of times.
+    /// The client asks and leaves this number of times before it stays.
     Leaves(usize, u32),
     /// The client asks this process once, with this sequence number.
     Forges(usize, u64),

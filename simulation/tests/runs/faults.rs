@@ -12,7 +12,7 @@ pub(crate) struct Kind {
 /// What the faults of a simulation may do to answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
-    /// Every answer is whole.
+    /// The faults cut no answer short, unless Redis refuses commands for long.
     Calm,
     /// Redis keeps what it has acknowledged, but a process may be out of reach for too long.
     Disturbing,
@@ -153,8 +153,8 @@ const DISTURBING: [Kind; 8] = [
 ];
 
 const LOSING: [Kind; 8] = [
-    // All processes die. Before the next ones start, the clock passes the time for which keys are
-    // kept.
+    // All processes die. Before the next ones start, the clock passes one of the times for which
+    // keys are kept.
     Kind::new("vanish", |it, _| {
         it.world.disturb_all();
         for number in 0..PROCESSES {

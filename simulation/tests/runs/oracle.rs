@@ -5,7 +5,7 @@ use crate::*;
 
 pub(crate) struct History {
     pub(crate) severity: Severity,
-    /// Whether owners can restore every claim that Redis loses before another process takes it.
+    /// Whether owners can restore every lost claim before another process takes the key.
     pub(crate) restores_claims: bool,
     /// Whether Redis keeps the lists of live runs.
     pub(crate) keeps_lists: bool,
@@ -113,7 +113,7 @@ fn check_events(calls: &[Call], answer: &Answer) -> Option<String> {
     None
 }
 
-/// Checks that an answer that its client takes for the whole one is whole, and that any other end
+/// Checks that an answer is whole if its client takes it for the whole one, and that any other end
 /// has a reason.
 fn check_end(history: &History, answer: &Answer) -> Option<String> {
     let call = answer.events.first().map(|first| (first.call, &history.records.calls[first.call]));
@@ -155,7 +155,7 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
             };
             (!has_failed).then(|| format!("failed after {events} events of {call:?}"))
         }
-        // Permissions that are missing one after the other can keep a process from its checks.
+        // While Redis refuses commands, a process may be unable to check the runs of others.
         AnswerEnd::Failed(None) if was_refused(history, answer.ended) => None,
         AnswerEnd::Failed(outcome @ (None | Some(Outcome::Interrupted))) => {
             is_calm.then(|| format!("told {outcome:?} after {events} events of {call:?}"))
@@ -179,8 +179,8 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
 }
 
 /// Returns whether Redis had refused commands for two leases when the answer ended. After this
-/// time, bodies fail at all processes but the run's owner. The last contact of a process may be a
-/// check before the first refusal.
+/// time, bodies fail at all processes but the run's owner. The time of a check is tolerated,
+/// because a process's last contact may be a check before the first refusal.
 fn was_refused(history: &History, ended: u64) -> bool {
     let check = history.settings.check();
     let is_long = |refused: &Range<u64>| {

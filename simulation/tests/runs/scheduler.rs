@@ -6,7 +6,7 @@ pub(crate) const PROCESSES: usize = 3;
 /// call takes two minutes.
 const RECOVERY: Duration = Duration::from_secs(240);
 
-/// The first of the keys for which only the clients of one fault ask.
+/// The first of the keys that only the clients of [`Cluster::race_for_a_key`] ask for.
 const OWN_KEYS: usize = 100;
 
 /// The processes and clients of one simulation, and what may happen to them.
@@ -61,7 +61,7 @@ impl Cluster {
             self.world.start_again(number, 0);
         }
         self.recover().await;
-        // Other processes report the runs of processes that died.
+        // In this time, other processes report the runs of processes that died.
         sleep(self.world.settings.lease * 8).await;
         let is_quiet = self.kinds.iter().all(|kind| kind.name == REPLICA.name);
         let replaced = if is_quiet { self.check_replaced().await } else { None };
@@ -135,8 +135,8 @@ impl Cluster {
         });
     }
 
-    /// Waits until every client has its answer, asks for more of whole answers, and starts runs
-    /// with new keys.
+    /// Waits until every client has its answer, asks for events after the whole answers, and starts
+    /// runs with new keys.
     async fn recover(&mut self) {
         self.wait_for_clients().await;
         self.resume_whole().await;

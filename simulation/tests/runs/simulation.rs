@@ -17,7 +17,6 @@ fn same_seed_gives_the_same_log() {
     check_repeatable(50, simulate_cluster);
 }
 
-/// Runs the simulation of a seed, which depends on nothing but the seed.
 async fn simulate(seed: u64, log: Log) -> Verdict {
     // A crowd takes longer than other simulations, so only some seeds have one.
     if Rng::with_seed(!seed).u8(..16) == 0 {

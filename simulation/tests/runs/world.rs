@@ -75,7 +75,7 @@ impl World {
         self.processes().insert(number, process);
     }
 
-    /// Starts a process again, unless that has happened already.
+    /// Starts a process again if it was killed.
     pub(crate) fn start_again(&self, number: usize, clock: i64) {
         if self.process(number).gate.is_killed() {
             self.start(number, self.settings, clock);

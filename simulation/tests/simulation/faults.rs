@@ -62,7 +62,8 @@ const HOLDS: [Kind; 3] = [
 const HARMLESS: [Kind; 7] = [
     Kind::new("restart", Harm::None, |it, _| restart(it, Data::All)),
     // Another program renames or copies a key of its own, or flushes the server's scripts. After a
-    // rename or copy, the counts of the server's commands no longer prove what was trimmed.
+    // rename or copy, the counts of the server's commands no longer prove that the hubs' stream was
+    // not replaced.
     Kind::new("other program", Harm::None, |it, _| {
         it.network.command(&["XADD", "cache", "*", "value", "1"]);
         it.network.command(match it.rng.u8(..3) {
@@ -87,7 +88,8 @@ const HARMLESS: [Kind; 7] = [
     Kind::new("cut off", Harm::None, |it, hub| it.network.cut_off(hub, it.rng.u64(..6_000))),
 ];
 
-/// [`Kind::some`] adds one of the first five to a hold, so that a hub may see the loss late.
+/// [`Kind::some`] adds one of the first five to a fault that holds reads, so that a hub may see the
+/// loss late.
 const LOSSES: [Kind; 9] = [
     Kind::new("roll back", Harm::Lost, |it, _| match it.rng.u8(..6) {
         0..3 => {
@@ -100,9 +102,9 @@ const LOSSES: [Kind; 9] = [
         _ => restart(it, Data::Snapshot),
     }),
     // Another server takes over, and may lack the newest entries. The old server goes on serving
-    // its connections for a while, and new connections if the name leads to either server. Then the
-    // old server stops, or takes over again. It refuses events if it has `min-replicas-to-write`,
-    // as the operator's page demands.
+    // its connections for a while, and new connections if the name leads to either server. Half of
+    // the time, it refuses events, as with the option `min-replicas-to-write` that the operator's
+    // page demands. Then the old server stops, or takes over again.
     Kind::new("promote", Harm::Lost, |it, _| {
         let rng = &mut it.rng;
         let old = it.network.promote(Promotion {

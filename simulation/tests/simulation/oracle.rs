@@ -146,8 +146,8 @@ fn sequence_of(id: &str) -> u64 {
     (milliseconds.parse::<u64>().unwrap() << 20) + counter.parse::<u64>().unwrap()
 }
 
-/// Checks that a client's messages are in order, that none is doubled, refused or forged, that all
-/// clients receive an event with the same id, and that each gap has a reason.
+/// Checks that a client's messages are in order, that none is doubled, refused or forged, that each
+/// event has the same id for all clients, and that each gap has a reason.
 fn check_messages(
     name: &str,
     journal: &Journal,

@@ -3,8 +3,7 @@ use crate::*;
 /// The time in which every hub must follow and accept events after the faults have ended.
 const RECOVERY: u64 = 15_000;
 /// The time that a hub takes to skip an entry that its link does not carry. A hub that loads the
-/// stream may need five sessions to reach the entry, because its batches double with each session.
-/// It tries the entry in three sessions.
+/// stream may need five sessions to reach the entry, and then tries it in three.
 const SKIP: u64 = 45_000;
 /// The time in which an event must reach all clients when there are no faults.
 const DELIVERY: u64 = 3_000;

@@ -50,7 +50,7 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
 }
 
 /// The stream is replaced by a copy that lacks an event, which only the event's publisher knows.
-/// The copy is then trimmed past the publisher, which reads late.
+/// The publisher reads late: by then, all entries of the copy but the newest are trimmed.
 #[test]
 fn event_that_is_rolled_back_and_then_trimmed_is_a_gap() {
     let found = check(0..4, async |scene, variation| {
@@ -124,8 +124,8 @@ fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
 }
 
 /// While ids are ahead of the clock, the stream is deleted twice. Hub 1 begins the third stream
-/// without having seen the second one, whose event only hub 0 knows. The third stream is then
-/// trimmed past hub 0.
+/// without having seen the second one, whose event only hub 0 knows. Before hub 0 reads again, all
+/// entries but the newest are trimmed.
 #[test]
 fn event_between_two_deletions_behind_the_clock_is_a_gap() {
     let found = check(0..20, async |scene, variation| {
@@ -153,8 +153,8 @@ fn event_between_two_deletions_behind_the_clock_is_a_gap() {
     assert!(found.of("reported") > 0, "nothing was lost");
 }
 
-/// Plays a scene in all its variations, which must break no guarantee. Returns what the clients
-/// received in total.
+/// Plays a scene in all its variations, which must break no guarantee. Returns the sum of the
+/// counts of the oracle.
 fn check(variations: Range<usize>, play: impl AsyncFn(&mut World, usize)) -> Verdict {
     let mut found = Verdict::default();
     let latencies = LATENCIES.into_iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)));
@@ -197,7 +197,8 @@ fn disconnect(network: &Network, hub: usize) {
 }
 
 /// Lets hub 0 publish an event that it reads late or never, while the others are disconnected. They
-/// go on after the operator's command, and the stream is trimmed past hub 0.
+/// go on after the operator's command. Before hub 0 reads again, all entries but the newest are
+/// trimmed.
 async fn trim_past_the_publisher(scene: &mut World, variation: usize, command: Option<&[&str]>) {
     scene.has_lost = true;
     disconnect(&scene.network, 1);

@@ -10,7 +10,6 @@ fn same_seed_gives_the_same_log() {
     check_repeatable(100, simulate);
 }
 
-/// Runs the simulation of a seed, which depends on nothing but the seed.
 async fn simulate(seed: u64, log: Log) -> Verdict {
     let mut rng = Rng::with_seed(seed);
     let hubs = rng.usize(3..6);

@@ -33,7 +33,7 @@ impl World {
             clients: clients.map(|(number, topics)| Client::new(number, topics)).collect(),
             publications: Arc::default(),
             max_age,
-            // A process that is behind does not know what was trimmed.
+            // A process that is behind does not know what was trimmed, so it reports a gap.
             has_lost: max_age.is_some(),
         };
         (0..hubs).for_each(|number| world.start(number));
@@ -59,7 +59,7 @@ impl World {
         self.start(number);
     }
 
-    /// Moves a client to a process, if its hub has connected.
+    /// Disconnects a client, which then resumes at a process if that process's hub has connected.
     pub(crate) fn resume(&mut self, client: usize, hub: usize) {
         self.clients[client].cut();
         self.clients[client].resume(&self.network, &self.processes[&hub]);
@@ -105,7 +105,6 @@ async fn connect(
     let (health, stats) = (broker.health(), broker.stats());
     let hub = builder.connect(broker).await?;
     if network.is_logging() {
-        // Log the state of the connection whenever it changes.
         tokio::spawn(gate.run(async move {
             let mut last = None;
             loop {

@@ -1,5 +1,5 @@
-//! If a hub loses its last owner while its broker feeds it, the hub is dropped on another thread
-//! than the broker's.
+//! If the last clone and the last subscription of a hub are dropped while its broker feeds it,
+//! another thread than the broker's drops the hub itself.
 
 use crate::*;
 
@@ -17,8 +17,8 @@ fn feed_one(feed: &mut Feed, fed: Fed, sequence: u64) -> bool {
     result.is_ok()
 }
 
-/// Drops the last owner of a hub when the hub wakes a subscription, which is while the broker feeds
-/// it.
+/// Drops the last clone and the last subscription of a hub when the hub wakes this subscription,
+/// which is while the broker feeds the hub.
 fn drop_when_woken(hub: Hub) {
     let owner = Arc::new(Mutex::new(None));
     let woken = Arc::clone(&owner);
@@ -96,8 +96,8 @@ fn publisher_joins_the_thread_that_feeds_its_hub() {
     }
 }
 
-/// Connects a hub within `runtime`, and drops its last owner while the hub is fed. Returns the
-/// runtime in which the hub's publisher was dropped. Asserts that the feeding thread dropped
+/// Connects a hub within `runtime`, and drops the hub's last clone while the hub is fed. Returns
+/// the runtime in which the hub's publisher was dropped. Asserts that the feeding thread dropped
 /// neither the publisher nor the hub's closures.
 fn where_it_drops(runtime: Option<&Runtime>, fed: Fed) -> Option<Handle> {
     let (dropped, is_dropped) = mpsc::channel();

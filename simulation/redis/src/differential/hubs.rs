@@ -6,7 +6,7 @@ use super::{Pair, split};
 
 const SEQUENCES: u64 = 100;
 const COMMANDS: usize = 300;
-/// The lowest milliseconds of ids that are far ahead of the clock. Redis counts up from such an id.
+/// The lowest milliseconds of an id that is far ahead of the clock.
 const AHEAD: u64 = 9_000_000_000_000;
 
 const MARK: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/mark.lua");
@@ -14,8 +14,8 @@ const FIRST_ID: &str =
     include_str!("../../../../crates/tower-sse-redis/src/broker/lua/first_id.lua");
 const SURVEY: &str = include_str!("../../../../crates/tower-sse-redis/src/broker/lua/survey.lua");
 
-/// A script that returns a key's time to live in days, rounded up: a real server's milliseconds
-/// would count down between the two replies.
+/// A script that returns a key's time to live in days, rounded up. The real server's clock runs, so
+/// its milliseconds would differ from the model's.
 const TIME_TO_LIVE: &str = "local left = redis.call('PTTL', KEYS[1]) return left < 0 and left or math.ceil(left / 86400000)";
 
 impl Pair {
@@ -38,7 +38,7 @@ fn commands_are_refused_by_the_flags_that_redis_lists() {
     let Some(mut pair) = Pair::start() else { return };
     let others = ["XLEN", "XRANGE", "XREVRANGE", "XREAD", "HGET", "HMGET", "HGETALL", "HKEYS"];
     let others = others.into_iter().chain(["HDEL", "EXISTS", "EVAL", "PING"]);
-    // The flags of `CLIENT` are those of its subcommands.
+    // Redis lists the flags of `CLIENT` with its subcommands.
     let answered = ANSWERED_WHILE_LOADING.into_iter().filter(|command| *command != "CLIENT");
     let answered = answered.chain(["SUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "SUNSUBSCRIBE"]);
     for command in WRITES.into_iter().chain(others).chain(answered) {
@@ -137,8 +137,9 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
             let (newest, nonce) = (newest.to_string(), field.to_string());
-            // The model's clock counts milliseconds. Replies with ids that contain the server's
-            // time set this clock.
+            // The marker's id must not depend on microseconds, which the model's clock lacks. If
+            // the id is ahead of the clock, it must not depend on the time, which the reply then
+            // does not show.
             let text = MARK.replace("time[2] % 1000 * 512", "0");
             let text = text.replace("next + lead - lead % step + step", "newest_at + 3");
             return script(&text, &[key, condition, &newest, &nonce]);
@@ -178,7 +179,7 @@ fn script(text: &str, arguments: &[&str]) -> Vec<String> {
     ["EVAL", text, "1"].iter().chain(arguments).map(|&part| part.to_owned()).collect()
 }
 
-/// Returns an id that an entry may have, or text that is not an id.
+/// Returns an id, or text that is not an id.
 fn random_id(rng: &mut Rng) -> String {
     let milliseconds = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
     match rng.u8(..20) {

@@ -1,4 +1,4 @@
-//! Compares the model with a real Redis: the same commands must have the same effects on both.
+//! Compares the model with a real Redis: both must give the same replies to the same commands.
 
 mod hubs;
 mod runs;
@@ -41,7 +41,7 @@ impl RealServer {
                 Ok(connection) => return connection,
                 Err(error) => assert!(Instant::now() < deadline, "{error}"),
             }
-            // The server gives no sign that it listens.
+            // Nothing reads the server's output, in which it reports that it listens.
             sleep(Duration::from_millis(10));
         }
     }
@@ -59,7 +59,6 @@ struct Pair {
     real: Connection,
     model: Server,
     seed: u64,
-    /// The commands so far.
     sequence: Vec<String>,
 }
 
@@ -121,7 +120,7 @@ fn text(reply: RedisResult<Value>) -> String {
         Ok(value) => format!("{value:?}"),
         Err(error) => {
             let detail = error.detail().unwrap_or_default();
-            // An error in a script names its line.
+            // In a script, an error's text goes on with the script's name and line.
             let (detail, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
             format!("{} {detail}", error.code().unwrap_or_default())
         }

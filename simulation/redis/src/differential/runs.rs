@@ -41,7 +41,7 @@ fn model_replies_as_redis_does() {
             }
         }
     }
-    // The sequences are long enough to meet these replies.
+    // If one of these replies is missing, the sequences are too short.
     for status in [
         "new", "free", "restori", "live", "ended", "ok", "behind", "gone", "over", "joined",
         "buried",
@@ -98,8 +98,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let earlier = ["", "s1", "s2"][rng.usize(..3)];
             let server = ["s0", "s1"][rng.usize(..2)];
             let arguments = format!("{server}|{earlier}|8000|all|{process}|{newest}|60000|");
-            // Redis returns fields in the order in which they were added, unlike the model, which
-            // sorts them.
+            // The model sorts the fields of a hash, and Redis does not.
             let sorted = "local epochs = {}
                 for epoch in string.gmatch(reply[4], '%S+') do epochs[#epochs + 1] = epoch end
                 table.sort(epochs)

@@ -111,10 +111,10 @@ impl Crowd {
         for key in 0..runs {
             self.start(0, key, plan).await.expect("nothing refuses it");
         }
-        // A run of many entries: while a client reads it, the pages grow.
+        // A run of many entries: while a client reads it, the pages that its process loads grow.
         let large = Plan { events: 80, fails: false, delay: 0, size: 60_000 };
         self.start(0, runs, large).await.expect("nothing refuses it");
-        // By then, the ends of the runs are in Redis.
+        // After this time, Redis has the ends of the runs.
         sleep(Duration::from_secs(5)).await;
         let first = self.read(runs, Habit::Stays(SLOW));
         self.wait(&[first], 30, |_| {}).await;
