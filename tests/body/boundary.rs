@@ -1,5 +1,5 @@
-//! The layer writes into foreign streams without changing what a client decodes: any bytes, split
-//! anywhere.
+//! What the layer writes into a foreign stream does not change what a client decodes, whatever the
+//! stream's bytes are and wherever they are split.
 
 use proptest::prelude::*;
 
@@ -98,8 +98,7 @@ fn layer() -> SseLayer {
         .terminator(Event::from("[DONE]"))
 }
 
-/// Returns a layer that always sends padding first, so a byte order mark of the source is no longer
-/// at the start of the stream.
+/// Returns a layer that sends padding before the first byte of the source.
 fn layer_with_preamble() -> SseLayer {
     layer().padding(2)
 }
@@ -117,7 +116,7 @@ fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     }
 }
 
-/// Some clients of `CLIENTS` do not read line by line.
+/// Some clients of `CLIENTS` do not read line by line: they split a stream at two line ends.
 #[test]
 fn clients_read_streams_of_each_line_end_alike_with_heartbeats() {
     for end in ["\n", "\r\n", "\r"] {

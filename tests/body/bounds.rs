@@ -39,8 +39,8 @@ async fn huge_frame_is_passed_on_in_pieces() {
     let lines = ":\n".repeat(1 << 20);
     let layer = SseLayer::new().terminator(Event::from("end"));
     let (feed, mut body) = fed(&layer);
-    // The body's short path for quiet streams needs the same waker as the poll before, and
-    // `will_wake` can be false for copies of a no-op waker.
+    // The body has a short path for a quiet stream that the same task polls again. A copy of a
+    // no-op waker need not count as the same task, because `will_wake` can be false for it.
     let (_, waker) = Wakes::new();
     for _ in ["the first frame", "a frame of a stream that was quiet"] {
         feed.data(lines.clone());

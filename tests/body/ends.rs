@@ -131,8 +131,8 @@ async fn reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
         let (feed, mut body) = fed(&layer);
         feed.data(first);
         assert_eq!(poll_frame(&mut body), data(preamble), "{first:?}");
-        // The layer removes a byte order mark behind its preamble: the mark is only legal at the
-        // start.
+        // The layer removes a byte order mark behind its preamble: the mark is legal only at the
+        // start of a stream.
         let rest = first.trim_start_matches('\u{feff}');
         assert_eq!(poll_frame(&mut body), data(rest), "{first:?}");
         assert_eq!(poll_frame(&mut body), Polled::Pending);

@@ -32,8 +32,9 @@ async fn error_drops_the_source_at_once_and_fails_the_body_later() {
     assert!(http_body::Body::is_end_stream(&body));
 }
 
-/// On HTTP/2 a reset discards what the server has not written yet, the head included. A server or
-/// a compressor that keeps the last bytes for longer than a second may keep them for ever.
+/// On HTTP/2 a reset discards what the server has not written yet, the head included. A server or a
+/// compressor that keeps the last bytes for longer than a second may never release them, so the
+/// body then fails anyway.
 #[tokio::test(start_paused = true)]
 async fn body_fails_once_the_last_bytes_are_taken_or_after_a_second() {
     for is_taken in [true, false] {
@@ -94,8 +95,8 @@ async fn error_can_become_a_last_event_and_no_terminator_follows() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The source's error never means that the layer's own client left, and half an answer must not
-/// look complete.
+/// Such an error can come from the source's own upstream, and half an answer must not look
+/// complete.
 #[tokio::test(start_paused = true)]
 async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let of_kind = io::Error::from;

@@ -50,7 +50,6 @@ async fn every_byte_restarts_the_interval() {
         idle(&mut body, 15 * SECOND).await;
         feed.passes("data: a\n\n", &mut body);
     }
-    // The timer armed for the first silence has fired long ago.
     idle(&mut body, 15 * SECOND).await;
     idle(&mut body, SECOND).await;
     assert_eq!(poll_frame(&mut body), data(": \n"));

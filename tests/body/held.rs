@@ -5,7 +5,8 @@ use tower_sse::streams::Streams;
 
 use crate::{rig::*, *};
 
-/// Reads `body` to its failure as a compressor does. Returns the text, and how long it took.
+/// Reads `body` to its failure as a compressor does. Returns the text, and how long the reading
+/// took.
 async fn compress<B>(mut body: B) -> (String, Duration)
 where
     B: http_body::Body<Data = Bytes> + Unpin,

@@ -30,8 +30,8 @@ async fn close_report_has_the_age_and_what_was_sent() {
     assert_eq!((closed.frames, closed.bytes, closed.heartbeats), (5, 12 + 9 + 11, 3));
 }
 
-/// The service of bare streams always answers with a stream; other services may answer with
-/// anything.
+/// A service of bare streams has no other response than a stream. Other services may answer with
+/// anything, so their streams open at the head.
 #[tokio::test(start_paused = true)]
 async fn bare_stream_opens_at_the_call_and_others_at_the_head() {
     async fn age<K: Kind>() -> Duration {
@@ -211,8 +211,7 @@ fn source_that_panics_when_it_is_dropped_is_reported() {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // A body that is polled to its end drops its source there, and any other body when it is
-        // dropped itself.
+        // A body drops its source when it is polled to its end, or else when it is dropped itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {

@@ -21,6 +21,7 @@ fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {
 }
 
 /// The application knows more about the source's errors than the layer, so it logs them itself.
+/// Only for a cancellation, the layer adds a line.
 async fn logs_only_the_close_at_debug<K: Kind>() {
     for &exit in ExitPath::ALL {
         let (log, recording) = Log::record();
@@ -110,8 +111,8 @@ async fn stream_that_ends_by_itself_closes_in_the_requests_span() {
     assert_eq!(log.lines().len(), lines.len(), "it closes once");
 }
 
-/// The layer keeps the span for its report of the close. A span that outlived the body would never
-/// be exported.
+/// The layer keeps the span for its report of the close. Exporters wait until a span closes, so it
+/// must not outlive the body.
 #[test]
 fn span_is_released_with_the_body() {
     #[derive(Clone, Default)]

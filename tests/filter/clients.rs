@@ -8,7 +8,7 @@ use crate::{naive_filter::ADDED, *};
 
 type Line = (String, &'static str);
 
-/// An event, or a comment between events, which has no empty line.
+/// An event, or a comment between events. A comment has no empty line.
 #[derive(Clone, Debug)]
 struct Block {
     lines: Vec<Line>,
@@ -128,7 +128,7 @@ fn assert_read_alike(chunks: &[&[u8]], blocks: &[Block], changes: &[Change], add
     }
 }
 
-/// A source that breaks off between a CR and its LF.
+/// A source may break off between a CR and its LF.
 #[test]
 fn events_at_the_end_follow_a_last_cr_as_whole_ones() {
     for (stream, whole) in [

@@ -79,7 +79,7 @@ async fn task_that_never_waits_lets_others_run() {
 const LIMIT: usize = 64 << 10;
 const PIECE: usize = 1 << 10;
 
-/// Returns the peak memory of a filter that gets 1000 pieces, and whether it failed.
+/// Returns the peak memory of a filter that gets up to 1000 pieces, and whether the filter failed.
 fn most_memory(first: &'static str, piece: &'static str) -> (u64, bool) {
     let piece = Bytes::from_static(piece.repeat(PIECE / piece.len()).leak().as_bytes());
     let mut failed = false;

@@ -1,5 +1,5 @@
-//! How often memory is allocated. The number does not depend on other load, so the tests compare it
-//! with constants.
+//! How often memory is allocated. The number does not depend on how busy the machine is, so the
+//! tests compare it with constants.
 
 use allocation_counter::AllocationInfo;
 

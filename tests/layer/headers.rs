@@ -104,7 +104,7 @@ fn cache_control_is_extended_and_not_replaced() {
     }
 }
 
-/// RFC 10036, section 3: the value of `incremental` is the Boolean of a structured field.
+/// The header `incremental` is a structured field whose value is a Boolean (RFC 10036, section 3).
 #[test]
 fn handlers_own_x_accel_buffering_and_incremental_are_kept() {
     for (name, value) in

@@ -77,7 +77,6 @@ async fn ordinary_stream_logs_only_its_close() {
     idle(&mut body, 20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(": \n"));
     assert_eq!(log.all(), [""; 0]);
-    // The client leaves.
     drop(body);
     let closed = r#"reason="disconnected""#;
     assert_lines(&log.all(), &[("DEBUG", closed)]);

@@ -132,7 +132,7 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
     assert_eq!(answer(event_source, 404).1.status(), StatusCode::NOT_FOUND);
 }
 
-/// The inner layer has removed the options that set the drain from the response, but the outer
+/// The inner layer has taken the options, which set the drain, out of the response. But the outer
 /// layer knows the drain.
 #[tokio::test(start_paused = true)]
 async fn outer_layer_in_shutdown_opens_a_stream_with_a_drain() {

@@ -212,7 +212,7 @@ fn other_responses_and_other_statuses_pass() {
             let answer = Responses::answer(Source::new().1).with_status(status);
             assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
-        // The status `204` stops a client for good.
+        // The status `204` stops an `EventSource` for good.
         let answer = event_stream(Full::<Bytes>::default()).with_status(204);
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }

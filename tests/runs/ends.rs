@@ -66,7 +66,7 @@ async fn run_that_ends_twice_is_reported_once() {
 #[tokio::test(start_paused = true)]
 async fn failure_panic_and_cancellation_are_reported() {
     let ends = Ends::default();
-    // A cancelled task's error is a failure like any other: clients see only the error's text.
+    // A cancelled task's error fails the run like any other error.
     for error in [BoxError::from("no"), cancelled_task().await.into()] {
         let (_, feed, mut client) = running(&ends).await;
         feed.fail(error);

@@ -123,7 +123,7 @@ async fn runs_that_stalled_clients_hold_are_within_the_limit() {
 }
 
 /// The run in the docs of `max_memory` takes 16 kB. A replay adds 5 kB, and the copies for 16
-/// clients add 69 kB in all.
+/// clients add a total of 69 kB.
 #[tokio::test(start_paused = true)]
 async fn clients_that_are_behind_add_frames_to_a_small_run() {
     let runs = Runs::new();

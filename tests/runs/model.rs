@@ -120,8 +120,8 @@ impl World {
         }
     }
 
-    /// Returns an id or none, and the number of events of this run after which it resumes: `None`
-    /// if the run cannot be resumed with it.
+    /// Returns an id or none, and the number of this run's events after which a client with this id
+    /// resumes, or `None` if it cannot resume.
     fn id(&mut self, run: usize) -> (Option<LastEventId>, Option<usize>) {
         let id = |id: &String| Some(LastEventId::try_from(&**id).unwrap());
         match self.random.u8(..5) {

@@ -50,7 +50,8 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
             }
             let first = first.client().await;
             assert_eq!(first.status, expected, "{requester:?} {replaces}");
-            // A request that waits in the layer gets the new run. `Runs::answer` returns `None`.
+            // If the run is replaced, a request that waits in the layer gets the new run, and
+            // `Runs::answer` returns `None`.
             let waiting = waiting.now().await.expect("an answer").unwrap();
             assert_eq!(waiting.status(), if replaces { 200 } else { expected });
             assert_eq!(asking.await.unwrap(), if replaces { 418 } else { expected });

@@ -52,8 +52,8 @@ async fn stream_is_recorded_once_the_call_has_it() {
     assert_eq!(data(&same).await, ["a"]);
 }
 
-/// Each waiting client makes its own call, because the error of the first call is for the first
-/// client.
+/// Each waiting client makes its own call, because the error of the first call reaches only the
+/// first client.
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_call_themselves_if_the_call_fails() {
     let rig = Rig::new(Runs::new());

@@ -61,7 +61,7 @@ const OUTCOMES: [Outcome; 5] = [
     Outcome::Interrupted,
 ];
 
-/// What an `EventSource` gets whose answer is incomplete.
+/// What an `EventSource` whose answer is incomplete receives.
 const TOLD: &str = "<interrupted>";
 
 /// Returns the last events of an attachment after this outcome, and how its body ends.
@@ -333,7 +333,7 @@ fn two_events() -> impl Stream<Item = Event> + Send + 'static {
     stream::iter(["a", "b"].map(Event::from)).chain(stream::pending())
 }
 
-/// The id is of the turn before, so the client asks for an answer that is no longer there.
+/// The id is of the earlier run, so the client asks for an answer that is no longer there.
 #[tokio::test(start_paused = true)]
 async fn repeated_post_of_an_earlier_turn_leaves_the_current_one_alone() {
     let rig = Rig::new(Runs::new());

@@ -1,16 +1,17 @@
 //! How long a stream that is always ready delays other tasks.
 //!
 //! Time is no measure on a machine that others use. So the tests count what the stream makes
-//! between two turns of another task on the same thread. The other task yields as if it waited for
-//! a socket: it is woken when the runtime looks at its driver, after the tasks that are ready.
+//! between two turns of another task on the same thread. A turn is one poll of a task by the
+//! runtime. The other task yields as if it waited for a socket: it is woken when the runtime looks
+//! at its driver, after the tasks that are ready.
 
 use crate::*;
 
 const KIB: usize = 1024;
 /// The units of coop budget that tokio gives a task for each of its turns.
 const UNITS_PER_TURN: usize = 128;
-/// A body spends a unit for each KiB. The frame that spends the last unit may be a whole frame of
-/// 16 KiB.
+/// A body spends a unit for each frame and for each whole KiB in it. The frame that spends the last
+/// unit may have 16 KiB.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
 /// Of the tasks that gave up their turn, the last is woken first. So two of them change places
 /// every time, and one can have two turns between those of the other.
@@ -98,7 +99,7 @@ async fn streams_of_empty_events_and_of_tiny_frames_yield() {
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} events without a field");
     let longest = meter.longest_run(foreign(meter.stream(Bytes::new(), 1, 10_000))).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} empty frames");
-    // A frame spends budget for at least 64 bytes.
+    // A frame of one byte costs a whole unit, but counts as only 64 bytes here.
     let frames = meter.stream(Bytes::from_static(b"\n"), 64, 64 * KIB);
     let longest = meter.longest_run(foreign(frames)).await;
     assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes that are paid for");

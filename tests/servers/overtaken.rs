@@ -8,7 +8,7 @@ use crate::*;
 const ROUNDS: usize = 5;
 const FLOODS: usize = 4;
 const FAILURES: usize = 100;
-/// How long the client does not read: longer than a failure is delayed for browsers.
+/// How long the client does not read: longer than the layer usually delays a failure.
 const PAUSE: Duration = Duration::from_millis(30);
 
 fn flood_or_fail(path: &str) -> http::Response<Body> {

@@ -13,7 +13,7 @@ enum Case {
     UnreadBody,
     /// The request body was not read completely, and the handler has dropped it.
     DroppedBody,
-    /// Bytes of a next request are buffered, if only an extra line break.
+    /// Bytes of a next request are buffered. Even an extra line break counts.
     NextRequest,
     /// hyper's option `half_close` is set: a client that has finished writing can still read.
     HalfClose,
@@ -99,8 +99,8 @@ async fn fin_is_not_noticed_while_idle_but_by_the_second_write() {
     }
 }
 
-/// hyper 1.10.0 had a bug: its HTTP/1 client was polled forever once its server had half-closed the
-/// connection.
+/// hyper 1.10.0 had this bug in its HTTP/1 client: a connection was polled forever once the server
+/// had half-closed it.
 #[tokio::test]
 async fn idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
     for (case, host) in Case::everywhere() {

@@ -15,7 +15,7 @@ use crate::{support::skip, *};
 const HEARTBEAT: Duration = Duration::from_millis(350);
 const USER_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// An address reserved for documentation (RFC 5737), which no host has.
+/// An address reserved for documentation (RFC 5737), which no host outside of this test has.
 const SERVER: &str = "192.0.2.1";
 const CLIENT: &str = "192.0.2.2";
 

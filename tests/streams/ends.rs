@@ -1,4 +1,4 @@
-//! How a stream ends that is closed and also drained or dropped, and what closing all streams does.
+//! How a stream that is closed and also drained or dropped ends, and what closing all streams does.
 //! `body/lifetime/causes.rs` tests how a close alone ends the stream of each kind of client.
 
 use tower_sse::{CloseReason::*, streams::Streams};
@@ -28,7 +28,7 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
     }
 }
 
-/// The clients of all streams should not come back at the same time.
+/// If all streams are closed, their clients should not come back at the same time.
 #[tokio::test(start_paused = true)]
 async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
     for client in Requester::ALL {

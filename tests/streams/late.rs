@@ -53,7 +53,8 @@ async fn subject_that_is_kept_spares_an_open_stream() {
     assert_eq!(stream.poll(), Polled::Pending);
 }
 
-/// The room was closed for others, perhaps long before this client joins it.
+/// The subject's streams were closed for other clients, perhaps long before this client gets the
+/// subject.
 #[tokio::test(start_paused = true)]
 async fn close_before_the_subject_is_added_does_not_end_an_answered_stream() {
     let streams = Streams::new();

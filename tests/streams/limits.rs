@@ -89,8 +89,8 @@ async fn repeated_request_takes_its_places_again_and_can_be_refused() {
     assert_eq!(repeat().status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// If the close freed the place, a client that does not read could hold any number of streams that
-/// were closed.
+/// If a closed stream no longer counted, a client that does not read could hold any number of
+/// closed streams.
 #[tokio::test(start_paused = true)]
 async fn closed_stream_keeps_its_place_until_it_has_ended() {
     for ends in [true, false] {
@@ -142,7 +142,7 @@ async fn each_client_is_refused_so_that_it_tries_again_later() {
     for (client, range) in [
         (Requester::Fetch, 30..=60),
         (Requester::Get, 30..=60),
-        // Streams that answer a POST are usually short, so a place is free soon.
+        // Streams that answer a POST are usually short, so another stream can open soon.
         (Requester::Post, 2..=10),
     ] {
         let refused = send(&SseLayer::new(), &streams, client, &["user:1"]);
@@ -289,7 +289,7 @@ const TENANT_LIMIT: i64 = 5;
 const ROUNDS: usize = 10_000;
 
 /// Adds a user and the tenant to the subjects of a request, and sends the request. In each third
-/// round, it is not sent if the user has no place left. Returns the response if its status is 200.
+/// round, it is not sent if the user is at the limit. Returns the response if its status is 200.
 fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Sized + use<>> {
     let mut request = Request::new(());
     let subjects = streams.subjects_of(&mut request);
@@ -357,7 +357,6 @@ fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
     let refused: u64 = streams.stats().refused_by_prefix.iter().map(|(_, refused)| refused).sum();
     assert!(opened > 1_000 && refused > 1_000, "{opened} opened, {refused} refused");
     assert_eq!(streams.subjects(), []);
-    // All places are free.
     let mut bodies = Vec::new();
     for (subject, limit) in
         [("user:0", USER_LIMIT), ("user:3", USER_LIMIT), ("tenant:1", TENANT_LIMIT)]

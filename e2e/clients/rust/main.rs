@@ -1,5 +1,5 @@
-//! Clients from crates.io. `rust-clients CLIENT SITUATION=URL...` prints a line of JSON for each event, and one when the client
-//! returns.
+//! Clients from crates.io. `rust-clients CLIENT SITUATION=URL...` prints a line of JSON for each
+//! event, and one when the client returns.
 
 use std::{env, time::Duration};
 

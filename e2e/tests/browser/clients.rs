@@ -49,7 +49,8 @@ impl Chromium {
         }
     }
 
-    /// Waits until the condition holds for each of these clients. The condition calls a client `it`.
+    /// Waits until the condition holds for each of these clients. The condition calls a client
+    /// `it`.
     pub(crate) async fn until_each(&self, clients: &[&str], condition: &str) {
         for client in clients {
             self.until(&format!("window.{client} && (it => {condition})({client})")).await;
@@ -75,7 +76,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Asserts that every event from the first on is there, once and in order.
+    /// Asserts that every event from the first on was received, once and in order.
     pub(crate) fn misses_and_doubles_nothing(&self, client: &str) {
         let ids: Vec<u64> = self.events.iter().map(|(id, _)| *id).collect();
         let expected: Vec<u64> = (1..).take(ids.len()).collect();

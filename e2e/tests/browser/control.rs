@@ -28,7 +28,8 @@ async fn event_source_gives_up_at_a_503() {
     assert_eq!((stats.opened, stats.refused), (1, 1), "it came once");
 }
 
-/// The client's request then equals an `EventSource`'s, so a shutdown ends the client for good.
+/// A `fetch` that bypasses the cache sends a request that equals an `EventSource`'s, so a shutdown
+/// ends the client for good.
 #[tokio::test]
 async fn fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };

@@ -3,8 +3,8 @@ use crate::*;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The number of samples before a cut and after it.
 const LIVE: usize = 10;
-/// The maximum number of clients that reconnect in one second if their times are spread. More clients
-/// are a storm.
+/// The maximum number of clients that reconnect in one second if their times are spread. More
+/// clients are a storm.
 const PEAK: u64 = 90;
 
 /// Returns the numbers of the samples that the page's code has received, each with the number of
@@ -17,8 +17,8 @@ async fn seen(browser: &Chromium) -> Vec<(u64, u64)> {
     samples
 }
 
-/// The hub of the new server issues other ids, knows none of the old ids, and numbers its events from
-/// the start.
+/// The hub of the new server issues other ids, knows none of the old ids, and numbers its events
+/// from the start.
 #[tokio::test]
 async fn open_page_reports_a_restart_of_the_server_and_goes_on() {
     let Some(tools) = Tools::find() else { return };

@@ -1,5 +1,5 @@
 //! The proxy configurations and the periods of a shutdown in the guide. Also the nginx
-//! configuration of the examples with several processes, which gives clients the same answer while
+//! configuration of the examples with several processes, which must answer like the guide's while
 //! no server is up.
 
 use axum::routing::get;
@@ -93,8 +93,8 @@ async fn nginx_lets_pages_of_another_origin_read_its_answer() {
     }
 }
 
-/// Shows why the guide's configurations send no `retry`: each client keeps the random reconnection time
-/// that its stream began with.
+/// Shows why the guide's configurations send no `retry`: each client keeps the random reconnection
+/// time that its stream began with.
 #[tokio::test]
 async fn answer_without_servers_leaves_each_event_source_its_reconnection_time() {
     let (Some(tools), Some(certificate)) = (Tools::find(), Certificate::new()) else { return };
@@ -110,7 +110,8 @@ async fn answer_without_servers_leaves_each_event_source_its_reconnection_time()
     browser.until_each(&[EVENT_SOURCE], "it.opened > 1").await;
     let begun = Instant::now();
     browser.until_each(&[EVENT_SOURCE], "it.opened > 11").await;
-    // Each reconnection waits 0.1 to 0.3 seconds. With Chromium's own time, it would wait 3 seconds.
+    // Each reconnection waits 0.1 to 0.3 seconds. With Chromium's own time, it would wait 3
+    // seconds.
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
@@ -258,8 +259,8 @@ fn example_answers_as_the_page_of_nginx_does() {
     }
 }
 
-// The shutdown that the guide shows: the signals that the guide's programs handle, and the numbers of
-// the manifest for Kubernetes.
+// The shutdown that the guide shows: the signals that the guide's programs handle, and the numbers
+// of the manifest for Kubernetes.
 
 const MANIFEST: &str = include_str!("../../../docs/guide/clouds.md");
 const RECIPE: &str = include_str!("../../../docs/guide/serving.md");

@@ -12,7 +12,8 @@ const RECORD: &str = "
     const show = text => seen.push(text);
     const reload = topic => seen.push('reload ' + topic);";
 
-/// Returns the manual's first block of JavaScript. The other one is the page of the example `ticker`.
+/// Returns the manual's first block of JavaScript. The other one is the page of the example
+/// `ticker`.
 fn page_code() -> String {
     let lines = MANUAL.lines().map_while(|line| line.strip_prefix("//!"));
     let text: String =

@@ -8,8 +8,8 @@ use crate::*;
 #[allow(dead_code)]
 mod example;
 
-/// A database whose query of unread notifications waits twice: before it reads, and before it answers.
-/// Every query for `gone` fails.
+/// A database whose query of unread notifications waits twice: before it reads, and before it
+/// answers. Every query for `gone` fails.
 #[derive(Clone)]
 struct Slow {
     memory: Memory,

@@ -121,8 +121,8 @@ impl Kind {
                 text = replace(&text, from, to);
             }
             if is_old {
-                // The page's lines for older versions, which do not offer the TLS of the tests by
-                // default either.
+                // Uses the page's lines for older versions. By default, these may not offer the
+                // version of TLS that the tests need.
                 text = replace(&text, "    http2 on;\n", "    ssl_protocols TLSv1.2 TLSv1.3;\n");
                 text = replace(&text, " ssl;", " ssl http2;");
             }

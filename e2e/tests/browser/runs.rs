@@ -122,8 +122,8 @@ async fn answer_survives_its_connections_and_is_paid_for_once() {
     let (bill, text) = figures(&browser).await;
     assert_eq!((&bill["calls"], &bill["tokens"]), (&json!(1), &json!(WORDS)));
     let connections = bill["connections"].as_u64().unwrap();
-    // One connection each for the question, the page's stream, three cuts, the reloaded page and the
-    // second tab, and two for a cut of both tabs.
+    // One connection each for the question, the page's stream, three cuts, the reloaded page and
+    // the second tab, and two for a cut of both tabs.
     assert!(connections >= 9, "{connections}");
     let expected = format!("handler called 1 time · connections {connections} · words {WORDS}");
     assert_eq!(text, expected);
@@ -157,7 +157,7 @@ async fn stop_ends_the_answer_on_every_page_but_not_the_next_one() {
     let end = server.end().await;
     assert_eq!((end.outcome, end.events), (Outcome::Cancelled, 7));
 
-    // The model has stopped, so its whole quota is left for the next answer.
+    // The model of the stopped answer takes no more permits, so the next answer gets all of them.
     browser.click("#ask").await;
     server.say(&browser, WORDS, WORDS).await;
     until_state(&browser, "complete").await;

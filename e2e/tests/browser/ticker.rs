@@ -1,5 +1,5 @@
-//! The example `ticker` in a browser: prices of the chosen symbols, also after a restart, an outage and
-//! a connection that freezes.
+//! The example `ticker` in a browser: prices of the chosen symbols, also after a restart, an outage
+//! and a connection that freezes.
 
 use crate::relay::Relay;
 use crate::*;
@@ -87,7 +87,8 @@ async fn page_opens_another_stream_after_its_connection_froze() {
     let browser = open(&tools, relay.address).await;
     frozen.notify_waiters();
     example::publish(&hub, "AAB", 2.5);
-    // The page's clock runs a hundred times as fast, because its limits are up to three minutes long.
+    // The page's clock runs a hundred times as fast, because its limits are up to three minutes
+    // long.
     let clock = "(start, at) => Date.now = () => start + 100 * (performance.now() - at)";
     browser.until(&format!("(({clock})(Date.now(), performance.now()), true)")).await;
     shows(&browser, "AAA1.00AAB2.50AAC1.00").await;

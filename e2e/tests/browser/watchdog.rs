@@ -71,7 +71,8 @@ impl Rig {
     }
 
     /// Checks that the page resumes after it was frozen and after its connection has died, and that
-    /// nothing else makes it reconnect. Returns how many streams it had opened when it was awake again.
+    /// nothing else makes it reconnect. Returns how many streams it had opened when it was awake
+    /// again.
     async fn check(&self) -> usize {
         self.publish("one").await;
         self.shows(&["one"]).await;
@@ -137,7 +138,8 @@ async fn fetch_resumes_after_its_connection_froze() {
     let (Some(tools), Some(package)) = (Tools::find(), clients::find_fetch_event_source()) else {
         return;
     };
-    // Chromium 156 delivers nothing more to a `fetch` once its page was frozen, and reports no error.
+    // Chromium 156 delivers nothing more to a `fetch` once its page was frozen, and reports no
+    // error.
     Rig::start(&tools, &fetch_script(BEAT), page(Some(package))).await.check().await;
 }
 

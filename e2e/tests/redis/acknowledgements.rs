@@ -33,8 +33,8 @@ impl Unread {
         Some(Self { server, proxies, processes })
     }
 
-    /// Both processes read the events 1 and 3 (with the id `last`), then report one loss and
-    /// continue.
+    /// Both processes read the events 1 and 3, of which the latter has the id `last`. Then they
+    /// report one loss and continue.
     async fn read_then_gap(mut self, last: Option<Receipt>) {
         self.processes[0].has_read(last).await;
         _ = self.processes[0].publish([100]).await;

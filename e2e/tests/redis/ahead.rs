@@ -1,5 +1,6 @@
 //! Ids that are ahead of the server's clock because the clock was set back. Redis then increments
-//! the newest id, so after a loss Redis could assign ids again that some processes know.
+//! the newest id, so after a loss Redis could assign ids again that some processes know. After a
+//! loss, a process adds an entry that marks it: the marker.
 
 use crate::*;
 

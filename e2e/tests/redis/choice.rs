@@ -112,7 +112,7 @@ async fn most_sentinels_decide_although_another_one_answers_first() {
     let Some(old) = lone_primary(false).await else { return };
     let Some(older) = lone_primary(true).await else { return };
     for wrong in [new.port(), free_port(), old.port(), older.port()] {
-        // If two Sentinels disagree, a process can't tell which of them is cut off.
+        // Two Sentinels that disagree have no majority, and the process still finds the primary.
         for named in [&[wrong, new.port(), new.port()][..], &[wrong, new.port()]] {
             connects(Sentinels::start(named).await.redis(), "app").await;
         }

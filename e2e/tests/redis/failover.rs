@@ -55,7 +55,8 @@ async fn primary_that_comes_back_gets_no_event_of_a_new_process() {
     process.delivers([0]).await;
     assert_eq!(hub_connections(&replica).await, 2);
     assert_eq!(hub_connections(&server).await, 0);
-    // A server that was a replica may lack claims: runs wait for a lease.
+    // A server that was a replica may not know all running runs, so a run starts only after a
+    // lease.
     start_run(&runs, "run").await;
 }
 

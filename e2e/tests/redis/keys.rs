@@ -22,7 +22,7 @@ async fn deleted_key_is_one_gap_in_each_process() {
     }
 }
 
-/// The last entry is older than the history, so the reader has not fed it to the hub.
+/// The last entry is too old for the hub's history, so the reader has not fed it to the hub.
 #[tokio::test]
 async fn replaced_entry_before_an_empty_history_is_a_loss() {
     let Some(server) = Server::start().await else { return };

@@ -6,7 +6,7 @@ use tower_sse_broker::testing::check;
 
 use crate::*;
 
-/// A stream with a new key for one scene.
+/// A Redis stream with a new key, for one scene of the kit.
 struct Stream<'s> {
     server: &'s Server,
     key: String,

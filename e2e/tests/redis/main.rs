@@ -1,4 +1,4 @@
-//! Hubs and runs on Redis, against real servers that each test starts.
+//! Hubs and runs on Redis, against real servers that the tests start.
 
 #![cfg(unix)]
 

@@ -21,7 +21,8 @@ async fn server_that_refuses_writes_refuses_the_event() {
             "ACL SETUSER default +@all",
         ),
     ] {
-        // Without this hold, the reader could learn of the change first and refuse the event.
+        // Without this hold, the reader could learn of the change first, and the process would
+        // refuse the event itself.
         proxy.hold();
         let _: String = server.command(before).await;
         let error = hub.publish("a", reason).await.unwrap_err();

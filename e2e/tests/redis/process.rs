@@ -1,8 +1,8 @@
 use crate::*;
 
 /// The publish deadline of a process whose hub accepts no events, so all its events are refused. On
-/// a busy machine, an accepted event can take longer, so such a process publishes nothing that must
-/// be acknowledged.
+/// a busy machine, an accepted event can take longer, so a process with this deadline publishes
+/// nothing that must be acknowledged.
 pub(crate) const SHORT_DEADLINE: Duration = Duration::from_millis(300);
 
 pub(crate) type Process = HubProcess<Health, BrokerStats>;

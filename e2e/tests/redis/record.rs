@@ -2,7 +2,7 @@
 
 use crate::*;
 
-/// The last event of each topic has a number from here on.
+/// The numbers of the topics' last events begin here.
 pub(crate) const FIRST_END: u64 = u64::MAX - 1_000;
 
 /// An event whose publish was acknowledged.
@@ -83,7 +83,7 @@ pub(crate) struct Verdict {
 /// A time in which Redis lost something, in the form of sequence numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loss {
-    /// No marker of the loss is older.
+    /// No entry that marks the loss is older.
     pub(crate) began: u64,
     /// No event that was lost is newer.
     pub(crate) ended: u64,
@@ -91,7 +91,7 @@ pub(crate) struct Loss {
 
 impl Loss {
     pub(crate) const fn between(began: u64, ended: u64) -> Self {
-        // The id of a gap can be the id before the marker's.
+        // The id of a gap can be the id before that of the entry that marks the loss.
         Self { began: (began << 20) - 1, ended: (ended + 1) << 20 }
     }
 }

@@ -1,5 +1,5 @@
-//! Redis is killed and restarts with an older state, or has a marker of such a loss. `storm.rs`
-//! tests the other states.
+//! Redis is killed and restarts with an older state, or its stream has a marker, which is an entry
+//! that reports such a loss. `storm.rs` tests the other states.
 
 use crate::*;
 

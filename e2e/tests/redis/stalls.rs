@@ -220,7 +220,7 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let Some(mut pair) = Pair::with_one_behind(Server::start_with(&options).await).await else {
         return;
     };
-    // While it loads, Redis answers after each few keys.
+    // While Redis loads its data, it answers only after every few keys.
     let _: String = pair.server.command("DEBUG POPULATE 600 key 4000").await;
     _ = pair.ahead.publish_and_read(1..5).await;
     let _: String = pair.server.command("SAVE").await;

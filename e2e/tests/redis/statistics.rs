@@ -15,7 +15,7 @@ async fn stream_is_measured() {
     for _ in 0..10 {
         _ = hub.publish("a", "x".repeat(1_000)).await.unwrap();
     }
-    // The stream has ten events, and the marker with which it begins.
+    // The stream has ten events, and the entry with which it begins.
     until(|| stats.log().is_some_and(|log| log.events == Some(11))).await;
     let log = stats.log().unwrap();
     assert_eq!((log.max_events, log.retention_age), (20_000, Some(Duration::from_secs(60))));
@@ -52,7 +52,7 @@ async fn end_is_one_entry_by_which_later_processes_know_it() {
         async move { hub.end(format!("job:{job}"), "last").await.unwrap() }
     });
     join_all(ends).await;
-    // The new stream has its marker, and one entry for each end.
+    // The new stream has its first entry, and one entry for each end.
     assert_eq!(server.length().await, 1 + 20);
     let late = Hub::connect(server.broker()).await.unwrap();
     assert!(matches!(late.publish("job:0", "more").await, Err(PublishError::Ended)));

@@ -34,8 +34,8 @@ async fn old_entries_are_trimmed_without_a_gap() {
     assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
 }
 
-/// One process finds no entries. Before it has added a marker, the other process publishes. Both
-/// processes report a gap before this event.
+/// One process finds no entries. Before it has added an entry that marks the loss, the other
+/// process publishes. Both processes report a gap before this event.
 #[tokio::test]
 async fn trim_to_nothing_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };

@@ -4,8 +4,8 @@ use crate::*;
 
 /// The size of an event, which is close to the size of a batch. So each event has its own batch.
 const EVENT: usize = 64_000;
-/// The time in which half of the runs that start during a load must have started. A start waits for
-/// two round trips, which would take twice as long behind the pages that are under way.
+/// The time in which half of the runs that start during a load must have started. A start takes two
+/// round trips, and each would wait for the pages under way if it shared their connection.
 const START: Duration = Duration::from_millis(200);
 
 /// Two `Runs` that share a store, as those of two processes do. Each reaches Redis over its own
@@ -176,7 +176,7 @@ async fn client_that_leaves_at_once_loads_no_more_than_a_page() {
 }
 
 /// If the key `app:run:data` expires, no new run starts for at least a lease. With the owner's wire
-/// cut, only the beats of `reader` renew the key.
+/// cut, only `reader` renews the key.
 #[tokio::test]
 async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
     let Some(pair) = Pair::start().await else { return };
@@ -216,8 +216,8 @@ async fn arrives_while_runs_start(pair: &Pair, name: &str, rate: u64) -> usize {
     read
 }
 
-/// The event takes 12 seconds over this link. A reply may take 10 seconds over the connection for
-/// loads.
+/// The event takes 12 seconds over this link, which is longer than the 10 seconds that one reply
+/// may take.
 #[tokio::test]
 async fn one_large_event_breaks_no_connection() {
     let Some(pair) = Pair::start().await else { return };

@@ -124,8 +124,8 @@ async fn primary_dies_and_its_replica_takes_over() {
     .await;
 }
 
-/// The node that gives the keys away ends the subscriptions, so the process follows before it checks
-/// its connections.
+/// The node that gives the keys away ends the subscriptions, so the process follows before it
+/// checks its connections.
 #[tokio::test]
 async fn idle_process_follows_a_slot() {
     let Some(mut nodes) = Nodes::start(PREFIX).await else { return };

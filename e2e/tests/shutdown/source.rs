@@ -1,4 +1,4 @@
-//! Sources of streams: each [`Source`] never ends by itself, and a test ends each [`Feed`].
+//! Sources of streams. A [`Source`] never ends by itself, and a test ends each [`Feed`].
 
 use crate::*;
 
@@ -14,7 +14,7 @@ pub(crate) enum Source {
     InsideLine,
 }
 
-/// Long, because HTTP/2 clients drop a connection whose window is filled with small frames.
+/// Long, because h2 ends a connection on which too many small frames arrive.
 const BUSY: &str = match str::from_utf8(&[b'b'; 500]) {
     Ok(busy) => busy,
     Err(_) => unreachable!(),

@@ -48,7 +48,7 @@ impl Client {
         count(&self.account.left);
     }
 
-    /// Listens to two topics, leaves, and resumes once.
+    /// Listens to one or two topics, leaves, and resumes once.
     async fn listen(&self) {
         let path = format!("/events/{},{}", self.topic(), self.topic());
         let mut last = None;
@@ -65,8 +65,8 @@ impl Client {
         }
     }
 
-    /// Starts a run and reads a part of it, or all of it. If a part is left, resumes in half of all
-    /// cases to read this part.
+    /// Starts a run and reads a part of it, or all of it. In half of the cases in which a part is
+    /// left, resumes to read this part.
     async fn start_run(&self) {
         let path = format!("/runs/{}", self.account.runs.fetch_add(1, Relaxed));
         let events = fastrand::usize(1..EVENTS + 5);

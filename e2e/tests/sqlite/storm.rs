@@ -95,7 +95,8 @@ async fn nothing_is_lost_while_processes_are_killed_and_deployed() {
         *addresses.lock().unwrap() = living;
     };
     publish_addresses(&servers);
-    // All clients share one `reqwest::Client`, because each new one loads the system's certificates.
+    // All clients share one `reqwest::Client`, because each new one loads the system's
+    // certificates.
     let http = reqwest::Client::new();
     let reading: Vec<_> = (0..CLIENTS)
         .map(|client| read_to_end(http.clone(), Arc::clone(&addresses), client, start.clone()))

@@ -8,7 +8,7 @@ fn always(
     StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
 }
 
-/// Reads to the end in a task that is never idle, while the clock advances, and keeps no frame.
+/// Reads to the end without keeping a frame, in a task that is never idle while the clock advances.
 /// Returns the last bytes and whether the end was clean.
 async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
 where
@@ -135,8 +135,8 @@ async fn task_sleeps_until_its_stream_is_due_without_budget_for_its_source() {
     assert_eq!(rig.poll(), data(GOODBYE));
 }
 
-/// Another body in the same task may use up the budget before each poll. The layer may still hold
-/// the rest of a huge frame.
+/// Another body in the same task may use up the budget before each poll. With 40,000 events, the
+/// layer still holds the rest of a huge frame.
 #[tokio::test(start_paused = true)]
 async fn cutting_a_stream_needs_no_coop_budget() {
     for events in [1, 40_000] {

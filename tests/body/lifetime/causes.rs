@@ -19,9 +19,10 @@ enum Cause {
 pub(crate) struct Case {
     cause: Cause,
     client: Requester,
-    /// The time until the stream is due, from the cause or, for an age, from the stream's start.
+    /// The time until the stream must end, counted from the cause or, for an age, from the stream's
+    /// start.
     delay: Duration,
-    /// Whether the stream may be due sooner.
+    /// Whether the stream may have to end sooner.
     is_spread: bool,
     /// How long the stream then waits for the end of an event.
     patience: Duration,

@@ -16,7 +16,7 @@ async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Re
     for chunk in chunks {
         reader.rig.feed.data(chunk.to_vec());
     }
-    // The age is counted from the first poll.
+    // The age is counted from the first poll, so there must be one.
     let at_least = usize::from(matches!(why, Why::Age));
     for _ in 0..polls.max(at_least) {
         reader.take();

@@ -97,7 +97,7 @@ async fn poll_of_a_busy_source_ends_after_its_longest_wait() {
     rig.assert_ends(CloseReason::Answered);
 }
 
-/// Within one turn of a task, a tokio channel is pending after 128 events, although it has more.
+/// In one poll of a task, a tokio channel yields at most 128 events, although it has more.
 #[tokio::test(start_paused = true)]
 async fn poll_takes_all_that_is_ready_whatever_the_budget_of_its_task() {
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -195,7 +195,8 @@ async fn poll_ends_at_once_although_its_source_spends_the_last_budget() {
             return Poll::Ready(event.take());
         }
         silences += 1;
-        // The second poll without an event is in the same turn of the task as the event.
+        // The source's second poll without an event comes in the same poll of the task as the
+        // event.
         while silences == 2 && coop::has_budget_remaining() {
             let Poll::Ready(unit) = coop::poll_proceed(cx) else { break };
             unit.made_progress();

@@ -70,8 +70,8 @@ enum Failure {
     LogOut,
 }
 
-/// Returns an application with a compressor outside of one or two layers, and what fails its
-/// streams.
+/// Returns an application with a compressor outside of one or two layers, and the sources and
+/// `Streams` that can fail its streams.
 fn failing(layers: u32) -> (Router, Sources, Streams) {
     let (streams, (mut app, sources)) = (Streams::new(), application());
     for _ in 1..layers {

@@ -7,7 +7,7 @@ use super::*;
 use crate::*;
 
 /// Asserts that a second request is shed while one is in progress, and that a stream passes once
-/// there is room.
+/// that request is dropped.
 async fn assert_sheds<S, B>(service: S, mut sources: Sources)
 where
     S: Service<Request, Response = Response<B>, Error = BoxError> + Clone,
@@ -77,8 +77,8 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 }
 
 /// A deadline for the whole body does not depend on the stream's activity: it can cut the stream
-/// mid-event, and the client sees a failure. `max_age` limits the age of streams, and ends them
-/// between events.
+/// mid-event, and the client sees a failure. `max_age` also limits the age of streams, but waits
+/// some seconds for the end of an event.
 #[tokio::test(start_paused = true)]
 async fn body_deadline_cuts_a_stream_mid_event() {
     // If the deadline's layer is inside, `SseLayer` sends a last line and delays the failure.

@@ -40,8 +40,8 @@ static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     compiler.unwrap_or_else(|| panic!("no builds fit together: {misfits:#?}"))
 });
 
-/// A check of the crate that a compiler got last. Returns what is wrong with the crate, or an empty
-/// text.
+/// A check of the crate that was added to a compiler last. Returns what is wrong with the crate, or
+/// an empty text.
 type Misfit = fn(&Compiler) -> String;
 
 const CRATES: [(&str, Misfit); 4] = [

@@ -1,5 +1,5 @@
-//! A page behind a development server goes on by itself while the program is restarted, with the
-//! lines that the documentation shows. `.ci/slow development` installs the servers.
+//! A page behind a development server, set up as the documentation shows, goes on by itself after
+//! the program was restarted. `.ci/slow development` installs the servers.
 
 use std::fs::{create_dir_all, read_to_string, write};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,6 @@ const PAGES: [&str; 2] = ["docs/guide/proxies.md", "docs/development.md"];
 fn documented(name: &str, server: u16, port: u16) -> String {
     let pages = PAGES.map(|page| read_to_string(page).unwrap()).concat();
     let (_, rest) = pages.split_once(&format!("```js\n// {name}")).expect(name);
-    // Skips the rest of the comment's line.
     let (_, rest) = rest.split_once('\n').unwrap();
     let (text, _) = rest.split_once("\n```").unwrap();
     assert!(text.contains("localhost:3000"), "{text}");

@@ -26,7 +26,8 @@ pub(crate) enum Outcome {
 }
 
 impl Account {
-    /// Returns whether everything that its outcome requires has happened, and nothing else.
+    /// Returns whether everything that the account's outcome requires has happened, and nothing
+    /// else.
     fn is_settled(&self) -> bool {
         let over = self.disconnect.as_ref().map(Disconnect::is_cancelled);
         let reports = &*self.reports;

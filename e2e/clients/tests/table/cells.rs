@@ -112,7 +112,8 @@ fn limit(left: Duration) -> u64 {
 pub(crate) fn idle(seen: &Seen) -> String {
     let silent = ["silence", "more_silence"].iter().filter_map(|it| of(seen, it).left).min();
     let Some(silent) = silent else { return "none".to_owned() };
-    // A limit of the whole stream is the same with and without heartbeats, and begins before the server has the request.
+    // A limit of the whole stream is the same with and without heartbeats, and begins before the
+    // server has the request.
     let early = |it: Duration| it.mul_f64(1.03) + Duration::from_secs(1);
     match of(seen, "heartbeats").left {
         Some(left) if limit(early(left)) == limit(early(silent)) => {

@@ -66,7 +66,8 @@ impl Client {
         words
     }
 
-    /// Returns the class path that `.ci/slow` wrote. Of the two packages that implement JAX-RS, it has the one that is tested.
+    /// Returns the class path that `.ci/slow` wrote. Of the two packages that implement JAX-RS, it
+    /// has the one that is tested.
     fn class_path(&self) -> String {
         let all = fs::read_to_string(format!("{ROOT}/jvm/classpath")).expect("written by .ci/slow");
         let others = if self.package == "resteasy-client" {

@@ -39,8 +39,8 @@ pub(crate) struct Received {
 pub(crate) struct Seen {
     /// What the client handed to its program.
     pub(crate) received: Vec<Received>,
-    /// The error with which the client returned, empty without one. If its driver has exited before
-    /// that, says so.
+    /// The error with which the client returned, or an empty text without one. If the client's
+    /// driver exited first, the text says that.
     pub(crate) over: Option<String>,
     /// When the server got each request.
     pub(crate) requests: Vec<Instant>,

@@ -9,8 +9,8 @@ use tower_sse::{SseLayer, hub::Hub};
 
 use crate::origin::{TOPIC, set};
 
-/// Infers the kind from how a layer at its limit of streams refuses this client's request. For a
-/// `GET` that it refuses with an error status, the request's headers decide.
+/// Infers the kind from how a layer at its limit of streams refuses this client's request. If the
+/// refusal is an error status, infers the kind from the request's headers.
 pub(crate) async fn kind(client: &str, head: &HeaderMap) -> &'static str {
     let hub = Hub::new();
     let events = async move || hub.subscribe_to(TOPIC).resume(None).response();

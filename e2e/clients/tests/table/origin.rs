@@ -26,7 +26,7 @@ pub(crate) const BACK: Duration = Duration::from_secs(40);
 /// How long an event may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(10);
 
-/// A port, and what is seen there.
+/// A port, and what the servers on it have seen of the client.
 pub(crate) struct Stage {
     pub(crate) shared: Shared,
     client: &'static str,
@@ -86,7 +86,8 @@ impl Stage {
         let layer = layer
             .shutdown(shutdown.clone())
             .on_open(move || opened.change(|seen| seen.opened += 1))
-            // The client learns of the end only after this callback, so it misses what is published here.
+            // The client learns of the end only after this callback, so it misses what is published
+            // here.
             .on_close(move |_| {
                 missed.publish(published.load(Ordering::Relaxed));
                 closed.change(|seen| seen.closed.push(Instant::now()));

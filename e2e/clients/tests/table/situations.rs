@@ -39,8 +39,8 @@ fn layer() -> SseLayer {
     SseLayer::new().retry(Retry::between(ms(200), ms(400)))
 }
 
-/// Returns a layer with the mean of the default `retry`, for situations in which the requests of refused
-/// clients are counted.
+/// Returns a layer with the mean of the default `retry`, for situations in which the requests of
+/// refused clients are counted.
 fn unhurried() -> SseLayer {
     SseLayer::new().retry(Retry::fixed(ms(3_000)))
 }

@@ -7,7 +7,7 @@ use axum::routing::post;
 use crate::*;
 
 pub(crate) const WORDS: usize = 6;
-/// The default size of the events that a run keeps.
+/// The number of bytes of events that a run keeps by default.
 pub(crate) const RETAINED: usize = 2 << 20;
 
 #[derive(Clone, Default)]

@@ -46,7 +46,7 @@ struct State {
     /// After this time without a byte, a response is cut.
     limit: Duration,
     orders: AtomicUsize,
-    /// The number of responses to requests for an answer that have begun or failed.
+    /// The number of requests for an answer whose response has begun or failed.
     heads: AtomicUsize,
     timeouts: AtomicUsize,
     /// Ends all open responses.
@@ -104,7 +104,8 @@ impl Front {
         self.state.last.lock().unwrap()[method]
     }
 
-    /// Returns the value of a JavaScript expression once it is truthy, on this page or the next one.
+    /// Returns the value of a JavaScript expression once it is truthy, on this page or the next
+    /// one.
     pub(crate) async fn until(&self, expression: &str) -> Value {
         self.order(expression, false).await
     }

@@ -19,7 +19,7 @@ pub(crate) enum Store {
     Redis,
 }
 
-/// When something happens to an answer.
+/// The moment of an answer at which something happens to it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Moment {
     Silence,

@@ -80,7 +80,7 @@ fn page_shows_the_programs_that_are_tested() {
 }
 
 /// Answers every second request for the stream with a `502`, as a proxy does while the server
-/// restarts. If `has_failed` is false, this begins with the first request.
+/// restarts. If `has_failed` is false, the next request fails.
 async fn fail_every_other(
     State(has_failed): State<Arc<AtomicBool>>,
     request: Request,
@@ -142,7 +142,8 @@ async fn htmx_2_shows_events_and_resumes() {
     check_htmx(&tools, routes, &hub, "/2").await;
 }
 
-/// Compares the lines with those that datastar's SDKs send, because datastar's library is not on npm.
+/// Compares the lines with those that datastar's SDKs send, because datastar's library is not on
+/// npm.
 #[tokio::test]
 async fn datastar_gets_its_events_and_resumes() {
     let hub = Hub::new();

@@ -13,7 +13,8 @@ use crate::*;
 const ANSWER: &str = "Say open sesame, or open open sesame; open sesam is wrong, ö, open ses";
 const REDACTED: &str = "Say ***, or open ***; open sesam is wrong, ö, open ses";
 
-/// Lengths that stand for models that refuse, that send only a role, and that send no head.
+/// Token lengths that stand for other models: one that refuses, one that sends only a role, and one
+/// that sends no head.
 const BUSY: usize = usize::MAX;
 const ROLE: usize = 0;
 const SILENT: usize = usize::MAX - 1;
@@ -65,7 +66,8 @@ async fn serve() -> String {
     format!("http://{}", serve_axum(app).await)
 }
 
-/// Returns the text that OpenAI's client receives of tokens of this length, and how its answer ends.
+/// Returns the text that OpenAI's client receives of tokens of this length, and how its answer
+/// ends.
 async fn ask(url: &str, length: usize) -> Option<(String, String)> {
     let mut client =
         Client::node(Packages::Few, "openai", "openai.mjs", &[&format!("{url}/{length}")])?;

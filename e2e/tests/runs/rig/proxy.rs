@@ -14,8 +14,8 @@ pub(crate) enum Cut {
     Behind(&'static str),
     /// Behind the block in which a text occurs.
     BehindBlock(&'static str),
-    /// Between the two line feeds that end an event: the first event whose id begins behind a
-    /// random place, at most this many bytes behind the start.
+    /// Between the two line feeds that end an event. It is the first event whose id begins behind a
+    /// random number of bytes, which is at most this number.
     InBlankLine(usize),
 }
 

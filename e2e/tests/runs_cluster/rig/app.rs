@@ -20,7 +20,8 @@ pub(crate) struct Answer {
 #[derive(Clone)]
 pub(crate) struct Service {
     runs: Runs,
-    /// The directory with a file for each turn, to which each call of `turn` adds a line.
+    /// The directory with a file for each run, to which each call of the handler `turn` adds a
+    /// line.
     calls: Arc<PathBuf>,
 }
 

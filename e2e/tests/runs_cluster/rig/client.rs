@@ -57,7 +57,7 @@ pub(crate) enum Closed {
 }
 
 impl Client {
-    /// Returns a client of a turn, which starts at the first process that the client asks.
+    /// Returns a client of the run `name`, which the client's first request starts.
     pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
         Self {
             path: format!("/turn/{name}?events={events}&gap={gap}"),
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// Starts a turn at the first process and reads the first 200 bytes of the answer.
+    /// Starts a run at the first process and reads the first 200 bytes of the answer.
     pub(crate) async fn begun(cluster: &Cluster, name: &str, events: u64) -> Self {
         let mut client = Self::of_turn(name, events, 5);
         assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
@@ -92,7 +92,7 @@ impl Client {
         self.send(Method::POST, to).await
     }
 
-    /// Stops the turn through the process `at`. Returns whether the turn was running.
+    /// Stops the run through the process at this address. Returns whether it was running.
     pub(crate) async fn stop(&self, at: SocketAddr) -> bool {
         let (response, _connection) = self.send(Method::DELETE, at).await.unwrap();
         response.into_body().collect().await.unwrap().to_bytes() == "true"

@@ -44,7 +44,7 @@ impl Agent {
     }
 }
 
-/// Returns what a client prints that reads a task without its first `skipped` words.
+/// Returns what a client prints if it reads a task without its first `skipped` words.
 fn rest(skipped: usize) -> Vec<String> {
     let words = TEXT.split(' ').skip(skipped).map(|word| format!("text {word}"));
     words.chain(["status completed".to_owned()]).collect()

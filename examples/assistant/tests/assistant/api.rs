@@ -11,14 +11,14 @@ use tower_sse::{Event, SseLayer};
 
 use crate::Example;
 
-/// The default size of the events that a run keeps.
+/// The number of bytes of events that a run keeps by default.
 const RETAINED: usize = 2 << 20;
 
 /// A server of chat completions with one key.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) calls: Arc<AtomicUsize>,
-    /// An answer to a question that begins with `think` begins with a permit.
+    /// The answer to a question that begins with `think` waits for a permit.
     pub(crate) permits: Arc<Semaphore>,
 }
 

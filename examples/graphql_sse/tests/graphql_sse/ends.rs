@@ -61,7 +61,7 @@ fn resident() -> usize {
     pages.split(' ').nth(1).map_or(0, |pages| pages.parse::<usize>().unwrap() * 4096)
 }
 
-/// A client that has stopped reading takes no more memory on the server than what the hub keeps
+/// For a client that has stopped reading, the server keeps little more than what the hub keeps
 /// anyway.
 #[tokio::test]
 async fn client_that_does_not_read_reloads_and_gets_the_newest_messages() {

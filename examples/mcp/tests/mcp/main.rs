@@ -79,7 +79,8 @@ impl ServerHandler for Gate {
 
 type Client = RunningService<RoleClient, ClientConfig>;
 
-/// Returns the mode of the protocol's version 2026-07-28; `Initialize` opens a session, as before.
+/// Returns the mode of the protocol's version 2026-07-28, which has no sessions. The mode
+/// `Initialize` opens one.
 fn without_sessions() -> ClientLifecycleMode {
     ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
 }

@@ -80,7 +80,7 @@ impl ServerHandler for Missing {
     }
 }
 
-/// rmcp sends this error as JSON, to a client without a session with status 404.
+/// rmcp sends this error as JSON. A client without a session gets it with status 404.
 #[tokio::test]
 async fn late_error_fails_the_call_with_its_code() {
     let Some((nginx, _server)) = start(early(mcp(Missing)), "").await else { return };
