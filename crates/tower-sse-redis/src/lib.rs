@@ -40,7 +40,7 @@
 //!
 //! # Set-up
 //!
-//! The steps link to two pages: [the program](operating) and [the Redis server](running).
+//! The details are on two pages: [the program](operating) and [the Redis server](running).
 //!
 //! 1. Set up Redis 7 or later, or Valkey, by the [checklist](running#checklist). We've tested with
 //!    Redis 7.0 and Valkey 9.1.
@@ -78,7 +78,7 @@
 //! - `runs`: [`Redis::runs`], a store for [runs](tower_sse::runs)
 //! - `tls`: `rediss://` URLs, [with rustls](#tls)
 //! - `tracing`: log lines. Lost connections, lost events and a Redis that can delete keys are
-//!   logged at WARN, reconnections at DEBUG.
+//!   logged at WARN, failed attempts to reconnect at DEBUG.
 //!
 //! # TLS
 //!

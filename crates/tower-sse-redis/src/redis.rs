@@ -216,8 +216,8 @@ impl Redis {
 
 fn client(url: &str) -> RedisResult<Client> {
     let info = url.into_connection_info()?;
-    // Connections already have a name. By default, the client also sends `CLIENT SETINFO`, for
-    // which Redis users would need another permission.
+    // By default, the client sends `CLIENT SETINFO`, for which Redis users would need another
+    // permission.
     let settings = info.redis_settings().clone().set_skip_set_lib_name();
     Client::open(info.set_redis_settings(settings))
 }

@@ -11,7 +11,8 @@ use super::redis_stream::{Clock, RedisStream};
 use crate::{Error, Health, server::whole_milliseconds};
 
 /// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
-/// is later. If Redis' clock is set back, Redis continues from the newest id.
+/// is later. After Redis' clock is set back, ids stay ahead of it, because they continue from the
+/// newest one.
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.

@@ -27,10 +27,10 @@ const MARK: &str = include_str!("lua/mark.lua");
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest
 /// one, and the stream's memory in bytes.
 ///
-/// The script keeps the newest entry that is too old. A reader that has read only old entries finds
-/// its place by this entry, and an empty stream would look lost. The memory is missing if the
-/// caller doesn't ask for it or the user may not run `MEMORY USAGE`. Without an age limit, the
-/// script writes nothing, so it also runs while the server refuses writes.
+/// The script keeps the newest entry that is too old: a reader that has read only old entries
+/// continues after it, and an empty stream would look lost. The memory is missing if the caller
+/// doesn't ask for it or the user may not run `MEMORY USAGE`. Without an age limit, the script
+/// writes nothing, so it also runs while the server refuses writes.
 const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// A script that does nothing. Because its first line doesn't say `no-writes`, Redis refuses the
@@ -229,7 +229,7 @@ impl RedisStream {
 
     /// Returns the error for a command that Redis did not execute or did not answer.
     pub(crate) fn error(&self, action: &'static str, error: RedisError) -> Error {
-        // The stream has the highest possible id, so Redis can assign no other.
+        // The stream has the highest possible id, so Redis can assign no higher one.
         if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
             failed(action, self.out_of_range(StreamId::MAX))
         } else {
@@ -278,7 +278,7 @@ impl Clock {
         self.origin.store(milliseconds.saturating_sub(self.elapsed()), Relaxed);
     }
 
-    /// Returns the server's time in milliseconds.
+    /// Returns the estimated time of the server in milliseconds.
     pub(crate) fn now(&self) -> u64 {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }

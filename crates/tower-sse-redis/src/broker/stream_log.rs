@@ -69,7 +69,7 @@ impl Log for StreamLog {
     type Entry = RawEntry;
 
     const SERVER: &'static str = "Redis";
-    /// The follower is never late: each reply already has a time limit, which the program sets.
+    /// No limit: each reply already has a time limit, which the program sets.
     const LATE: Duration = Duration::MAX;
     const SKIPS: bool = true;
 
@@ -210,7 +210,8 @@ impl Log for StreamLog {
         }
         *checked = Some(Instant::now());
         if surveying.is_empty() {
-            // Without memory in the last survey, the user may lack permission for `MEMORY USAGE`.
+            // If the last survey has returned no memory, don't ask for it again: the user may lack
+            // permission for `MEMORY USAGE`.
             let asks_memory =
                 is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);
@@ -218,7 +219,7 @@ impl Log for StreamLog {
                 (publishing.survey(max_age, asks_memory).await, publishing.check_writes().await)
             });
         }
-        // The server's clock may have been changed.
+        // The server's clock may have been set to another time.
         reading.set_clock().await
     }
 
@@ -313,7 +314,7 @@ impl StreamLog {
             (log.events, log.bytes) = (Some(events), bytes);
             self.health.stats().update(|stats| stats.log = Some(log));
         }
-        // An error that Redis replied doesn't, such as a refusal of writes or of `XTRIM`.
+        // An error reply, such as a refusal of writes or of `XTRIM`, doesn't end the session.
         let ends_session =
             |error: &Error| error.cause::<RedisError>().is_none_or(|error| error.code().is_none());
         self.health.tolerate(survey.and(writes), ends_session).map(drop)

@@ -1,7 +1,6 @@
 //! [Runs](tower_sse::runs) that several processes share.
 //!
-//! - `cluster` finds, exports and mirrors runs. In its code, only the implementation of `RunStore`
-//!   names Redis.
+//! - `cluster` finds, exports and mirrors runs.
 //! - `store` keeps the runs in Redis, and documents their keys.
 //! - `seam` defines what `cluster` and `store` exchange.
 

@@ -1,8 +1,8 @@
 //! The interface to the store that processes share.
 //!
 //! - [`RunId`] names a run, and [`ProcessId`] a process.
-//! - [`Sync`], [`Batch`], [`End`] and [`Check`] are sent to the store. Its replies are [`Page`] and
-//!   the types whose names end with `Reply`. A [`Failure`] says why a command has failed.
+//! - [`Sync`], [`Batch`], [`End`] and [`Check`] are sent to the store. [`Page`] and the types whose
+//!   names end with `Reply` are replies. A [`Failure`] says why a command has failed.
 //! - The store passes pushes and hints to a function, as [`Incoming`].
 //! - [`kept_for`] and [`LIVE`] say how long the store keeps a run.
 
@@ -49,7 +49,7 @@ impl ProcessId {
 
     pub(crate) fn draw() -> Self {
         #[cfg(not(tower_sse_simulation))]
-        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        // Hash the time too: two copies of one virtual machine may have the same random keys.
         let drawn = RandomState::new().hash_one(UNIX_EPOCH.elapsed().unwrap_or_default());
         #[cfg(tower_sse_simulation)]
         let drawn = fastrand::u64(..);
@@ -74,8 +74,8 @@ pub(crate) struct Sync {
     /// Whether a client of another process watches the run. If so, the number of the newest event
     /// is pushed, because earlier batches may not have been.
     pub(crate) is_watched: bool,
-    /// The encoded options of the handler, once its response head has arrived. The first `Sync`
-    /// with a head changes the run from starting to running.
+    /// The encoded options of the handler, once its response head has arrived. A `Sync` with a
+    /// head changes a starting run to running.
     pub(crate) head: Option<Bytes>,
 }
 
@@ -83,13 +83,13 @@ pub(crate) struct Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeadProcess {
     pub(crate) id: ProcessId,
-    /// The dead process's counter, or its heir, as last read from the store. Empty if the store
-    /// does not list the dead process.
+    /// The dead process's counter, or the name of its heir, as last read from the store. Empty if
+    /// the store does not list the dead process.
     pub(crate) seen: String,
 }
 
-/// The size above which an empty entry follows a batch. Scripts read the last entry, which takes
-/// Redis 3 µs if the entry is empty, and 196 µs if it has 64 KiB.
+/// The size above which an empty entry is added after a batch. Scripts read the last entry, which
+/// takes Redis 3 µs if the entry is empty, and 196 µs if it has 64 KiB.
 const LARGE_BATCH: usize = 4 * 1024;
 
 /// Consecutive events of a run.
@@ -112,14 +112,14 @@ impl Batch {
         usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
     }
 
-    /// Returns whether an empty entry follows the batch. Scripts then read this entry instead of
-    /// the batch.
+    /// Returns whether to add an empty entry after the batch. Scripts then read this entry instead
+    /// of the batch.
     pub(crate) const fn is_large(&self) -> bool {
         self.bytes.len() > LARGE_BATCH
     }
 }
 
-/// The reason to end a run, which decides whether it is ended.
+/// The reason to end a run. The store refuses to end the run if the reason does not apply.
 #[derive(Clone, Debug)]
 pub(crate) enum EndMode {
     /// Its owner has exported all events. Ended only if the store's newest event is `newest`, and
@@ -132,18 +132,19 @@ pub(crate) enum EndMode {
         lines: Option<Bytes>,
     },
     /// Its owner is dead, and this process is the heir, or the store does not list the owner. The
-    /// outcome is [`Interrupted`](Outcome::Interrupted). Also buries a run whose claim is gone,
-    /// while its end is not reported. An heir also buries a run that another process has buried.
+    /// outcome is [`Interrupted`](Outcome::Interrupted). Also ends a run whose claim is gone,
+    /// while its end is not reported. An heir also reports a run that another process has ended in
+    /// this mode.
     Bury { owner: ProcessId },
-    /// The owner's call did not return an event stream, the owner cannot export all events, or it has
-    /// no run for a claim that it sent. A run that has not begun becomes void: the claim stays, but
-    /// the key is free. Any other run of this process ends with the outcome
+    /// The owner's call did not return an event stream, the owner cannot export all events, or it
+    /// has no run for a claim that it sent. A run that has not begun becomes void: the claim stays,
+    /// but the key is free. Any other run of this process ends with the outcome
     /// [`Interrupted`](Outcome::Interrupted).
     Release,
-    /// The run has ended, and its owner needs the memory. Deletes its keys, unless it is live after
-    /// all.
+    /// The run has ended, and its owner needs the memory. Deletes the run's keys, unless the run is
+    /// live after all.
     Forget,
-    /// The run was replaced. Its stream is kept for two leases from now, unless the run has the key.
+    /// The run was replaced. Lets its stream expire after two leases, unless the run has the key.
     Discard,
 }
 
@@ -166,16 +167,16 @@ pub(crate) struct Check {
 /// The reply to `RedisStore::look` or `RedisStore::claim`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LookReply {
-    /// The key has no run, or a void one. Sent only to `look`.
+    /// The key has no run, or a void one. Only `look` returns this.
     Free,
     /// No live or completed run has the key, but the store has lost data, so an owner may still
     /// restore a live run's claim.
     Restoring,
-    /// The key now belongs to the run. Sent only to `claim`.
+    /// The key now belongs to the run. Only `claim` returns this.
     Claimed,
-    /// The key no longer belongs to the run to replace: look again. Sent only to `claim`.
+    /// The key no longer belongs to the run to replace: look again. Only `claim` returns this.
     Changed,
-    /// A run has the key. Sent to `claim` only if it has not ended or has completed.
+    /// A run has the key. `claim` returns this only if the run has not ended or has completed.
     Run {
         run: RunId,
         process: ProcessId,
@@ -200,8 +201,8 @@ pub(crate) enum SyncReply {
         /// The lines of the last event, perhaps empty, if a process has asked to stop the run.
         stop: Option<Bytes>,
     },
-    /// The store lost the claim, or its stream has another number of entries than the owner expects:
-    /// send a restoring `Sync`, and all events.
+    /// The store lost the claim, or the run's stream has another number of entries than the owner
+    /// expects: send a restoring `Sync`, and all events.
     Behind,
     /// The run was ended. The owner ends it too.
     Over {
@@ -223,20 +224,20 @@ pub(crate) enum EndReply {
     /// The run was ended, now or by an earlier command of this process in the same mode.
     Ended,
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
-    /// not yet, and then records that in the store. Sent only to `Bury`.
+    /// not yet, and then records that in the store. Only a reply to `Bury`.
     Buried { newest: u64 },
     /// Another process has ended the run, or this process has ended it in another mode.
     Over(Outcome),
     /// For `Release`, the run is void. For `Forget`, its keys are deleted. For `Discard`, its
-    /// stream expires. Sent only to these.
+    /// stream expires. Only a reply to these modes.
     Freed,
-    /// The store has other events than the owner has exported: send a restoring `Sync`. Sent only
-    /// to `Own`.
+    /// The store has other events than the owner has exported: send a restoring `Sync`. Only a
+    /// reply to `Own`.
     Behind,
-    /// The owner was asked to `Cancel` the run. For `Bury`, the owner lives or has another heir. For
-    /// `Forget`, the run is live. For `Discard`, it has the key.
+    /// For `Cancel`, the owner was asked to end the run. For `Bury`, the owner lives or has another
+    /// heir. For `Forget`, the run is live. For `Discard`, the run has the key.
     Live,
-    /// Another run has the key, or the claim belongs to another process.
+    /// Another run has the key. For `Release`, also if the claim belongs to another process.
     Other,
     /// No run has the key, and `Bury` did not end this one.
     Gone,
@@ -274,7 +275,7 @@ pub(crate) enum RunState {
 /// A part of a run's stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
-    /// The head, if the page begins with it.
+    /// The encoded options of the handler, if the page begins with them.
     pub(crate) head: Option<Bytes>,
     /// The batches, in order. The first one may begin before the requested events.
     pub(crate) batches: Vec<Batch>,
@@ -299,8 +300,8 @@ pub(crate) struct StoredEnd {
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Batch(Batch),
-    /// The stream has events up to this number, which may not have been pushed. The number
-    /// `u64::MAX` only says that the run has begun.
+    /// The stream has events up to this number, which may not have been pushed. `u64::MAX` is no
+    /// event's number: it says that the run has begun.
     Newest(u64),
     End(StoredEnd),
     Void,
@@ -331,9 +332,9 @@ pub(crate) enum Failure {
 /// The memory of an entry of a stream besides its events, in bytes.
 pub(crate) const ENTRY: usize = 48;
 
-/// The number of the connection to a store, or `None` while the store cannot be reached. Rises with each
-/// new connection. After a restart of the server, the number is new even if a proxy kept the connection
-/// open.
+/// The number of the connection to a store, or `None` while the store cannot be reached. Rises with
+/// each new connection. After a restart of the server, the number is new even if a proxy kept the
+/// connection open.
 pub(crate) type Connection = Option<u64>;
 
 /// The minimum of [`kept_for`].
@@ -342,8 +343,8 @@ const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
 /// The maximum of [`kept_for`]. Redis refuses times that overflow when added to its clock.
 const MAX_KEPT_FOR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How much longer the store keeps a live run than one that has ended. The owner sends a `Sync` at
-/// least about every half of this time, and each `Sync` begins the time again.
+/// How much longer the store keeps a live run than one that has ended. The time begins again with
+/// each `Sync`, which the owner sends about every half hour or more often.
 pub(crate) const LIVE: Duration = Duration::from_secs(3_600);
 
 /// Returns how long the store keeps a run that has ended.
@@ -358,11 +359,11 @@ pub(crate) type Receive = Arc<dyn Fn(Incoming) + Send + marker::Sync>;
 /// What a store passes to [`Receive`].
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// A push of a run to which this process subscribes. Pushes of one run are passed in their order.
+    /// A push of a run to which this process subscribes. Pushes of one run are passed in order.
     Push(RunId, Push),
-    /// A new connection replaces one that broke. What was sent over that one may be missing, so all
-    /// runs of this process are synchronized, and all mirrors are loaded. The store passes this once
-    /// all runs are subscribed again.
+    /// A new connection replaces one that broke. What was sent over the old one may be missing, so
+    /// all runs of this process are synchronized, and all mirrors are loaded. The store passes this
+    /// once all mirrored runs are subscribed again.
     Reconnected,
     /// Another process has ended, or asks to stop, a run of this process, which then synchronizes
     /// the run. A forged hint therefore costs only a command.

@@ -5,7 +5,7 @@
 //! - `Route` chooses the server to connect to. In a cluster, this is the node that has the keys.
 //! - `ServerInfo` and `Lineage` hold what a server reports about itself. The lineage shows whether
 //!   an older state may have replaced a key.
-//! - `tls` sets the clients' certificates. `simulation` connects to a model of Redis instead.
+//! - `tls` sets the clients' certificates. In tests, `simulation` connects to a model of Redis.
 
 use std::time::Duration;
 

@@ -150,7 +150,6 @@ mod tests {
         assert_eq!((settings.username(), settings.password()), (Some("user"), Some("secret")));
     }
 
-    /// Until the node that `ASK` names has the slot, it redirects back.
     #[test]
     fn redirect_of_one_command_is_not_followed() {
         let route = route();

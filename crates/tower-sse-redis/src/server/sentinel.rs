@@ -27,8 +27,8 @@ pub(crate) async fn find_primaries(servers: &Servers) -> Result<Vec<(Client, usi
     else {
         return Err(failed(ACTION, "the URL has no host, which is the primary's name"));
     };
-    // Sentinels get a configuration without the options of connections to servers: a Sentinel may
-    // not understand these.
+    // The configuration for servers can't be used: it can have a receiver for pushes, which needs
+    // the protocol RESP3, and the Sentinels' clients don't use that.
     let timeouts = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(*limit))
         .set_response_timeout(Some(*limit));

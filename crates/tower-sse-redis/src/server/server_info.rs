@@ -51,7 +51,7 @@ impl ServerInfo {
         Ok(Self {
             run_id,
             is_replica: field("role").is_some_and(|role| role != "master"),
-            // Valkey 8 and later report `server_mode`.
+            // Valkey 8 and later report `server_mode` in place of `redis_mode`.
             is_cluster: ["redis_mode", "server_mode"]
                 .into_iter()
                 .any(|name| field(name).is_some_and(|mode| mode == "cluster")),
@@ -169,7 +169,6 @@ mod tests {
         parse(&replica.replace("standalone", "cluster")).require_primary().unwrap();
     }
 
-    /// Valkey 8 and later report `server_mode` in place of `redis_mode`.
     #[test]
     fn cluster_of_valkey_is_one() {
         let valkey = INFO.replace("redis_mode", "server_mode");

@@ -96,8 +96,8 @@ impl Cluster {
     }
 }
 
-/// The receiver of pushes and hints. It keeps the exports alive, because running runs need their
-/// hints even after the last `Runs` was dropped.
+/// The receiver of pushes and hints. It keeps the exports alive, because runs that have not ended
+/// need their hints even after the last `Runs` was dropped.
 struct Receiver {
     exports: Arc<Exports>,
     /// Weak, because the mirrors refer to the store, and the store refers to this receiver.

@@ -1,6 +1,6 @@
 //! Runs of several processes, through a store that they share.
 //!
-//! A run belongs to its owner, the process that called the service. In the store, a claim says
+//! A run belongs to its owner, the process that started it. In the store, a claim says
 //! which run has a key, and each run's events are in a stream.
 //!
 //! - [`owner`] exports the runs of this process, and [`elsewhere`] has copies of the runs of other

@@ -24,7 +24,7 @@ pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
 const MIN_LOOKS: u32 = 4;
 /// How long a request to stop a run waits before it first looks whether the owner has stopped it.
 const MIN_STOP_PAUSE: Duration = Duration::from_millis(5);
-/// The maximum time between two looks of a request, in milliseconds.
+/// The maximum pause between two looks of a request, in milliseconds.
 const MAX_PAUSE: u64 = 250;
 
 /// The result of a look, for a request that may claim the key.
@@ -99,8 +99,8 @@ impl SharedRuns for Cluster {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>> {
         Box::pin(async move {
-            // Another process may have replaced the run of this one. Only the store knows whether
-            // an id of another run is valid.
+            // Another process may have replaced this process's run. Only the store knows whether an
+            // id of another run is valid.
             let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
             let (run, is_certain) = match self.store.look(key).await {
                 Ok(LookReply::Run { run, is_certain, .. }) => (run, is_certain),

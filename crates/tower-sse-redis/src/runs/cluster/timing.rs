@@ -6,9 +6,10 @@ use tokio::time::Instant;
 /// events from the store before the run is watched or ends. After this delay, the run waits for the
 /// next [`UNWATCHED_TICK`], so exports are a second apart on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
-/// The interval at which runs without watchers are exported. The runs that are due share a pipeline.
+/// The time between the ticks at which runs without watchers are exported. Runs that are due at the
+/// same tick share a pipeline.
 pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
-/// The delay after a command that failed although the connection is up.
+/// The delay before something that failed is tried again.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// How long an ended run can be exported again if the store loses its end.
 pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);

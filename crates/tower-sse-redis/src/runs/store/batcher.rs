@@ -12,12 +12,12 @@ use crate::server::MultiplexedConnection;
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// How long each command delays the next pipeline. Thousands of events a second share pipelines, each
-/// of which costs the store four system calls.
+/// How long each command delays the next pipeline. Thousands of events a second share pipelines,
+/// each of which costs the store four system calls.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
 /// The maximum delay of a pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// How much delay a quiet time saves up, at most: a few events, or the end of a run, go out at once.
+/// The maximum delay that a quiet time saves, so that a few commands in a row go out at once.
 const MAX_SAVED: Duration = Duration::from_millis(10);
 
 /// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
@@ -54,13 +54,13 @@ async fn send_all(
     mut connection: MultiplexedConnection,
     ended: CancellationToken,
 ) {
-    // Ends the session after a panic, too: it would take no more calls.
+    // Ends the session after a panic, too, because no other task sends its calls.
     let _ending = ended.clone().drop_guard();
     let mut begin_at = Instant::now();
     while let Some(first) = calls.recv().await {
         // Calls that arrive during this wait join the pipeline, and so do the calls of tasks that
-        // became ready together with the first caller's.
-        // A timer in the past fires up to a millisecond late.
+        // became ready together with the first caller's. The condition is needed because a timer in
+        // the past fires up to a millisecond late.
         if begin_at > Instant::now() {
             sleep_until(begin_at).await;
         }
@@ -81,11 +81,11 @@ async fn send_all(
         let now = Instant::now();
         let earliest = begin_at.max(now.checked_sub(MAX_SAVED).unwrap_or(now));
         begin_at = (earliest + COMMAND_TIME.saturating_mul(commands)).min(now + MAX_TIME);
-        // Calls that arrive meanwhile wait for the replies, so that the commands that the server has
-        // not executed yet are few.
+        // Calls that arrive meanwhile wait for the replies, so only few commands are sent but not
+        // yet executed.
         let Ok(values) = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await else {
-            // The server may still execute the commands. Before anything else, the next session
-            // makes it close this connection, so that they do not follow later ones.
+            // The server may still execute the commands. The next session first makes the server
+            // close this connection, so that they do not run after later commands.
             replies.into_iter().for_each(|(_, reply)| _ = reply.send(Err(Failure::Lost)));
             return;
         };

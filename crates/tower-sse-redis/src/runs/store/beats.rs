@@ -12,7 +12,8 @@ pub(super) const BEATS: u32 = 5;
 /// The number of beats after which an absent process is forgotten.
 const FORGOTTEN: u32 = 4 * BEATS;
 
-/// The processes that share runs, as this process sees them. Each increments a counter in the store.
+/// The processes that share runs, as this process sees them. Each increments a counter in the
+/// store.
 ///
 /// No clock decides which process is dead. A process counts how many of its own reads in a row
 /// found a counter unchanged, so a server that pauses, or sets its clock, ends no run.
@@ -97,7 +98,7 @@ impl Heartbeat {
         HeardBeat { dead: dead.collect(), is_gone, asked }
     }
 
-    /// Returns whether a process with this name lives.
+    /// Returns whether a process with this name is known and not dead.
     fn lives(&self, name: &str) -> bool {
         self.others.get(&ProcessId::from_claim(name)).is_some_and(|other| !other.is_dead())
     }

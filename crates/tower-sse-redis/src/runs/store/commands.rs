@@ -76,7 +76,7 @@ impl Encoder<'_> {
     }
 }
 
-/// Returns the run with a stream of this name, which [`Keys::stream`] has returned.
+/// Returns the run whose stream has this name. The inverse of [`Keys::stream`].
 pub(super) fn run_of_stream(stream: &str) -> Option<RunId> {
     let (claim, epoch) = stream.rsplit_once("}:")?;
     let (_, tag) = claim.rsplit_once('{')?;

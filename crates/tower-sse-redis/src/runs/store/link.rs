@@ -99,7 +99,7 @@ impl Link {
         let open = || Session::open(&self.endpoint, number, previous);
         let mut opened = open().await;
         for _ in 0..2 {
-            // The error of a cluster names the node that has the keys.
+            // Try the node that the error names, or another of the program's servers.
             if opened.as_ref().is_err_and(|error| self.endpoint.route.follow(error)) {
                 opened = open().await;
             }
@@ -126,8 +126,8 @@ impl Link {
         self.endpoint.scope.lease / BEATS
     }
 
-    /// Checks the connections of a session at intervals, independently: a check can wait behind
-    /// what its connection carries. Returns the error when the session breaks.
+    /// Checks the two connections of a session at intervals, each on its own: a check can wait
+    /// behind what its connection carries. Returns the error when the session breaks.
     async fn watch(&self, session: &Session) -> Error {
         let interval = self.interval();
         select! {

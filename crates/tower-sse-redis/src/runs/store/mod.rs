@@ -6,8 +6,8 @@
 //! - `replies` reads replies, pages and pushes, and classifies errors.
 //! - `Session` has two connections to one server: for commands, and for pushes and loads.
 //!   `Subscriptions` outlive the sessions.
-//! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that breaks,
-//!   and `Batcher` sends the calls of owners in shared pipelines.
+//! - `RedisStore` has a method for each call of the store. Its `Link` replaces a session that
+//!   breaks, and `Batcher` sends the calls of owners in shared pipelines.
 //!
 //! # Keys
 //!
@@ -19,7 +19,7 @@
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
 //! | `prefix:run:{tag}:epoch@database` | channel | the pushes of the run |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced, or `+` and the name of the stream if the run is watched |
-//! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
+//! | `prefix:run:ctl@database` | channel | a hint to all processes that the server may have lost data |
 //! | `prefix:run:ctl@database:process` | hash | the live runs of one process, and those whose end is not reported yet: the names of their streams. Kept for at least a day |
 //! | `prefix:run:processes` | hash | the counter of each process, or the name of its heir if it is dead, and the runs that owners are asked to synchronize. Kept for at least a day |
 //! | `prefix:run:data` | hash | if it is missing, the server counts as one that has lost data |
@@ -56,7 +56,7 @@
 //! replaced in the same way.
 //!
 //! A process that returns writes its counter again, and then synchronizes all its runs. If the heir
-//! has ended one, Redis refuses its events.
+//! has ended one of them, Redis refuses that run's further events.
 //!
 //! A server can return to an earlier state, in which a claim names a run that is over. The run's
 //! owner learns of such a claim once a client of another process watches the run, and then ends the
@@ -81,8 +81,8 @@
 //!
 //! | field | |
 //! |---|---|
-//! | `v` | the version of the protocol, without which a process does not connect |
-//! | `u` | a unique token of the time in which owners restore their claims; missing at other times |
+//! | `v` | the version of the protocol; a process of another version does not connect |
+//! | `u` | a unique token of the time in which owners restore their claims; else missing |
 //! | `r` | the id of the server at which a beat last began such a time |
 //! | `s` | what `history` in `lua/common.lua` returned when this was written |
 //!

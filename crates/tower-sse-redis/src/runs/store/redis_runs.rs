@@ -43,8 +43,8 @@ impl Redis {
 }
 
 impl RedisRuns {
-    /// Sets the lease: the time after which a process that shows no sign of life counts as dead. The
-    /// default is 8 seconds.
+    /// Sets the lease: the time after which a process that shows no sign of life counts as dead.
+    /// The default is 8 seconds.
     ///
     /// With a longer lease, runs survive longer pauses of their process: four fifths of a lease are
     /// harmless. With a shorter lease, clients learn sooner that the process has died or is still

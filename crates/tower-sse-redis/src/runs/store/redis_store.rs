@@ -18,8 +18,8 @@ use crate::runs::seam::{
 use crate::{Error, server::whole_milliseconds};
 use tower_sse_broker::tasks::{caught, lock};
 
-/// The memory of a claim and of a stream besides their names, as measured with Redis 7, which reserves
-/// 4 KiB for the newest entries of a stream.
+/// The memory of a claim and of a stream besides their names, as measured with Redis 7, which
+/// reserves 4 KiB for the newest entries of a stream.
 const RUN: usize = 5_248;
 
 /// The maximum size of a batch that is pushed.
@@ -88,8 +88,8 @@ impl RedisStore {
         self.link.state.subscribe()
     }
 
-    /// Sends the commands that `build` returns, which are executed in order, but not as a transaction,
-    /// and returns what `read` finds in their replies.
+    /// Sends the commands that `build` returns, and returns what `read` finds in their replies. The
+    /// commands are executed in order, but not as a transaction.
     ///
     /// Without a reply, fails with [`Failure::Lost`] after the store's reply timeout, and the store
     /// replaces the connection. Dropping the future does not recall what was sent.
@@ -162,8 +162,8 @@ impl RedisStore {
     pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
         let Endpoint { subscriptions, scope, .. } = &self.link.endpoint;
         let channel = scope.keys.channel(run);
-        // Add it before the future waits: an earlier `unsubscribe` that has not been sent yet must
-        // find it.
+        // Add the channel before the future waits: an earlier `unsubscribe` that has not been sent
+        // yet must find the channel.
         lock(&subscriptions.runs).insert(channel.clone(), run.clone());
         let _changing = subscriptions.changing.lock().await;
         let subscribed = self.link.session()?.subscribe(&[channel]).await;
@@ -404,7 +404,7 @@ fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bo
     if pushes {
         let mut push = Vec::with_capacity(bytes.len() + SPARE);
         if bytes.len() > MAX_PUSH {
-            // Other processes load it, and later pushes do not wait for it.
+            // Other processes load the batch, so that later pushes do not wait for it.
             _ = write!(push, "n{last}");
         } else {
             _ = write!(push, "d{first} {last} ");
@@ -458,7 +458,7 @@ fn check_together(it: &Encoder<'_>, checks: &[Check]) -> Cmd {
     command
 }
 
-/// An upper bound on the size of a command without its keys and events.
+/// The capacity for what a command has besides its keys and events.
 const SPARE: usize = 64;
 
 fn optional(number: Option<u64>) -> String {

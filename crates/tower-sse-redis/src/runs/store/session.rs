@@ -98,7 +98,7 @@ impl Session {
             if code == Some("CROSSSLOT") {
                 return Err(lacks_tag());
             }
-            // At the same server, runs can go on without the beat, and the next check sends it again.
+            // At the same server, runs can go on without the beat, which the next check repeats.
             let is_usable = code.is_some_and(|code| failure_of(code) != Failure::WrongServer);
             if !is_usable || earlier != Some(&info.run_id) {
                 return Err(error);
@@ -135,9 +135,9 @@ impl Session {
 
     /// Sends a command that loads a page. Its reply does not delay those of other commands.
     ///
-    /// If a node of a cluster ends a subscription, the client of Redis takes that message for a reply,
-    /// and each reply for that to a later command. So a page has the number of its command: another
-    /// page could be that of another run. An error without the number says nothing about the stream.
+    /// If a node of a cluster ends a subscription, the Redis client takes that message for a reply,
+    /// and each later reply for that to the next command. The number in a page's reply shows that
+    /// the page isn't another run's. An error without the number says nothing about the stream.
     pub(super) async fn load(&self, mut command: Cmd) -> Result<Value, Failure> {
         let number = self.loads.fetch_add(1, Relaxed);
         command.arg(number);

@@ -33,7 +33,7 @@ pub(crate) struct Faults {
     pub(crate) reconnection_panics: bool,
     /// The delay of everything that the process asks of the store.
     pub(crate) delay: Duration,
-    /// The delay of replies to calls, which are made at once.
+    /// How much later a process gets the replies to its calls.
     pub(crate) reply_delay: Duration,
 }
 

@@ -11,15 +11,16 @@ use crate::runs::seam::{
 use tower_sse_broker::tasks::caught;
 
 impl Mirrors {
-    /// Checks a mirror for a client, so the owner treats the run as watched. Returns whether to load it.
+    /// Checks a mirror for a client, so the owner treats the run as watched. Returns whether to
+    /// load the mirror.
     pub(super) async fn watch(&self, mirror: &Mirror) -> bool {
         let check = Check { run: mirror.run.clone(), is_watched: true };
         let results = self.store.check(&[check]).await;
         results.into_iter().any(|result| self.apply(mirror, result))
     }
 
-    /// Applies the reply to a check. Returns whether the store may have events, a head or an end that
-    /// the mirror lacks.
+    /// Applies the reply to a check. Returns whether the store may have events, a head or an end
+    /// that the mirror lacks.
     fn apply(&self, mirror: &Mirror, result: Result<CheckReply, Failure>) -> bool {
         let (Ok(reply), Some(record)) = (result, mirror.record()) else { return false };
         let CheckReply { state, newest, head, owner } = reply;
@@ -63,8 +64,8 @@ impl Mirrors {
                 if self.apply(&mirror, result) {
                     mirror.request_load();
                 }
-                // Test this before the next chunk: after a long round, the last contact would be old
-                // although the owner is healthy.
+                // Test this before the next chunk: after a long round, the last contact would be
+                // old although the owner is healthy.
                 if mirror.is_out_of_reach(self.timing) {
                     mirror.copy.lose();
                 }
@@ -90,19 +91,17 @@ async fn run(mirrors: &Weak<Mirrors>, interval: Duration) {
     }
 }
 
-// The runs of dead processes, even those that no client asks for.
-
 /// The maximum number of runs in one call of the store.
 const MAX_ENDS: usize = 512;
 
-/// Ends the runs of a dead process, unless another process does. Called again after each beat while the
-/// store lists any of the runs.
+/// Ends the runs of a dead process, unless another process does. Called again after each beat while
+/// the store lists any of the runs.
 pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
     // Two calls at the same time would report a run twice.
     let _burying = mirrors.burials.lock().await;
     let Ok(mut runs) = mirrors.store.inherit(&dead).await else { return };
     if runs.is_empty() && dead.seen.is_empty() {
-        // The store may have lost the list of its runs, too.
+        // The store may have lost the list of the dead process's runs, too.
         let its = mirrors.map.all().into_iter().filter(|mirror| mirror.is_of(&dead.id));
         runs.extend(its.map(|mirror| mirror.run.clone()));
     }
@@ -112,9 +111,9 @@ pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
 }
 
 impl Mirrors {
-    /// Ends runs of a dead process. Reports each of them, and then records that in the store. If this
-    /// process dies in between, or the command that records it is lost, they are reported again. The
-    /// documentation of [`RunEnd::id`](tower_sse::runs::RunEnd::id) says so.
+    /// Ends runs of a dead process. Reports each of them, and then records that in the store. If
+    /// this process dies in between, or the command that records it is lost, they are reported
+    /// again, as documented at [`RunEnd::id`](tower_sse::runs::RunEnd::id).
     pub(crate) async fn bury(&self, owner: &ProcessId, runs: &[RunId]) {
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
@@ -125,8 +124,8 @@ impl Mirrors {
                 Ok(EndReply::Buried { newest }) => {
                     self.process.report_dead(run.key.clone(), run.epoch, newest);
                 }
-                // No process has to report it: the owner has ended the run, or another run has
-                // the key.
+                // No process has to report it: the run has already ended, or another run has the
+                // key.
                 Ok(EndReply::Over(_) | EndReply::Other) => {}
                 _ => continue,
             }

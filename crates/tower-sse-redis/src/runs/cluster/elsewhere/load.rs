@@ -64,8 +64,8 @@ impl Mirrors {
     /// Loads pages until the last one is loaded, the run has ended, or nothing uses the mirror.
     async fn load_all(&self, mirror: &Mirror) -> Result<(), Failure> {
         loop {
-            // Loads take turns in order. A turn lasts until the page has arrived, because it
-            // occupies the link even if no client waits for it any more.
+            // Loads get permits in order. A load holds its permit until the page has arrived: the
+            // page occupies the link even if no client waits for it any more.
             let _turn = self.pages.acquire().await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };

@@ -9,7 +9,8 @@ use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{Batch, Page, ProcessId, Push, RunId, StoredEnd};
 use tower_sse_broker::tasks::lock;
 
-/// The maximum number of requests for a mirror that wait for events that the store may not have yet.
+/// The maximum number of requests for a mirror that wait for events that the store may not have
+/// yet.
 const MAX_WAITERS: usize = 16;
 
 /// A copy of a run of another process, while a client or a handle of this process uses it.
@@ -36,7 +37,7 @@ struct MirrorState {
     stored: u64,
     /// The time of the last reply that had the run, or of the last push.
     contact: Instant,
-    /// Whether the run has ended according to its claim.
+    /// Whether a check has found that the run is over.
     has_ended: bool,
     /// The owner of the run, once that is known.
     owner: Option<ProcessId>,
@@ -76,8 +77,8 @@ impl Mirror {
         is_served.then_some(record)
     }
 
-    /// Begins the record, unless it has begun. It begins at the latest after `newest`, the newest
-    /// event in the store, so it serves all clients with higher ids.
+    /// Begins the record, unless it has begun: after `newest`, the newest event in the store, or
+    /// earlier if a client needs earlier events.
     pub(super) fn start_below(&self, newest: u64) {
         let mut state = lock(&self.state);
         state.stored = state.stored.max(newest);
@@ -122,7 +123,7 @@ impl Mirror {
         lock(&self.state).contact = Instant::now();
     }
 
-    /// Ends the run once it is loaded, even if its stream has lost its end.
+    /// Lets the next load end the run, even if the run's stream has lost its end.
     pub(crate) fn set_ended(&self) {
         lock(&self.state).has_ended = true;
     }
@@ -156,7 +157,8 @@ impl Mirror {
         _ = self.loaded.set(is_loaded);
     }
 
-    /// Requests a load. One that is under way may lack what the caller wants, so another follows it.
+    /// Requests a load. A load that is under way may lack what the caller wants, so another follows
+    /// it.
     pub(super) fn request_load(&self) {
         self.requests.send_replace(());
     }
@@ -174,7 +176,7 @@ impl Mirror {
                 }
             }
             Push::Newest(newest) => return newest > record.newest(),
-            // Load a starting record: clients are only served once the head is found.
+            // Load a starting record: clients are served only once it has the handler's options.
             Push::End(_) if record.phase() == Phase::Starting => return true,
             Push::End(end) if end.newest > record.newest() => return true,
             Push::End(end) => self.apply_end(&record, end),

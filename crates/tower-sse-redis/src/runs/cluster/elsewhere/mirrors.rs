@@ -26,7 +26,7 @@ pub(crate) struct Mirrors {
     pub(super) process: Arc<Process>,
     pub(super) store: Arc<Store>,
     pub(super) timing: Timing,
-    /// The runtime of all loads. That of a request may end earlier.
+    /// The runtime of all loads. A request's own runtime may end earlier.
     pub(super) runtime: Handle,
     /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,

@@ -123,8 +123,8 @@ impl Exporter {
         let (mut export_at, connection) = (None, self.store.connection());
         loop {
             if export_at.is_none() {
-                // The run's task can set the mark for an event that has already been exported. The
-                // next event would then go unnoticed.
+                // The run's task can mark the record for an event that has already been exported.
+                // While the record is marked, the next event would go unnoticed.
                 self.export.record.clear_mark();
             }
             let now = Instant::now();
@@ -194,8 +194,8 @@ impl Exporter {
         self.append(over, newest).await?;
         let record = &self.export.record;
         let limit = record.retain_bytes() as u64;
-        // The store keeps what this process keeps, and the newest batch: a stream without batches has
-        // no newest event.
+        // The store keeps what this process keeps, and the newest batch: a stream without batches
+        // has no newest event.
         if self.bytes > limit
             && let Some((oldest, ..)) = record.next_batch(0, 0)
         {
@@ -253,8 +253,8 @@ impl Exporter {
                 self.restore(over);
             }
             SyncReply::InStep { newest, entries, stop } => {
-                // The store may have lost the newest batches, or all batches before the run was
-                // restored.
+                // An estimate: the store may have lost the newest batches, or all batches before
+                // the run was restored.
                 self.bytes = self.bytes / self.entries.max(1) * entries.min(self.entries);
                 (self.exported, self.entries, self.has_head) = (newest, entries, has_head);
                 self.export.state().has_stream = entries > 0;
@@ -283,7 +283,8 @@ impl Exporter {
         Ok(())
     }
 
-    /// Records that the store's copy is known, as it was when this many `Sync`s had been asked for.
+    /// Records the reply to a `Sync`. `asked` is how often a `Sync` had been asked for when this
+    /// one was sent.
     fn answered(&mut self, over: u64, asked: u64) {
         self.restores = false;
         let mut state = self.export.state();
@@ -355,8 +356,8 @@ impl Exporter {
                 // Another run has the key.
                 process.cancel_record(record, None);
             }
-            // The store's end is not this process's. So another process has taken this one for dead,
-            // and reports the end.
+            // Another process has ended the run: it has declared this process dead, and reports the
+            // end.
             (_, Some(process)) if !is_own => process.fence(record),
             _ => {}
         }

@@ -22,10 +22,10 @@ pub(crate) struct Exports {
     max_memory: usize,
     /// The moment from which ticks are counted, so that runs share them.
     pub(super) base: Instant,
-    /// The runtime of all exports. That of a request may end earlier.
+    /// The runtime of all exports. A request's own runtime may end earlier.
     pub(super) runtime: Handle,
     state: Mutex<State>,
-    /// Notified when there is something to look for, to release or to delete.
+    /// Notified when the keeper may have something to look for, to release or to delete.
     pub(super) changed: Notify,
     /// Notified when replies were applied.
     pub(crate) replied: Notify,
@@ -39,8 +39,8 @@ pub(super) struct State {
     /// Claims to release: the store may have them or execute them later, but this process has no
     /// run for them. Each with the time at which to release it.
     pub(super) lost_claims: HashMap<RunId, Instant>,
-    /// The runs that this process lacks, although other processes take it for their owner, and when it
-    /// first learned that.
+    /// The runs that this process lacks, although other processes take it for their owner, and when
+    /// it first learned that.
     unknown: HashMap<RunId, Instant>,
     pub(super) ended: StoredRuns,
     /// The memory in the store of runs that have not ended there.
@@ -111,7 +111,7 @@ impl Export {
         lock(&self.state)
     }
 
-    /// Asks for a `Sync` for another reason than a reply.
+    /// Asks for a `Sync`, and wakes the exporter.
     pub(crate) fn synchronize(&self) {
         self.state().ask();
         self.changed.notify_one();
@@ -194,7 +194,7 @@ impl Exports {
 
     /// Records that a client of another process watches a run.
     ///
-    /// If the store has returned to an earlier state, its claim can name a run that is over. This
+    /// If the store has returned to an earlier state, a claim can name a run that is over. This
     /// process releases such a claim, once it has lacked the run for a lease: the reply to a claim
     /// that it sent can take as long.
     pub(crate) fn watched(&self, run: RunId) {
@@ -239,8 +239,8 @@ impl Exports {
         self.get(epoch).is_none_or(|export| export.state().has_confirmed_end())
     }
 
-    /// Returns whether the store has the ends of all runs, or will never have them, and has no
-    /// claim to release.
+    /// Returns whether the store has the ends of all runs, or will never have them, and whether no
+    /// lost claim is left to release.
     pub(crate) fn have_ended(&self) -> bool {
         let state = self.lock();
         let mut runs = state.runs.values();

@@ -93,8 +93,8 @@ impl Keeper {
         }
     }
 
-    /// Deletes the runs that have ended and for which there is no room, and lets the store delete those
-    /// that were replaced.
+    /// Deletes the runs that have ended and for which there is no room, and lets the store delete
+    /// those that were replaced.
     async fn delete(&self, over: u64) {
         loop {
             let ends = self.exports.evict(MAX_ENDS);

@@ -12,7 +12,6 @@ async fn ahead() -> (Process, Process, Source, LastEventId) {
     (one, other, source, last)
 }
 
-/// In the second round, the store is away for a lease.
 #[tokio::test(start_paused = true)]
 async fn handle_attaches_a_client_ahead_of_the_export() {
     for is_away in [false, true] {
@@ -34,7 +33,7 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
     }
 }
 
-/// The client of the handle reconnects, and must not be told that there is no such run.
+/// The client must be able to reconnect, so the answer is not `404`.
 #[tokio::test(start_paused = true)]
 async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     let (_one, other, _source, last) = ahead().await;
@@ -45,7 +44,7 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-/// Answers a request of an `EventSource`.
+/// Answers a request of an `EventSource`, and returns the status.
 async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     let mut parts = request(Some(last));
     parts.headers.insert(ACCEPT, "text/event-stream".parse().unwrap());
@@ -53,7 +52,6 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
 }
 
-/// The last events, the end, a client's hint and a check's reply come in different orders.
 #[tokio::test(start_paused = true)]
 async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     for (loses_hints, loses_pushes) in [(false, false), (true, false), (false, true), (true, true)]
@@ -88,7 +86,7 @@ async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
     }
 }
 
-/// A client that is not ahead reads the mirror, or only a handle refers to the mirror.
+/// Unless `is_read` is set, only a handle refers to the mirror.
 #[tokio::test(start_paused = true)]
 async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
     for is_read in [false, true] {
@@ -114,8 +112,6 @@ async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
         }
     }
 }
-
-// Ids that no process has assigned.
 
 /// Sends requests with these ids at the same time. Returns their tasks.
 fn ask(process: &Process, ids: Vec<LastEventId>) -> Vec<tokio::task::JoinHandle<StatusCode>> {
@@ -144,7 +140,7 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
         for task in tasks {
             assert_eq!(soon(task).await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
         }
-        // The run goes on for clients with true ids.
+        // A client whose id was assigned still gets the rest of the run.
         let answer = other.answer(Some(&one.id(1))).await;
         send(&source, &["c"]);
         drop(source);

@@ -6,7 +6,7 @@ use super::*;
 async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     for (lost_replies, panics) in [(1, 0), (0, 1)] {
         let (one, other) = two().await;
-        // The store answers the look, but not the claim.
+        // With this delay, the fault below affects the claim, but not the look before it.
         one.store.faults().delay = Duration::from_millis(10);
         let key = key();
         let mut starting = Box::pin(one.try_start(&key, None));
@@ -17,7 +17,7 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
         one.store.faults().delay = Duration::ZERO;
         let lost = Instant::now();
         assert!(soon(other.start()).await.is_some());
-        // Without a release, the key is blocked until the lease has expired.
+        // Without a release, the key would be blocked for a lease.
         assert!(lost.elapsed() <= Duration::from_secs(1), "{:?}", lost.elapsed());
         assert_eq!(one.runs.stats().running, 0);
         assert_eq!(one.outcomes(), [], "a run that never was is not reported");
@@ -93,8 +93,7 @@ async fn claim_that_others_overtake_is_tried_again_for_a_lease() {
     assert!(started.is_some());
 }
 
-/// A run of an earlier epoch can take the key meanwhile, and end without a stream, if two processes
-/// have claimed the key at the same time.
+/// The claim is lost between the look and the next call of the request.
 #[tokio::test(start_paused = true)]
 async fn request_whose_run_vanishes_after_the_look_starts_another() {
     const TRIP: Duration = Duration::from_millis(100);
@@ -112,7 +111,7 @@ async fn request_whose_run_vanishes_after_the_look_starts_another() {
 
 // Claims that the store loses between the calls of one request.
 
-/// The time of each call of the store.
+/// How long each call of the store takes.
 const DELAY: Duration = Duration::from_millis(100);
 
 /// Sends requests until the answer is not a refusal.
@@ -179,10 +178,8 @@ async fn run_whose_claim_vanishes_during_a_request_is_not_unknown() {
     }
 }
 
-// Claims whose request leaves before its call is made. The process gives them back.
+// Claims that the process gives back, because a drain begins or the request leaves before the call.
 
-/// The drain has a grace period or none, the key has a run or none, and the request waits or has
-/// left.
 #[tokio::test(start_paused = true)]
 async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
     for (grace, replaces, leaves) in

@@ -44,7 +44,6 @@ async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     assert_eq!(other.store.count("reported"), 1);
 }
 
-/// The reply that the run has ended is lost.
 #[tokio::test(start_paused = true)]
 async fn death_is_reported_once_if_a_reply_is_lost() {
     let (dead, other) = two().await;
@@ -121,8 +120,8 @@ async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
     }
 }
 
-/// No process has the run, and another run has since taken its key. To report it would count an end
-/// without a start.
+/// The claimed run never started, and another run has since taken its key. A report would count an
+/// end without a start.
 #[tokio::test(start_paused = true)]
 async fn claim_that_was_lost_and_replaced_is_never_reported() {
     let (one, other) = two().await;
@@ -154,7 +153,7 @@ async fn run_of_an_unlisted_dead_process_is_ended_for_its_client() {
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
 }
 
-/// No client has read the run before the owner died.
+/// No client had read the run before the owner died.
 #[tokio::test(start_paused = true)]
 async fn dead_process_that_is_not_listed_is_noticed_by_a_request() {
     let (dead, other, source) = started(&["a"]).await;

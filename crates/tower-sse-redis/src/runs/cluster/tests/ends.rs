@@ -42,7 +42,6 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     assert_whole(live, &["b"]).await;
 }
 
-/// The bytes have no id, or lack an event.
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let lacking = "data: b\nid: E-2\n\ndata: d\nid: E-4\n\n";
@@ -74,8 +73,8 @@ async fn ahead() -> (Process, Process, Source, tower_sse::runs::Attachment) {
     (one, other, source, live)
 }
 
-/// Asserts that clients of all processes get the same events of a run that was stopped, `expected`,
-/// and that no client that has seen some of them misses one.
+/// Asserts that both processes replay the events `expected` of a run that was stopped, from the
+/// beginning and after each id.
 async fn assert_same(processes: [&Process; 2], expected: &[&str]) {
     for process in processes {
         let run = process.get().await.unwrap();
@@ -243,7 +242,6 @@ async fn idle_run_that_begins_during_a_sync_begins_elsewhere_too() {
     assert!(run.attach(None).now_or_never().is_some(), "it has begun");
 }
 
-/// The store tells the clients of the call that another run has the key.
 #[tokio::test(start_paused = true)]
 async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
     let (one, other) = two().await;

@@ -1,6 +1,7 @@
 use super::*;
 
-/// Every command for the run fails, and its key would never expire. Other runs go on.
+/// Every command for the run fails, while other runs go on. Unless the run is ended, the key of its
+/// stream never expires.
 #[tokio::test(start_paused = true)]
 async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
     let (one, other, source) = started(&["a"]).await;
@@ -19,8 +20,8 @@ async fn run_whose_own_stream_has_another_type_is_ended_by_its_owner() {
     assert_whole(other.attach_as(&key_of(1)).await, &["b"]).await;
 }
 
-/// The client of Redis takes what a server sends unasked for the reply to the oldest command, and each
-/// reply for that to a later one.
+/// The Redis client takes what a server sends unasked for the reply to the oldest command, and each
+/// later reply for that to the next command.
 #[tokio::test(start_paused = true)]
 async fn page_of_another_run_is_never_taken() {
     for (unasked, first) in
@@ -109,7 +110,7 @@ async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
         drop(source);
         sleep(Duration::from_secs(1)).await;
         one.store.put_back();
-        // Meanwhile, the owner of a missing run may still restore it.
+        // Waits until the time in which owners restore missing claims is over.
         sleep(LEASE * 2).await;
         one.store.faults().delay = Duration::from_millis(1);
         let new = soon(one.start()).await;
@@ -151,8 +152,8 @@ async fn run_completes_although_the_key_has_an_earlier_one() {
     }
 }
 
-/// Another process has taken the key of the first run meanwhile. No process has cancelled the first
-/// run, so it ends as interrupted.
+/// Another process takes the key after the first run's claim is deleted. No process has cancelled
+/// the first run, so it ends as interrupted.
 #[tokio::test(start_paused = true)]
 async fn next_run_of_a_deleted_claim_interrupts_the_one_at_its_owner() {
     let (one, other) = two().await;
@@ -237,7 +238,7 @@ async fn completed_run_is_joined_while_the_store_takes_no_events() {
     assert!(start.elapsed() < LEASE / 2, "{:?}", start.elapsed());
 }
 
-/// The stream was trimmed before. Meanwhile, the process of the run evicts more events.
+/// While the store takes no events, the run's process evicts events that it has not exported.
 #[tokio::test(start_paused = true)]
 async fn trimmed_run_is_kept_while_the_store_takes_no_events() {
     let retention = Retention::new().bytes(100_000);

@@ -173,9 +173,7 @@ async fn drain_while_memory_is_full_tells_every_client_the_whole_truth() {
     }
 }
 
-// What becomes of runs that were replaced, which no request can find any more.
-
-/// The number of turns. Together, they have more events than the memory has room for.
+/// How many runs together have more events than the memory has room for.
 const TURNS: usize = 8;
 
 /// The same as [`small`], and the first process has a complete answer.
@@ -193,7 +191,7 @@ async fn assert_kept(processes: [&Process; 2]) {
     }
 }
 
-/// Each turn is replaced while clients of both processes read it, and the clients leave.
+/// Each run is replaced while clients of both processes are attached to it.
 #[tokio::test(start_paused = true)]
 async fn replaced_runs_displace_no_kept_answer() {
     let (one, other) = small_with_an_answer().await;
@@ -216,7 +214,7 @@ async fn replaced_runs_displace_no_kept_answer() {
     assert_kept([&one, &other]).await;
 }
 
-/// Each turn completes and is replaced, or fails and is started again, by the other process.
+/// Each run completes or fails. The other process then starts the next run with the same key.
 #[tokio::test(start_paused = true)]
 async fn runs_that_other_processes_follow_displace_no_kept_answer() {
     for fails in [false, true] {
@@ -238,8 +236,6 @@ async fn runs_that_other_processes_follow_displace_no_kept_answer() {
         assert_kept([&one, &other]).await;
     }
 }
-
-// What is evicted first, in the process and in the store.
 
 /// Redis deletes the first run by itself.
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
 
-/// The call goes on, so nothing is said about its end.
+/// The call goes on, so its client is asked to come again.
 #[tokio::test(start_paused = true)]
 async fn client_waiting_for_a_call_elsewhere_is_refused_without_the_store() {
     let (one, other) = two().await;

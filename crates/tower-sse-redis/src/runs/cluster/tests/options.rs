@@ -30,7 +30,7 @@ async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
         sleep(Duration::from_secs(2)).await;
     }
     sleep(LEASE).await;
-    // The head is trimmed too.
+    // A trim also removes the entry with the head.
     let stored = one.store.stream("XLEN", &one.run(), &[]);
     assert_eq!(stored, if is_trimmed { ":2" } else { ":5" });
     (one, other, source)
@@ -95,7 +95,7 @@ async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
             (true, Some(4)),
         ] {
             for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
-                // The ids of the replaced run are unknown then.
+                // The request's look would find the new run in place of the replaced one.
                 if end == End::Replaced && moment.is_none_or(|moment| moment < 100) {
                     continue;
                 }

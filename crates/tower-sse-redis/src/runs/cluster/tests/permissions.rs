@@ -8,7 +8,8 @@ const COMMANDS: &str =
 /// Longer than the time after which others declare a silent process dead.
 const LONG: Duration = Duration::from_millis(28_350);
 
-/// Asks for the run at intervals for a time, which would start the run again if the key were free.
+/// Asks for the run at intervals, for this time. A request would start the run again if the key
+/// were free.
 async fn ask(process: &Process, time: Duration, interval: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {

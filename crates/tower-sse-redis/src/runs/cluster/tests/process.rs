@@ -233,7 +233,7 @@ pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
     LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
 }
 
-/// Polls a request for this many milliseconds, in which it is not answered.
+/// Asserts that a request is not answered while it is polled for this many milliseconds.
 pub(super) async fn waits(milliseconds: u64, request: &mut (impl Future + Unpin)) {
     let answered = timeout(Duration::from_millis(milliseconds), request).await;
     assert!(answered.is_err(), "it is answered");

@@ -15,7 +15,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(8);
 /// The maximum number of processes of a test.
 const PROCESSES: usize = 4;
 
-/// A model of Redis, and the way of one process to it.
+/// One process's way to a model of Redis: the network, and faults that a test sets.
 #[derive(Clone)]
 pub(super) struct Way {
     network: Network,
@@ -72,7 +72,7 @@ impl Way {
 
     /// Returns the faults of this process, to change them.
     ///
-    /// Do not hold them while an operation on the store is awaited.
+    /// Drop the guard before you await an operation on the store.
     pub(super) fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.faults)
     }

@@ -114,7 +114,6 @@ async fn quiet_run_looks_for_its_keys_once_in_a_lease() {
     sleep(10 * LEASE).await;
     {
         let counts = one.store.counts();
-        // The owner sends a `Sync` for the head, and for the client at the other process.
         assert!((1..=3).contains(&counts.of["sync"]), "{counts:?}");
         assert!((9..=14).contains(&counts.of["run looked for"]), "{counts:?}");
     }
@@ -125,7 +124,7 @@ async fn quiet_run_looks_for_its_keys_once_in_a_lease() {
     assert_whole(live, &["a"]).await;
 }
 
-/// The exporter takes an event before the run's task sets the mark for that event.
+/// The exporter takes an event before the run's task marks the record for that event.
 #[tokio::test(start_paused = true)]
 async fn event_marked_during_its_export_does_not_delay_the_next_one() {
     let one = alone(|builder| builder).await;
@@ -201,7 +200,7 @@ async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
     let started = Instant::now();
     assert_eq!(other.status(Some(&one.id(7))).await, 503);
     assert!(started.elapsed() <= LEASE / 4 + Duration::from_secs(2));
-    // Requests with malformed ids, or with ids of other runs, are refused without a wait.
+    // Malformed ids, ids of other runs and numbers above 2^53 are refused without a wait.
     let started = Instant::now();
     for id in ["x", "1-1", &format!("{}-9007199254740993", one.epoch())] {
         assert_eq!(other.status(Some(&LastEventId::try_from(id).unwrap())).await, 404, "{id}");

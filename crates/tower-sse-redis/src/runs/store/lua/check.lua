@@ -1,15 +1,15 @@
--- Reports the states of runs to another process, and notifies the owners of those that its clients
--- watch.
+-- Returns the states of runs of other processes, and notifies the owners of those that clients of
+-- this process watch.
 --
 -- KEYS: the claim and the stream of each run
--- ARGV: ttl, prefix of the channels of processes, then for each run: epoch, whether a client watches
---       it, channel
+-- ARGV: ttl, prefix of the channels of processes, then for each run: epoch, whether a client
+--       watches it, channel
 --
 -- Returns one of these for each run, or an error if a key has another type:
 --
 -- starting, running  newest head process     `process` is the owner
--- ended, other       newest head             `other`: the key has another run, or the stream has an end
---                                            and the claim is lost
+-- ended, other       newest head             `other`: the key has another run, or the stream has an
+--                                            end and the claim is lost
 -- void               newest
 -- gone               newest                  the stream has no end, and the key has no run, or an
 --                                            earlier one

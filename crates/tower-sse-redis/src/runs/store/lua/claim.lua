@@ -1,6 +1,6 @@
 -- Returns which run has a key, or claims the key for a run.
 --
--- KEYS: claim, data, live runs of the process (not to look)
+-- KEYS: claim, data, live runs of the process (only to claim)
 -- ARGV: epoch (empty: only look), process, lease, ttl, channel of all processes, prefix of the
 --       channels of processes
 --
@@ -8,9 +8,9 @@
 -- restoring                             no live or completed run has the key, but an owner may
 --                                       restore a lost claim
 -- new                                   the run now has the key
--- live  epoch process state doubt stop  a run that is starting or running; `doubt` is `restoring` if
---                                       an owner may restore the claim of a later run, and `stop` not
---                                       empty if the owner is asked to stop the run
+-- live  epoch process state doubt stop  a run that is starting or running; `doubt` is `restoring`
+--                                       if an owner may restore the claim of a later run; `stop`
+--                                       is not empty if the owner is asked to stop the run
 -- ended epoch process state doubt       a run that ended and is kept
 -- version theirs                        another version of the protocol wrote the claim
 local key, data, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]

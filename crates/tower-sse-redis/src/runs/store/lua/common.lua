@@ -9,8 +9,8 @@ local LIST_TTL = 86400000
 -- longer: if the clock jumps so far that claims expire, `data` expires too.
 local DATA_TTL = 20000
 
--- Reads a claim, or returns nil if there is none. If another version of the protocol wrote it, returns
--- the reply that says so as the second value.
+-- Reads a claim, or returns nil if there is none. If another version of the protocol wrote it,
+-- returns the reply that says so as the second value.
 local function read_claim(key)
   local f = redis.call('HMGET', key, 'v', 'e', 'p', 's', 'b', 'c')
   if not f[1] and not f[2] then return nil end
@@ -26,7 +26,7 @@ local function keep(key, ttl)
 end
 
 -- Returns whether the server has lost the claim of a run whose stream has no end. In an older
--- state, the key has no run, or an earlier one. Epochs are numbers in base 36 without leading zeros,
+-- state, the key has no run, or an earlier one. Epochs are base-36 numbers without leading zeros,
 -- and rise from run to run, unless the clocks of processes differ.
 local function has_lost(claim, epoch)
   if not claim then return true end
@@ -37,8 +37,8 @@ local function has_lost(claim, epoch)
   return tonumber(string.sub(claim.epoch, 1, 10), 36) < tonumber(string.sub(epoch, 1, 10), 36)
 end
 
--- `live` is the key of the live runs of the process. Clears an earlier claim without deleting it: while
--- a slot moves, a script cannot create a key again.
+-- `live` is the key of the live runs of the process. Clears an earlier claim without deleting it:
+-- while a slot moves, a script cannot create a key again.
 local function create_claim(key, epoch, process, ttl, live)
   keep(key, ttl)
   redis.call('HDEL', key, 'h', 'b', 'c')
@@ -69,14 +69,14 @@ local function ask(processes, claim, ttl)
   keep(processes, ttl)
 end
 
--- Returns a text that changes if the server may have the claims and the `data` of an earlier time. It
--- has the server's id, the counts of the commands that swap databases or change the server's role,
--- and the id of its replication history.
+-- Returns a text that changes if the server may have the claims and the `data` of an earlier time.
+-- It has the server's id, the counts of the commands that swap databases or change the server's
+-- role, and the id of its replication history.
 --
--- Redis draws another history id, and clears the second one, when the first replica connects and some
--- time after the last one has left. A replica that takes over keeps its earlier id as the second one,
--- so only such a server's history id counts. It comes last: a text without it is a prefix of one with
--- it.
+-- Redis draws another history id, and clears the second one, when the first replica connects and
+-- some time after the last one has left. A replica that takes over keeps its earlier id as the
+-- second one, so the text has the history id only if there is a second one. It comes last: a text
+-- without it is a prefix of one with it.
 local function history()
   local info = redis.call('INFO', 'server', 'commandstats', 'replication')
   local text = string.match(info, 'run_id:%x+') or ''
@@ -96,10 +96,9 @@ local function begin_restoring(data, lease)
   keep(data, math.max(lease, DATA_TTL))
 end
 
--- Returns whether an owner may still restore a claim that the server has lost. Such a server has
--- lost `data` too, which each process keeps while it is connected, or has another history. If so,
--- records this and notifies all processes. With `is_kept`, ignores the history, which takes longer to
--- read than all else.
+-- Returns whether an owner may still restore a claim that the server has lost. If `data` is missing
+-- or has another history than the server, records that claims may be lost, and notifies all
+-- processes. With `is_kept`, ignores the history, which takes longer to read than all else.
 local function is_restoring_claims(data, lease, everyone, is_kept)
   local f = redis.call('HMGET', data, 'u', 's')
   local now = not is_kept and f[2] and history() or ''
@@ -109,8 +108,8 @@ local function is_restoring_claims(data, lease, everyone, is_kept)
   return true
 end
 
--- Returns the sequence number of the newest event of a stream, and the outcome and the head if the run
--- ended.
+-- Returns the sequence number of the newest event of a stream, and the outcome and the head if the
+-- stream has an end.
 local function read_newest(stream)
   local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
   if not last then return 0 end

@@ -6,24 +6,27 @@
 --       `cancel`: lines of an event to add before the end (or nothing), `bury`: owner
 --
 -- own      by its owner, once Redis has exactly all events
--- release  by the process that sent the claim, and has no run for it, or no stream, or not all of its
---          events. Before the run has begun, it becomes void, and the key is free again; otherwise the
---          outcome is `interrupted`
+-- release  by the process that sent the claim, and has no run for it, or no event stream, or not
+--          all of its events. Before the run has begun, it becomes void, and the key is free again;
+--          otherwise the outcome is `interrupted`
 -- cancel   by any process; the owner is asked to end the run itself
 -- bury     by the heir of a dead owner, or by any process if the owner is not listed. This process
---          reports the end, and then removes the run from the live ones of the owner. A run that is
---          still among these is also ended if another process has buried it, or if its claim is gone
+--          reports the end, and then removes the run from the live ones of the owner. While the run
+--          is still among these, the heir also reports it if another process has buried it, and any
+--          process that may bury it also ends it if its claim is gone
 -- forget   deletes the keys of a run that ended, or that Redis has lost
 -- discard  keeps the stream of a run that was replaced, but only for the time of a void claim
 --
--- ended                         the run is ended, now or before by the same process in the same mode
--- freed                         `release`: the run is void; `forget`, `discard`: it is done
+-- ended                         the run is ended, now or before by this process in the same mode
+-- freed                         `release`: the run is void; `forget`: its keys are deleted;
+--                               `discard`: its stream expires
 -- buried newest                 `bury`: the run is ended, and this process reports the end
 -- over   outcome                the run was ended before by another process or in another mode
 -- behind                        `own`: Redis has other events
--- live                          `cancel`: the owner is asked; `bury`: it lives, or has another heir;
---                               `forget`: the run is live; `discard`: it has the key
--- other                         the key has another run, or `release`: the claim is another process's
+-- live                          `cancel`: the owner is asked; `bury`: the owner lives, or has
+--                               another heir; `forget`: the run is live; `discard`: it has the key
+-- other                         the key has another run; `release`: also if another process has the
+--                               claim
 -- gone                          the key has no run
 -- version theirs                another version of the protocol wrote the claim
 local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]

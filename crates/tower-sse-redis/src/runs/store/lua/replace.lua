@@ -1,5 +1,5 @@
--- Claims a key in place of an earlier run, which is cancelled if it is live. Its owner lets
--- its stream expire.
+-- Claims a key in place of an earlier run, which is cancelled if it is live. The owner of the
+-- earlier run then lets that run's stream expire.
 --
 -- KEYS: claim, stream of the earlier run, live runs of the process, processes
 -- ARGV: earlier epoch, epoch, process, ttl, channel of the earlier run, prefix of the channels of

@@ -3,13 +3,13 @@
 -- something, about every half hour, and on each new connection before anything else.
 --
 -- KEYS: claim, stream, live runs of the process
--- ARGV: epoch, process, ttl, expected number of entries (empty: unknown), whether to create lost keys
---       again, head of the stream (empty: it has not begun), channel, whether a client of another
---       process watches the run
+-- ARGV: epoch, process, ttl, expected number of entries (empty: unknown), whether to create lost
+--       keys again, head of the stream (empty: it has not begun), channel, whether a client of
+--       another process watches the run
 --
 -- ok     newest entries lines       `newest`: the newest event in Redis; `lines`: those of the last
 --                                   event (may be empty), if the owner is asked to stop the run
--- behind …                          Redis has another number of entries, or lost the claim: restore
+-- behind …                          Redis has another number of entries, or lost the claim
 -- over   outcome newest reported    the run was ended. `reported`: 1 if no other process has to
 --                                   report its end any more; 0 or missing otherwise
 -- replaced …                        the same, and another run has taken the key

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::HashSet};
 use super::*;
 use crate::Error;
 
-/// Returns the command of the documentation.
+/// Returns the documented command that creates the Redis user.
 fn documented() -> &'static str {
     let page = include_str!("../../../../docs/running.md");
     let line = page.lines().find(|line| line.contains("ACL SETUSER runs"));
@@ -40,7 +40,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(q.sync("a2", HEAD).await, "ok 0 1");
     assert_eq!(q.complete("a2", 0).await, "ended");
     assert_eq!(q.end("a2", Forget).await, "freed");
-    // A new connection closes the one before, and each is checked at intervals.
+    // A new session closes a connection of the one before, and checks its own at intervals.
     _ = server.command::<u32>("CLIENT KILL TYPE pubsub SKIPME yes").await;
     _ = p.reconnected_after(1).await;
     // Other commands follow, so the connections are rarely seen at their checks together.
@@ -54,8 +54,7 @@ async fn documented_permissions_are_enough() {
     };
     until_async(are_checked).await;
     let mut denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
-    // The client library sends its name with `CLIENT SETINFO`, which Redis has from 7.2 on, and
-    // ignores the reply.
+    // A refused `CLIENT SETINFO` would be harmless: it only names the client library.
     denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));
     assert!(denied.is_empty(), "{denied:?}");
 }
@@ -67,7 +66,7 @@ async fn each_documented_channel_and_key_is_needed() {
     let less = documented().replace("runs on", "less on").replace(" &app:run:*", "");
     assert_eq!(server.command::<String>(&less).await, "OK");
     let error = connect(&server, "less", "p").await.err().unwrap();
-    // As Redis 7.0 says it, or a later version.
+    // The text of Redis 7.0, and that of later versions.
     let reasons =
         ["permissions to access one of the channels", "No permissions to access a channel"];
     let has_reason = reasons.iter().any(|reason| format!("{error:?}").contains(reason));
@@ -103,8 +102,6 @@ async fn run_is_kept_while_a_script_lacks_a_permission() {
     let commands = "del exists hget hgetall hmget hset pexpire publish xadd xlen xrange xrevrange";
     join_all(commands.split(' ').map(is_kept_without)).await;
 }
-
-// Servers that cannot do what they are asked to do.
 
 /// While Redis is out of memory, no new run is claimed, and the events of running runs are refused.
 /// Runs can end.

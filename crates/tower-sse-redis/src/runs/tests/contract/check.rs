@@ -43,8 +43,6 @@ async fn run_whose_stream_has_an_end_has_ended_whatever_its_key_has(scene: Scene
     assert_eq!(scene.q.check("a2").await, "other 3 head");
 }
 
-// Commands that share a script.
-
 /// Makes a call, and asserts that the statistics of its commands contain the text `commands`.
 async fn counted<T>(scene: &Scene, call: impl Future<Output = T>, commands: &str) -> T {
     let _: String = scene.world.server.command("CONFIG RESETSTAT").await;
@@ -54,8 +52,7 @@ async fn counted<T>(scene: &Scene, call: impl Future<Output = T>, commands: &str
     reply
 }
 
-/// A run that is to stop or cannot be read does not concern the others, and each run gets its own
-/// reply.
+/// Each run gets its own reply, even if another one is to stop or cannot be read.
 #[tokio::test]
 async fn runs_are_looked_for_and_checked_together() {
     let Some(scene) = redis().await else { return };

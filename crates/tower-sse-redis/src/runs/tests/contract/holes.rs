@@ -50,7 +50,7 @@ async fn run_with_a_hole_does_not_complete(scene: Scene) {
     for event in 1..=3 {
         scene.p.append("a1", event, event).await;
     }
-    // Events 4 and 5 were acknowledged, and are lost.
+    // The older state lacks events 4 and 5, which were acknowledged.
     scene.p.append("a1", 6, 6).await;
     let expect = |entries| Sync { entries: Some(entries), ..HEAD };
     assert_eq!(scene.p.sync("a1", expect(5)).await, "ok 6 5");
@@ -105,7 +105,7 @@ async fn completed_run_without_its_stream_is_interrupted(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "claimed");
 }
 
-/// The run's end replaces a key of another type.
+/// The end of the run replaces the key of another type by a stream.
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
     for mode in [CANCEL, Release, bury()] {

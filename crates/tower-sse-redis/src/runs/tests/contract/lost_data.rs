@@ -116,7 +116,7 @@ async fn claims_may_be_lost_once_the_server_was_a_replica() {
 }
 
 /// Redis changes the id of its replication history for its first replica, such as `redis-cli
-/// --rdb`, and some time after its last one.
+/// --rdb`, and some time after its last one has left.
 #[tokio::test]
 async fn replicas_that_come_and_go_lose_no_claims() {
     let Some(scene) = super::redis().await else { return };
@@ -143,7 +143,7 @@ async fn replicas_that_come_and_go_lose_no_claims() {
 }
 
 /// A replica that lags can lack the first claim and `data`. Until the owner has found the replica,
-/// a process that starts there finds no other.
+/// a process that starts there finds no other process.
 #[tokio::test]
 async fn process_that_starts_at_a_promoted_replica_waits_for_claims() {
     let Some(world) = Redis::start(LEASE).await else { return };
@@ -215,7 +215,7 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
 async fn claims_that_expire_are_lost() {
     let Some(world) = server().await else { return };
     assert_eq!(world.claim("a1").await, "new");
-    // Stands for the time that can pass until the owner's next `Sync`.
+    // A stand-in for the longest time until the owner's next `Sync` extends the claim.
     let longest = 1_200_000 / 8 + LEASE_MS;
     for earlier in ["s1", ""] {
         world.join("s1", earlier).await;

@@ -1,7 +1,7 @@
 //! The promises of the store that processes share, on a real Redis server.
 //!
-//! A scene is a test that is named `redis`, in a module of the scene's name. Scenes are in `claim`,
-//! `sync`, `end`, `check`, `holes` and `streams`. All other tests start their servers themselves.
+//! The macro `scenes` makes a test of each function that takes a [`Scene`]: the test `redis` in a
+//! module with the function's name.
 
 /// Tests scenes, if Redis is installed.
 macro_rules! scenes {
@@ -58,7 +58,7 @@ use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{Scene, run, run_of};
 use server::Server;
 
-/// The lease of processes. Their second beats are later than any scene ends.
+/// The lease of processes, so long that no process sends a second beat during a scene.
 const LEASE: Duration = Duration::from_secs(300);
 
 /// Starts a Redis server and connects three processes, if Redis is installed.

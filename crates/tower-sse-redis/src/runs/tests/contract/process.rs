@@ -5,7 +5,8 @@ use super::*;
 use crate::runs::seam;
 use crate::{Error, Health, runs::RedisRuns, runs::store::RedisStore};
 
-/// The minimum time for which runs are kept. If four leases are longer, they are kept for these.
+/// The minimum time for which runs are kept. If four leases are longer, they are kept for four
+/// leases.
 pub(crate) const RETAINED: Duration = Duration::from_secs(300);
 
 /// One process that is connected to a store. A method that takes an epoch is about the run with

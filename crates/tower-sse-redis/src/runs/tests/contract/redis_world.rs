@@ -47,7 +47,7 @@ impl Redis {
         command.query_async(&mut connection).await
     }
 
-    /// Sets a field of the claim, as if it had been written at another time.
+    /// Sets a field of the claim.
     pub(crate) async fn set(&self, field: &str, value: impl ToString) {
         let value = value.to_string();
         _ = self.server.command::<u32>(&format!("HSET {CLAIM} {field} {value}")).await;

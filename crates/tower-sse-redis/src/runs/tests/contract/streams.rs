@@ -26,7 +26,7 @@ async fn old_batches_are_trimmed_and_counted(scene: Scene) {
 async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     assert_eq!(scene.p.claim("a1").await, "claimed");
     scene.q.subscribe("a1").await;
-    // A run with the same epoch.
+    // This run has the same epoch, but another key.
     scene.r.begin_run(&run_of("other")).await;
     scene.r.append_to(&run_of("other"), 0, 1, 1, "other").await;
     scene.p.sync("a1", HEAD).await;

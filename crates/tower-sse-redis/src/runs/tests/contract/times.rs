@@ -49,7 +49,7 @@ async fn live_runs_and_processes_are_listed_for_a_day() {
     }
 }
 
-/// If a call has no answer, Redis keeps its claim until late commands have arrived.
+/// If a call returns no event stream, Redis keeps its claim until late commands have arrived.
 #[tokio::test]
 async fn void_claim_is_kept_for_two_leases() {
     let lease = LEASE.as_millis() as u64;
