@@ -32,7 +32,7 @@ use server::Server;
 use support::PATIENCE;
 use theirs::Theirs;
 
-/// How long each part of a round lasts, except [`Side::publish_many`].
+/// How long each part of a round is measured, except the part with [`Side::publish_many`].
 const SECONDS: u64 = 6;
 /// The number of events a second that are published one by one.
 const RATE: u64 = 20;
@@ -58,7 +58,7 @@ trait Side: Sized + Send + Sync + 'static {
     async fn count(&self) -> Arc<AtomicU64>;
 }
 
-/// The figures of a side, one for each round.
+/// The figures of a side by their names, with one figure for each round.
 #[derive(Default)]
 struct Figures(HashMap<&'static str, Vec<f64>>);
 
@@ -89,7 +89,8 @@ fn times_of(server: &Server) -> HashMap<String, Duration> {
     processes.collect()
 }
 
-/// Returns the processor time of the server's processes since `before`, in milliseconds.
+/// Returns the processor time that the server's processes in `before` have used since then, in
+/// milliseconds.
 fn spent(server: &Server, before: &HashMap<String, Duration>) -> f64 {
     let now = times_of(server).into_iter();
     let spent = now.map(|(id, time)| time.saturating_sub(before.get(&id).copied().unwrap_or(time)));
@@ -255,7 +256,7 @@ async fn hub_keeps_its_ratios_to_its_peer() {
         println!("| {row} |{} {ratio:.2} | {control:.2} |", cells.concat());
         let excess = if is_less_better { ratio / bound } else { bound / ratio };
         let allowed = if is_less_better { control.min(1.25) } else { 1.0 };
-        // A peer that is idle takes nothing above the server's own, so the ratio has no meaning.
+        // An idle peer takes almost no processor time, so the ratio of `idle` has no bound.
         if bound.is_finite() && excess > allowed {
             missed.push(row);
         }

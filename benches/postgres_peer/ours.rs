@@ -29,7 +29,7 @@ impl<const WAKE: u8> Side for Ours<WAKE> {
         let address =
             format!("host=127.0.0.1 port={} user=postgres dbname={database}", server.port);
         let broker = tower_sse_postgres::Postgres::open(&address).unwrap().broker("s");
-        // Holds what the last part inserts before the client reads.
+        // Enough for the events of the last part that the client has not read yet.
         let broker = broker.max_events(2_000_000);
         let retention = Retention::new().events(1_000_000).bytes(1 << 30);
         let builder = Hub::builder().retention(retention).max_memory(2 << 30);

@@ -6,7 +6,7 @@ use tower_sse::decode::{Decoder, MessageStream};
 
 use crate::*;
 
-/// The number of events that are decoded at a time.
+/// The number of events in a chunk.
 const EVENTS: u64 = 64;
 
 /// Returns the cases of decoding. `Decoder` reads whole events or pieces of them. `MessageStream`
@@ -68,7 +68,7 @@ fn full() -> Bytes {
     events.collect::<Encoded>().into()
 }
 
-/// Returns a stream of `times` events, in chunks of 64.
+/// Returns a stream of at most `times` events, in whole chunks.
 fn chunks(wire: &Bytes, times: u64) -> impl Stream<Item = Result<Bytes, Infallible>> + use<> {
     let chunks = usize::try_from(times / EVENTS).expect("few events");
     stream::iter(iter::repeat_n(wire.clone(), chunks)).map(Ok)

@@ -23,7 +23,7 @@ enum Text {
     Lines(usize, usize),
 }
 
-/// A literal that `data` copies; the cases of literals use `from_static`.
+/// A literal that the crate copies by `data`. Its other cases of literals use `from_static`.
 pub const COPIED: &str = "16 B copied";
 pub const FIELDS: &str = "id + event + 64 B";
 pub const JSON: &str = "JSON 227 B";

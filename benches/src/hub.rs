@@ -13,8 +13,8 @@ pub const AT_LIMIT_TO_MANY: &str = "publish at the memory limit to one of 100000
 pub const ONE_TOPIC: &str = "of one topic";
 
 /// Returns the cases of the hub in memory. In most of them, one event of 256 bytes is published,
-/// and every woken subscriber is polled until nothing is left. The others subscribe or resume. The
-/// peer is a channel of encoded events.
+/// and all subscribers are polled until nothing is left. The others subscribe or resume. The peer
+/// is a channel of encoded events.
 pub fn cases() -> Vec<Case> {
     let text = payload::line(256);
     vec![
@@ -67,14 +67,14 @@ pub fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// Publishes to one topic after another. Topics that follow each other are far apart in memory.
+/// Publishes to one topic after another. If there are many, two in a row are far apart in memory.
 pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
     let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
     let mut at = 0;
     move |times| {
         for _ in 0..times {
-            // A prime step visits all topics, and none right after its neighbour.
+            // A prime step visits all topics.
             at = (at + 7919) % topics;
             _ = black_box(publish(&hub, &names[at], text));
         }
@@ -85,7 +85,7 @@ pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64)
 /// Publishes to one topic of a hub whose memory is full, beside `others` topics that keep one event
 /// each.
 pub fn published_at_limit(others: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
-    // About the memory of each other topic with its event, and 1,000 times as much for this topic.
+    // A topic with one event takes about 960 bytes. This topic gets 1,000 times as much.
     let hub = Hub::builder()
         .retention(Retention::new().events(1 << 20))
         .max_memory((others + 1_000) * 960)
@@ -122,7 +122,7 @@ pub fn published_at_limit_to(topics: usize, text: &'static str) -> impl FnMut(u6
     }
 }
 
-/// Publishes to one topic until an event is evicted, and some more.
+/// Publishes 1,000 events at a time to one topic until an event is evicted.
 fn fill(hub: &Hub, text: &'static str) {
     let evicted = hub.stats().evicted;
     while hub.stats().evicted == evicted {

@@ -1,8 +1,8 @@
 //! The measured workloads, the same for the crate, its peers, and the theoretical limits.
 //!
-//! A [`Case`] is one implementation doing one work. The timed comparison, the allocation counts and
-//! the instruction counts run all of the cases, and the criterion benches all except those of
-//! filters.
+//! A [`Case`] is one implementation doing one work. The timed comparison and the allocation counts
+//! run all of the cases. The instruction counts run those that `callgrind.sh` lists, and the
+//! criterion benches all except those of filters.
 
 use std::task::{Context, Poll, Waker};
 use std::{convert::Infallible, fmt::Debug, hint::black_box, iter, pin::Pin};
@@ -52,8 +52,8 @@ impl Case {
         Self { work, subject, run: Box::new(run) }
     }
 
-    /// Does the work `times` times with one body or one service and returns the number of bytes
-    /// produced.
+    /// Does the work `times` times. Returns the number of bytes produced, or `times` if there are
+    /// none.
     pub fn run(&mut self, times: u64) -> u64 {
         (self.run)(times)
     }

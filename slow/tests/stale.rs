@@ -1,5 +1,4 @@
-//! Measures how many old prices a client receives after it was stalled. The results are in the
-//! tables of `docs/guide/proxies.md`. Run it with:
+//! Measures how many old prices a client receives after it was stalled. Run it with:
 //!
 //! cargo test --manifest-path slow/Cargo.toml --target-dir target/slow --test stale -- --nocapture
 

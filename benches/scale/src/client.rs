@@ -59,7 +59,7 @@ struct Connection {
     left: usize,
 }
 
-/// How many requests wait for their heads at the same time.
+/// How many requests may wait for their heads at the same time.
 const WAITING: usize = 64;
 /// How long any step may take.
 pub const PATIENCE: Duration = Duration::from_secs(240);
@@ -110,7 +110,8 @@ impl Client {
         self.read_until(|client| client.heads.count == sent)
     }
 
-    /// Reads until all streams have this number of marks, and no other number.
+    /// Reads until the streams have this number of marks on average. Returns an error if a stream
+    /// has another number.
     pub fn read_marks(&mut self, marks: u8) -> io::Result<()> {
         let expected = self.streams.len() * usize::from(marks);
         self.read_until(|client| client.marks.count == expected)?;

@@ -12,15 +12,17 @@ pub mod frame {
     pub const SETTINGS: u8 = 4;
     pub const GOAWAY: u8 = 7;
     pub const WINDOW_UPDATE: u8 = 8;
-    /// Flags of DATA and HEADERS, not types.
+    /// A flag of DATA and HEADERS frames, not a type.
     pub const END_STREAM: u8 = 1;
+    /// Two flags of a HEADERS frame: END_STREAM and END_HEADERS.
     pub const END_STREAM_AND_HEADERS: u8 = 5;
 }
 
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The initial window of a connection, and the maximum window.
+/// The initial window of a connection.
 const WINDOW: u32 = (1 << 16) - 1;
+/// The maximum window.
 const WIDEST: u32 = (1 << 31) - 1;
 
 /// Opens a connection with this number of streams and reads their heads. Each stream may be sent

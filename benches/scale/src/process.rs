@@ -7,7 +7,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::{time::clock_getcpuclockid, unistd::Pid};
 
-/// A server with its own process and processor. Dropping this value ends the server.
+/// A server in its own process. Dropping this value ends the server.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
@@ -109,7 +109,7 @@ pub fn end_with_parent() {
 }
 
 fn two_processors() -> io::Result<[usize; 2]> {
-    // Read once: after the move only one processor is left in the set.
+    // Read once: after `move_to`, the set has only one processor.
     static PROCESSORS: OnceLock<Option<[usize; 2]>> = OnceLock::new();
     let found = PROCESSORS.get_or_init(|| {
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;

@@ -20,7 +20,7 @@ use tower_sse::{BoxError, Event, SseLayer, hub::Hub};
 
 use crate::{MARK, Subject};
 
-/// Longer than a measurement, because the heartbeats of a million streams would be in the figures.
+/// Longer than a measurement, so that no heartbeat is in the figures.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
 const TOPIC: &str = "news";
 
@@ -44,7 +44,7 @@ struct Holds {
     turns: AtomicU64,
 }
 
-/// The bodies of bare hyper that wait for an event.
+/// The state that all bodies of bare hyper share.
 #[derive(Default)]
 struct Bare {
     waiting: Mutex<Vec<Waker>>,

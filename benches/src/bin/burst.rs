@@ -75,7 +75,7 @@ fn burst(server: &Runtime, clients: usize, bytes: usize) -> (Vec<Received>, Dura
         (began.elapsed(), hub)
     });
     let (took, _hub) = server.block_on(publisher).expect("a publisher that does not panic");
-    // A runtime of one thread serves only while `block_on` runs.
+    // Wait within `block_on`, because a runtime of one thread serves only while it runs.
     let waiting = server.spawn_blocking(move || reading.join().expect("a client that reads"));
     let received = server.block_on(waiting).expect("clients that do not panic");
     serving.abort();

@@ -13,7 +13,7 @@ use tower_sse::hub::{Hub, PublishError, Subscription};
 
 const ROUNDS: u64 = 20;
 
-/// A broker that hands out its feed.
+/// A broker that gives its feed to the benchmark.
 struct Engine(Arc<Mutex<Option<Feed>>>);
 
 struct ReadOnly;
@@ -80,7 +80,7 @@ async fn main() {
         "| topics | event | loss, all subscriptions wait | loss, none waits |\n|---|---|---|---|"
     );
     for topics in [1, 1_000, 10_000, 50_000] {
-        // The subscriptions are polled more often than the budget of a task allows.
+        // Without tokio's budget: the subscriptions are polled more often than it allows.
         tokio::task::unconstrained(measure(topics)).await;
     }
 }

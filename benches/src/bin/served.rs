@@ -8,14 +8,14 @@
 //!
 //! With `shared`, all clients subscribe to one topic of a hub. With `own`, each client subscribes
 //! to a topic of its own too. With `one-by-one`, the clients stall one after another instead of
-//! together. With `places`, they resume from 64 positions and never read, and with `places-own`,
-//! each has a topic of its own too. Run each subject in a process of its own, because the memory
-//! is the process's.
+//! together. With `places`, they resume from 64 positions and read nothing after the head. With
+//! `places-own`, each has a topic of its own too. Run each subject in a process of its own, because
+//! the memory is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
-//! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the
-//! client never opens again; an `unread` client does not read its connection either. `SEND-BUFFER`
-//! is hyper's `max_send_buf_size`.
+//! have 100 streams over each connection. A `stalled` stream has a window of `WINDOW` bytes, which
+//! the client never opens again. An `unread` client does not read its connection either.
+//! `SEND-BUFFER` is hyper's `max_send_buf_size`.
 //!
 //! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each
 //! stream has sent `EVENTS` events of 64 bytes.
@@ -381,7 +381,7 @@ fn stalled_hub(subject: &str) {
     });
 }
 
-/// Measures the memory per client. The clients resume from 64 positions, each with at most a
+/// Measures the memory per client. The clients resume from 64 positions, each with at most about a
 /// megabyte to read. With `own`, each client also has a topic of its own, and every third of these
 /// topics has ten events between those of the shared topic.
 fn behind_hub(own: bool) {
@@ -390,8 +390,8 @@ fn behind_hub(own: bool) {
 
     on_one_thread(|listener| async move {
         let address = listener.local_addr().expect("an address");
-        // The option applies to accepted connections too. The kernel's default would grow with the
-        // memory of the machine.
+        // Accepted connections inherit this buffer size. The kernel's default would depend on the
+        // machine's memory.
         let socket = socket2::SockRef::from(&listener);
         socket.set_send_buffer_size(16 * 1024).expect("a socket option");
         let hub = Hub::new();

@@ -1,5 +1,5 @@
-//! Times all cases in interleaved rounds, so that other load on the machine affects all cases
-//! alike. Writes CSV: the minimum and the median of the rounds.
+//! Times cases, by default all, in interleaved rounds, so that other load on the machine affects
+//! them alike. Prints CSV with the minimum and the median of the rounds.
 //!
 //! `times [ROUNDS [PART-OF-A-WORK'S-NAME]]`
 

@@ -4,7 +4,7 @@
 pub mod clock;
 pub mod streams;
 
-/// Returns the median, or `None` without figures.
+/// Returns the median, or `None` if there are no figures.
 pub fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied()

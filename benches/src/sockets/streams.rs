@@ -64,14 +64,15 @@ pub struct Seen {
     pub reads: u64,
     /// The delays of events, in microseconds.
     pub delays: Vec<u32>,
-    /// The responses whose head has come, and how many of them answer a request with an id.
+    /// The streams whose head has come, and how many of them answer a request with an id.
     pub opened: u64,
     pub resumed: u64,
     /// The openings in each hundredth of a second of the clock that all processes share.
     pub openings: BTreeMap<u64, u32>,
-    /// The longest time between the end of a stream and the head of its client's next response.
+    /// The longest time between the end of a stream and the head of its client's next stream.
     pub longest_wait: Duration,
-    /// The longest such time beyond the reconnection time that the server had sent.
+    /// The longest such time, minus the time for which the client had to wait before it connected,
+    /// such as `retry`.
     pub longest_delay: Duration,
     /// Streams that have ended with a last chunk, without one, and by a reset. Resets before a head
     /// count too.
@@ -115,7 +116,7 @@ enum Stage {
     Open,
 }
 
-/// Where a chunked body is.
+/// What comes next in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Chunk {
     /// The body is not chunked.
@@ -123,7 +124,7 @@ enum Chunk {
     Size(usize),
     Data(usize),
     LineEnd(u8),
-    /// The body has a length, of which this is left: it is no stream.
+    /// This number of bytes of a body with a `content-length`.
     Fixed(usize),
     Last,
 }
@@ -185,7 +186,7 @@ impl Streams {
         self.due = closed.map(|at| Reverse((now, at))).collect();
     }
 
-    /// Closes all connections. The clients stay away.
+    /// Closes all connections. The clients don't reconnect until [`Self::connect_all`].
     pub fn close_all(&mut self) {
         let now = Instant::now();
         self.due.clear();
@@ -195,7 +196,8 @@ impl Streams {
         }
     }
 
-    /// Turns until `is_done`, at most for this time. Returns whether it is done.
+    /// Calls [`Self::turn`] until `is_done` returns `true`, or until `limit` has passed. Returns
+    /// whether it is done.
     pub fn until(
         &mut self,
         limit: Duration,
@@ -217,7 +219,7 @@ impl Streams {
         self.clients.iter().all(|client| client.next > number)
     }
 
-    /// Lets clients expect an event with this number as their next one.
+    /// Makes all clients expect the event with this number next.
     pub fn expect(&mut self, number: u64) {
         self.clients.iter_mut().for_each(|client| client.next = number);
     }
@@ -271,7 +273,7 @@ impl Streams {
                 }
                 self.connecting += 1;
             }
-            // No port is free.
+            // Usually, no port is free.
             Err(_) => self.retry_soon(at),
         }
     }
@@ -521,7 +523,7 @@ fn unquoted(text: &[u8]) -> &[u8] {
 }
 
 impl Client {
-    /// Takes bytes of the body out of their chunks.
+    /// Reads the lines of a body, without the framing of its chunks.
     fn body(&mut self, mut bytes: &[u8], now: u64, seen: &mut Seen) {
         while let Some(&first) = bytes.first() {
             match self.chunk {

@@ -30,7 +30,7 @@ enum Basis {
     Ids,
     /// Name and data.
     Data,
-    /// Only the order of the events: each stream has its own data, or all events are alike.
+    /// Only the order of the events: the streams have different data, or many events are alike.
     Order,
 }
 
@@ -59,8 +59,8 @@ impl<'a> Hop<'a> {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the inner events that follow the last matched one and should have reached the outer
-    /// stream before the end of the watch.
+    /// Returns the last inner events, which the outer stream lacks although they were sent long
+    /// enough before its end.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),
@@ -222,8 +222,8 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
                 continue;
             }
             let (missing, own) = (last_inner + 1..inner, outer - last_outer - 1);
-            // If the outer stream has as many other events here, no event counts as dropped. If it
-            // has more, each stream has its own events.
+            // If the outer stream has at least as many other events here, no event counts as
+            // dropped. If it has more, each stream has its own events.
             if missing.len() > own {
                 dropped.extend(hop.inner.events.get(missing).unwrap_or_default());
             } else {
@@ -245,7 +245,8 @@ fn changed_events(hop: &Hop<'_>, session: &Session) -> Finding {
     let differing = pairs.filter(|(_, (a, b))| (&a.name, &a.data) != (&b.name, &b.data));
     let differing: Vec<_> = differing.collect();
     let (count, all) = (differing.len(), hop.pairs.len());
-    // The first event may be a greeting whose id is the client's position.
+    // Unless all events differ, ignore a stream's first event: it may be a greeting whose id is the
+    // client's position.
     let later = differing.iter().filter(|((a, b), _)| count == all || *a > 0 && *b > 0);
     let changed: Vec<_> = later.map(|(_, events)| events).collect();
     let Some((inner, outer)) = changed.first() else {
@@ -280,8 +281,8 @@ fn changed_headers(hop: &Hop<'_>) -> Vec<String> {
     changed.map(|it| format!("{it}: {} became {}", inner.quoted(it), outer.quoted(it))).collect()
 }
 
-/// The key that tells a stream's events apart: the id, plus name and data if several events have
-/// that id.
+/// The key that tells events apart: the id alone if exactly one event of the first stream has it,
+/// otherwise the id, the name and the data.
 type Key<'a> = (&'a str, &'a str, &'a [u8]);
 
 /// Compares the first connection's stream with what a client receives at each address when it
@@ -305,7 +306,8 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let asked = streams.iter().map(|it| it.recording.sent).min();
     let missed = with_ids(first).skip_while(|(it, _)| it != id).skip(1);
     let missed = missed.take_while(|(_, event)| Some(event.at) <= asked).count();
-    // A server that keeps only the newest value would also send one missed event without the id.
+    // A client that missed one event proves nothing: a server that keeps only the newest value
+    // sends this event even if it gets no id.
     let is_lost = is_stream && is_hub && (finding.verdict == Verdict::Fail || missed > 1);
     // The hop just outside of the outermost address at which a client misses nothing.
     let hop = passing.and_then(|it| streams.get(it.checked_sub(1)?..=it)).filter(|_| is_lost);
@@ -325,7 +327,7 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
     let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
     let mut before: Vec<_> = with_ids(first).collect();
-    // The first connection's events after this id. The second connection must receive these too.
+    // The first connection's events after this id.
     let start = before.iter().take_while(|(it, _)| *it != id).count();
     let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
     let mut after = before.split_off(start + known);
@@ -333,8 +335,8 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let until = |time| after.partition_point(|(_, event)| event.at <= time);
     let due = until(recording.end_at.saturating_sub(UNDERWAY));
     let is_live = due > until(recording.sent);
-    // How many events of `after` had come on the first connection when the second connection's
-    // request was sent, and when its head came.
+    // From the number of events of `after` that had come on the first connection when the second
+    // request was sent, to the number when the second connection's head came.
     let head = recording.head.as_ref().map_or(recording.sent, |(at, _)| *at);
     let newest = until(recording.sent)..=until(head);
     let [before, after] = [before, after].map(|it| it.into_iter().map(key).collect::<Vec<_>>());

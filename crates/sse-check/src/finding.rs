@@ -61,7 +61,7 @@ impl Finding {
 
     /// Returns the first of the worst findings, with the other findings as evidence.
     pub(crate) fn worst(mut findings: Vec<Self>) -> Option<Self> {
-        // A stable sort from worse to better.
+        // The sort is stable, so findings with the same verdict keep their order.
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.verdict));
         let mut findings = findings.into_iter();
         let worst = findings.next()?;

@@ -59,7 +59,7 @@ pub(crate) struct Played {
 /// What was observed at a hop.
 #[derive(Debug)]
 pub(crate) struct Observed {
-    /// The requests' headers.
+    /// The headers of the `GET` requests.
     pub(crate) sent: HeaderMap,
     pub(crate) events: Played,
     pub(crate) bare: Played,
@@ -84,7 +84,7 @@ struct Observer<'a> {
     get: Request,
     start: Instant,
     bar: ProgressBar,
-    /// The id of the next request. No other observation uses the same ids.
+    /// The id of the next request. Ids count from the current time, so they are new.
     id: Cell<u128>,
 }
 
@@ -187,7 +187,7 @@ impl Observer<'_> {
         self.bar.set_message("no server, and streams");
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;
         let down = self.play(&EVENTS, get).await.stream;
-        // Start the clock only after `down`, which can take several seconds.
+        // Count the wait for the origin from here, because `down` can take several seconds.
         let began = Instant::now();
         while began.elapsed() < 6 * ARRIVAL && self.play(&EVENTS, get).await.seen.is_null() {
             sleep(HELD).await;
@@ -221,7 +221,7 @@ impl Observer<'_> {
         }
     }
 
-    /// Requests a script and waits until the answer should be over.
+    /// Requests a script and records the answer until it ends or takes longer than it should.
     async fn play(&self, script: &Script, request: &Request) -> Played {
         let (id, recorder) = self.begin(script, request);
         let limit = script.length().map_or(self.hop.length, |length| length + PATIENCE);
@@ -229,7 +229,8 @@ impl Observer<'_> {
         self.stop(recorder, &id).await
     }
 
-    /// If the hop held back the answer `played`, fills the hop's buffers until a byte comes.
+    /// If the hop held back events of `played`, requests a long answer, which fills the hop's
+    /// buffers until a byte comes.
     async fn fill(&self, played: &Played, script: &Script) -> Option<Played> {
         if played.is_passed() {
             return None;
@@ -244,8 +245,9 @@ impl Observer<'_> {
         Played { stream: recorder.stop(self.start.elapsed()), seen: self.seen(id).await }
     }
 
-    /// Disconnects after the first byte, or after [`ARRIVAL`]. Returns how long the origin took to
-    /// notice this. If it didn't notice, the error is how long the origin was watched.
+    /// Requests a script, and disconnects after the first byte or after [`ARRIVAL`]. Returns how
+    /// long the origin took to notice this. If the origin didn't notice, the error is how long it
+    /// was watched.
     async fn leave(&self, script: &Script) -> Result<Duration, Duration> {
         let (id, recorder) = self.begin(script, &self.get);
         self.watch(&recorder, ARRIVAL, |it| !it.bytes.is_empty()).await;
@@ -260,7 +262,8 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Opens streams together. Returns how many reach the origin, and the highest status.
+    /// Opens streams together. Returns how many reach the origin without an error status, and the
+    /// highest status.
     async fn open_together(&self) -> (usize, u16) {
         let streams = Vec::from_iter((0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)));
         let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);

@@ -57,7 +57,7 @@ fn odd_line(line: &[u8]) -> [(bool, &'static str); 6] {
     ]
 }
 
-/// A block: the lines before an empty line.
+/// A block: the lines between two empty lines.
 #[derive(Default)]
 struct Block<'a> {
     first: Option<&'a [u8]>,

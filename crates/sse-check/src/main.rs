@@ -116,7 +116,8 @@ enum Task {
     /// Finds out what a proxy does to streams, without your server
     ///
     /// The proxy must pass requests for URL on to ADDRESS, where sse-check plays the server. The
-    /// exit status is 0 if no verdict is a failure, 1 if one is, and 2 if no request arrives.
+    /// exit status is 0 if no verdict is a failure, 1 if one is, and 2 if the proxy cannot be
+    /// checked, for example because no request arrives.
     Hop(HopOptions),
     /// Plays the server for a proxy on another machine than `sse-check hop`
     Origin {

@@ -38,7 +38,7 @@ pub(crate) struct Chunk {
     pub(crate) end: usize,
 }
 
-/// The part of a response that has arrived. All times count from when the first requests were sent.
+/// The part of a response that has arrived. All times count from shortly before the first request.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
     pub(crate) target: Uri,
@@ -52,7 +52,7 @@ pub(crate) struct Recording {
     pub(crate) end: End,
     /// When the response ended, or was no longer watched.
     pub(crate) end_at: Duration,
-    /// Whether the response has more bytes or events than the limits allow to look at.
+    /// Whether the response has reached the limit of bytes or of events. The rest is not checked.
     pub(crate) is_full: bool,
 }
 
@@ -251,7 +251,7 @@ pub(crate) struct Stream {
     pub(crate) recording: Recording,
     /// The events that clients dispatch.
     pub(crate) events: Vec<Event>,
-    /// The blocks that have no data.
+    /// The other terminated blocks of lines. They have no data, so clients don't dispatch them.
     pub(crate) blocks: Vec<Event>,
     /// The last event, if its empty line has not arrived.
     pub(crate) incomplete: Option<Event>,

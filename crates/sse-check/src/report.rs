@@ -115,7 +115,7 @@ fn cells(stream: &Stream, width: Duration) -> Vec<Result<usize, char>> {
     cells
 }
 
-/// Returns the report about a hop for programs: the value of each verdict by its name.
+/// Returns the report about a hop for programs. Each verdict's value has the verdict's name.
 pub(crate) fn hop_json(hop: &HopOptions, judgements: &[Judgement]) -> Value {
     let checks: Vec<_> = judgements.iter().map(|it| check(&it.finding)).collect();
     let mut report = json!({ "url": name(&hop.url), "origin": hop.origin,

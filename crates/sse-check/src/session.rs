@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::connection::{Connection, Request, name};
 use crate::recording::{End, MAX_BYTES, Recording, Stream, lock, record};
 
-/// How long to watch the second connections if all first streams have ended.
+/// How long to watch the second connections if all first streams had ended before them.
 const AFTER_END: Duration = Duration::from_secs(2);
 /// How long a `HEAD` request may take.
 const HEAD_LIMIT: Duration = Duration::from_millis(800);

@@ -4,7 +4,7 @@ use std::{ffi::c_int, fs, time::Duration};
 
 use rusqlite::{Connection, Error as Failed, ErrorCode, Result, ffi};
 
-/// The device and the inode of a file, or `None` if there is no file.
+/// A file's device and inode, or `None` if they can't be read, usually because there is no file.
 type Id = Option<(u64, u64)>;
 
 /// The files of an open database. SQLite finds `-wal` and `-shm` by name, so they can be missing or
@@ -18,11 +18,12 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Opens the file and creates it if it is missing.
-    ///
-    /// Fails while a connection still uses a `-wal` or `-shm` file that was removed: to use new
-    /// ones at the same time could corrupt the database. Calls `prepare` before a connection reads
+    /// Opens the file and creates it if it is missing. Calls `prepare` before a connection reads
     /// the file.
+    ///
+    /// If `-wal` or `-shm` is missing, fails while the file is locked. A connection that still uses
+    /// a removed `-wal` or `-shm` keeps the file locked. A new `-wal` or `-shm` beside the removed
+    /// one could corrupt the database.
     pub(crate) fn open(
         path: &Path,
         prepare: impl Fn(&mut Connection) -> Result<()>,
@@ -36,7 +37,7 @@ impl Files {
             let read = prepare(&mut first)
                 .and_then(|()| first.busy_timeout(Duration::ZERO))
                 .and_then(|()| first.execute_batch("select 1 from sqlite_schema"));
-            // Any other error also occurs below and is returned there.
+            // Any other error occurs again with the second connection.
             if read.is_err_and(|it| it.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)) {
                 let reason = "the file is locked, or a program uses its removed -wal or -shm";
                 return Err(failure(ffi::SQLITE_BUSY, reason));
@@ -52,7 +53,7 @@ impl Files {
     /// Records which `-wal` and `-shm` the connection has opened.
     pub(crate) fn note(&mut self) {
         let ids = others(&self.target).map(|path| identify(&path).ok());
-        // If the main file was just replaced, these files may belong to the new main file.
+        // If the main file was just replaced, these files may belong to the new one: ignore them.
         if !self.has_moved() {
             self.others = ids;
         }

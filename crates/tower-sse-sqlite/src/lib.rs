@@ -111,7 +111,7 @@
 //!   SQL doesn't reopen it.
 //!
 //! After a power failure that undoes commits, or after a replacement by an older copy, clients can
-//! also miss later events: if the clock was set back, or if a program publishes with SQL before the
+//! also miss later events if the clock was set back, or if a program publishes with SQL before the
 //! first hub connects.
 //!
 //! # When to take another store
@@ -159,8 +159,8 @@
 // | `table.rs` | the table, and the statements that hubs send |
 // | `files.rs` | the file, its `-wal` and its `-shm`, which can be removed or replaced |
 // | `worker.rs` | the thread that executes the statements |
-// | `sqlite_log.rs` | reading the table, as `tower_sse_broker` follows it |
-// | `error.rs` | the kinds of errors |
+// | `sqlite_log.rs` | reading and trimming the table |
+// | `error.rs` | the kinds of SQLite's errors |
 
 mod error;
 mod files;

@@ -41,8 +41,7 @@ impl SendBatch<Worker> for Batcher {
             let appended = table.append(known, None, &batch);
             Ok((batch, appended))
         });
-        // If the job does not end in time, `batch` is dropped: the outcome of its events is
-        // unknown.
+        // If the job doesn't end in time, it drops `batch`, and the publishers receive `Unknown`.
         let (batch, appended) = match append.await {
             Ok((batch, appended)) => (batch, appended.map_err(of_sqlite)),
             Err(error) => (Vec::new(), Err(error)),

@@ -146,7 +146,8 @@ impl SqliteBroker {
     /// The oldest events are removed, but the newest row always stays. The default is 1 GiB.
     ///
     /// The table can exceed the limit by 10 percent, plus the events of a few seconds. The file
-    /// takes [more space](crate::operating#sizes) and doesn't shrink when events are removed.
+    /// takes [more space](crate::operating#sizes) and, by default, doesn't shrink when events are
+    /// removed.
     ///
     /// ```
     /// # use tower_sse_sqlite::Sqlite;
@@ -212,7 +213,7 @@ impl Broker for SqliteBroker {
         format!("sqlite:{}", self.0.source.table)
     }
 
-    /// Opens the file and loads the history. A task follows the log until the hub is closed or
+    /// Opens the file and loads the history. A task then reads new rows until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<SqlitePublisher, Error> {
         let Self(mut log) = self;

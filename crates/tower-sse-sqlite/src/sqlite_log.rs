@@ -12,16 +12,16 @@ use crate::table::{Source, Table, Trimmed, before, identity_of, now};
 use crate::worker::{LastRow, Worker};
 use crate::{Error, ErrorKind, Health};
 
-/// The time between two trims, give or take a quarter.
+/// The usual time between two trims, give or take a quarter.
 const TRIM_INTERVAL: Duration = Duration::from_secs(2);
-/// How often the hub looks for losses even if nothing seems to have changed.
+/// How long the hub waits for a change before it reads the table anyway, to look for losses.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
-/// The size of a full page in bytes.
+/// The total size of rows, in bytes, at which a page is full.
 const PAGE_BYTES: u64 = 4 << 20;
 
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The log of one hub: its table.
+/// A hub's access to its table.
 #[derive(Debug)]
 pub(crate) struct SqliteLog {
     pub(crate) source: Source,
@@ -29,7 +29,8 @@ pub(crate) struct SqliteLog {
     pub(crate) max_bytes: u64,
     pub(crate) health: Health,
     pub(crate) next_trim: Instant,
-    /// How much the log has grown since its rows were last counted, as a fraction of its maximum.
+    /// About how much the table has grown since a trim found it within its limits, as a fraction of
+    /// these limits. A session starts with 1, so its first trim counts the rows.
     pub(crate) growth: f64,
     pub(crate) last_row: LastRow,
 }
@@ -50,7 +51,8 @@ impl Log for SqliteLog {
     async fn open(&mut self, mut known: Known) -> Result<Worker> {
         self.growth = 1.0;
         let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
-        // If this file replaced another one, it may lack that file's rows, even unread ones.
+        // If this file replaced another one, it may lack rows of that file, even rows that this
+        // process has not read.
         if let Some(it) = worker.last_row.filter(|it| it.number > known.newest) {
             known.newest = it.number;
             if !worker.run(move |table| table.has(it)).await? {
@@ -102,13 +104,13 @@ impl Log for SqliteLog {
         Ok(())
     }
 
-    /// Trims the log and records its state if that is due.
+    /// If a trim is due, trims the table and updates its statistics.
     async fn upkeep(&mut self, worker: &mut Worker, _: Identity) -> Result<()> {
         if Instant::now() < self.next_trim {
             return Ok(());
         }
         self.next_trim = Instant::now() + TRIM_INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0);
-        // Count only after the log has grown by a tenth, because counting reads all rows.
+        // Count the rows only after the table has grown by a tenth, because counting reads them.
         let max = (self.growth >= 0.1).then_some((self.options.max_events, self.max_bytes));
         let age = self.options.max_age.unwrap_or(Duration::MAX);
         let ends_session = |error: &Error| error.kind() == ErrorKind::Unreachable;
@@ -121,7 +123,7 @@ impl Log for SqliteLog {
                 self.growth = 0.0;
             }
         }
-        // Survey even a log that can't be trimmed, so that the operator sees how it grows.
+        // Survey even a table that can't be trimmed, so that the operator sees how it grows.
         let surveyed = worker.run(Table::survey).await;
         if let Some((oldest_age, bytes)) = self.health.tolerate(surveyed, ends_session)? {
             let mut log = self.options.log_stats(oldest_age);
@@ -147,7 +149,7 @@ impl LogEntry for LogRow {
 impl LogRow {
     fn decode(row: &Row<'_>) -> rusqlite::Result<Self> {
         let (identity, bytes, ends) = (identity_of(row)?, row.get(3)?, row.get::<_, i64>(4)?);
-        // A program may have inserted any time, even a negative number.
+        // A program may have set `at` to any number, even a negative one.
         let at = row.get::<_, i64>(2)?.try_into().unwrap_or_default();
         // Fails if a text isn't UTF-8.
         let topic_and_event = || {

@@ -14,8 +14,8 @@ use crate::{Error, ErrorKind};
 /// the first hub connects. For another table, replace each `news`, even in `news_id`, with the
 /// table's name in lower case. The package also has the statements as `schema/v1.sql`.
 // The small columns come first, because SQLite reads a row from its beginning. `ends` is 1 for the
-// last event of its topic, and 2 for a mark of a loss. The trigger refuses rows below the newest,
-// which connected clients would not receive.
+// last event of its topic, and 2 for a mark of a loss. The trigger refuses a row whose id is below
+// the newest: connected clients would not receive it.
 pub const SCHEMA: &str = include_str!("../schema/v1.sql");
 /// The pause before another attempt to lock the file.
 pub(crate) const LOCK_PAUSE: Duration = Duration::from_millis(2);
@@ -34,14 +34,14 @@ pub(crate) struct Source {
     pub(crate) table: String,
 }
 
-/// A log's table and the connection to its file.
+/// A table and the connection to its file.
 pub(crate) struct Table {
     source: Source,
     pub(crate) connection: Connection,
     pub(crate) files: Files,
 }
 
-/// The events that a transaction has added.
+/// The result of a transaction that adds events.
 pub(crate) struct Appended {
     /// The time at which the events were added, since 1970.
     pub(crate) at: Duration,
@@ -52,12 +52,12 @@ pub(crate) struct Appended {
 pub(crate) struct Trimmed {
     /// Whether the trim has removed the maximum number of rows.
     pub(crate) is_full: bool,
-    /// Whether no row is left beyond the limits that were passed.
+    /// Whether no row is left that exceeds the limits passed to [`Table::trim`].
     pub(crate) is_done: bool,
 }
 
 impl Source {
-    /// Sets the pragmas in order, before any other statement reads the file or writes to it.
+    /// Sets the pragmas in order. Call this before any other statement reads or writes the file.
     fn set_pragmas(&self, connection: &mut Connection) -> Result<()> {
         let memory = Connection::open_in_memory()?;
         for (pragma, value) in &self.pragmas {
@@ -156,8 +156,8 @@ impl Table {
     }
 
     /// Adds events in one transaction. Adds a mark before them if the table is empty, if its newest
-    /// row is below `seen`, or if no mark follows `lost`. If there's nothing to add, advances the
-    /// next number to the clock: otherwise, an older state of the file could use numbers again.
+    /// row is below `seen`, or if no mark follows `lost`. If it adds no row, advances the next
+    /// number to the current time, so that a restored older file doesn't use numbers again.
     pub(crate) fn append(
         &self,
         seen: u64,
@@ -191,8 +191,8 @@ impl Table {
             let number = insert.insert(row);
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
             // A row is refused alone only if it breaks a limit, or a trigger refuses it or leaves
-            // it out. After `raise(fail)`, the row stays, so the whole batch fails. A savepoint for
-            // each row would avoid this but slow down inserts.
+            // it out. If a trigger calls `raise(fail)` after the insert, the row stays, so the
+            // whole batch fails. A savepoint for each row would avoid this but slow down inserts.
             let is_limit = code.is_none_or(|code| code == ErrorCode::ConstraintViolation)
                 && self.connection.total_changes() == changes;
             match number {
@@ -248,7 +248,8 @@ impl Table {
         Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
     }
 
-    /// Returns the age of the oldest row and the database's size.
+    /// Returns the age of the oldest row, without rows that have a future time, and the database's
+    /// size.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let now = now();
         let oldest =
@@ -266,7 +267,7 @@ thread_local! {
     static PATIENCE: Cell<Duration> = const { Cell::new(LOCK_LIMIT) };
 }
 
-/// Decides whether to wait longer for a lock that another connection holds.
+/// Waits a moment for a lock that another connection holds. Returns whether to try again.
 fn wait_for_lock(attempts: i32) -> bool {
     if attempts == 0 {
         SINCE.set(Instant::now());
@@ -314,8 +315,8 @@ mod tests {
             Self(Table::open(source).unwrap(), directory)
         }
 
-        /// Runs a statement with the time `at`, then trims by `max` or, if `None`, by an age of a
-        /// second. Returns the number of rows left and whether the trim is done.
+        /// Runs a statement with the time `at`, then trims by `max` or, if that is `None`, by an
+        /// age of a second. Returns the number of rows left and whether the trim is done.
         fn trim(&self, statement: &str, at: u64, max: Option<(u64, u64)>) -> (u64, bool) {
             self.0.connection.execute(statement, [at]).unwrap();
             let age = max.map_or(Duration::from_secs(1), |_| Duration::MAX);

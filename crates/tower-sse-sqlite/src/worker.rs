@@ -17,24 +17,25 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 const JOB_LIMIT: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce(&Table) + Send>;
-/// The newest row of all files that were removed or replaced, even if the process has not read it.
-/// Each thread holds this lock until it has closed its file.
+/// The newest row of all files that were removed or replaced while a hub had them open, even if the
+/// hub has not read the row. A worker's thread holds this lock until it has closed its file.
 pub(crate) type LastRow = Arc<Mutex<Option<Identity>>>;
 
 /// A handle to the thread that has the connection. The thread ends when the last handle is dropped
-/// or when a file was removed or replaced.
+/// or when one of the database's files was removed or replaced.
 #[derive(Clone)]
 pub(crate) struct Worker {
     jobs: mpsc::Sender<Job>,
-    /// The newest row of all files before this one.
+    /// The newest row of all files before this one, if any.
     pub(crate) last_row: Option<Identity>,
-    /// Notified when the table may have new rows and when the thread ends.
+    /// Notified when the table may have new rows, and when a removed or replaced file ends the
+    /// thread.
     pub(crate) changed: Arc<Notify>,
 }
 
 impl Worker {
-    /// Starts a thread that opens the file. Waits until the previous thread has ended, because
-    /// otherwise threads would pile up while a disk hangs. Fails if either takes longer than
+    /// Waits until the previous thread has ended, then starts a thread that opens the file. Without
+    /// the wait, threads would pile up while a disk hangs. Fails if either step takes longer than
     /// [`JOB_LIMIT`].
     pub(crate) async fn start(source: Source, last_row: &LastRow) -> Result<Self, Error> {
         let last_row = timeout(JOB_LIMIT, Arc::clone(last_row).lock_owned()).await;
@@ -71,15 +72,15 @@ async fn answer<T>(answer: oneshot::Receiver<T>) -> Result<T, Error> {
     answer.map_err(|_| failed(ErrorKind::Unreachable, REMOVED))
 }
 
-/// Opens a table. Tries again while the file is locked, because processes that create the same file
-/// at once can lock each other out.
+/// Opens a table. Tries again for [`LOCK_LIMIT`] while the file is locked, because processes that
+/// create the same file at once can lock each other out.
 fn open(source: &Source) -> Result<Table, Error> {
     let (until, mut pause) = (Instant::now() + LOCK_LIMIT, LOCK_PAUSE);
     loop {
         match Table::open(source.clone()) {
             Err(error) if error.kind() == ErrorKind::Locked && Instant::now() < until => {
                 thread::sleep(pause);
-                // Each attempt can hinder a program that is closing the file.
+                // Pause longer each time: an attempt can hinder a program that closes the file.
                 pause *= 2;
             }
             opened => return opened,
@@ -137,8 +138,8 @@ mod tests {
         Source { path, table, ..Source::default() }
     }
 
-    /// If the hub opened the next file before the thread noticed the removal, the hub could forget
-    /// the removed file's newest row.
+    /// Otherwise, the hub could open the next file before the thread has noticed the removal, and
+    /// the removed file's newest row would be forgotten.
     #[tokio::test]
     async fn newest_row_is_remembered_before_a_job_ends_the_session() {
         let (directory, worker, last_row) = start("job").await;
@@ -159,7 +160,7 @@ mod tests {
         assert!(last_row.lock().await.is_some());
     }
 
-    /// The first thread can't end while the disk does not respond.
+    /// A job that waits stands for a disk that doesn't respond: the first thread can't end.
     #[tokio::test]
     async fn no_thread_is_started_before_the_last_one_has_ended() {
         let (directory, worker, last_row) = start("hang").await;

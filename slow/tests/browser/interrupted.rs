@@ -1,4 +1,4 @@
-//! A page that tells half an answer, which breaks off, from a whole one, in three engines.
+//! A page that distinguishes an answer that breaks off from a whole answer, in three engines.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

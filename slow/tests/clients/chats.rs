@@ -4,7 +4,6 @@ use crate::*;
 
 const PACE: Pace = Pace::new(100, 10);
 
-/// The script's steps are in `ai.mjs`.
 #[tokio::test]
 async fn ai_resumes_a_chat() {
     for package in ["ai", "ai-6"] {

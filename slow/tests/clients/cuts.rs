@@ -67,7 +67,7 @@ async fn fetch_event_source_loses_events_only_in_their_blank_line() {
     }
 }
 
-/// Returns the word of the event whose blank line was cut.
+/// Returns the word of the event whose blank line was cut, or `None` if the cut was elsewhere.
 fn lost_word(passed: &[u8]) -> Option<String> {
     let passed = String::from_utf8_lossy(passed);
     let (before, id) = passed.strip_suffix('\n')?.rsplit_once('\n')?;

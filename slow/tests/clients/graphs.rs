@@ -62,7 +62,7 @@ async fn learns_that_a_run_is_unknown(start: fn(&[&str]) -> Option<Client>) {
 
 /// Lets a client join, and asserts that it gets an error within a second.
 async fn is_not_found(client: &mut Client) {
-    // Imports take longer than the request.
+    // Wait for the client's imports first, because they take longer than the request.
     client.until("ready").await;
     let asked = Instant::now();
     client.go_on().await;

@@ -1,4 +1,5 @@
-//! What clients do at a subject's limit. `docs/guide/limits.md` has the results.
+//! What clients do at a subject's limit. `docs/guide/limits.md` has the results, except that of
+//! `fetch`: the script, not its package, gives up at an error status.
 
 use axum::middleware::{Next, from_fn};
 use tower::{Layer, ServiceExt, service_fn};

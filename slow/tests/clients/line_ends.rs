@@ -7,10 +7,9 @@ const HEARTBEAT: Duration = Duration::from_millis(10);
 const WORDS: usize = 30;
 /// The number of words after which the upstream waits until the client has most of them.
 const BEFORE_THE_WAIT: usize = 20;
-/// Clients that wait for the byte after a CR are an event late.
+/// Two words less, because clients that wait for the byte after a CR get events late.
 const EXPECTED_BY_THEN: usize = BEFORE_THE_WAIT - 2;
 
-/// The clients and their protocols.
 const CLIENTS: [(&str, Protocol); 6] = [
     ("genai", Protocol::Gemini),
     ("openai", Protocol::Completions),
@@ -105,7 +104,7 @@ impl Protocol {
             ],
             Self::Responses => vec![
                 json!({ "type": "response.output_item.done", "output_index": 0, "item": item() }),
-                // The filter changes the last event too.
+                // The filter changes this last event too, because it has an `ö`.
                 json!({ "type": "response.completed", "response": { "id": "r", "note": "ö",
                     "usage": { "input_tokens": 1, "output_tokens": 7 } } }),
             ],
@@ -115,7 +114,7 @@ impl Protocol {
         }
     }
 
-    /// Returns the event with these data, with a name if the protocol has one.
+    /// Returns the event with this data, and with a name if the protocol's events have one.
     fn event(self, data: &Value, end: &str) -> String {
         let data = data.as_str().map_or_else(|| data.to_string(), str::to_owned);
         let name = match self {
@@ -127,8 +126,8 @@ impl Protocol {
     }
 
     /// Returns the frames of an answer before and after the upstream's wait. In both parts, each
-    /// frame except the last ends within an event's line ends, at another byte than the previous
-    /// frame.
+    /// frame except the last ends before, within or after the two line ends of an event, at another
+    /// of their bytes than the previous frame.
     fn frames(self, end: &str) -> (Vec<Bytes>, Vec<Bytes>) {
         let before = self.before();
         let words = (0..WORDS).map(|at| self.of_word(&word(at)));
@@ -151,7 +150,8 @@ impl Protocol {
         (frames, after)
     }
 
-    /// Returns the data of the event that the filter inserts before the word with these data.
+    /// If the event with this data has the word 9, returns the data of the event that the filter
+    /// inserts before it.
     fn inserted(self, data: &str) -> Option<String> {
         data.contains("\"9 \"").then(|| data.replace("\"9 \"", "\"inserted \""))
     }
@@ -234,7 +234,8 @@ async fn clients_read_changed_streams_of_each_line_end_at_once() {
         for end in ["\n", "\r\n", "\r"] {
             let go_on = Arc::new(Notify::new());
             let app = upstream(protocol, end, Arc::clone(&go_on));
-            // Some clients wait for the byte behind a last CR, and so miss the last event.
+            // Some clients wait for the byte after a last CR, so they miss the last event and can
+            // report another end.
             let (read, ended) = ask(name, app.clone(), Arc::clone(&go_on)).await;
             println!("{name} {end:?}: {ended}");
             assert_eq!(read, text(WORDS), "{name} {end:?}");

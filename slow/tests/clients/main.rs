@@ -1,4 +1,4 @@
-//! Runs, filters and limits with the language-model clients that `.ci/run` does not install.
+//! Runs, filters and limits with the language-model clients that `.ci/slow runs` installs.
 
 #![cfg(unix)]
 

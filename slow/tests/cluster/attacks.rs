@@ -1,7 +1,8 @@
 //! What an attacker with write access to Redis can do to a run by its keys and channels.
 //!
 //! Clients get the whole answer or learn that it is incomplete: their body fails or ends without
-//! the terminator, or their next request gets `404`. Only [`FORGERIES`] deceive some clients.
+//! the terminator, or their next request gets an error status, such as `404`. Only [`FORGERIES`]
+//! deceive some clients.
 
 use redis::Cmd;
 
@@ -198,7 +199,7 @@ async fn execute(connection: &mut MultiplexedConnection, run: &str, attack: &str
 
 async fn attack(cluster: &Cluster, number: usize) -> Seen {
     let (name, attack) = ATTACKS[number];
-    // The attacks begin one after the other, to spread the load.
+    // The attacks begin 20 ms apart, to spread the load.
     sleep(Duration::from_millis(20) * number as u32).await;
     let run = format!("attack-{number}");
     let owner = read(cluster, &run, 0);
@@ -208,7 +209,7 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
     };
     let late = async {
         let mut connection = cluster.redis.try_connect().await.unwrap();
-        // If the owner adds its next entry first, Redis refuses a forged one.
+        // Try again, because Redis refuses a forged entry after the owner has added its next entry.
         let mut attempts = 0;
         while attempts < 10 && !execute(&mut connection, &run, attack).await {
             attempts += 1;

@@ -56,7 +56,7 @@ async fn used(redis: &Server, span: Duration) -> Used {
     let stats = redis.command::<String>("INFO commandstats").await;
     let time = |line: &str| {
         let time = line.split_once("usec=")?.1.split(',').next()?;
-        // The commands of scripts count by themselves too.
+        // Redis counts a command that a script calls for the command and for the script.
         let is_counted = ["evalsha", "xadd", "publish", "xtrim", "xrange", "exists"];
         let name = line.strip_prefix("cmdstat_")?.split(':').next()?;
         is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
@@ -192,14 +192,14 @@ async fn latency_of_events_at_another_process() {
         let readers = (0..runs).map(async |run| {
             let read = async |at: usize| {
                 let mut client = Client::of_turn(&format!("cost-{runs}-{run}"), EVENTS, 20);
-                // The owner's client starts the run.
+                // The other client waits, so that the owner's client starts the run.
                 sleep(Duration::from_millis(200) * at as u32).await;
                 client.post(cluster.address(at), usize::MAX).await;
                 client.assert_whole(EVENTS);
                 client.times
             };
             let (local, remote) = tokio::join!(read(0), read(1));
-            // The other client connected after the first events.
+            // Leave out the first events: the other client connected after them.
             let pairs = local.into_iter().zip(remote).skip(50);
             pairs.map(|(local, remote)| remote.saturating_duration_since(local)).collect::<Vec<_>>()
         });

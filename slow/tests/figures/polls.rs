@@ -56,7 +56,7 @@ async fn served(polls: bool) -> f64 {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    // Each client's first answer has the event `start`, with which a long poll ends.
+    // Wait for the end of each client's first long poll, whose answer has the event `start`.
     while polls && stats.snapshot().closed < CLIENTS as u64 {
         sleep(Duration::from_millis(100)).await;
     }

@@ -1,7 +1,7 @@
 //! Prints the bytes that an HTTP/2 stream has allocated after one event, and how many more that is
 //! than with bare hyper: `scale_allocated STREAMS [EXPECTED]`. Fails if this difference of `draft`
 //! exceeds EXPECTED by more than 2 % of the bytes of a `draft` stream. Separate from `scale`,
-//! because this allocator counts.
+//! because an allocator that counts takes time.
 
 use std::{cell::Cell, env, io, process::exit, thread};
 

@@ -2,10 +2,11 @@
 //! `many_clients`, axum's `Sse`, nchan, pushpin and better-sse. Each server is a process on one
 //! processor. All clients are in this process, on another one.
 //!
-//! - `peers measure [ROUNDS [WORK]...]` runs all works with all servers in rounds, and prints tables.
+//! - `peers measure [ROUNDS [WORK]...]` runs all works, or these, with all servers in rounds, and
+//!   prints tables.
 //! - `peers serve SUBJECT DIRECTORY` is a server.
 //!
-//! `benches/peers.sh` installs missing servers and writes the record.
+//! `benches/peers.sh` downloads missing packages and writes the record.
 
 use std::{env, path::Path};
 

@@ -100,7 +100,7 @@ impl Work {
     }
 }
 
-/// A server, and how its events are published.
+/// A server that runs for one measurement.
 struct Run {
     subject: Subject,
     server: Server,
@@ -430,7 +430,7 @@ impl<T: Read + Write + Send> ReadWrite for T {}
 struct Publisher {
     io: Box<dyn ReadWrite>,
     address: SocketAddr,
-    /// pushpin closes after each answer.
+    /// Whether the server has closed the connection, as pushpin does after each answer.
     is_closed: bool,
     subject: Subject,
 }

@@ -63,7 +63,7 @@ async fn start(runs: &Runs, events: usize) {
     }
 }
 
-/// Returns the bytes that a client gets until it waits.
+/// Returns the number of bytes that a client gets before it has to wait.
 fn wire(run: &Run) -> usize {
     let (parts, ()) = Request::new(()).into_parts();
     let mut body = pin!(now(run.answer(&parts)).into_body());

@@ -2,10 +2,12 @@
 //!
 //! `runs [requests | events | replay | idle]` prints Markdown tables. Everything runs on one
 //! thread. Times can be compared with each other: all include the check that the counting allocator
-//! adds to each allocation. `runs WORK SUBJECT EVENTS` runs one case of `events` once.
-//! `benches/callgrind_runs.sh` counts its instructions. `runs owner local EVENTS` runs 64 answers
-//! of 50 events a second. `runs owner connected EVENTS` does the same over a Redis server that it
-//! starts.
+//! adds to each allocation.
+//!
+//! `runs WORK SUBJECT EVENTS` runs one case of `runs events` once, so that
+//! `benches/callgrind_runs.sh` can count its instructions. `runs owner local EVENTS` runs 64
+//! answers of 50 events a second. `runs owner connected EVENTS` does the same over a Redis server
+//! that it starts.
 
 mod events;
 mod idle;

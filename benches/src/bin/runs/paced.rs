@@ -7,7 +7,7 @@ use crate::*;
 /// Its reader is scheduled again at once, after the tasks that were woken meanwhile.
 pub(crate) struct Paced {
     body: EventBody<Bursts>,
-    /// Whether the reader has had its frame of this turn.
+    /// Whether the reader has had its frame since its task was last scheduled.
     has_given: bool,
 }
 

@@ -4,9 +4,10 @@ use std::{net::Ipv4Addr, sync::mpsc, thread, time::Duration};
 use tower_sse_benches::sockets::streams::{Reconnect, Streams};
 
 /// Runs the clients of one part, which have an address of their own. Obeys the lines of standard
-/// input until its end: `open N` lets the clients connect, N at a time. `cut` cuts all clients.
-/// `report NUMBER` asks how many clients are open, whether each has, or has lost, all events up to
-/// this number, and what all clients have seen since the last report.
+/// input until its end. `open N` lets the clients connect, N at a time. `cut` closes all streams,
+/// and the clients reconnect at once. `report NUMBER` asks how many streams are open, whether each
+/// client has, or has lost, all events up to this number, and what all clients have seen since the
+/// last report.
 pub(crate) fn run(clients: usize, part: u8, ports: impl Iterator<Item = u16>) {
     let addresses = ports.map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect();
     let mut streams = Streams::new(addresses, "/", clients).expect("a poll");

@@ -6,8 +6,8 @@
 //!   Redis.
 //! - `storm clients CLIENTS PART PORT...` runs a part of the clients.
 //!
-//! All connections are on the loopback. `benches/storm.sh` starts Redis and
-//! runs `storm measure`. With a date, it also writes the record.
+//! All connections are on the loopback. `benches/storm.sh` starts Redis and runs `storm measure`.
+//! With a date, it also writes the record.
 
 use std::{env, process::ExitCode};
 

@@ -231,7 +231,8 @@ impl Storm {
         self.ended + self.servers.iter().map(|server| processor_time(server.id())).sum::<Duration>()
     }
 
-    /// Does the work and waits until all clients are open and have all events, for up to [`LIMIT`].
+    /// Does the work and waits for up to [`LIMIT`] until all streams are open and each client has,
+    /// or has lost, all events.
     fn row(&mut self, name: &'static str, work: &dyn Fn(&mut Self)) -> Row {
         self.peak_kib = 0;
         let mut seen = Seen::default();
@@ -264,7 +265,8 @@ impl Storm {
         }
     }
 
-    /// Adds what the clients have seen. Returns whether all are open and have all events.
+    /// Adds what the clients have seen. Returns whether all streams are open and each client has,
+    /// or has lost, all events.
     fn report(&mut self, seen: &mut Seen) -> bool {
         self.order(&format!("report {}", self.published));
         let (mut open, mut is_complete) = (0, true);

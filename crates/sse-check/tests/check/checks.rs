@@ -138,7 +138,6 @@ async fn steady_events_after_a_gap_are_no_burst() {
     look(serve_steps(steps).await, "bursts", "4s").await.expect("bursts", "pass");
 }
 
-/// Replayed events were made before the gap that they follow.
 #[tokio::test]
 async fn old_events_after_a_gap_are_a_replay() {
     let start = now();
@@ -309,8 +308,8 @@ async fn hole_before_new_events_fails_unless_all_but_one_are_missing() {
     }
 }
 
-/// A server that keeps only the newest value while a client reads slowly sends different events to
-/// each client.
+/// A server that keeps only the newest value while a client reads slowly can send different events
+/// to each client.
 #[tokio::test]
 async fn resumption_with_other_events_than_the_first_stream_warns() {
     let address = serve(|request| match request.header("last-event-id") {

@@ -25,12 +25,12 @@ const GROUPS: [(&str, &str); 5] = [
     ("jvm", "# On the JVM"),
 ];
 
-/// How many hops to look at at a time. Looking at a hop is mostly waiting.
+/// How many hops to look at together. Looking at a hop is mostly waiting.
 const AT_A_TIME: usize = 8;
 /// Known idle limits of proxies, in seconds. A measured time is rounded down to one of them,
 /// because a proxy may cut later than its limit.
 const LIMITS: [u64; 8] = [5, 8, 10, 15, 20, 30, 50, 60];
-/// How long a hop may take to start and to be looked at.
+/// How long a hop may take until it passes requests on and `sse-check` has reported on it.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How long a late head takes, and how long a busy stream is watched.
 const LATE: Duration = Duration::from_secs(35);
@@ -125,7 +125,7 @@ impl Hop {
                 if let Ok(report) = serde_json::from_slice::<Value>(&output.stdout) {
                     break report;
                 }
-                // Some hops listen before they can pass requests on.
+                // Try again: some hops listen before they can pass requests on.
                 print!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
             }
         });
@@ -179,7 +179,7 @@ async fn limit_of_busy_stream(hop: &Proxy, path: &str, origin: &str) -> Option<u
 /// Returns whether a request sent while the server is down gets an answer once the server is back.
 async fn bridges(hop: &Proxy, path: &str, origin: &str) -> bool {
     let is_answered = async || ask(hop, path, "events").await.0 == "HTTP/1.1 200";
-    // Some hops listen before they can pass requests on.
+    // Try until an answer comes: some hops listen before they can pass requests on.
     let mut server = serve(origin);
     let warm_up = async {
         while !is_answered().await {
@@ -265,7 +265,7 @@ fn cells(report: &Value, bridges: bool) -> [String; 8] {
     };
     let limit = match limit {
         Some(limit) => format!("{limit} s"),
-        // The answer was an error, whose end is no idle limit.
+        // The answer ended within a second, as an error does.
         None if report["idle_limit_s"].is_number() => "–".to_owned(),
         None => "none".to_owned(),
     };
@@ -281,7 +281,7 @@ fn check<'r>(report: &'r Value, name: &str) -> &'r str {
 /// Describes whether each event comes at once or when it comes instead.
 fn passes(report: &Value) -> String {
     let held = match report["held_bytes"].as_u64() {
-        // Buffers have a size that is a power of two.
+        // Most buffers' sizes are powers of two.
         Some(bytes) => format!("after {} KiB", 1 << (bytes / 1024).max(1).ilog2()),
         None => "at the end".to_owned(),
     };

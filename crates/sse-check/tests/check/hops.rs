@@ -218,7 +218,7 @@ async fn changed_events_fail_unless_all_are() {
     report.expect("changes", "warning");
 }
 
-/// The second client joins one event later or sees another state.
+/// The two clients' greetings differ, because of their positions or for another reason.
 #[tokio::test]
 async fn greetings_with_positions_of_their_clients_pass() {
     let greeted = |id: u64, text: &str| {
@@ -281,7 +281,8 @@ async fn inner_address_without_stream_is_not_compared() {
     report.expect("changes", "not checked");
 }
 
-/// Two timers are due together, and each stream has its own data.
+/// Two of the server's timers are due together, so the streams have their events in different
+/// orders. The streams also have different data.
 #[tokio::test]
 async fn events_that_come_in_another_order_are_not_held_back() {
     let named = |names: &'static str, own: &'static str| {

@@ -1,4 +1,4 @@
-//! Unusual answers of origins: hostile bytes, refusals, no events, codings, charsets, resets and
+//! Unusual answers of servers: hostile bytes, refusals, no events, codings, charsets, resets and
 //! very small chunks.
 
 use std::{io::Write, net::SocketAddr, process::Stdio, time::Duration};

@@ -28,7 +28,7 @@ pub(crate) fn write(bytes: impl AsRef<[u8]>) -> Step {
     Step::Write(bytes.as_ref().to_vec())
 }
 
-/// A server's answer. Unless it has an end, the stream stays open.
+/// A server's answer. The stream stays open unless a step ends it.
 pub(crate) struct Answer {
     /// When to send the head, in milliseconds after the request.
     pub(crate) head_at: u64,

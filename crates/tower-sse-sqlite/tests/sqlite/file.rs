@@ -54,7 +54,6 @@ impl File {
         format!("{}{suffix}", self.path.display()).into()
     }
 
-    /// Copies the file with all commits.
     pub(crate) fn back_up_to(&self, copy: &Path) {
         self.sql().execute("vacuum into ?", [copy.to_str().unwrap()]).unwrap();
     }

@@ -37,7 +37,7 @@ impl World for File {
         Some((self.fault(copy.to_owned()), self.fault(put_back)))
     }
 
-    /// Replaces the file with an exact copy while no connection can write.
+    /// Replaces the file with a complete copy while no connection can write.
     fn cut(&self) -> Option<Fault<'_>> {
         Some(Box::pin(async {
             let _lock = loop {
@@ -55,7 +55,7 @@ impl World for File {
         }))
     }
 
-    /// Another program keeps the file locked.
+    /// Keeps the file locked, as another program can.
     fn outage(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         let lock = Arc::new(Mutex::new(None));
         let held = Arc::clone(&lock);

@@ -1,4 +1,4 @@
-//! Tests of the broker with new files. Not on Windows, where an open file can't be replaced.
+//! Tests of the broker. They don't run on Windows, where an open file can't be replaced.
 
 #![cfg(unix)]
 
@@ -12,7 +12,7 @@ mod sql;
 mod table;
 mod trims;
 
-// The shared test rig, without its `mod.rs`, which needs dependencies that only `tower-sse` has.
+// Two files of the shared test rig, whose `mod.rs` needs dependencies that only `tower-sse` has.
 #[path = "../../../../tests/support/hub_process.rs"]
 mod hub_process;
 #[path = "../../../../tests/support/patience.rs"]

@@ -27,8 +27,8 @@ impl File {
     }
 }
 
-/// Removes files that a hub has open, then starts a second process, as in a deployment. The client
-/// of each process receives the events that the other process publishes.
+/// Calls `remove` while a hub has its files open, then starts a second process, as in a deployment.
+/// Asserts that the client of each process receives the event that the other process publishes.
 async fn assert_processes_stay_together(remove: impl FnOnce(&File)) {
     let (file, mut process) = start().await;
     process.publish([1]).await;
@@ -64,9 +64,9 @@ async fn another_process_joins_a_hub_without_shm() {
     assert_processes_stay_together(|file| file.remove_only(&["-shm"])).await;
 }
 
-/// Both processes have the removed files open. By itself, SQLite would copy the contents of the
-/// `-wal` into the main file only when the last of them closes it, so each hub does this before it
-/// opens the database again.
+/// Both processes have the removed files open. SQLite alone would copy the contents of the removed
+/// `-wal` into the main file only when the last process closes the database, so each hub does this
+/// before it opens the database again.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_without_wal_and_shm_lose_nothing_in_silence() {
     for suffixes in [&["-wal", "-shm"][..], &["-wal"]] {
@@ -192,7 +192,8 @@ async fn backup_moved_over_the_main_file_alone_is_told_to_all() {
     }
 }
 
-/// The hub removes the old `-shm`, which a forgotten `sqlite3` shell would share with the new file.
+/// The hub removes the old `-shm`, which a forgotten `sqlite3` shell still uses: otherwise, SQLite
+/// would also use it for the new file.
 #[tokio::test(flavor = "multi_thread")]
 async fn hub_continues_although_a_shell_has_the_removed_file_open() {
     let (file, old) = (File::new(), File::new());

@@ -22,7 +22,7 @@ impl Other {
         Self::start("hub", file).await
     }
 
-    /// Starts a process with a connection that does nothing, such as a forgotten `sqlite3` shell.
+    /// Starts a process with a connection that does nothing, like a forgotten `sqlite3` shell.
     pub(crate) async fn shell(file: &File) -> Self {
         Self::start("shell", file).await
     }
@@ -40,7 +40,7 @@ impl Other {
         other
     }
 
-    /// Publishes an event to the topic `a` repeatedly until it is acknowledged.
+    /// Has the process publish an event to topic `a`, again and again while it is refused.
     pub(crate) async fn publish(&mut self, data: &str) {
         self.input.write_all(format!("{data}\n").as_bytes()).await.unwrap();
         self.reach(&format!("published {data}")).await;

@@ -90,7 +90,6 @@ async fn event_beyond_a_limit_is_refused_alone() {
         ("a".into(), event().comment(long(4096)), "comment has at most 4 KiB", is_large),
         ("a".into(), event().retry(Duration::MAX), "retry is from 0", ErrorKind::Other),
     ] {
-        // Both events are in one batch.
         let (refusal, other) = tokio::join!(hub.publish(&*topic, event), hub.publish("b", "x"));
         let error = refusal.unwrap_err();
         assert!(error.to_string().contains(limit), "{error}");
@@ -128,7 +127,7 @@ async fn event_that_a_trigger_refuses_is_not_published() {
         let hub = process.hub.clone();
         let (refusal, other) = tokio::join!(hub.publish("a", "no"), hub.publish("a", "1"));
         assert_eq!(refused(refusal).kind(), ErrorKind::Other);
-        // Only `raise(fail)` can refuse other events of the batch.
+        // Of these, only `raise(fail)` can refuse other events of the batch.
         if other.is_err() && refuse.starts_with("fail") {
             process.publish([1]).await;
         } else {
@@ -139,7 +138,7 @@ async fn event_that_a_trigger_refuses_is_not_published() {
     }
 }
 
-/// A program has switched off the constraints on sizes.
+/// A program has switched off the table's constraints.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_beyond_the_limits_stop_no_later_event() {
     let (file, mut process) = start().await;
@@ -157,7 +156,6 @@ async fn rows_beyond_the_limits_stop_no_later_event() {
     assert_eq!(process.health.reconnections(), 0);
 }
 
-/// The statements that the crate's page shows.
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_of_the_page_publish() {
     let (file, process) = start().await;

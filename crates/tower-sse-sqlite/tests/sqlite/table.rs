@@ -1,4 +1,4 @@
-//! The names and shapes of tables, and the files that have them.
+//! Tables' names and definitions, and files that can't be opened.
 
 use crate::*;
 
@@ -38,9 +38,9 @@ async fn table_of_another_shape_is_refused_and_left_as_it_is() {
     connect().await;
     file.run("drop table news; create view news as select 1");
     connect().await;
-    // A table that another version of the crate might create.
     file.run("drop view news");
     drop(Process::connect(file.broker()).await);
+    // Another version of the crate might create such a table.
     file.run("alter table news add column other text");
     connect().await;
 }
@@ -78,7 +78,7 @@ async fn table_lives_in_the_database_of_the_program() {
     let file = File::new();
     file.run("create table orders (id integer primary key); insert into orders values (1)");
     let start = Process::connect(file.broker()).await.publish([1]).await.unwrap().id();
-    // All connections are closed, and the program starts again.
+    // The first hub is dropped, and the program starts again.
     file.run("insert into orders values (2); insert into news (topic, data) values ('a', '2')");
     let process = Process::connect(file.broker()).await;
     process.publish([3]).await;

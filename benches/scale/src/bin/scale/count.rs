@@ -21,8 +21,8 @@ const EVENTS: u8 = 4;
 const CACHES: [&str; 4] =
     ["--cache-sim=yes", "--I1=32768,8,64", "--D1=32768,8,64", "--LL=1048576,16,64"];
 
-/// Prints what bare hyper and the draft cost. Fails if a step of the draft has more instructions or
-/// lines than its limit: the limits are pairs, in the order of the steps.
+/// Prints what [`Subject::Bare`] and [`Subject::Draft`] cost. Fails if a step of `Draft` has more
+/// instructions or missed lines than its limit. The limits are pairs, in the order of the steps.
 pub fn count(streams: Streams, limits: &[&str]) -> io::Result<()> {
     raise_open_files()?;
     println!("| | instructions: bare | draft | lines missed: bare | draft |");

@@ -1,7 +1,7 @@
-//! How many event streams one process can hold over HTTP/2, and the cost of opening them, of an
-//! event to all, of a shutdown, and of closing all. `scale measure STREAMS` measures bare hyper and
-//! the layer in one run, and prints Markdown. See `benches/scale.sh`. `scale count STREAMS` counts
-//! with valgrind, which no other load disturbs.
+//! What very many event streams over HTTP/2 cost one process: holding them, opening them, an event
+//! to all, and a shutdown or the end of all. `scale measure STREAMS` measures bare hyper and the
+//! layer in one run, and prints Markdown. See `benches/scale.sh`. `scale count STREAMS` counts
+//! instructions and cache misses with valgrind. Other load doesn't change these counts.
 
 mod count;
 mod measure;

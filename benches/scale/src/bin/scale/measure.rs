@@ -15,7 +15,7 @@ struct Row {
     opening: f64,
     event: f64,
     end: f64,
-    /// When the first and the last client had the event, and the end, in seconds.
+    /// How long it took until the first and the last client had the event, and the end, in seconds.
     event_seen: [f64; 2],
     end_seen: [f64; 2],
     /// How long the calls held the thread, in milliseconds: `subscribe` by the wall clock, the
