@@ -135,6 +135,8 @@ async fn loss_at(has_earlier: bool, ends: bool, seen: Option<u64>, moment: u64) 
     if has_earlier {
         one.start().await.unwrap().send(Err("failed")).unwrap();
         sleep(Duration::from_secs(1)).await;
+        // The clock of epochs isn't paused, and the store orders runs by their milliseconds.
+        std::thread::sleep(Duration::from_millis(2));
     }
     one.store.copy();
     let source = one.start().await.unwrap();
