@@ -49,11 +49,14 @@ async fn death_is_reported_once_if_a_reply_is_lost() {
     let (dead, other) = two().await;
     let _sources = started_at(&dead, 1).await;
     dead.store.go_away();
-    while dead.store.is_live(&key_of(0)) {
-        other.store.faults().lost_replies = usize::from(other.store.count("end") > 8);
+    other.store.faults().delay = Duration::from_millis(20);
+    while other.store.count("end") == 0 {
+        other.store.faults().lost_replies = usize::from(other.store.count("inherit") > 0);
         sleep(Duration::from_millis(10)).await;
     }
-    sleep(LEASE * 2).await;
+    other.store.faults().delay = Duration::ZERO;
+    assert_eq!((other.store.faults().lost_replies, other.outcomes()), (0, vec![]));
+    sleep(LEASE * 4).await;
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
 }
 
