@@ -589,11 +589,11 @@
 //! 4. To end a user's streams in all processes, use
 //!    [`Streams::follow`](crate::streams#many-processes).
 //! 5. Don't replace your processes one by one in the first deployment with the broker. An old and a
-//!    new process don't share events, so clients of one miss the other's events without a gap. Move
-//!    all requests to the new processes at once, then stop the old ones: with nginx, change the
-//!    upstream and reload; on Kubernetes, add a second Deployment and switch the Service. Each
-//!    client that returns [gets a gap](Subscribe::resume) for each topic except [newest
-//!    values](#only-the-newest-value), because its id is from another hub.
+//!    new process share neither events nor log-outs, so clients of one miss the other's events
+//!    without a gap. Move all requests to the new processes at once, then stop the old ones: with
+//!    nginx, change the upstream and reload; on Kubernetes, add a second Deployment and switch the
+//!    Service. Each client that returns [gets a gap](Subscribe::resume) for each topic except
+//!    [newest values](#only-the-newest-value), because its id is from another hub.
 //!
 //! Publishing can then fail with [`PublishError::Unknown`]: the event may have been published. If
 //! you publish it again, clients may get it twice. If its data has a unique key, they can ignore
