@@ -43,7 +43,7 @@ pub(crate) enum Handled {
     /// stream because of a shutdown that began after the request arrived.
     Stream { inherited: Option<Inherited>, has_drain: bool },
     /// The response is a refusal or an interruption, which can look like an event stream.
-    /// `is_counted` is `false` until a layer counts a refusal that the program made.
+    /// For a refusal that the program made, `is_counted` is `false` until a layer counts it.
     Refused { is_counted: bool },
 }
 

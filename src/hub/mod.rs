@@ -220,7 +220,7 @@
 //!
 //! The example
 //! [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is the whole
-//! program: a server that shuts down, and [its
+//! program: a server with a graceful shutdown, and [its
 //! page](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/page.html). Its parts:
 //!
 //! ```

@@ -59,8 +59,8 @@ impl<'a> Hop<'a> {
         self.pairs.iter().map(|(inner, _)| inner + 1).max().unwrap_or(0)
     }
 
-    /// Returns the last inner events, which the outer stream lacks although they were sent long
-    /// enough before its end.
+    /// Returns the inner events after those that the outer stream has, up to the last event that was
+    /// sent long enough before the outer recording ended.
     fn waiting(&self) -> &'a [Event] {
         let first = match self.basis {
             Basis::Order => self.outer.events.len(),

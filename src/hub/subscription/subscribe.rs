@@ -231,7 +231,7 @@ impl Subscribe {
         let hub = Arc::clone(&self.hub);
         let window = FlushWindow::new(self.window);
         let mut subscription = Subscription::new(Arc::clone(&hub), self.gap_policy, window);
-        // Loaded before joining, so an event whose receipt counts this subscription is newer.
+        // Loaded before joining, so each event that is published after joining is newer.
         let newest = hub.committed();
         subscription.join(&self.topics, self.keeps_all);
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the

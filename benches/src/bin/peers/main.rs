@@ -1,6 +1,6 @@
 //! Compares whole servers of event streams, as users would run them: the hub in axum, the example
-//! `many_clients`, axum's `Sse`, nchan, pushpin and better-sse. Each server is a process on one
-//! processor. All clients are in this process, on another one.
+//! `many_clients`, axum's `Sse`, nchan, pushpin and better-sse. Each server runs on one processor.
+//! All clients are in this process, on another processor.
 //!
 //! - `peers measure [ROUNDS [WORK]...]` runs all works, or these, with all servers in rounds, and
 //!   prints tables.

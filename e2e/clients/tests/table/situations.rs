@@ -106,7 +106,8 @@ pub(crate) async fn max_age(stage: &Stage) -> Facts {
     ended(stage, back)
 }
 
-/// The first stream ends without an event. The first events come while the client is away.
+/// The first stream has no event but perhaps `start`. The first events come while the client is
+/// away.
 pub(crate) async fn first_visit(stage: &Stage) -> Facts {
     let server = stage.prepare(layer().max_age(ms(1_000)));
     server.while_away.store(5, Ordering::Relaxed);
