@@ -1,5 +1,5 @@
-//! `cargo bench --bench hub`: publishing, waking and resuming in memory, compared with a channel of
-//! tokio.
+//! `cargo bench --bench hub`: publishing, subscribing and resuming in memory. Publishing and
+//! subscribing are compared with a channel of tokio.
 //!
 //! To compare rows, use `record.sh`, whose rounds are interleaved, or `peers.sh` over sockets.
 

@@ -496,8 +496,8 @@ impl Shutdown {
         let waker = Waker::from(Arc::new(Begin(Arc::downgrade(&shutdown))));
         let mut cancelled = Box::pin(token.cancelled_owned());
         let mut cx = Context::from_waker(&waker);
-        // Unconstrained, because a future that finds no budget wakes its waker, here `Begin`, which
-        // would begin the shutdown.
+        // Unconstrained: if the task had no budget left, a future that spends budget would wake its
+        // waker, here `Begin`, and so begin the shutdown.
         if pin!(coop::unconstrained(cancelled.as_mut())).poll(&mut cx).is_ready() {
             shutdown.begin();
         }

@@ -133,8 +133,8 @@ async fn events(
     Ok(hub.subscribe(topics).recent(RECENT).resume(last).response())
 }
 
-/// Publishes a message. The response does not repeat it: the author's page receives it like any
-/// other.
+/// Publishes a message. The response does not contain it: the author's page receives it as an event,
+/// as all other pages do.
 async fn say(
     State(hub): State<Hub>,
     Json(message): Json<Value>,

@@ -91,8 +91,8 @@
 //! middleware outside of the layer does the check, have it call [`Streams::subjects_of`] first.
 //! Otherwise, a `close` call during the check can miss the stream.
 //!
-//! With [`Streams::follow`], closing can fail when your program has already deleted the session. If
-//! the client repeats the logout, close the streams even though the session is gone.
+//! With [`Streams::follow`], `close` can fail after your program has deleted the session. If the
+//! client repeats the logout, close the streams even though the session is gone.
 //!
 //! # How closed streams end
 //!

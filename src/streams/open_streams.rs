@@ -525,7 +525,8 @@ mod tests {
         }
     }
 
-    /// The close is in the log before the stream has a ticket, and empties the first list later.
+    /// The close is logged before the stream takes its ticket. It empties the list of `a` after the
+    /// stream has entered it, and before the stream enters the list of `b`.
     #[test]
     fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();

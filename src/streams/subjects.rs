@@ -141,8 +141,8 @@ impl Membership {
         has_places: bool,
     ) -> Self {
         let member = open_streams.member(subjects, has_places);
-        // Created before the stream is in a list: dropping the `Membership` removes the stream from
-        // all lists.
+        // Created before the stream is in a list: if `open` panics, dropping the `Membership`
+        // removes the stream from all lists.
         let membership = Self { open_streams: Arc::clone(open_streams), member };
         open_streams.open(ticket, &membership.member);
         membership

@@ -30,7 +30,7 @@ fn figure(record: &str, heading: &str, row: &str, column: &str) -> f64 {
     cell.split(' ').next().unwrap().parse().expect(cell)
 }
 
-/// Returns the memory of a stream in each row for a hub whose client is stalled.
+/// Returns the memory of a stream whose client is stalled, from each row of a hub.
 fn stalled_in_hub(memory: &str) -> Vec<f64> {
     let rows = memory.lines().filter(|line| line.contains("| `stalled-hub "));
     rows.map(|row| cells(row).nth(2).unwrap().parse().unwrap()).collect()

@@ -369,8 +369,8 @@ impl Connection {
     }
 
     /// Returns at most `rows` rows of the log whose number is at least `from`. If the first row has
-    /// the number `from`, it comes without its data. Stops at the row that brings the data to
-    /// `bytes` bytes.
+    /// the number `from`, it comes without its data. The row with which the
+    /// data reaches `bytes` bytes is the last one.
     pub(crate) async fn read(
         &self,
         from: u64,

@@ -109,8 +109,8 @@
 //! instead, which costs less and is as fast.
 //!
 //! Without `wake` or the waker, a hub finds the event by polling. The first event after a quiet
-//! minute takes up to about two seconds. Later events take up to about 100 ms, or longer if the
-//! server is slow. Hubs that don't listen poll about 10 times a second even after a quiet minute.
+//! minute takes up to 2.5 seconds. Later events take up to about 100 ms, or longer if the server is
+//! slow. Hubs that don't listen poll about 10 times a second even after a quiet minute.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
 //! crate's tables](operating#transactions).

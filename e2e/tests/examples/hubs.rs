@@ -11,7 +11,8 @@ const PORT: &str = r#"    let port = std::env::var("PORT").unwrap_or("3000".into
     println!("listening on http://{}", listener.local_addr()?);
 "#;
 
-/// Returns the README's program with the changes that it shows under `## Deploy`.
+/// Returns the README's program with the changes under `## Deploy`, and with a port from the
+/// environment.
 fn deployed() -> String {
     let code = |language: &str, from: &str| {
         let (_, after) = from.split_once(&format!("```{language}\n")).expect(language);

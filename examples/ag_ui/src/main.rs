@@ -130,7 +130,7 @@ pub(crate) async fn restart(app: App, mut ends: mpsc::UnboundedReceiver<RunEnd>)
         // A late report must not restart a run that the user has stopped.
         let run = app.runs.get(&key).await;
         let is_stopped = run.is_some_and(|run| run.outcome() == Some(Outcome::Cancelled));
-        // Without its input, the run starts when the client asks again.
+        // If Redis lacks the input, the client's next request brings it and starts the run.
         if !is_stopped && !matches!(saved(&app, &key, 0).await, Ok(None)) {
             let work = || work(app.clone(), key.clone(), Value::Null);
             _ = app.runs.start(&key, None, work).await;

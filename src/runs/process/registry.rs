@@ -200,8 +200,8 @@ impl Registry {
         }
     }
 
-    /// Frees a run's key. Clients that are still reading can read the rest. If there are none, the
-    /// events are evicted.
+    /// Frees a run's key. Clients that are still reading can read the rest, unless it's evicted for
+    /// lack of memory. If there are none, the events are evicted.
     pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();

@@ -218,8 +218,8 @@ struct Chunk {
 }
 
 impl Chunk {
-    /// Returns the bytes that `write` appends: an event of `len` bytes, after `recorded` bytes of
-    /// earlier events.
+    /// Returns the event of `len` bytes that `write` writes. `recorded` is the size of the run's
+    /// earlier events, which limits the size of a chunk.
     #[inline]
     fn event(&mut self, len: usize, recorded: u64, write: impl FnOnce(&mut BytesMut)) -> Bytes {
         let size = MAX_SIZE.min(recorded / 4) as usize;

@@ -74,8 +74,8 @@ impl Reader {
             match state.phase {
                 Phase::Starting => None,
                 Phase::Void => Some(Err(NoEvents::NoRun)),
-                // A complete answer was paid for: a client that waits for it must not start
-                // another.
+                // After `NoRun`, a request starts another run. A client that waits for an answer
+                // that is complete gets it instead, because it was paid for.
                 _ if state.is_forgotten && !is_complete => Some(Err(NoEvents::NoRun)),
                 Phase::Ended(outcome) if is_at_end() => Some(Err(NoEvents::AllSeen(outcome))),
                 Phase::Running | Phase::Ended(_) => Some(Ok(())),
