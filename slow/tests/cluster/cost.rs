@@ -8,7 +8,9 @@ use crate::*;
 /// How long to measure.
 const SPAN: Duration = Duration::from_secs(12);
 const EVENTS_PER_SECOND: u64 = 50;
-const RUNS: usize = 200;
+/// Numbers of runs, and the maximum microseconds of Redis for an event that no other process watches,
+/// and for one that another process watches.
+const LOADS: [(usize, [f64; 2]); 2] = [(40, [4.0, 25.0]), (200, [1.5, 8.0])];
 
 async fn default_cluster() -> Option<Cluster> {
     if cfg!(debug_assertions) {
@@ -113,22 +115,24 @@ async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
 
 #[tokio::test]
 async fn redis_time_of_an_event() {
-    let Some(cluster) = default_cluster().await else { return };
-    start_runs(&cluster, RUNS, 1_000 / EVENTS_PER_SECOND).await;
-    let unwatched = used(&cluster.redis, SPAN).await;
-    unwatched.print_per_event("not watched elsewhere");
-    for run in 0..RUNS {
-        let to = cluster.address(1);
-        tokio::spawn(async move {
-            let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, 20);
-            _ = client.post(to, usize::MAX).await;
-        });
+    for (runs, limits) in LOADS {
+        let Some(cluster) = default_cluster().await else { return };
+        start_runs(&cluster, runs, 1_000 / EVENTS_PER_SECOND).await;
+        let unwatched = used(&cluster.redis, SPAN).await;
+        unwatched.print_per_event("not watched elsewhere");
+        for run in 0..runs {
+            let to = cluster.address(1);
+            tokio::spawn(async move {
+                let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, 20);
+                _ = client.post(to, usize::MAX).await;
+            });
+        }
+        sleep(Duration::from_secs(1)).await;
+        let watched = used(&cluster.redis, SPAN).await;
+        watched.print_per_event("watched in one other process");
+        assert!(unwatched.per_event(unwatched.process) <= limits[0]);
+        assert!(watched.per_event(watched.process) <= limits[1]);
     }
-    sleep(Duration::from_secs(1)).await;
-    let watched = used(&cluster.redis, SPAN).await;
-    watched.print_per_event("watched in one other process");
-    assert!(unwatched.per_event(unwatched.process) <= 1.5);
-    assert!(watched.per_event(watched.process) <= 8.0);
 }
 
 #[tokio::test]

@@ -12,12 +12,15 @@ use crate::server::MultiplexedConnection;
 const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it.
 const MAX_BYTES: usize = 1 << 20;
-/// How long each command delays the next pipeline. Thousands of events a second share pipelines,
-/// each of which costs the store four system calls.
+/// How long each command of a pipeline delays the next pipeline. Thousands of events a second share
+/// pipelines, each of which costs the store four system calls.
 const COMMAND_TIME: Duration = Duration::from_micros(250);
+/// The minimum delay after a pipeline.
+const MIN_TIME: Duration = Duration::from_millis(1);
 /// The maximum delay of a pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// The maximum delay that a quiet time saves, so that a few commands in a row go out at once.
+/// How much of these delays a quiet time saves, at most: the few commands that end a run need not wait
+/// for each other.
 const MAX_SAVED: Duration = Duration::from_millis(10);
 
 /// Sends the calls that must use this session. Calls that are close to each other share a pipeline.
@@ -80,7 +83,8 @@ async fn send_all(
         let commands = u32::try_from(pipeline.len()).unwrap_or(u32::MAX);
         let now = Instant::now();
         let earliest = begin_at.max(now.checked_sub(MAX_SAVED).unwrap_or(now));
-        begin_at = (earliest + COMMAND_TIME.saturating_mul(commands)).min(now + MAX_TIME);
+        let time = COMMAND_TIME.saturating_mul(commands).max(MIN_TIME);
+        begin_at = (earliest + time).min(now + MAX_TIME);
         // Calls that arrive meanwhile wait for the replies, so only few commands are sent but not
         // yet executed.
         let Ok(values) = connection.send_packed_commands(&pipeline, 0, pipeline.len()).await else {
