@@ -82,7 +82,12 @@ impl Subjects {
             return open_streams.limits.has_place(&subject);
         }
         let since = if is_answered { open_streams.ticket() } else { *ticket };
-        !is_new || open.iter().all(|member| open_streams.grow(since, member, &subject))
+        let has_place = !is_new || open.iter().all(|it| open_streams.grow(since, it, &subject));
+        if !has_place {
+            // If it's added again, it still has no place.
+            lock(&self.request.names).added.retain(|added| *added != subject);
+        }
+        has_place
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {

@@ -194,6 +194,16 @@ async fn subject_tells_whether_a_place_is_free_without_taking_it() {
     assert!(subjects.add("user:1"), "the place is its own");
 }
 
+#[tokio::test(start_paused = true)]
+async fn subject_that_had_no_place_has_none_when_added_again() {
+    let streams = limited(&[("user:", 1)]);
+    let mut request = Requester::Fetch.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    let _stream = Rig::fed(SseLayer::new().streams(&streams), request);
+    let _other = open(&streams, &["user:1"]);
+    assert!(!subjects.add("user:1") && !subjects.add("user:1"));
+}
+
 /// The program can keep its handle longer than the request, for example in a task.
 #[tokio::test(start_paused = true)]
 async fn response_without_a_stream_leaves_no_count_and_no_place() {
