@@ -58,11 +58,11 @@ impl State {
                 }
             }
             Command::Append(event) => {
-                if self.append(epoch, event) {
+                if self.append(epoch, event) && is_answered {
                     run.exported = event;
                     run.entries += 1;
                 } else {
-                    // The next `Sync` finds out why.
+                    // The next `Sync` finds out what the store has.
                     run.is_in_step = false;
                 }
             }
