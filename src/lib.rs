@@ -202,7 +202,7 @@
 //!   as [`on_error`](SseLayer::on_error) receive your own error, not the `axum::Error` around it.
 //! - `early-head`, `filter`, `hub`, `runs`, `testing`: the modules [`early_head`], [`filter`],
 //!   [`hub`], [`runs`] and [`testing`].
-//! - `json`: [`Json`] and [`Event::json_data`].
+//! - `json`: [`Json`], [`Event::json`], [`Event::json_data`].
 //! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams and ended runs are
 //!   logged at DEBUG, your program's mistakes at WARN. ERROR means a hub has closed, because its

@@ -210,8 +210,9 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process, or sends the run's answer with a drain
-    /// of its own. Then the layer's shutdown leaves the stream to the early head.
+    /// Whether the service waits for a run of this process, or has answered with such a run's
+    /// stream, whose options set a drain. Then the layer's shutdown leaves the stream to the early
+    /// head.
     awaits_run: AtomicBool,
     /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,

@@ -74,7 +74,7 @@ fn median(figures: impl IntoIterator<Item = f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Returns the processor time of each process of the server.
+/// Returns the processor time of each process that the server's first process has started.
 fn times_of(server: &Server) -> HashMap<String, Duration> {
     let postmaster = fs::read_to_string(server.data().join("postmaster.pid")).unwrap();
     let postmaster = postmaster.lines().next().unwrap();
@@ -234,8 +234,8 @@ async fn hub_keeps_its_ratios_to_its_peer() {
     }
     println!("| | pg-bus | waker | `wake => true` | neither | waker / pg-bus | control |");
     println!("|---|---|---|---|---|---|---|");
-    // The bound of the hub's figure as a multiple of the peer's, and whether less is better. Rows
-    // with an infinite bound are only printed.
+    // The bound of the hub's figure as a multiple of the peer's, and whether less is better. An
+    // infinite bound is not checked.
     let rows = [
         ("p50", "commit to client, p50, ms", 1.2, true),
         ("idle", "idle: % of a processor above the server's own", f64::INFINITY, true),

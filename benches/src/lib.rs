@@ -52,8 +52,8 @@ impl Case {
         Self { work, subject, run: Box::new(run) }
     }
 
-    /// Does the work `times` times. Returns the number of bytes produced, or `times` if there are
-    /// none.
+    /// Does the work `times` times, rounded down to whole chunks or frames. Returns the number of
+    /// bytes produced, or `times` if the case does not count them.
     pub fn run(&mut self, times: u64) -> u64 {
         (self.run)(times)
     }

@@ -3,10 +3,11 @@ use fastrand::Rng;
 /// How often things happen in a simulation, and how much time is between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// The weight of steps without a fault. A fault's weight is from 2 to 13, or `calm` in a
-    /// series.
+    /// The weight of steps without a fault. If there are faults, their weight is from 2 to 13, or
+    /// `calm` in a series.
     pub calm: u32,
-    /// The maximum number of steps of a series, in which faults are more likely and pauses shorter.
+    /// The maximum number of steps of a series. After its first step, which is a fault, faults are
+    /// more likely and pauses shorter.
     pub series: u32,
     /// The longest pauses after steps, each as likely as another, in milliseconds.
     pub pauses: [u64; 20],

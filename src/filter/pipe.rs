@@ -23,7 +23,7 @@ type BodyFrame = Result<Frame<Bytes>, BoxError>;
 pin_project! {
     /// A source and the pipe through which it passes.
     pub(super) struct Filtered<F: EventFilter, B> {
-        // `None` before the response, and after the source's end.
+        // `None` before the response, and once the stream has ended.
         #[pin]
         source: Option<B>,
         pipe: FilterPipe<F>,
@@ -453,7 +453,8 @@ impl<F: EventFilter> Flow<F> {
     }
 }
 
-/// The bytes to send for one frame of the source. A frame that passes as a whole is not copied.
+/// The bytes to send for one frame of the source. They are copied unless they are simply the
+/// beginning of the frame, or all of it.
 struct Output<'f> {
     frame: &'f [u8],
     /// The length of the frame's beginning that passes.
@@ -500,7 +501,7 @@ impl<'f> Output<'f> {
 
 /// A filter, with the report that is passed to its `end` once, unless nothing is filtered.
 struct FilterGuard<F: EventFilter> {
-    /// The filter, until its `end` is called or the response passes unfiltered.
+    /// The filter, until its `end` is called or [`discard`](Filtered::discard) drops it.
     filter: Option<F>,
     report: FilterEnd,
     start: Instant,
@@ -544,8 +545,7 @@ impl<F: EventFilter> FilterGuard<F> {
         self.filter.as_mut().map_or(Verdict::Pass, |filter| filter.source_end(end))
     }
 
-    /// Calls the filter's `end` and drops the filter, unless an earlier call of this method has
-    /// done so.
+    /// Calls the filter's `end` and drops the filter, unless the filter is already gone.
     fn end(&mut self, outcome: FilterOutcome) {
         let Some(mut filter) = self.filter.take() else { return };
         self.report.outcome = outcome;

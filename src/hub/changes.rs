@@ -85,6 +85,6 @@ impl Changed {
 /// topic, a subscription looks there in vain.
 #[inline]
 fn bit(topic: &Topic) -> u64 {
-    // Fibonacci hashing, which spreads even addresses at equal distances.
+    // Fibonacci hashing: it also spreads addresses that lie at equal distances.
     1 << ((std::ptr::from_ref(topic).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }

@@ -111,7 +111,8 @@ impl Hub {
     /// # Cancel safety
     ///
     /// If the future is dropped before its first poll, nothing is published. Without a broker, the
-    /// same holds for a later drop. A broker may still publish the event.
+    /// same holds for a later drop. With a broker, the event may still be published after a later
+    /// drop.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,

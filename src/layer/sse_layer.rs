@@ -183,8 +183,8 @@ where
         }
         let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         // `STREAMS` is a constant, so for a service without bare streams, the compiler drops the
-        // code that refuses before the call. Otherwise, it would copy the future's code for this
-        // second path that returns a future.
+        // code that refuses before the call. If it kept this second path that returns a future, it
+        // would copy the future's code.
         let in_flight = if S::Response::STREAMS {
             match InFlight::open(&self.config, &mut request, &mut info) {
                 Ok(in_flight) => Some(in_flight),

@@ -130,8 +130,8 @@ impl ResolvedOptions {
     /// Returns the event into which `on_error` turns `error`, or `None` if `on_error` is not set or
     /// panics, or if the event has neither data nor a name.
     ///
-    /// For an `EventSource` whose answer was [interrupted](Interrupted), the event has the id that
-    /// stops the client. The default event is [`interruption`].
+    /// For an `EventSource` whose answer was [interrupted](Interrupted), the event of `on_error`
+    /// gets the id that stops the client, and [`interruption`] is returned instead of `None`.
     pub(crate) fn event_for(&self, error: &BoxError, client: ClientKind) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));

@@ -13,7 +13,7 @@ const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
 /// Sends `chunks` through the layer and returns what the client receives. A silence long enough for
 /// a heartbeat comes before each chunk whose bit in `silent` is set, and before the end. Asserts
-/// that the layer writes what it should during each silence and at the end, and nothing else.
+/// that the layer writes exactly what it should during each silence and at the end.
 fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     under_a_paused_clock(async {
         let (feed, mut body) = fed(layer);

@@ -95,8 +95,8 @@ async fn error_can_become_a_last_event_and_no_terminator_follows() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// Such an error can come from the source's own upstream, and half an answer must not look
-/// complete.
+/// An error that looks like a disconnect can come from the source's own upstream, and half an
+/// answer must not look complete.
 #[tokio::test(start_paused = true)]
 async fn error_that_looks_like_a_disconnect_fails_the_body() {
     let of_kind = io::Error::from;

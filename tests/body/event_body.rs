@@ -273,7 +273,7 @@ async fn stream_that_ends_with_its_producer_fails_if_that_has_panicked() {
     assert!(failure.downcast_ref::<JoinError>().is_some_and(JoinError::is_panic), "{failure}");
 }
 
-/// Returns a stream of one event, which cancels `stop` at the next poll and then stays pending.
+/// Returns a stream that yields one event, cancels `stop` at the next poll, and stays pending.
 fn one_and_stop(stop: &CancellationToken) -> impl Stream<Item = Event> + Unpin + use<> {
     let stop = stop.clone();
     let rest = stream::once(async move {

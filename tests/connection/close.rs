@@ -150,7 +150,7 @@ async fn contains_panics_of_callbacks<K: Kind>() {
             .max_streams(1)
             .stats(&stats)
             .on_close(|_| panic!("in the first closure"));
-        // The closures that `observe` adds are called although the first one panics.
+        // The `on_close` closure that `observe` adds is called although the one before it panics.
         let layer = reports.observe(layer).on_open(|| panic!("in on_open"));
         let disconnect = exit.go::<K>(&layer.clone().track_disconnects(true)).await;
 

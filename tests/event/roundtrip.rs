@@ -157,7 +157,7 @@ proptest! {
         let copy = naive::read(&sent_on(wire(&events)));
         prop_assert_eq!(&copy.events, &original.events);
         prop_assert_eq!(copy.place, Place::BetweenEvents);
-        // Only what follows the last message cannot be sent on.
+        // An `id` or `retry` line behind the last message is not sent on.
         let last_message = events.iter().rposition(|event| event.data.is_some());
         let up_to_last = &events[..last_message.map_or(0, |last| last + 1)];
         let original = naive::read(&wire(up_to_last));

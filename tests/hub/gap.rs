@@ -179,8 +179,8 @@ fn gap_says_why_to_the_client_the_program_and_the_operator() {
     assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
-/// Unread events of `b` and `c` are evicted after a poll of the client, which has already looked
-/// for the next event of each topic.
+/// In its first poll, the client looks for the next event of each topic. Then unread events of `b`
+/// and `c` are evicted.
 #[test]
 fn gap_that_became_due_meanwhile_comes_with_the_first() {
     let hub = Hub::builder().retention(Retention::new().events(2)).build();

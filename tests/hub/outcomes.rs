@@ -1,4 +1,4 @@
-//! What publishing through a broker returns.
+//! What publishing returns, through a broker and without one.
 
 use crate::*;
 

@@ -161,7 +161,7 @@ fn publish_both(hub: &Hub, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
-/// If the program has no id for the position of a gap, the gap has the hub's id. Otherwise, the
+/// If the program has no id for the position of a gap, the gap has the hub's id. Without an id, the
 /// stream would end at the same gap after each reconnection.
 #[tokio::test(start_paused = true)]
 async fn client_comes_past_a_gap_at_which_its_stream_ends() {

@@ -61,7 +61,7 @@ async fn report(hub: Hub, streams: Streams) {
     }
 }
 
-/// Waits until each process has reported `intervals` times.
+/// Waits until each process has reported at least `intervals` times since the call.
 async fn wait(intervals: u32) {
     tokio::time::sleep(intervals * INTERVAL + Duration::from_millis(1)).await;
 }

@@ -1,4 +1,4 @@
-//! Wakers and callbacks that the hub calls can use the hub.
+//! Wakers and callbacks that the hub calls can use the hub, and wakers can panic.
 
 use crate::*;
 

@@ -1,4 +1,5 @@
-//! The hub through the layer and a real socket. In axum, a subscription is a response.
+//! The hub through the layer, with and without a socket, and as decoded messages. In axum, a
+//! subscription is a response.
 #![cfg(feature = "axum")]
 
 use axum::{Router, extract::Path, routing::get};

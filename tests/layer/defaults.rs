@@ -210,7 +210,7 @@ fn no_page_inserts_options_into_a_response() {
 #[test]
 fn programs_wait_for_the_same_signals_and_have_a_deadline() {
     let (mut programs, mut crates) = (0, documented::pages(&["crates"]));
-    // `sse-check` is no server. Only its tests use `axum::serve`.
+    // `sse-check` is no server: it ends its recording at ctrl-c.
     crates.retain(|(path, _)| !path.starts_with("crates/sse-check"));
     for (path, text) in pages().into_iter().chain(crates) {
         if path.ends_with("src/stop_on_signal.rs") {

@@ -60,8 +60,8 @@ const WITH_A_SOURCE: [&str; 3] = [
     // The source of an `ItemError` is the program's error, for which the layer looks. `ItemError`
     // is not public.
     "src/signals.rs: ItemError",
-    // The source of a `RunError` is the run's error or a mark, and the layer looks for both. Their
-    // texts differ from the text of the `RunError`.
+    // The source of a `RunError` holds the run's error or is a mark, and the layer looks for both.
+    // The source's text differs from the text of the `RunError`.
     "src/runs/outcome.rs: RunError",
     // The source of a `LateResponse` is the mark that stops an `EventSource`, for which the layer
     // looks. The two have different texts.

@@ -133,7 +133,7 @@ fn outer_layer_that_shuts_down_refuses_streams_of_an_inner_one() {
 }
 
 /// The inner layer has taken the options, which set the drain, out of the response. But the outer
-/// layer knows the drain.
+/// layer knows whether the drain ends streams at once.
 #[tokio::test(start_paused = true)]
 async fn outer_layer_in_shutdown_opens_a_stream_with_a_drain() {
     for (drain, status) in [(Drain::at_once(), 503), (Drain::spread_over(SECOND), 200)] {

@@ -1,5 +1,5 @@
-//! The sizes of files, whether methods stand in the file of their type, and whether names of files
-//! and types are used once.
+//! The sizes of files, whether methods stand in the file of their type, whether names of types are
+//! used once in a crate, and how many names of files are used twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 

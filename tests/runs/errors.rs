@@ -145,7 +145,7 @@ impl Drop for Panics {
     }
 }
 
-/// The other run replaces the failed one, which drops the error.
+/// The other run replaces the failed one, whose error is dropped then.
 #[tokio::test(start_paused = true)]
 async fn error_whose_drop_panics_disturbs_no_other_run() {
     let reported = Arc::new(AtomicUsize::new(0));

@@ -40,8 +40,8 @@ async fn client_that_leaves_is_reported_once_and_never_as_a_failure() {
                 let case = format!("{host:?}, {how:?}, {moment:?}");
                 let reason = CloseReason::Disconnected;
                 assert!(request.disconnect.is_cancelled(), "{case}");
-                // On hyper, the service answers with a stream at once. On axum, a stream opens with
-                // its head, which never comes here if `waits`.
+                // On hyper, the service returns bare streams, so a stream opens with the call. On
+                // axum, a stream opens with its head, which never comes here if `waits`.
                 if !waits || matches!(host, Host::HyperH1 | Host::HyperH2) {
                     opened += 1;
                     let report = server.report().await;

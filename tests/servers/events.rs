@@ -34,7 +34,8 @@ async fn trailers_of_the_source_come_after_the_terminator() {
             let frames =
                 [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(trailers)];
             let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)));
-            // hyper writes only the trailers announced here, and only if the client wants any.
+            // Over HTTP/1, hyper writes only trailers that are announced, and only if the client
+            // wants any.
             let response =
                 event_stream(Body::new(body)).with_header("trailer", "x-checksum, repr-digest");
             response.with_header("content-length", "22")

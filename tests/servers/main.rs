@@ -1,4 +1,4 @@
-//! Real servers and real sockets: axum and raw hyper, HTTP/1 and HTTP/2.
+//! Real servers, mostly over real sockets: axum and raw hyper, HTTP/1 and HTTP/2.
 
 mod development;
 mod disconnects;

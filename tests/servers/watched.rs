@@ -6,7 +6,7 @@ use tracing::Span;
 use crate::*;
 
 /// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
-/// unread; elsewhere the body is dropped. axum answers with responses, hyper with bare streams.
+/// unread; all other streams drop it. axum answers with responses, hyper with bare streams.
 pub(crate) struct Watched {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Opened>,

@@ -22,7 +22,7 @@ async fn closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
             assert_eq!(open.poll(), Polled::Pending);
         }
         advance(Duration::from_millis(500)).await;
-        // A drain would also send its farewell and its reconnection time.
+        // A drain that ends a stream mid-event sends its reconnection time instead.
         assert_eq!(open.poll(), data(": \n"));
         assert_eq!(open.leave().reason, Revoked);
     }

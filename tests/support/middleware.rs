@@ -61,9 +61,8 @@ macro_rules! compose {
     };
 }
 
-/// The interval of heartbeats, and the number of heartbeats that a stream without events must
-/// deliver. The timeout of a layer must be longer than one `INTERVAL` and shorter than `HEARTBEATS`
-/// intervals.
+/// The interval of heartbeats, and the number of heartbeats that a silent stream must deliver. The
+/// timeout of a layer must be longer than one `INTERVAL` and shorter than `HEARTBEATS` intervals.
 const INTERVAL: Duration = Duration::from_millis(100);
 const HEARTBEATS: usize = 15;
 

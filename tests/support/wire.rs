@@ -21,7 +21,7 @@ const CHUNK: usize = 16 * 1024;
 /// At a limited rate, how much unused time later chunks may use. Without it, less than the rate
 /// would pass, because timers fire late.
 const BURST: Duration = Duration::from_millis(100);
-/// The maximum number of chunks that a connection has received from Redis and not passed on.
+/// The maximum number of chunks from Redis that wait in the queue of a connection.
 const CHUNKS: usize = 64;
 
 /// The connections of one process to Redis, which a test can break and slow down.
@@ -36,7 +36,7 @@ struct State {
     delay: AtomicU64,
     /// The maximum number of bytes from Redis per second, over all connections.
     rate: AtomicU64,
-    /// The time at which all bytes received so far will have been passed on at `rate`.
+    /// The time at which all bytes taken from the queues so far are passed on at `rate`.
     free_at: Mutex<Instant>,
     passed: AtomicU64,
     connections: AtomicU64,

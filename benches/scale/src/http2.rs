@@ -30,7 +30,7 @@ const WIDEST: u32 = (1 << 31) - 1;
 ///
 /// # Panics
 ///
-/// If the server does not answer.
+/// If connecting fails, or the connection ends before all heads have come.
 #[must_use]
 pub fn open(address: SocketAddr, streams: u64, window: u32) -> TcpStream {
     let mut io = TcpStream::connect(address).expect("a connection");

@@ -22,7 +22,7 @@ pub struct CpuTime {
 }
 
 impl Server {
-    /// Starts the server on the first processor and moves this process to the second.
+    /// Starts the server on the first processor and moves the calling thread to the second.
     pub fn start(command: Command) -> io::Result<Self> {
         let [first, second] = two_processors()?;
         // Move before the start: threads that the server starts at once inherit the processor.
@@ -32,7 +32,8 @@ impl Server {
         Self::listening(child?)
     }
 
-    /// Moves this process to the second processor, and starts a server there that is not measured.
+    /// Moves the calling thread to the second processor, and starts a server there that is not
+    /// measured.
     pub fn start_beside(command: Command) -> io::Result<Self> {
         let [_, second] = two_processors()?;
         move_to(second)?;

@@ -67,7 +67,8 @@ fn main() {
     }
 }
 
-/// Returns an endless stream of 64-byte events and counts them.
+/// Returns an endless stream. `axum` and `tower-sse` send 64-byte events, which are counted. The
+/// other subjects send nothing.
 fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
     let text = payload::line(64);
     let count = move || made.fetch_add(1, Ordering::Relaxed);

@@ -71,8 +71,8 @@ pub struct Seen {
     pub openings: BTreeMap<u64, u32>,
     /// The longest time between the end of a stream and the head of its client's next stream.
     pub longest_wait: Duration,
-    /// The longest such time, minus the time for which the client had to wait before it connected,
-    /// such as `retry`.
+    /// The longest of these times after subtracting from each the time for which the client had to
+    /// wait before it connected, such as `retry`.
     pub longest_delay: Duration,
     /// Streams that have ended with a last chunk, without one, and by a reset. Resets before a head
     /// count too.
@@ -517,7 +517,7 @@ fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
-/// Returns text without the quotes of JSON, in which better-sse sends it.
+/// Returns text without quotes around it: better-sse sends text as a JSON string.
 fn unquoted(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text)
 }

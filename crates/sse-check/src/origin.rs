@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::recording::lock;
 
 /// The beginning of a query parameter, followed by the name of a script or a question, a dot and a
-/// request's id.
+/// request's id. Some questions have no id.
 pub(crate) const PARAMETER: &str = "sse-check=";
 /// The body of each `POST` request.
 pub(crate) const BODY: &str = "{\"stream\":true}";

@@ -125,7 +125,7 @@ pub(crate) async fn observe(plan: &Plan) -> Result<Session, String> {
     let mut streams: Vec<Stream> = stop(recorders);
     answered(&streams)?;
     let (method, mut proxy) = (plan.request.method.clone(), None);
-    // The proxy at this address holds the answer back, for the addresses in front of it too.
+    // If a proxy passes no head on, the proxies in front of it get none: look at the innermost.
     let held = streams.iter().rfind(|it| it.recording.head.is_none());
     if let Some(held) = held.filter(|_| method == Method::GET) {
         let request = Request { method: Method::HEAD, ..plan.request.clone() };

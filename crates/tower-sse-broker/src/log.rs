@@ -193,7 +193,7 @@ pub trait Log: Send + Sized + 'static {
     /// Marks the loss of the entry `known.lost`, unless the log already has a mark after it. The
     /// mark's number must be above `known.newest` and all numbers in the log. Returns the identity
     /// of the added mark, if known. If you return `None` and the follower then finds no new entry,
-    /// not even a mark, it opens another session after a pause.
+    /// not even a mark, the session fails.
     fn mark(
         &mut self,
         session: &mut Self::Session,

@@ -22,7 +22,8 @@ const APPEND_COLUMNS: usize = 4;
 pub(crate) struct Appended {
     /// A transaction's id. Normally, all inbox rows of transactions with lower ids are numbered.
     pub(crate) covered: i64,
-    /// The number just before the first event's number.
+    /// The number just before that of the batch's first event or, from `number`, of the added row.
+    /// Zero if nothing was left to do.
     pub(crate) before: u64,
     pub(crate) at: SystemTime,
     /// Whether rows may be left in the inbox.

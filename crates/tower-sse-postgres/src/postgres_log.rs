@@ -92,7 +92,8 @@ impl Log for PostgresLog {
 
     async fn open(&mut self, known: Known) -> Result<Opened, Error> {
         let opened = Opened::connect(&self.settings).await?;
-        // This adds a mark if the log is empty or not the same as before.
+        // This adds a mark if the log is empty, ends before `known.newest`, has no mark after
+        // `known.lost`, or was last numbered in another cluster.
         Appended::append(&opened.publishing, 0, known.newest, known.lost, true, false, &[]).await?;
         Ok(opened)
     }
@@ -178,8 +179,8 @@ impl Log for PostgresLog {
         }
     }
 
-    /// Polls if a poll is due. Otherwise, returns the row in [`Settings::added`] if it directly
-    /// follows `last`.
+    /// Polls if a poll is due. Otherwise, if this process caused the wake-up, returns the row in
+    /// [`Settings::added`] if that row directly follows `last`.
     async fn look(
         &mut self,
         session: &mut Opened,

@@ -27,7 +27,8 @@ pub(crate) struct Settings {
     pub(crate) health: Health,
     pub(crate) clock: Clock,
     /// The id of a transaction, 0 when a session begins. Normally, all inbox rows of transactions
-    /// with lower ids are numbered. In case one isn't, some polls look at the whole inbox.
+    /// with lower ids are numbered. In case one isn't, some polls and batches look at the whole
+    /// inbox.
     pub(crate) covered: AtomicI64,
     /// The row that the last batch has returned and the identity of the row before it, until the
     /// reader takes them.
@@ -41,7 +42,7 @@ pub(crate) struct Settings {
 pub(crate) struct Wakes {
     /// Notified when the inbox may have rows.
     pub(crate) inbox: Arc<Notify>,
-    /// Notified when another hub has added rows to the log.
+    /// Notified when another hub has added rows to the log, and by the test in `listen`.
     pub(crate) log: Arc<Notify>,
     /// Notified when this process may have added rows.
     pub(crate) added: Arc<Notify>,

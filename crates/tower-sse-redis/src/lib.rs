@@ -44,8 +44,8 @@
 //!
 //! 1. Set up Redis 7 or later, or Valkey, by the [checklist](running#checklist). We've tested with
 //!    Redis 7.0 and Valkey 9.1.
-//! 2. Work out your [limits](operating#sizes), unless clients load what they missed from a database:
-//!    then the defaults are enough.
+//! 2. Work out your [limits](operating#sizes), unless clients load what they missed from a
+//!    database: then the defaults are enough.
 //! 3. Decide what your program does when [publishing fails](operating#publish-errors).
 //! 4. Connect [when your program starts](operating#start), and close the hub [last when it
 //!    stops](operating#shutdown).

@@ -108,9 +108,9 @@ impl Redis {
     /// The user, password and database in `url` are for the servers, not for the Sentinels. A
     /// Sentinel's own URL needs the Sentinel's port, usually 26379, and password, if any.
     ///
-    /// The primary is the server that most responding Sentinels name, because a Sentinel that is
-    /// cut off from the others can name an old primary. A connected process asks again every 10
-    /// seconds.
+    /// A process connects to the server that more Sentinels name than any other, because a Sentinel
+    /// that is cut off from the others can name an old primary. A connected process asks again
+    /// every 10 seconds.
     ///
     /// # Errors
     ///

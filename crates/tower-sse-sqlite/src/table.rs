@@ -248,8 +248,8 @@ impl Table {
         Ok(Trimmed { is_full: count == MAX_TRIMMED, is_done })
     }
 
-    /// Returns the age of the oldest row, without rows that have a future time, and the database's
-    /// size.
+    /// Returns the age of the oldest row whose time is neither in the future nor before 1970, and
+    /// the database's size.
     pub(crate) fn survey(&self) -> Result<(Duration, u64)> {
         let now = now();
         let oldest =

@@ -136,7 +136,7 @@ async fn failure_compressed_with_zstd_is_no_later() {
 const HTTP_1_0: &str = "proxy_http_version 1.0;";
 const HTTP_1_1: &str = "proxy_http_version 1.1;";
 
-/// The inner nginx removes `X-Accel-Buffering`.
+/// By default, the inner nginx removes `X-Accel-Buffering`.
 #[tokio::test]
 async fn outer_of_two_nginx_needs_http_1_1_or_the_header() {
     let ticks = || IntervalStream::new(interval(Duration::from_millis(100)));

@@ -259,8 +259,8 @@ fn example_answers_as_the_page_of_nginx_does() {
     }
 }
 
-// The shutdown that the guide shows: the signals that the guide's programs handle, and the numbers
-// of the manifest for Kubernetes.
+// The shutdown that the guide shows: the periods in the guide's programs and in the manifest for
+// Kubernetes.
 
 const MANIFEST: &str = include_str!("../../../docs/guide/clouds.md");
 const RECIPE: &str = include_str!("../../../docs/guide/serving.md");

@@ -115,8 +115,8 @@ async fn worker_opens_another_stream_after_an_outage() {
     assert_eq!(page.next_report().await, "during");
 }
 
-/// Runs the test's commands in the page with the guide's watchdog, and reports gaps and the page's
-/// visibility. The commands open and close a tab in front of the page.
+/// Runs the test's commands in the page with the guide's watchdog, and reports events, gaps and the
+/// page's visibility. The commands open and close a tab in front of the page.
 const WATCHDOG: &str = "
     const show = report, reload = () => report('gap');
     document.addEventListener('visibilitychange', () => report(document.visibilityState));

@@ -1,5 +1,5 @@
 //! Closing a subject's streams in several processes, which serve the streams over sockets. The
-//! tests of closes during losses and pauses are in the hub's `closes.rs`.
+//! tests of closes during losses and pauses are in `tests/hub/closes.rs`.
 
 use std::time::Instant;
 

@@ -1,5 +1,5 @@
-//! Servers that are shut down or killed while clients read: each client gets the whole answer or an
-//! error.
+//! Servers that are shut down or killed while clients read: each client gets the whole answer or
+//! learns that it is incomplete.
 
 use crate::*;
 

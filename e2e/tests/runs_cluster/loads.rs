@@ -120,7 +120,7 @@ async fn all_arrive(runs: usize, events: usize, rate: u64) -> Option<f64> {
     Some(took.as_secs_f64() / link.as_secs_f64())
 }
 
-/// All answers together take longer over the link than the time limit for one reply of Redis.
+/// All answers together take longer over the link than a reply to a start may take.
 #[tokio::test]
 async fn answers_of_other_processes_arrive_over_a_slow_link() {
     _ = all_arrive(12, 16, 4_000_000).await;
@@ -217,7 +217,7 @@ async fn arrives_while_runs_start(pair: &Pair, name: &str, rate: u64) -> usize {
 }
 
 /// The event takes 12 seconds over this link, which is longer than the 10 seconds that one reply
-/// may take.
+/// with events may take.
 #[tokio::test]
 async fn one_large_event_breaks_no_connection() {
     let Some(pair) = Pair::start().await else { return };

@@ -1,5 +1,5 @@
-//! Streams that may continue until their source ends after the shutdown has begun, and streams that
-//! end only with their connection.
+//! Streams that may continue after the shutdown has begun, until their source ends. Also streams
+//! that end only with their connection.
 
 use crate::*;
 

@@ -44,7 +44,7 @@ async fn publish(client: Client) {
     }
 }
 
-/// The size of a soak. All its times are short compared with a quarter of its duration, so that the
+/// The size of a soak. All its other times are shorter than a quarter of its duration, so that the
 /// second quarter is as full as the last one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {

@@ -26,7 +26,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// Returns the next line of the body, or `None` at its end.
+    /// Returns the next line, or `None` at the end.
     async fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = timeout(PATIENCE, self.body.read_line(&mut line)).await.unwrap();

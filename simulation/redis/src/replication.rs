@@ -56,7 +56,7 @@ impl Replication {
 
 impl Network {
     /// Attaches a replica to the current server, or lets the time pass after which a server without
-    /// replicas frees its backlog.
+    /// replicas frees its backlog. A backlog stays for [`BACKLOG_TIME`] after a failover.
     pub fn change_replicas(&self) {
         let has_backlog = self.change(|state| {
             let is_recent = state.failed_over_at.is_some_and(|at| at.elapsed() < BACKLOG_TIME);

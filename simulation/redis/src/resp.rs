@@ -24,7 +24,7 @@ impl Reply {
         Self::Bulk(text.to_string().into_bytes())
     }
 
-    /// Returns the parts of the reply without their lengths.
+    /// Returns the parts of the reply, without the lengths of strings and arrays.
     pub(super) fn text(&self) -> String {
         let mut bytes = Vec::new();
         self.encode(&mut bytes);

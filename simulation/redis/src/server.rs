@@ -79,7 +79,7 @@ impl Server {
             b"PING" => Ok(Reply::Simple("PONG")),
             b"CLIENT" => Ok(Reply::OK),
             b"TIME" => {
-                // Each call takes longer than a microsecond, so the next call returns a later one.
+                // A call takes longer than a microsecond, so the next call returns a later time.
                 let in_millisecond = if self.asked_at.0 == now { self.asked_at.1 + 1 } else { 0 };
                 self.asked_at = (now, in_millisecond.min(999));
                 let parts = [now / 1000, now % 1000 * 1000 + self.asked_at.1];
@@ -239,7 +239,7 @@ impl Server {
         self.streams().find(|(key, _)| *key == KEY).map(|(_, stream)| stream)
     }
 
-    /// Removes the newest entries of each stream, which a replica that is behind does not have.
+    /// Removes the newest entries of each stream: a replica that is behind does not have them.
     pub(super) fn forget_newest(&mut self, count: usize) {
         for key in self.keys.values_mut() {
             if let Value::Stream(stream) = &mut key.value {

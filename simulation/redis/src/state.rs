@@ -63,7 +63,7 @@ pub(super) struct Link {
     pub(super) is_shut_out: bool,
     /// Whether messages and replies with entries are held.
     pub(super) holds_reads: bool,
-    /// The latency of messages and replies with entries, in milliseconds.
+    /// The additional latency of messages and replies with entries, in milliseconds.
     pub(super) read_delay: u64,
     /// The bytes that pass in a second in each direction, if that is limited.
     pub(super) bandwidth: Option<u64>,
@@ -177,9 +177,8 @@ impl State {
 
     pub(super) fn restart(&mut self, data: Data) {
         let (run_id, id) = (self.next_run_id(), self.next_run_id());
-        // The server loads a snapshot, with which it continues its history, or an append-only file,
-        // with which it begins another.
-        // file.
+        // A server that loads a snapshot continues its history. A server that loads an append-only
+        // file, or nothing, begins another.
         let continues = data != Data::None && self.rng.bool();
         let snapshot = self.snapshot.clone();
         let machine = self.current();

@@ -2,9 +2,9 @@
 //! processes, up to three runs of the key, each with its own epoch, two events a run, and up to two
 //! faults of Redis, connections or owners.
 //!
-//! - `redis` models the scripts of `crates/tower-sse-redis/src/runs/store/lua/` without times,
-//!   channels and versions: a process can count as dead at any time, and every message can be
-//!   lost.
+//! - `redis` models `claim.lua`, `sync.lua` and `end.lua` in
+//!   `crates/tower-sse-redis/src/runs/store/lua/` without times, channels and versions: a process
+//!   can count as dead at any time, and every message can be lost.
 //! - `owner` models the exporter in `crates/tower-sse-redis/src/runs/cluster/owner/export.rs`, and
 //!   a client at another process.
 //! - `protocol` has the state of the model, and `steps` collects the steps that lead from it.

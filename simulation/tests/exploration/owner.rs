@@ -39,7 +39,8 @@ impl Run {
 }
 
 impl State {
-    /// Executes a command of an owner, and applies the reply unless it is lost.
+    /// Executes a command of an owner, and applies the reply. A lost reply is not applied, except
+    /// that of an `Append`.
     pub(crate) fn execute(
         &mut self,
         protocol: Protocol,

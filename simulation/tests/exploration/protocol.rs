@@ -10,7 +10,7 @@ pub(crate) struct Protocol {
     pub(crate) ends_outlive_claims: bool,
     /// An owner that no longer has its events ends the run as interrupted.
     pub(crate) reports_losses: bool,
-    /// An owner compares the number of entries with that of its acknowledgements.
+    /// An owner compares the number of entries in Redis with the number that was acknowledged.
     pub(crate) counts_entries: bool,
     /// An owner sends everything again if a new connection leads to events that were not
     /// acknowledged.
@@ -134,7 +134,7 @@ pub(crate) enum Client {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) redis: Data,
-    /// Whether a proxy has led the connections to another server, which the owners do not know yet.
+    /// Whether a proxy has led the connections to another server before the owners notice it.
     pub(crate) is_swapped: bool,
     pub(crate) runs: [Option<Run>; EPOCHS],
     /// The number of epochs that were given out.

@@ -21,7 +21,8 @@ pub(crate) struct Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallEnd {
     pub(crate) at: u64,
-    /// Whether the call has yielded everything. Otherwise, the call was dropped.
+    /// Whether the call has yielded everything, or its answer is no stream. Otherwise, the call was
+    /// dropped.
     pub(crate) is_finished: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Checks the clients' answers, the calls, the stops and the reports, whatever faults happened.
+//! Checks the clients' answers, the calls, the stops and the reports, as far as the faults allow a
+//! check.
 
 use crate::world::Records;
 use crate::*;
@@ -190,7 +191,8 @@ fn was_refused(history: &History, ended: u64) -> bool {
 }
 
 /// Checks that a key has one call at a time. If ended runs are kept, also checks that no call
-/// follows one that has completed, and that no call is dropped without a reason.
+/// follows one that has completed, and that no call is dropped without a reason. Leaves out calls
+/// whose process was out of reach or ended.
 fn check_calls(history: &History) -> Vec<String> {
     let Records { calls, stops, disturbed, .. } = &history.records;
     let keeps_ends = history.settings.keep_all() && !history.restores_claims;

@@ -1,6 +1,6 @@
 use crate::*;
 
-/// The settings of all processes of one simulation.
+/// The settings of the processes of one simulation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) lease: Duration,

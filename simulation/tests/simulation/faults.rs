@@ -103,8 +103,8 @@ const LOSSES: [Kind; 9] = [
     }),
     // Another server takes over, and may lack the newest entries. The old server goes on serving
     // its connections for a while, and new connections if the name leads to either server. Half of
-    // the time, it refuses events, as with the option `min-replicas-to-write` that the operator's
-    // page demands. Then the old server stops, or takes over again.
+    // the time, it refuses events, as with the option `min-replicas-to-write` that `running.md`
+    // demands. Then the old server stops, or takes over again.
     Kind::new("promote", Harm::Lost, |it, _| {
         let rng = &mut it.rng;
         let old = it.network.promote(Promotion {

@@ -11,7 +11,7 @@ const DELIVERY: u64 = 3_000;
 /// What must hold after the faults have ended.
 impl Hubs {
     /// Lets time pass, then publishes an event of each topic in every hub, for all clients. Returns
-    /// which hubs have not recovered.
+    /// which hubs have not recovered, and whether there were too many commands.
     pub(crate) async fn recover(&mut self) -> Vec<String> {
         self.world.pass(RECOVERY + self.slow.map_or(0, |_| SKIP)).await;
         let mut last = Vec::new();

@@ -1,4 +1,5 @@
-//! Connections that are cut at random bytes, for clients that do not resume at the right event.
+//! Connections that are cut, mostly at random bytes, for clients that do not resume at the right
+//! event.
 
 use crate::*;
 

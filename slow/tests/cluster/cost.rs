@@ -8,8 +8,8 @@ use crate::*;
 /// How long to measure.
 const SPAN: Duration = Duration::from_secs(12);
 const EVENTS_PER_SECOND: u64 = 50;
-/// Numbers of runs, and the maximum microseconds of Redis for an event that no other process watches,
-/// and for one that another process watches.
+/// Numbers of runs, and the maximum microseconds of Redis for an event: of a run that no other
+/// process watches, and of a run that another process watches.
 const LOADS: [(usize, [f64; 2]); 2] = [(40, [4.0, 25.0]), (200, [1.5, 8.0])];
 
 async fn default_cluster() -> Option<Cluster> {

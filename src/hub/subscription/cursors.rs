@@ -265,7 +265,7 @@ impl TopicCursor {
     }
 }
 
-/// The maximum number of topics that one poll visits for a scan. Their visits take at most half a
+/// The maximum number of topics that one poll visits for a scan. These visits take at most half a
 /// millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 

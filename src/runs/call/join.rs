@@ -78,7 +78,7 @@ where
     }
 }
 
-/// An answer of the service that isn't recorded, and the guard of the call's `Disconnect`.
+/// An answer of the service that isn't recorded, and the guard of the call's `Disconnect`, if any.
 pub(super) type Other<R, E> = (Result<Response<R>, E>, Option<DisconnectGuard>);
 
 enum Action {

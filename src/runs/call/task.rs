@@ -169,7 +169,7 @@ where
 
 pub(crate) enum Answer<B, E> {
     Stream(Parts),
-    /// Any other answer, with the guard of the call's `Disconnect` if it has one.
+    /// Any other answer, and the guard of the call's `Disconnect`, if there is one.
     Other(Result<Response<B>, E>, Option<DisconnectGuard>),
     /// The payload of a panic. Leaked if no client receives it: dropping it could panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),

@@ -1,4 +1,4 @@
-//! What a program sees if the reader of a broker ends before the hub.
+//! What a program sees when the reader of a broker ends.
 #![cfg(feature = "tracing")]
 
 use crate::{log::Log, *};

@@ -107,7 +107,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_layer() {
     for coding in ["identity", "gzip", "br", "deflate"] {
-        // An outer layer delays the failure too.
+        // An outer layer passes the failure on. The limit below allows 20 milliseconds for that.
         for (layers, failure) in
             [(1, Failure::Error), (1, Failure::LogOut), (2, Failure::Error), (2, Failure::LogOut)]
         {

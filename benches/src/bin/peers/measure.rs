@@ -84,7 +84,7 @@ fn cell(mut figures: Vec<f64>) -> String {
     }
 }
 
-/// Returns what this server needs but is not installed, if anything.
+/// Returns why this server is left out, or `None` if it can be measured.
 fn missing(subject: Subject) -> Option<&'static str> {
     let root = foreign::unpacked();
     let is_there = match subject {

@@ -300,8 +300,8 @@ impl Run {
         let (events, took) = (streams.seen.events as f64, begun.elapsed());
         let processor = self.processor_us() - processor;
         is_over.store(true, Ordering::Relaxed);
-        // The clients still read: each publisher waits for an answer of the server, which waits for
-        // room in the clients' sockets.
+        // The clients still read: each publisher waits for an answer of the server, and the server
+        // waits for room in the clients' sockets.
         streams.until(PATIENCE, |_| publishing.iter().all(thread::JoinHandle::is_finished))?;
         for publisher in publishing {
             publisher.join().expect("no panic")?;

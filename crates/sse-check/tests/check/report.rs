@@ -85,8 +85,8 @@ pub(crate) async fn look_through(hops: &[SocketAddr], options: &str) -> Report {
     Report::of(&arguments.split(' ').collect::<Vec<_>>()).await
 }
 
-/// Runs a test that depends on tenths of seconds, at most three times: on a busy machine, the
-/// program or a server can pause for longer.
+/// Runs a test that depends on time, at most three times: on a busy machine, the program or a
+/// server can pause.
 pub(crate) async fn on_a_busy_machine(test: impl AsyncFn()) {
     for _ in 0..2 {
         if AssertUnwindSafe(test()).catch_unwind().await.is_ok() {

@@ -73,7 +73,8 @@ impl Request {
     }
 }
 
-/// Serves the answers over HTTP/1.1, and over HTTP/1.0 if a proxy uses it.
+/// Serves the answers in chunks. If a proxy requests over HTTP/1.0, the end of the connection ends
+/// the body instead.
 pub(crate) async fn serve(
     answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
 ) -> SocketAddr {

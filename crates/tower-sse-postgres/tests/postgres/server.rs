@@ -174,7 +174,7 @@ impl Drop for Server {
     }
 }
 
-/// Sets a publish deadline as long as tests wait. Tests of the deadline set a shorter one.
+/// Sets a publish deadline as long as tests wait. Some tests then set another one.
 pub(crate) fn patient(broker: PostgresBroker) -> PostgresBroker {
     broker.publish_deadline(PATIENCE)
 }

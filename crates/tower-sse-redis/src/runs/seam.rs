@@ -159,8 +159,8 @@ pub(crate) struct End {
 #[derive(Clone, Debug)]
 pub(crate) struct Check {
     pub(crate) run: RunId,
-    /// Whether a client of this process is attached. If so, the owner is notified, and treats the
-    /// run as watched for a time.
+    /// Whether a client of this process reads the run or waits for it. If so, the owner of a live
+    /// run is notified, and treats the run as watched for a time.
     pub(crate) is_watched: bool,
 }
 
@@ -169,8 +169,8 @@ pub(crate) struct Check {
 pub(crate) enum LookReply {
     /// The key has no run, or a void one. Only `look` returns this.
     Free,
-    /// No live or completed run has the key, but the store has lost data, so an owner may still
-    /// restore a live run's claim.
+    /// No live or completed run has the key, but the store may have lost data, so an owner may
+    /// still restore a live run's claim.
     Restoring,
     /// The key now belongs to the run. Only `claim` returns this.
     Claimed,

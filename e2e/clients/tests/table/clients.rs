@@ -16,7 +16,7 @@ pub(crate) enum Language {
 
 pub(crate) struct Client {
     language: Language,
-    /// The package whose version is in the manifest.
+    /// The package that has the client, or its runtime or language.
     package: &'static str,
     /// The driver's name for the client.
     pub(crate) name: &'static str,
@@ -66,8 +66,8 @@ impl Client {
         words
     }
 
-    /// Returns the class path that `.ci/slow` wrote. Of the two packages that implement JAX-RS, it
-    /// has the one that is tested.
+    /// Returns the class path that `.ci/slow` wrote, without one of the two packages that implement
+    /// JAX-RS: for RESTEasy without Jersey, otherwise without RESTEasy.
     fn class_path(&self) -> String {
         let all = fs::read_to_string(format!("{ROOT}/jvm/classpath")).expect("written by .ci/slow");
         let others = if self.package == "resteasy-client" {

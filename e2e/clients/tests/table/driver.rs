@@ -25,7 +25,7 @@ struct Line {
     /// The length of the data.
     #[serde(default)]
     size: usize,
-    /// Present if the client has returned: empty after a clean end, otherwise its error.
+    /// Present if the client has returned. Any text but an empty one counts as an error.
     over: Option<String>,
 }
 
@@ -39,8 +39,8 @@ pub(crate) struct Received {
 pub(crate) struct Seen {
     /// What the client handed to its program.
     pub(crate) received: Vec<Received>,
-    /// The error with which the client returned, or an empty text without one. If the client's
-    /// driver exited first, the text says that.
+    /// What the driver printed when the client returned. Any text but an empty one counts as an
+    /// error. If the driver exited first, the text says that.
     pub(crate) over: Option<String>,
     /// When the server got each request.
     pub(crate) requests: Vec<Instant>,

@@ -20,7 +20,7 @@ struct State {
     /// A call waits for its first word before it sends a head.
     quota: Quota,
     refuses: AtomicBool,
-    /// The number of blanks behind each word.
+    /// The number of blanks behind each word; 0 stands for 1.
     blanks: AtomicUsize,
 }
 

@@ -53,8 +53,8 @@ impl Crowd {
         }
     }
 
-    /// Clients at one process attach to large runs of other processes, and do not read them. The
-    /// process's own runs must still get the memory that they need.
+    /// Clients at one process attach to large runs of other processes, and stop after the first
+    /// event for a while. The process's own runs must still get the memory that they need.
     pub(super) async fn leave_answers_unread(&mut self) {
         let Settings { max_memory: limit, retain_bytes, .. } = self.world.settings;
         let (others, events) = (self.rng.usize(16..40), self.rng.usize(4..20));

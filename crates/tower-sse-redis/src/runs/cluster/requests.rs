@@ -408,8 +408,8 @@ impl Cluster {
         }
     }
 
-    /// Lets requests find a claimed run, unless a shutdown has begun. Then the exporter releases
-    /// the claim once the producer is dropped.
+    /// Lets requests find a claimed run. If a shutdown has begun, returns `false` instead, and the
+    /// exporter releases the claim once the producer is dropped.
     fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
         let record = &reserved.record;
         export::begin(record, &self.exports, &self.process, &self.store);

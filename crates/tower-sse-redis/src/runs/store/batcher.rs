@@ -19,8 +19,8 @@ const COMMAND_TIME: Duration = Duration::from_micros(250);
 const MIN_TIME: Duration = Duration::from_millis(1);
 /// The maximum delay of a pipeline.
 const MAX_TIME: Duration = Duration::from_millis(4);
-/// How much of these delays a quiet time saves, at most: the few commands that end a run need not wait
-/// for each other.
+/// How much of these delays a quiet time saves, at most: the few commands that end a run need not
+/// wait for each other.
 const MAX_SAVED: Duration = Duration::from_millis(10);
 
 /// Sends the calls that must use this session. Calls that are close to each other share a pipeline.

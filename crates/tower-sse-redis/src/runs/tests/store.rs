@@ -19,28 +19,29 @@ pub(crate) struct Store {
 /// What goes wrong between a process and its store.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    /// The number of calls that are executed, but whose replies are lost.
+    /// The number of calls that are executed, but whose replies are lost. Loads and subscriptions
+    /// don't count.
     pub(crate) lost_replies: usize,
     /// Whether pushes and hints to this process are lost.
     pub(crate) loses_pushes: bool,
     /// Whether another process is faster at every claim.
     pub(crate) is_overtaken: bool,
-    /// The number of calls that panic instead of being made.
+    /// The number of calls, except loads and subscriptions, that panic instead of being made.
     pub(crate) panics: usize,
     /// Whether the next load panics.
     pub(crate) load_panics: bool,
     /// Whether the receiver of the next reconnection panics.
     pub(crate) reconnection_panics: bool,
-    /// The delay of everything that the process asks of the store.
+    /// The delay of the process's calls.
     pub(crate) delay: Duration,
-    /// How much later a process gets the replies to its calls.
+    /// How much later the process gets replies, except to loads and subscriptions.
     pub(crate) reply_delay: Duration,
 }
 
 /// What processes have asked of a store.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// The number of calls of each kind.
+    /// The number of calls of each kind or, for `reported`, `forget` and `run looked for`, of runs.
     pub(crate) of: BTreeMap<&'static str, usize>,
     /// All calls in their order, and when they were made.
     pub(crate) calls: Vec<(Instant, &'static str)>,

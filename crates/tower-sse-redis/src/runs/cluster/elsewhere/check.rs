@@ -111,9 +111,9 @@ pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
 }
 
 impl Mirrors {
-    /// Ends runs of a dead process. Reports each of them, and then records that in the store. If
-    /// this process dies in between, or the command that records it is lost, they are reported
-    /// again, as documented at [`RunEnd::id`](tower_sse::runs::RunEnd::id).
+    /// Ends runs of a dead process. Reports each unreported end, then records that in the store. If
+    /// this process dies in between, or the command that records it is lost, these ends are
+    /// reported again, as documented at [`RunEnd::id`](tower_sse::runs::RunEnd::id).
     pub(crate) async fn bury(&self, owner: &ProcessId, runs: &[RunId]) {
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };

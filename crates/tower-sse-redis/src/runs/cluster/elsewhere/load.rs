@@ -43,6 +43,7 @@ impl Mirrors {
         }
         // If the claim says that the run has ended, the stream already has the end, and this load
         // finds it.
+        // There is none if the call returned no event stream, or if the store has lost it.
         let has_ended = mirror.has_ended();
         let result = self.load_all(mirror).await;
         match (&result, mirror.record()) {

@@ -33,11 +33,11 @@ struct MirrorState {
     /// The event after which the record will begin. `None` once the store has reported the run's
     /// newest event.
     start: Option<u64>,
-    /// The newest event that the store is known to have.
+    /// The newest event that checks have found in the store.
     stored: u64,
     /// The time of the last reply that had the run, or of the last push.
     contact: Instant,
-    /// Whether a check has found that the run is over.
+    /// Whether a check has found that the run is over and no longer has its key.
     has_ended: bool,
     /// The owner of the run, once that is known.
     owner: Option<ProcessId>,
@@ -87,7 +87,7 @@ impl Mirror {
         }
     }
 
-    /// Returns whether the store is known to have an event.
+    /// Returns whether a check has found this event, or a later one, in the store.
     pub(super) fn is_stored(&self, sequence: u64) -> bool {
         lock(&self.state).stored >= sequence
     }
@@ -214,7 +214,7 @@ impl Mirror {
     /// Ends the record, which has all events.
     fn apply_end(&self, record: &Record, end: StoredEnd) {
         if record.newest() > end.newest && end.outcome == Outcome::Completed {
-            // The owner did not write this end: it completes a run only with all its events.
+            // The owner did not write this end: an owner completes a run only with all its events.
             self.copy.lose();
         } else {
             self.copy.end(end.outcome, end.error);

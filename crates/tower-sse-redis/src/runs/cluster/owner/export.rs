@@ -186,7 +186,7 @@ impl Exporter {
             return self.end(over, EndMode::Release).await;
         }
         let has_failed = matches!(phase, Phase::Ended(outcome) if outcome != Outcome::Completed);
-        // A call that has failed without an event leaves no stream.
+        // A run that has failed without an event needs no head: only its end is exported.
         let begins = phase != Phase::Starting && !(has_failed && newest == 0);
         if !self.is_in_step(over) || begins && !self.has_head {
             return self.sync(over, begins || self.has_head).await;

@@ -271,7 +271,7 @@ impl Exports {
     }
 }
 
-/// What exporters report.
+/// What exporters report, and what the keeper deletes.
 impl Exports {
     /// Updates a run's part of the memory of live runs in the store.
     pub(super) fn count(&self, counted: &mut usize, memory: usize) {

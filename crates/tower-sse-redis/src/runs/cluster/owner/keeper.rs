@@ -106,7 +106,7 @@ impl Keeper {
         }
     }
 
-    /// Looks for the keys of all runs, a little more often than once in a lease. If a key is
+    /// Looks for the keys of live runs, a little more often than once in a lease. If a key is
     /// missing, all runs whose keys the same command looks for are synchronized.
     async fn look(&mut self, over: u64) {
         let now = Instant::now();
@@ -118,7 +118,7 @@ impl Keeper {
             let (exports, keys): (Vec<_>, Vec<_>) = due.iter().cloned().unzip();
             let are_found = match self.store.have_keys(over, &keys).await {
                 Ok(are_found) => are_found,
-                // The next connection synchronizes all runs.
+                // The next connection synchronizes all runs. Without one, the next look follows.
                 Err(Failure::Unavailable | Failure::WrongServer) => return,
                 Err(_) => false,
             };
@@ -126,8 +126,9 @@ impl Keeper {
         }
     }
 
-    /// Returns the runs whose keys are to be looked for. Those whose last `Sync` is long ago are
-    /// synchronized instead, after which the time that the store keeps their keys begins again.
+    /// Returns the live runs whose keys are to be looked for. Runs whose last `Sync` is long ago or
+    /// used another connection are synchronized instead, after which the time that the store keeps
+    /// their keys begins again.
     fn due(&self, over: u64) -> Vec<(Arc<Export>, (RunId, bool))> {
         let state = self.exports.lock();
         let keys = |export: &Arc<Export>| {

@@ -1,4 +1,4 @@
-//! Processes that die while no client asks for their runs.
+//! Processes that die, most of them while no client asks for their runs.
 
 use super::*;
 

@@ -1,6 +1,6 @@
 use super::*;
 
-/// The run's process forgets the run at once, or before the slow store has the end.
+/// The run's process keeps ended runs for no time, or for less time than a call of the store takes.
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     for (retained, delay) in [(0, 0), (1, 2)] {

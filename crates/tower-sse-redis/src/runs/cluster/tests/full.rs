@@ -52,7 +52,6 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
     assert!(error.is_none() && data == texts(), "{error:?} after {} events of {turn}", data.len());
 }
 
-/// Without evictions, eight copies of the other process's runs would take 640 kB.
 #[tokio::test(start_paused = true)]
 async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (one, other) = small().await;
@@ -123,7 +122,7 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     drop(remote);
 }
 
-/// When the next run asks for room, the store does not have the end of the previous run yet.
+/// When the next run asks for room, the store's reply to the end of a run is still under way.
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
     let (one, _other) = small().await;
@@ -255,8 +254,8 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
     assert_eq!(forgotten, 1, "its time was not over when the third one was stored");
 }
 
-/// Sends ten events of 40 kB in as many batches, and ends the run if it `ends`. The store then goes
-/// back to its state after the third batch, such as when a replica takes over, and the run is
+/// Sends ten events of 40 kB in as many batches, and ends the run if `ends` is set. The store then
+/// goes back to its state after the third batch, such as when a replica takes over, and the run is
 /// exported again.
 async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Option<Source>) {
     let source = one.start().await.unwrap();

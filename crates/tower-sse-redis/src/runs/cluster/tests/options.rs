@@ -10,7 +10,8 @@ use tower_sse::{BoxError, SseLayer, runs::Runs};
 
 use super::*;
 
-/// The time of each store call. A client with an id looks up, subscribes, checks and loads a run.
+/// The time of each store call. Each request looks up a run, subscribes to it, checks it and loads
+/// it.
 const DELAY: Duration = Duration::from_millis(100);
 
 fn options() -> StreamOptions {

@@ -160,7 +160,7 @@ pub(super) fn send(source: &Source, texts: &[&str]) {
     }
 }
 
-/// Waits for a future that must be ready within a minute, which can be one of a paused clock.
+/// Waits for a future that must be ready within a minute of tokio's clock, which may be paused.
 pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
 }

@@ -82,7 +82,7 @@ impl Way {
         lock(&self.counts)
     }
 
-    /// Returns how many calls of a kind the processes have made.
+    /// Returns the processes' count of a kind, as in [`Counts::of`].
     pub(super) fn count(&self, kind: &str) -> usize {
         self.counts().of.get(kind).copied().unwrap_or(0)
     }

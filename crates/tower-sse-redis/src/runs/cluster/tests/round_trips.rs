@@ -32,8 +32,8 @@ async fn simultaneous_requests_for_a_run_do_not_wait_for_each_other() {
         sleep(5 * TRIP).await;
         assert_eq!(counts(), [looks + clients, syncs], "the owner knows of no other client");
 
-        // The first request at the other process also subscribes, checks the owner and loads the
-        // run. It loads the run twice if the owner pushes meanwhile.
+        // The first request at the other process also subscribes to the run, checks it and loads
+        // it. It loads the run twice if the owner pushes meanwhile.
         let first = post(&other, clients).await;
         assert!((4..=5).contains(&first), "the first one elsewhere: {first}");
         let mut live = other.attach().await;

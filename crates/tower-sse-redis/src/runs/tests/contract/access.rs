@@ -1,4 +1,4 @@
-//! The permissions that the documentation lists.
+//! Permissions, and servers that refuse writes or evict keys.
 
 use std::{cell::RefCell, collections::HashSet};
 

@@ -70,7 +70,8 @@ async fn owners_learn_of_a_flush() {
     assert_eq!(scene.p.received().await, "hint to all");
 }
 
-/// A proxy keeps the connection of a command that timed out, and Redis executes the command later.
+/// A proxy keeps the connection of a command that timed out. If it stayed open, Redis would execute
+/// the command later.
 #[tokio::test]
 async fn connection_that_timed_out_is_closed_by_its_successor() {
     let Some(world) = Redis::start(LEASE).await else { return };

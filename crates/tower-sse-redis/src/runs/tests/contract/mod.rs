@@ -1,7 +1,7 @@
 //! The promises of the store that processes share, on a real Redis server.
 //!
-//! The macro `scenes` makes a test of each function that takes a [`Scene`]: the test `redis` in a
-//! module with the function's name.
+//! The macro `scenes` makes a test of each function in its list, which takes a [`Scene`]: the test
+//! `redis` in a module with the function's name.
 
 /// Tests scenes, if Redis is installed.
 macro_rules! scenes {

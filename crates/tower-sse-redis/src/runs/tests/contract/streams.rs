@@ -1,4 +1,4 @@
-//! Loading streams, and what other processes receive of them.
+//! Trimming streams, pushes of their events, and simultaneous calls.
 
 use super::*;
 
