@@ -34,9 +34,10 @@
 //! streams in all processes](tower_sse::streams#many-processes).
 //!
 //! For a whole program, take the guide's [notifications](tower_sse::guide::notifications) and
-//! [change its hub](tower_sse::guide::notifications#restarts-and-several-processes). In the
-//! repository, `crates/tower-sse-redis/examples/cluster/run.sh notifications_cluster` starts this
-//! program in two processes behind nginx.
+//! [change its hub](tower_sse::guide::notifications#restarts-and-several-processes): it needs only
+//! steps 1 and 5 below. In the repository,
+//! `crates/tower-sse-redis/examples/cluster/run.sh notifications_cluster` starts this program in two
+//! processes behind nginx.
 //!
 //! # Set-up
 //!

@@ -638,8 +638,9 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap and ends the stream. Before the end, the stream can have events of other
-    /// topics that are older than the newest missed event. With
+    /// Reports the gap and ends the stream. An `EventSource` reconnects after the time of
+    /// [`SseLayer::retry`](crate::SseLayer::retry). Before the end, the stream can have events of
+    /// other topics that are older than the newest missed event. With
     /// [`since`](super::Subscribe::since), gaps for events from before its position don't end the
     /// stream. If a topic evicts events faster than its clients reconnect, those clients receive
     /// mostly gaps.
