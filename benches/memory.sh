@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures the memory of each stream for the tables of the pages on limits and compression, and
-# writes benches/record/memory-DATE.md: `benches/memory.sh [DATE]`. It takes some minutes after the
+# Measures the memory of each stream for the table of the guide's page on limits, and under compression.
+# Writes benches/record/memory-DATE.md: `benches/memory.sh [DATE]`. It takes some minutes after the
 # build. Other work doesn't change the figures.
 set -eu
 

@@ -210,9 +210,9 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process, or has answered with such a run's
-    /// stream, whose options set a drain. Then the layer's shutdown leaves the stream to the early
-    /// head.
+    /// Whether the service waits for a run of this process, or has answered with the stream of such a
+    /// run and with options that set a drain. Then the layer's shutdown leaves the stream to the
+    /// early head.
     awaits_run: AtomicBool,
     /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,
@@ -374,9 +374,9 @@ pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }
 
-/// The cause of an error with which a source stops its stream. Except after `Due`, the layer ends a
-/// stream that is between events cleanly, without a terminator or `on_error`, so a `fetch` doesn't
-/// reconnect. A run that records the stream gets the error.
+/// The cause of an error with which a source stops its stream. Except after `Due`, the layer then
+/// ends the stream cleanly, without a terminator or `on_error`, so a `fetch` doesn't reconnect. After
+/// `Told` and `Cancelled`, it does so only between events. A run that records the stream gets the error.
 ///
 /// If a cancelled run has no events left, its answer has this value in its extensions, for an early
 /// head.

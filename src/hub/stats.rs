@@ -65,8 +65,8 @@ named_enum! {
     pub enum GapReason {
         /// The hub may have evicted events before the client received them, usually because the
         /// client was away for too long, or didn't read fast enough. With
-        /// [`since`](super::Subscribe::since), this reason also replaces the reasons below if the
-        /// client returns with an id of the hub.
+        /// [`since`](super::Subscribe::since), a client that returns with an id of the hub gets
+        /// this reason even if events were lost or a gap was reported.
         Evicted = "evicted",
         /// The [broker](super::Hub::connect) may have lost events.
         Lost = "lost",

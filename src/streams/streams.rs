@@ -194,8 +194,7 @@ pub struct CloseError(pub(crate) BoxError);
 
 error_text!(CloseError, |it| "other processes may not have received the close: {}", it.0);
 
-/// The streams of this process, for the task that follows the close events of other processes. They
-/// exist until the last `Streams`, `Subjects` and `Membership` are dropped.
+/// The streams of this process, for the task that follows the close events of other processes.
 pub(crate) struct Followed {
     open_streams: Weak<OpenStreams>,
     ended: CancellationToken,

@@ -52,8 +52,8 @@ fn waker_can_publish_resume_and_close() {
 
 type Held = Arc<Mutex<Vec<Subscription>>>;
 
-/// Returns subscriptions for a task that drops them when it is woken or when its last waker is
-/// dropped.
+/// Returns subscriptions for a task that drops one of them each time it is woken, or all of them
+/// with its last waker.
 fn holder(hub: &Hub) -> Held {
     let subscriptions = [["a", "b"]; 20].map(|topics| hub.subscribe(topics).resume(None));
     Arc::new(Mutex::new(subscriptions.into()))

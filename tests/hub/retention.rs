@@ -92,8 +92,8 @@ fn panicking_retention_callback_leaves_no_subscriber_behind() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1"]);
 }
 
-/// Returns a builder whose memory limit is that of `topics` topics and `events` events. The names
-/// of the topics have one letter, and the data of the events has two.
+/// Returns a builder whose memory limit is just enough for `topics` topics and `events` events. The
+/// names of the topics have one letter, and the data of the events has two.
 fn room_for(topics: usize, events: usize) -> HubBuilder {
     let event = size_of(&Hub::new(), "a1") + 112;
     Hub::builder().max_memory(topics * 561 + events * event)

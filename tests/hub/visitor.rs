@@ -1,4 +1,4 @@
-//! A client of the hub that checks every message against the naive hub.
+//! A client of the hub that checks every message against [`Naive`](crate::model), a simple hub.
 
 use crate::*;
 
@@ -195,7 +195,7 @@ impl Visitor {
         let number = sequence(&message.last_event_id);
         let is_alone = self.topics.len() == 1;
         let expected = if is_alone { served } else { passed.max().unwrap_or(0).max(self.newest) };
-        // Gaps from before the first visit can hold the id back.
+        // The id can be lower if a gap was reported before the first visit.
         let is_held_back =
             self.loss_seen > self.newest && (self.newest..expected).contains(&number);
         assert!(number == expected || is_held_back, "{number} is not {expected}");

@@ -150,7 +150,7 @@ async fn buffered(response: axum::response::Response) -> axum::response::Respons
     Response::from_parts(head, body.collect().await.unwrap().to_bytes().into())
 }
 
-/// Waits for the first frame, so that an early error can still become a status.
+/// Waits for the first frame, as middleware does that turns an early error into a status.
 async fn primed(response: axum::response::Response) -> axum::response::Response {
     let (head, body) = response.into_parts();
     let mut frames = body.into_data_stream();

@@ -322,7 +322,7 @@ impl Handler {
         Client::new(rig.pass(Request::from_parts(parts, ()), answer).await)
     }
 
-    /// Repeats a request with an id, which calls no source.
+    /// Sends a request that must not call its source.
     pub(crate) async fn repeat(self, rig: &Rig, request: Request<()>) -> Client {
         self.ask(rig, request, || -> stream::Pending<Event> { panic!("the source was called") })
             .await

@@ -13,8 +13,8 @@ const UNITS_PER_TURN: usize = 128;
 /// A body spends a unit for each frame and for each whole KiB in it. The frame that spends the last
 /// unit may have 16 KiB.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN * KIB + 16 * KIB;
-/// Of the tasks that gave up their turn, the last is woken first. So two of them change places
-/// every time, and one can have two turns between those of the other.
+/// Of the tasks that gave up their turn, the last is woken first. So two tasks run in the order A
+/// B, B A, A B: one can have two turns between two turns of the other.
 const TURNS: usize = 2;
 
 #[derive(Clone, Default)]

@@ -18,7 +18,7 @@ fn timeout_layer() -> TimeoutLayer {
 }
 const CORS: &str = "`access-control-allow-origin`, `access-control-expose-headers`";
 
-/// Asserts how streams differ with a middleware outside of `SseLayer` and inside of it. It makes no
+/// Asserts how a middleware changes streams, first outside of `SseLayer`, then inside. It makes no
 /// difference whether one `ServiceBuilder` has both layers.
 async fn assert_differs(control: &Control, compose: Compose, [outside, inside]: [&str; 2]) {
     assert_eq!(differences(control, compose).await, [outside, outside, inside, inside]);

@@ -1,5 +1,5 @@
 //! The peers, this crate and the theoretical limits, one file each. If a peer creates a response,
-//! we poll the response's body. If that body is boxed, we box ours too.
+//! we poll the response's body. Ours is always boxed.
 
 pub mod actix;
 pub mod axum;

@@ -337,8 +337,8 @@ impl Streams {
             None => io.write_all(request.as_bytes())?,
         }
         client.stage = Stage::Head;
-        // Like a browser, the client writes nothing more.
         if client.tls.is_none() {
+            // Like a browser, the client writes nothing more.
             self.poll.registry().reregister(io, Token(at), Interest::READABLE)?;
         }
         Ok(())

@@ -440,7 +440,8 @@ impl Connection {
         trimmed.await
     }
 
-    /// Returns the state of the inbox and the log's size.
+    /// Returns how many rows wait in the inbox, counted up to [`COUNTED`], how long the oldest has
+    /// waited, and the size of the log.
     pub(crate) async fn survey(&self) -> Result<Surveyed, Error> {
         let parameters: [Parameter<'_>; 1] = [(&COUNTED, Type::INT4)];
         let surveyed = self.call_one("survey($1)", &parameters, |row| {

@@ -55,7 +55,8 @@
 //! # What is guaranteed
 //!
 //! An event in a transaction is published *exactly once*, when the transaction commits. Clients
-//! receive the event *at most once*. Losses are reported, with the exceptions below.
+//! receive the event *at most once*. Losses are reported, except in the cases below and
+//! [these](operating#losses).
 //!
 //! - If [`Hub::publish`](tower_sse::hub::Hub::publish) returns `Ok`, the event is published. If it
 //!   returns [`Refused`](tower_sse::hub::PublishError::Refused), the event isn't published. If it

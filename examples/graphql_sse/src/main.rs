@@ -1,7 +1,7 @@
 //! cargo run --package tower-sse-graphql
 //!
 //! A GraphQL server at http://127.0.0.1:3000/graphql, for clients such as `graphql-sse` from npm.
-//! Press ctrl-c, or send a SIGTERM. Set `PORT` to use another port.
+//! To stop it, press ctrl-c or send a SIGTERM. Set `PORT` to use another port.
 
 pub(crate) mod chat;
 

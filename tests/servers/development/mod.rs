@@ -209,7 +209,7 @@ async fn page_behind_http_proxy_middleware_goes_on() {
 async fn page_behind_next_goes_on() {
     let file = "app/events/route.js";
     let layout = "export default ({ children }) => <html><body>{children}</body></html>\n";
-    // The packages are above this folder.
+    // The npm packages are in the parent of the folder that gets this configuration.
     let config =
         "module.exports = { turbopack: { root: require('node:path').join(__dirname, '..') } }\n";
     let files = |server, port| {
