@@ -163,10 +163,10 @@ impl<M> SseLayer<M> {
     /// ([`Retry::between`](crate::Retry::between)) spreads their reconnections after a crash.
     ///
     /// By default, the stream of an `EventSource` starts with a random reconnection time from 1 to
-    /// 5 seconds. In a [long poll](crate::StreamOptions::long_poll), it's 0.2 to 1 second. Streams
-    /// of [other clients](crate::guide::clients#how-clients-reconnect) start without one. The layer
-    /// starts no stream with a `retry` line if the stream has a content coding, or if the source's
-    /// first lines are ready at once and have a `retry` field.
+    /// 5 seconds. Streams of [other clients](crate::guide::clients#how-clients-reconnect) start
+    /// without one. The layer starts no stream with a `retry` line if the stream has a content
+    /// coding, or if the source's first lines are ready at once and have a `retry` field. In a [long
+    /// poll](crate::StreamOptions::long_poll), the default time is 0.2 to 1 second.
     ///
     /// Don't set this option for two kinds of sources:
     ///
