@@ -47,7 +47,7 @@ const MAX_BYTES: usize = 4 << 20;
 /// far larger.
 const TRIED: usize = 64;
 /// If a full page takes less than this, the page size doubles. Between this and [`SLOW`], it grows
-/// by one entry: perhaps the page took so long only because of the link's latency.
+/// by one entry: perhaps the page took 500 ms only because of the link's latency.
 const FAST: Duration = Duration::from_millis(500);
 /// The page size halves if an answer takes more than this. The stores give up after a few seconds.
 const SLOW: Duration = Duration::from_secs(1);

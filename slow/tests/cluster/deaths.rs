@@ -6,8 +6,6 @@ use crate::*;
 const KILLS: usize = 100;
 /// How many clusters run at a time.
 const TOGETHER: usize = 4;
-/// How long a run of a dead process lasts at most, with the default lease.
-const LONGEST: Duration = DEFAULT_LEASE.saturating_add(Duration::from_secs(2));
 
 /// Kills the process of a run at a random time, and returns how long afterwards each of the clients
 /// at the two other processes learns it.
@@ -42,5 +40,5 @@ async fn death_is_told_within_a_lease_and_a_quarter() {
     let [Some(first), Some(last)] = [told.first(), told.last()] else { return };
     let median = told[told.len() / 2];
     println!("{KILLS} kills: clients learned it {first:?} to {last:?} later, {median:?} median");
-    assert!(*last <= LONGEST, "{last:?}");
+    assert!(*last <= DEFAULT_LEASE * 5 / 4, "{last:?}");
 }

@@ -58,7 +58,7 @@ use redis_world::{CLAIM, DATA, END_ID, Redis, stream};
 use scene::{Scene, run, run_of};
 use server::Server;
 
-/// The lease of processes, so long that no process sends a second beat during a scene.
+/// The lease of processes. No scene lasts a fifth of it, so no process sends a second beat.
 const LEASE: Duration = Duration::from_secs(300);
 
 /// Starts a Redis server and connects three processes, if Redis is installed.
