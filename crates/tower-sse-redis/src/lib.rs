@@ -33,26 +33,49 @@
 //! nothing. You don't need sticky sessions. When a user logs out, you can [close the user's event
 //! streams in all processes](tower_sse::streams#many-processes).
 //!
-//! For a whole program, take the guide's [notifications](tower_sse::guide::notifications) and
-//! [change its hub](tower_sse::guide::notifications#restarts-and-several-processes): it needs only
-//! steps 1 and 5 below. In the repository,
-//! `crates/tower-sse-redis/examples/cluster/run.sh notifications_cluster` starts this program in two
-//! processes behind nginx.
+//! In the repository, `crates/tower-sse-redis/examples/cluster/run.sh notifications_cluster` starts
+//! a whole program in two processes behind nginx.
 //!
 //! # Set-up
 //!
-//! The details are on two pages: [the program](operating) and [the Redis server](running).
+//! This is enough for the guide's [notifications](tower_sse::guide::notifications) program, and for
+//! your own if its clients load from a database what they missed:
 //!
-//! 1. Set up Redis 7 or later, or Valkey, by the [checklist](running#checklist). We've tested with
-//!    Redis 7.0 and Valkey 9.1.
-//! 2. Work out your [limits](operating#sizes), unless clients load what they missed from a
-//!    database: then the defaults are enough.
-//! 3. Decide what your program does when [publishing fails](operating#publish-errors).
-//! 4. Connect [when your program starts](operating#start), and close the hub [last when it
-//!    stops](operating#shutdown).
-//! 5. If your processes already run without a broker, [replace them all at
-//!    once](tower_sse::hub#moving-to-a-broker). Before later deployments, check [what may
-//!    change](operating#rolling-deployments).
+//! 1. Run Redis 7 or later, or Valkey, for this program only, with these lines in `redis.conf`.
+//!    We've tested with Redis 7.0 and Valkey 9.1.
+//!
+//!    ```text
+//!    # The server's address, for processes on other machines.
+//!    bind 10.0.0.5
+//!    # At least twice the hub's stream, which takes up to 39 MB with events of 300 bytes.
+//!    maxmemory 100mb
+//!    # With an `allkeys-…` policy, a full Redis could delete the whole stream.
+//!    maxmemory-policy noeviction
+//!    # Otherwise, a restart of Redis could lose all events.
+//!    appendonly yes
+//!    # With the user `default` and no password, Redis would refuse other machines.
+//!    user default off
+//!    # The key `notifications` is the argument of `broker`.
+//!    user app on >password ~notifications +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
+//!    ```
+//!
+//! 2. [Change the program's broker](tower_sse::guide::notifications#restarts-and-several-processes).
+//!    Its URL is `redis://app:password@host/`, or `rediss://…` with [TLS](#tls). Without Redis, the
+//!    program can't start: have systemd [restart it](tower_sse::guide::nginx#two-servers).
+//! 3. Replace all processes at once the first time: an old and a new process share neither events
+//!    nor log-outs. With nginx, start the new processes on other ports, change the `upstream`,
+//!    reload nginx, then stop the old processes. Later, replace them one by one.
+//!
+//! Any other program needs more:
+//!
+//! - Work out its [limits](operating#sizes).
+//! - Decide what it does when [publishing fails](operating#publish-errors).
+//! - Connect [when it starts](operating#start), and close the hub [last when it
+//!   stops](operating#shutdown).
+//!
+//! Read what happens [when Redis or a process fails](operating#when-redis-or-a-process-fails). For
+//! replicas, managed services or [runs](tower_sse::runs), see [the Redis server](running). Before
+//! you change settings later, check [which can differ](operating#rolling-deployments).
 //!
 //! # What is guaranteed
 //!

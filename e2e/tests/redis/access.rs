@@ -36,6 +36,34 @@ async fn replica_in_a_cluster_of_valkey_redirects_a_hub() {
     publishes_and_reads(patient(redis)).await;
 }
 
+/// The lines of the crate's page, with the address and the port of the test.
+#[tokio::test]
+async fn documented_configuration_serves_a_hub() {
+    let page = include_str!("../../../crates/tower-sse-redis/src/lib.rs");
+    let lines = page.lines().skip_while(|line| !line.ends_with("```text")).skip(1);
+    let lines = lines.map(|line| line.trim_start_matches("//!").trim_start());
+    let lines = lines.take_while(|line| *line != "```");
+    let settings = lines.filter(|line| !line.starts_with('#') && !line.starts_with("bind "));
+    let options = settings.map(|line| format!("--{line}")).collect::<Vec<_>>().join(" ");
+    let options: Vec<_> = options.split(' ').collect();
+    let Some(mut server) = Server::prepare(&options) else { return };
+    server.spawn();
+    let url = server.url().replace("//", "//app:password@");
+    let hub = loop {
+        let redis = Redis::open(&url).unwrap();
+        match Hub::connect(redis.broker("notifications")).await {
+            Ok(hub) => break hub,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}"),
+        }
+        sleep(Duration::from_millis(10)).await;
+    };
+    let mut client = Client::connect(&hub, &["a"]);
+    _ = hub.publish("a", "1").await.unwrap();
+    assert_eq!(client.data(1).await, ["1"]);
+    let refused = Hub::connect(server.redis().broker("notifications")).await.err().unwrap();
+    assert_eq!(refused.kind(), ErrorKind::NotPermitted, "{refused:?}");
+}
+
 #[tokio::test]
 async fn documented_permissions_are_enough() {
     let Some(server) = Server::start().await else { return };
