@@ -32,6 +32,7 @@ pub(crate) type Answer<T> = Result<T, BoxError>;
 pub(crate) trait Database: Clone + Send + Sync + 'static {
     fn add_session(&self, session: &str, user: User) -> impl Future<Output = Answer<()>> + Send;
     fn delete_session(&self, session: &str) -> impl Future<Output = Answer<()>> + Send;
+    /// Must know of each logout, so don't read from a cache or from a replica that lags behind.
     fn user_of(&self, session: &str) -> impl Future<Output = Answer<Option<User>>> + Send;
     fn add(&self, topic: &str, text: String) -> impl Future<Output = Answer<Notification>> + Send;
     fn mark_read(&self, user: &User, id: u64) -> impl Future<Output = Answer<()>> + Send;

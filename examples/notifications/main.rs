@@ -18,7 +18,7 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Event, Refusal, SseLayer,
+    Event, MaxAge, Refusal, SseLayer,
     hub::{GapPolicy, Hub},
     streams::{Streams, Subjects},
 };
@@ -32,8 +32,12 @@ async fn main() -> io::Result<()> {
 
 pub(crate) async fn serve(hub: Hub, database: impl Database) -> io::Result<()> {
     let shutdown = CancellationToken::new();
-    let app = app(hub, database, SseLayer::new().shutdown(shutdown.clone()));
+    // Ends streams that a failed logout leaves open in other processes.
+    let max_age = MaxAge::new(Duration::from_secs(3600)).jitter(0.1);
+    let layer = SseLayer::new().shutdown(shutdown.clone()).max_age(max_age);
+    let app = app(hub, database, layer);
     let port = env::var("PORT").unwrap_or("3000".into());
+    // For a proxy on another machine, bind the address that it connects to.
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), app)

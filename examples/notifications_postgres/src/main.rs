@@ -90,6 +90,7 @@ async fn main() -> Result<(), BoxError> {
         .layer(layer)
         .with_state(app);
     let port = env::var("PORT").unwrap_or("3000".into());
+    // For a proxy on another machine, bind the address that it connects to.
     let listener = TcpListener::bind(format!("127.0.0.1:{port}")).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let server = axum::serve(listener.tap_io(|io| _ = io.set_nodelay(true)), routes)
