@@ -580,6 +580,9 @@
 //!
 //! ## Moving to a broker
 //!
+//! In the guide's [notifications](crate::guide::notifications#restarts-and-several-processes), only
+//! steps 1 and 5 are left.
+//!
 //! 1. Change the line that creates the hub, and let `main` return `Result<(), Box<dyn Error>>`:
 //!    connecting can fail with the broker's error.
 //! 2. Replace [`publish_now`](Hub::publish_now) with [`publish`](Hub::publish). With a broker,
@@ -589,26 +592,25 @@
 //!    that moves to another process can get a gap for events that its first process still keeps.
 //! 4. To end a user's streams in all processes, use
 //!    [`Streams::follow`](crate::streams#many-processes).
-//! 5. Don't replace your processes one by one in the first deployment with the broker. An old and a
-//!    new process share neither events nor log-outs, so clients of one miss the other's events
-//!    without a gap. Move all requests to the new processes at once, then stop the old ones: with
-//!    nginx, change the upstream and reload; on Kubernetes, add a second Deployment and switch the
-//!    Service. Each client that returns [gets a gap](Subscribe::resume) for each topic except
-//!    [newest values](#only-the-newest-value), because its id is from another hub.
+//! 5. In the first deployment with the broker, move all requests to new processes at once, then
+//!    stop the old ones: with nginx, change the upstream and reload; on Kubernetes, add a second
+//!    Deployment and switch the Service. An old and a new process share neither events nor log-outs.
 //!
-//! Publishing can then fail with [`PublishError::Unknown`]: the event may have been published. If
-//! you publish it again, clients may get it twice. If its data has a unique key, they can ignore
-//! the second copy.
+//! ## What differs with a broker
 //!
-//! With a broker, *at most once* has exceptions: see its crate. If a broker loses events, all
-//! clients can get a gap at the same time. Have your page wait for a random time, up to 10 seconds
-//! for example, before it reloads its state.
-//!
-//! Some values count only the subscriptions or streams of one process: [`Receipt::subscribers`],
-//! [`Hub::subscriber_count`] and [limits for each
-//! subject](crate::streams#limits-for-each-subject). [`Hub::topics`] lacks topics without events
-//! that have subscriptions only in other processes. To count streams in all processes, use [this
-//! recipe](crate::streams#counts-of-all-processes).
+//! - After the first deployment, each client that returns [gets a gap](Subscribe::resume) for each
+//!   topic except [newest values](#only-the-newest-value), because its id is from another hub.
+//! - Publishing can fail with [`PublishError::Unknown`]: the event may have been published. If you
+//!   publish it again, clients may get it twice. If its data has a unique key, they can ignore the
+//!   second copy.
+//! - *At most once* has exceptions: see the broker's crate. If a broker loses events, all clients
+//!   can get a gap at the same time. If your page reloads its state at a gap, have it wait for a
+//!   random time first, such as up to 10 seconds.
+//! - Some values count only the subscriptions or streams of one process: [`Receipt::subscribers`],
+//!   [`Hub::subscriber_count`] and [limits for each
+//!   subject](crate::streams#limits-for-each-subject). [`Hub::topics`] lacks topics without events
+//!   that have subscriptions only in other processes. To count streams in all processes, use [this
+//!   recipe](crate::streams#counts-of-all-processes).
 //!
 //! # Stopping work
 //!
