@@ -46,7 +46,7 @@ use tower_sse::{BoxError, Event, MaxAge, SseLayer, event::Encoded, stats::Stats}
 pub(crate) struct Limits {
     /// The time that the shutdown gives streams to end.
     pub(crate) deadline: Duration,
-    /// The age at which a connection accepts no more requests.
+    /// The age at which a client is told to send no more requests over its connection.
     pub(crate) age: Duration,
     /// The further time after which the connection is cut, with the streams that are still open.
     pub(crate) grace: Duration,
@@ -164,8 +164,8 @@ async fn end_in_time<C>(
     let served = match served {
         Some(served) => served,
         None => {
-            // From here on, the connection accepts no more requests. Over HTTP/2, it sends a
-            // GOAWAY.
+            // Over HTTP/1, hyper reads no further request. Over HTTP/2, it sends a GOAWAY and still
+            // serves requests that are under way.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,

@@ -107,8 +107,8 @@ enum Before {
     /// Entries before the page are missing, and perhaps no process has read them. If this process
     /// read [`Follower::last`], the next mark reports the loss to all processes.
     Gone,
-    /// Nothing was trimmed before the page. [`Follower::last`] was unread or deleted, or the log is
-    /// in an older state.
+    /// Nothing was trimmed between the last entry and the page. [`Follower::last`] was unread or
+    /// deleted, or the log is in an older state.
     Older,
 }
 

@@ -18,7 +18,7 @@ const QUIET: Duration = Duration::from_secs(1);
 
 const APPEND_COLUMNS: usize = 4;
 
-/// The response of `append` or `number`.
+/// The response of the SQL function `append` or `number`.
 pub(crate) struct Appended {
     /// A transaction's id. Normally, all inbox rows of transactions with lower ids are numbered.
     pub(crate) covered: i64,

@@ -85,8 +85,8 @@ pub(crate) async fn start_run(runs: &Runs, turn: &str) {
     let (parts, ()) = Request::new(()).into_parts();
     let key = RunKey::new("ann", turn).unwrap();
     let deadline = Instant::now() + PATIENCE;
-    // For a lease after another server has taken over, no run starts, because that server may not
-    // know all running runs.
+    // After a failover, no run starts until a lease has passed, because the new primary may not know
+    // all running runs.
     while let Err(error) = runs.start(&key, &parts, || stream::iter([Event::from("token")])).await {
         assert!(matches!(error, StartError::Unavailable), "{error:?}");
         assert!(Instant::now() < deadline, "no run starts in time");

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::*;
 
-/// The clients of the server and a publisher.
+/// The tasks of the server's clients, and a task that publishes.
 pub(crate) struct Load {
     tasks: JoinSet<()>,
     client: Client,

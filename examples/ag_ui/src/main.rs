@@ -148,7 +148,8 @@ async fn saved(app: &App, key: &RunKey, part: usize) -> RedisResult<Option<Strin
     redis.get_multiplexed_async_connection().await?.get(name(key, part)).await
 }
 
-/// Returns a name that no part of another run has: JSON escapes what clients choose.
+/// Returns the Redis key of a part. Different runs have different keys, because JSON escapes what
+/// clients choose.
 fn name(key: &RunKey, part: usize) -> String {
     json!(["ag-ui", key.owner(), key.name(), part]).to_string()
 }

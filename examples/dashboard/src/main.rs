@@ -132,7 +132,7 @@ async fn events(
         let (mut events, mut cuts, page) = source?;
         tokio::select! {
             event = events.next() => Some((event?, Some((events, cuts, page)))),
-            // Delay only the next reconnection.
+            // Delay only the next reconnection: each stream starts with the layer's `retry`.
             away = cut_of(&mut cuts, &page) => Some((Event::new().retry(away).into(), None)),
         }
     }))

@@ -8,7 +8,8 @@ pub(crate) struct Protocol {
     pub(crate) voids_keep_claims: bool,
     /// A run whose stream has an end is over, even if its claim is missing.
     pub(crate) ends_outlive_claims: bool,
-    /// An owner that no longer has its events ends the run as interrupted.
+    /// If a run is over and its owner has evicted events that Redis lacks, the owner ends the run as
+    /// interrupted.
     pub(crate) reports_losses: bool,
     /// An owner compares the number of entries in Redis with the number that was acknowledged.
     pub(crate) counts_entries: bool,

@@ -55,8 +55,8 @@ pub(super) fn encode_gaps(
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };
-        // Each gap has an id. By the HTML standard, the first event of a connection resets the
-        // client's last event id if it has no id.
+        // Each gap has an id: by the HTML standard, an event without one that is the first of its
+        // connection resets the client's last event id.
         let topic = topic.name();
         let data = if is_bare { format!("{reason} {topic}") } else { gap_data(topic, reason) };
         let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);

@@ -238,8 +238,8 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
     let (id, is_for_all) = match it.start {
         // A subscription without an id starts at the position from which it counts losses.
         StartPolicy::On { is_for_all } => (Some(it.hub.position(it.loss_seen)), Some(is_for_all)),
-        // While gaps or a greeting are due, there is no id: a client that reconnects with the
-        // position after them would miss them.
+        // Until the preamble, with its gaps or greeting, is sent, there is no id: a client that
+        // reconnected with the position behind the preamble would miss it.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
     let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
@@ -342,7 +342,7 @@ impl Subscription {
             return Read::Item(item);
         }
         for _ in 0..READS_PER_POLL {
-            // Each event that is committed after this line has a higher sequence number.
+            // Each event that is committed after this load has a sequence number above `committed`.
             let committed = self.hub.committed();
             // Loaded after `committed`, so the count includes the changes up to that number.
             let changed = self.hub.changes.since(self.quiet_since);

@@ -211,7 +211,7 @@ pub(crate) enum SyncReply {
         newest: u64,
         /// Whether another run has taken the key.
         is_replaced: bool,
-        /// Whether it is known that no other process has to report the run's end.
+        /// `false` if a process other than the owner may still have to report the run's end.
         is_reported: bool,
     },
     /// Another run has the key, and this one has not ended: its claim was lost.

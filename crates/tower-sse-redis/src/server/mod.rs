@@ -5,7 +5,8 @@
 //! - `Route` chooses the server to connect to. In a cluster, this is the node that has the keys.
 //! - `ServerInfo` and `Lineage` hold what a server reports about itself. The lineage shows whether
 //!   an older state may have replaced a key.
-//! - `tls` sets the clients' certificates. In tests, `simulation` connects to a model of Redis.
+//! - `tls` sets the certificates for connections to Redis: the authorities' and the program's own.
+//! - In tests, `simulation` connects to a model of Redis.
 
 use std::time::Duration;
 

@@ -13,8 +13,8 @@ use crate::origin::{BACK, Server, Stage, TOPIC};
 pub(crate) struct Facts {
     /// Whether the client sent a request.
     pub(crate) came: bool,
-    /// Whether the client came back each time and received an event then. If it had no reason to
-    /// leave, whether it received every event.
+    /// Whether the client came back each time and received an event then. If its stream continues,
+    /// whether it received every event (`large`) or the last one (`ended_topic`).
     pub(crate) back: bool,
     /// How many events the client missed without a gap, before others that it received.
     pub(crate) lost: usize,
@@ -295,8 +295,8 @@ pub(crate) async fn large(stage: &Stage) -> Facts {
     facts
 }
 
-/// Waits until the client leaves, but no longer than `patience`. If the stream is silent, the time
-/// since the last event counts, otherwise the time since the first request.
+/// Waits until the client leaves, but no longer than `patience`. `Facts::left` is the time since the
+/// last event if the stream is silent, otherwise since the first request.
 async fn leaves(stage: &Stage, server: &Server, is_silent: bool, patience: Duration) -> Facts {
     if !stage.came().await {
         return Facts::default();

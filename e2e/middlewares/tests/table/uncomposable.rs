@@ -34,7 +34,7 @@ fn errors() -> BTreeMap<&'static str, String> {
     errors
 }
 
-/// This test fails once a new version of a layer compiles.
+/// This test fails once a stack compiles, because of a new version of its layer.
 #[test]
 fn compiler_says_what_the_pages_quote() {
     let errors = errors();

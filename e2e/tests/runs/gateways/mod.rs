@@ -66,8 +66,8 @@ async fn serve() -> String {
     format!("http://{}", serve_axum(app).await)
 }
 
-/// Returns the text that OpenAI's client receives of tokens of this length, and how its answer
-/// ends.
+/// Has the model answer in tokens of this length. Returns the text that OpenAI's client receives,
+/// and how the answer ends.
 async fn ask(url: &str, length: usize) -> Option<(String, String)> {
     let mut client =
         Client::node(Packages::Few, "openai", "openai.mjs", &[&format!("{url}/{length}")])?;

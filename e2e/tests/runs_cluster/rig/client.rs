@@ -21,12 +21,13 @@ pub(crate) struct Client {
     /// When each event came.
     pub(crate) times: Vec<Instant>,
     pub(crate) last: Option<String>,
-    /// How often the client has tried to connect.
+    /// How often the client has posted, with or without an answer.
     pub(crate) connections: usize,
     pub(crate) progress: Progress,
 }
 
-/// The number of responses and events of a client that reads in another task.
+/// The number of event streams and events that a client has received, for a client that reads in
+/// another task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress(Arc<AtomicUsize>);
 

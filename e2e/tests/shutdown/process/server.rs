@@ -36,7 +36,8 @@ async fn serve(host: Host, listener: TcpListener, shutdown: CancellationToken) {
     host.serve(listener, layer, handler, shutdown, 3 * PATIENCE).await;
 }
 
-/// Answers with a stream. The request's query is the stream's number, which its close report names.
+/// Answers with a stream. The request's query is the stream's number, which is printed when the
+/// stream closes.
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
     let mut response = Source::at(parts.uri.path()).answer(Some(PERIOD));

@@ -14,7 +14,7 @@ use crate::Example;
 /// The number of bytes of events that a run keeps by default.
 const RETAINED: usize = 2 << 20;
 
-/// A server of chat completions with one key.
+/// A server of chat completions that accepts one API key.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) calls: Arc<AtomicUsize>,

@@ -151,7 +151,7 @@ fn asked_operation_decides_what_is_a_subscription() {
     }
 }
 
-/// The handler that the page shows for axum.
+/// The handler for axum from the guide's page on GraphQL.
 #[tokio::test]
 async fn same_client_reads_an_answer_of_axum() {
     let ((listener, address), hub) = (listen().await, Hub::new());

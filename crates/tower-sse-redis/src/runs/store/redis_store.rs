@@ -275,7 +275,8 @@ impl RedisStore {
             match check(replies.next().unwrap_or(Value::Nil)) {
                 // A `sync` finds out the reason.
                 Ok(Value::Nil) | Err(Failure::Run | Failure::Stopped) => Ok(None),
-                // The empty entry can have been refused, or the run ended before it was added.
+                // After a large batch, an empty entry is added too, unless Redis refuses it or the
+                // run has ended.
                 Ok(_) => {
                     let is_marked = batch.is_large() && replies.next() == Some(Value::Int(1));
                     Ok(Some(1 + u64::from(is_marked)))

@@ -119,8 +119,8 @@ impl Mirrors {
             let Ok(_waiting) = mirror.waiters.try_acquire() else {
                 return Err(StartError::Unavailable);
             };
-            // The owner may have assigned the id before the export. It exports a watched run at
-            // once.
+            // The owner may have sent a client the event `after` without having exported it yet. It
+            // exports a watched run at once.
             let watched = async {
                 if self.watch(mirror).await {
                     mirror.request_load();

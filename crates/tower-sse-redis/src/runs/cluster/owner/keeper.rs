@@ -29,7 +29,7 @@ pub(crate) async fn supervise(process: Weak<Process>, exports: Arc<Exports>, sto
 struct Keeper {
     exports: Arc<Exports>,
     store: Arc<Store>,
-    /// When to look for the keys of runs.
+    /// When to check next that the store still has the claims and streams of the live runs.
     look_at: Instant,
 }
 

@@ -17,7 +17,7 @@ pub(crate) struct Process {
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
-/// What an owner knows of its run.
+/// What an owner sends in a sync of its run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sync<'a> {
     pub(crate) entries: Option<u64>,
@@ -194,8 +194,8 @@ pub(crate) fn bury() -> EndMode {
     EndMode::Bury { owner: ProcessId::from_claim("p") }
 }
 
-/// Returns the mode of an owner that has exported all events up to `newest`, and may know the
-/// number of entries of its stream.
+/// Returns the mode in which an owner completes its run after it has exported all events up to
+/// `newest`. `entries` is the number of entries in the run's stream, if the owner knows it.
 pub(crate) const fn completed(newest: u64, entries: Option<u64>) -> EndMode {
     EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries }
 }
