@@ -98,8 +98,9 @@
 //! handler can [replace](crate::guide::assistant#the-program).
 //!
 //! If you set [`on_error`](crate::SseLayer::on_error), an open stream ends with your event instead
-//! of `interrupted`. Clients other than an `EventSource` never get `interrupted`. For them, the body
-//! fails or ends with an event from `on_error` or `late_event`, or the answer is `404` or a refusal.
+//! of `interrupted`. Clients that the layer doesn't take for an
+//! [`EventSource`](crate::ClientKind::EventSource) never get `interrupted`. For them, the body fails
+//! or ends with an event from `on_error` or `late_event`, or the answer is `404` or a refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
 //! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
