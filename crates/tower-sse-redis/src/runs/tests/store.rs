@@ -11,10 +11,13 @@ use crate::runs::store::RedisStore;
 
 /// The store of a process, whose calls a test can count, delay and break.
 pub(crate) struct Store {
-    redis: RedisStore,
-    faults: Arc<Mutex<Faults>>,
-    counts: Arc<Mutex<Counts>>,
+    pub(crate) redis: RedisStore,
+    pub(crate) faults: Arc<Mutex<Faults>>,
+    pub(crate) counts: Arc<Mutex<Counts>>,
 }
+
+/// What a store answers.
+type Reply<T> = Result<T, Failure>;
 
 /// What goes wrong between a process and its store.
 #[derive(Debug, Default)]
@@ -64,20 +67,8 @@ impl Deref for Store {
 }
 
 impl Store {
-    pub(crate) fn new(
-        redis: RedisStore,
-        faults: &Arc<Mutex<Faults>>,
-        counts: &Arc<Mutex<Counts>>,
-    ) -> Self {
-        Self { redis, faults: Arc::clone(faults), counts: Arc::clone(counts) }
-    }
-
     /// Makes a call, unless it panics, and returns its reply, unless it is lost.
-    async fn call<T>(
-        &self,
-        kind: &'static str,
-        call: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+    async fn call<T>(&self, kind: &'static str, call: impl Future<Output = Reply<T>>) -> Reply<T> {
         self.delay(|faults| faults.delay).await;
         let (panics, is_lost) = {
             let mut faults = lock(&self.faults);
@@ -93,15 +84,11 @@ impl Store {
         if is_lost { Err(Failure::Lost) } else { reply }
     }
 
-    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, Failure> {
+    pub(crate) async fn look(&self, key: &RunKey) -> Reply<LookReply> {
         self.call("look", self.redis.look(key)).await
     }
 
-    pub(crate) async fn claim(
-        &self,
-        run: &RunId,
-        earlier: Option<&RunId>,
-    ) -> Result<LookReply, Failure> {
+    pub(crate) async fn claim(&self, run: &RunId, earlier: Option<&RunId>) -> Reply<LookReply> {
         let kind = if earlier.is_some() { "replace" } else { "claim" };
         let claim = async {
             let is_overtaken = lock(&self.faults).is_overtaken;
@@ -110,7 +97,7 @@ impl Store {
         self.call(kind, claim).await
     }
 
-    pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Result<SyncReply, Failure> {
+    pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Reply<SyncReply> {
         let call = async {
             lock(&self.counts).synced.push(sync.run.epoch);
             self.redis.sync(over, sync).await
@@ -118,11 +105,7 @@ impl Store {
         self.call("sync", call).await
     }
 
-    pub(crate) async fn have_keys(
-        &self,
-        over: u64,
-        runs: &[(RunId, bool)],
-    ) -> Result<bool, Failure> {
+    pub(crate) async fn have_keys(&self, over: u64, runs: &[(RunId, bool)]) -> Reply<bool> {
         lock(&self.counts).add_calls("run looked for", runs.len());
         self.call("have_keys", self.redis.have_keys(over, runs)).await
     }
@@ -134,29 +117,20 @@ impl Store {
         batch: &Batch,
         entries: u64,
         pushes: bool,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Reply<Option<u64>> {
         let kind = if pushes { "append and push" } else { "append" };
         self.call(kind, self.redis.append(over, run, batch, entries, pushes)).await
     }
 
-    pub(crate) async fn trim(
-        &self,
-        over: u64,
-        run: &RunId,
-        keep_from: u64,
-    ) -> Result<u64, Failure> {
+    pub(crate) async fn trim(&self, over: u64, run: &RunId, keep_from: u64) -> Reply<u64> {
         self.call("trim", self.redis.trim(over, run, keep_from)).await
     }
 
-    pub(crate) async fn end(&self, over: Option<u64>, end: End) -> Result<EndReply, Failure> {
+    pub(crate) async fn end(&self, over: Option<u64>, end: End) -> Reply<EndReply> {
         self.end_all(over, slice::from_ref(&end)).await.pop().unwrap()
     }
 
-    pub(crate) async fn end_all(
-        &self,
-        over: Option<u64>,
-        ends: &[End],
-    ) -> Vec<Result<EndReply, Failure>> {
+    pub(crate) async fn end_all(&self, over: Option<u64>, ends: &[End]) -> Vec<Reply<EndReply>> {
         if ends.is_empty() {
             return Vec::new();
         }
@@ -166,7 +140,7 @@ impl Store {
         ended.unwrap_or_else(|failure| vec![Err(failure); ends.len()])
     }
 
-    pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Result<CheckReply, Failure>> {
+    pub(crate) async fn check(&self, checks: &[Check]) -> Vec<Reply<CheckReply>> {
         if checks.is_empty() {
             return Vec::new();
         }
@@ -174,11 +148,11 @@ impl Store {
         checked.unwrap_or_else(|failure| vec![Err(failure); checks.len()])
     }
 
-    pub(crate) async fn inherit(&self, dead: &DeadProcess) -> Result<Vec<RunId>, Failure> {
+    pub(crate) async fn inherit(&self, dead: &DeadProcess) -> Reply<Vec<RunId>> {
         self.call("inherit", self.redis.inherit(dead)).await
     }
 
-    pub(crate) async fn reported(&self, owner: &ProcessId, runs: &[RunId]) -> Result<(), Failure> {
+    pub(crate) async fn reported(&self, owner: &ProcessId, runs: &[RunId]) -> Reply<()> {
         if runs.is_empty() {
             return Ok(());
         }
@@ -186,14 +160,14 @@ impl Store {
         self.call("reported", self.redis.reported(owner, runs)).await
     }
 
-    pub(crate) async fn load(&self, run: &RunId, after: u64) -> Result<Page, Failure> {
+    pub(crate) async fn load(&self, run: &RunId, after: u64) -> Reply<Page> {
         self.delay(|faults| faults.delay).await;
         assert!(!mem::take(&mut lock(&self.faults).load_panics), "the load panics");
         lock(&self.counts).add_call("load");
         self.redis.load(run, after).await
     }
 
-    pub(crate) async fn subscribe(&self, run: &RunId) -> Result<(), Failure> {
+    pub(crate) async fn subscribe(&self, run: &RunId) -> Reply<()> {
         self.delay(|faults| faults.delay).await;
         lock(&self.counts).add_call("subscribe");
         self.redis.subscribe(run).await

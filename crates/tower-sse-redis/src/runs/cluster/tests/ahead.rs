@@ -27,8 +27,7 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
         let live = join(away, soon(run.attach(last.clone()))).await.1.expect("an attachment");
         let answer = soon(run.answer(&request(Some(&last)))).await;
         assert_eq!(answer.status(), StatusCode::OK);
-        send(&source, &["c"]);
-        drop(source);
+        finish(source, &["c"]);
         assert_whole(live, &["c"]).await;
     }
 }
@@ -49,7 +48,7 @@ async fn event_source(process: &Process, last: &LastEventId) -> StatusCode {
     let mut parts = request(Some(last));
     parts.headers.insert(ACCEPT, "text/event-stream".parse().unwrap());
     parts.headers.insert(CACHE_CONTROL, "no-cache".parse().unwrap());
-    soon(process.runs.answer(&key(), &parts)).await.expect("an answer").status()
+    soon(process.runs.answer(&KEY, &parts)).await.expect("an answer").status()
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,28 +99,15 @@ async fn client_that_is_ahead_shares_the_mirror_of_one_that_is_not() {
         send(&source, &["b"]);
         let mut own = one.attach().await;
         read(&mut own, 2).await;
-        let asked = Instant::now();
-        let answer = other.answer(Some(&one.id(2))).await;
-        assert!(asked.elapsed() <= Duration::from_millis(300), "{:?}", asked.elapsed());
+        let id = one.id(2);
+        let answer = within(Duration::from_millis(300), other.answer(Some(&id))).await;
         assert_eq!(other.runs.stats().mirrors, 1, "{is_read}");
-        send(&source, &["c"]);
-        drop(source);
+        finish(source, &["c"]);
         assert_eq!(text(answer).await, format!("data: c\nid: {}-3\n\n", one.epoch()));
         if let Some(live) = live {
             assert_whole(live, &["a", "b", "c"]).await;
         }
     }
-}
-
-/// Sends requests with these ids at the same time. Returns their tasks.
-fn ask(process: &Process, ids: Vec<LastEventId>) -> Vec<tokio::task::JoinHandle<StatusCode>> {
-    let request = |id: LastEventId| {
-        let runs = process.runs.clone();
-        tokio::spawn(async move {
-            runs.answer(&key(), &request(Some(&id))).await.expect("an answer").status()
-        })
-    };
-    ids.into_iter().map(request).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +116,11 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
         let (one, other, source) = started(&["a", "b"]).await;
         sleep(Duration::from_secs(5)).await;
         let live = if is_read { Some(other.attach().await) } else { None };
-        let tasks = ask(&other, (3..1_003).rev().map(|sequence| one.id(sequence)).collect());
+        let ask = |sequence| {
+            let (runs, request) = (other.runs.clone(), request(Some(&one.id(sequence))));
+            tokio::spawn(async move { runs.answer(&KEY, &request).await.unwrap().status() })
+        };
+        let tasks: Vec<_> = (3..1_003).rev().map(ask).collect();
         sleep(Duration::from_millis(500)).await;
         let waiting = tasks.iter().filter(|task| !task.is_finished()).count();
         assert_eq!((waiting, other.runs.stats().mirrors), (16, 1), "{is_read}");
@@ -142,8 +132,7 @@ async fn thousand_forged_ids_cost_one_mirror_and_sixteen_tasks_that_wait() {
         }
         // A client whose id was assigned still gets the rest of the run.
         let answer = other.answer(Some(&one.id(1))).await;
-        send(&source, &["c"]);
-        drop(source);
+        finish(source, &["c"]);
         let epoch = one.epoch();
         let rest = format!("data: b\nid: {epoch}-2\n\ndata: c\nid: {epoch}-3\n\n");
         assert_eq!(text(answer).await, rest);
@@ -163,8 +152,7 @@ async fn clients_with_every_id_of_a_run_share_two_mirrors() {
     }
     assert_eq!(other.runs.stats().mirrors, 2);
     assert_eq!(other.store.count("subscribe"), 2);
-    send(&source, &["last"]);
-    drop(source);
+    finish(source, &["last"]);
     for (sequence, answer) in live {
         let text = text(answer).await;
         assert_eq!(text.matches("data: ").count() as u64, EVENTS - sequence + 1, "{sequence}");

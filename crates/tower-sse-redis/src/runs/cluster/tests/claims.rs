@@ -6,19 +6,13 @@ use super::*;
 async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     for (lost_replies, panics) in [(1, 0), (0, 1)] {
         let (one, other) = two().await;
-        // With this delay, the fault below affects the claim, but not the look before it.
-        one.store.faults().delay = Duration::from_millis(10);
-        let key = key();
-        let mut starting = Box::pin(one.try_start(&key, None));
-        waits(15, &mut starting).await;
+        let starting = claiming(&one, one.try_start(&KEY, None)).await;
         one.store.faults().lost_replies = lost_replies;
         one.store.faults().panics = panics;
         assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
         one.store.faults().delay = Duration::ZERO;
-        let lost = Instant::now();
-        assert!(soon(other.start()).await.is_some());
         // Without a release, the key would be blocked for a lease.
-        assert!(lost.elapsed() <= Duration::from_secs(1), "{:?}", lost.elapsed());
+        assert!(within(Duration::from_secs(1), other.start()).await.is_some());
         assert_eq!(one.runs.stats().running, 0);
         assert_eq!(one.outcomes(), [], "a run that never was is not reported");
     }
@@ -36,9 +30,7 @@ async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
     };
     let (source, second) = soon(async { tokio::join!(one.start(), asking) }).await;
     assert!(second.is_none(), "it attaches to the run");
-    let source = source.unwrap();
-    send(&source, &["a"]);
-    drop(source);
+    finish(source.unwrap(), &["a"]);
     assert_whole(one.attach().await, &["a"]).await;
 }
 
@@ -53,9 +45,7 @@ async fn claim_whose_reply_is_under_way_is_not_released_for_a_watcher() {
         other.attach().await
     };
     let (source, live) = tokio::join!(one.start(), watching);
-    let source = source.unwrap();
-    send(&source, &["a"]);
-    drop(source);
+    finish(source.unwrap(), &["a"]);
     assert_whole(live, &["a"]).await;
 }
 
@@ -63,9 +53,7 @@ async fn claim_whose_reply_is_under_way_is_not_released_for_a_watcher() {
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_read_after_its_lease_starts_nothing() {
     let (one, other) = two().await;
-    one.store.faults().delay = Duration::from_millis(10);
-    let mut starting = Box::pin(one.start());
-    waits(15, &mut starting).await;
+    let starting = claiming(&one, one.start()).await;
     one.store.faults().reply_delay = Duration::from_secs(30);
     sleep(Duration::from_millis(15)).await;
     one.store.faults().delay = Duration::ZERO;
@@ -80,8 +68,7 @@ async fn claim_that_others_overtake_is_tried_again_for_a_lease() {
     let one = alone(|builder| builder).await;
     one.store.faults().is_overtaken = true;
     let asked = Instant::now();
-    let refused = one.try_start(&key(), None).await;
-    assert!(matches!(refused, Err(StartError::Unavailable)));
+    assert_eq!(one.try_start(&KEY, None).await.unwrap_err(), StartError::Unavailable);
     let refused = asked.elapsed();
     assert!(LEASE <= refused && refused <= LEASE + Duration::from_secs(1), "{refused:?}");
     assert!(one.store.count("look") <= 200, "it waits between looks");
@@ -138,15 +125,12 @@ async fn loss_at(has_earlier: bool, ends: bool, seen: Option<u64>, moment: u64) 
         // The clock of epochs isn't paused, and the store orders runs by their milliseconds.
         std::thread::sleep(Duration::from_millis(2));
     }
-    one.store.copy();
+    one.store.network.take_snapshot();
     let source = one.start().await.unwrap();
     send(&source, &["a", "b"]);
     sleep(Duration::from_secs(2)).await;
-    let mut source = Some(source);
-    if ends {
-        source = None;
-        sleep(Duration::from_secs(1)).await;
-    }
+    let source = Some(source).filter(|_| !ends);
+    sleep(Duration::from_secs(u64::from(ends))).await;
     let last = seen.map(|seen| one.id(seen));
     other.store.faults().delay = DELAY;
     let losing = async {
@@ -189,15 +173,12 @@ async fn claim_that_a_drain_overtakes_is_given_back_before_it_ends() {
     {
         let (one, other) = two().await;
         let _earlier = if replaces { other.start().await } else { None };
-        one.store.faults().delay = Duration::from_millis(10);
-        let key = key();
-        let mut starting = Box::pin(one.runs.replace(&key, None, || source().1));
-        waits(15, &mut starting).await;
+        let starting = claiming(&one, one.runs.replace(&KEY, None, || source().1)).await;
         let starting = OptionFuture::from((!leaves).then_some(starting));
         let draining = async {
             let begun = Instant::now();
             one.runs.drain(Duration::from_secs(grace)).await;
-            (begun.elapsed(), one.store.is_live(&key))
+            (begun.elapsed(), one.store.is_live(&KEY))
         };
         let (started, (took, is_live)) = soon(join(starting, draining)).await;
         assert!(took < Duration::from_secs(1) && !is_live, "{took:?}, {is_live}");
@@ -213,19 +194,17 @@ async fn claimed_run_that_a_drain_ends_before_its_start_calls_no_source() {
     for (replaces, refused) in [(false, StartError::Draining), (true, StartError::Unavailable)] {
         let (one, other) = two().await;
         let _earlier = if replaces { other.start().await } else { None };
-        one.store.faults().delay = Duration::from_millis(10);
-        let (key, called) = (key(), AtomicBool::new(false));
+        let mut is_called = false;
         let call = || {
-            called.store(true, Relaxed);
+            is_called = true;
             source().1
         };
-        let mut starting = Box::pin(one.runs.replace(&key, None, call));
-        waits(15, &mut starting).await;
+        let starting = claiming(&one, one.runs.replace(&KEY, None, call)).await;
         // The reply comes, but the request is not polled.
         sleep(Duration::from_millis(10)).await;
         one.runs.drain(Duration::ZERO).await;
         assert_eq!(soon(starting).await.err(), Some(refused));
-        assert!(!called.load(Relaxed));
+        assert!(!is_called);
     }
 }
 
@@ -236,13 +215,12 @@ async fn late_reply_to_an_abandoned_claim_ends_no_other_run() {
     one.store.faults().reply_delay = Duration::from_millis(100);
     let mut starting = Box::pin(one.start());
     waits(102, &mut starting).await;
-    assert!(one.store.has_claim(&key()), "the store has the claim");
+    assert!(one.store.has_claim(&KEY), "the store has the claim");
     drop(starting);
     one.store.faults().reply_delay = Duration::ZERO;
     let source = soon(one.start()).await.expect("a call");
     sleep(Duration::from_secs(1)).await;
-    send(&source, &["a"]);
-    drop(source);
+    finish(source, &["a"]);
     assert_whole(other.attach().await, &["a"]).await;
     assert_eq!(one.outcomes(), [Outcome::Completed]);
 }
@@ -252,9 +230,7 @@ async fn two_processes_start_the_key_of_a_returned_claim_once() {
     for claimed in [false, true] {
         let (one, other) = two().await;
         other.store.faults().delay = Duration::from_millis(10);
-        one.store.faults().delay = Duration::from_millis(10);
-        let mut leaving = Box::pin(one.start());
-        waits(15, &mut leaving).await;
+        let leaving = claiming(&one, one.start()).await;
         if claimed {
             sleep(Duration::from_millis(10)).await;
             assert_eq!(one.runs.stats().running, 1, "the claim is answered");
@@ -262,9 +238,7 @@ async fn two_processes_start_the_key_of_a_returned_claim_once() {
         drop(leaving);
         let (here, there) = soon(async { tokio::join!(one.start(), other.start()) }).await;
         assert_eq!(here.iter().chain(&there).count(), 1, "{claimed}");
-        let source = here.or(there).unwrap();
-        send(&source, &["a"]);
-        drop(source);
+        finish(here.or(there).unwrap(), &["a"]);
         assert_whole(one.attach().await, &["a"]).await;
         assert_whole(other.attach().await, &["a"]).await;
         let stats = [&one, &other].map(|process| process.runs.stats());

@@ -1,5 +1,7 @@
 //! Processes that die, most of them while no client asks for their runs.
 
+use std::sync::mpsc::channel;
+
 use super::*;
 
 /// Starts runs at a process, and lets their events be exported.
@@ -17,21 +19,19 @@ async fn started_at(process: &Process, runs: usize) -> Vec<Source> {
 async fn death_is_reported_by_another_if_the_process_that_ends_it_dies() {
     let (dead, other) = two().await;
     let ghost = dead.store.beside(2);
-    let deaths = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&deaths);
-    let receive = move |incoming| {
-        if let Incoming::Dead(dead) = incoming {
-            seen.lock().unwrap().push(dead);
-        }
-    };
-    let ghost = ghost.open(ProcessId::draw(), LEASE, Arc::new(receive)).await.unwrap();
+    let (sender, incoming) = channel();
+    let receive = Arc::new(move |incoming| _ = sender.send(incoming));
+    let ghost = ghost.open(ProcessId::draw(), LEASE, receive).await.unwrap();
     let _sources = started_at(&dead, 1).await;
     let run = RunId::of(&dead.record(&key_of(0)));
     other.store.go_away();
     dead.store.go_away();
     sleep(LEASE * 5 / 4).await;
     let owner = dead.store.cluster().id.clone();
-    let death = deaths.lock().unwrap().iter().find(|dead| dead.id == owner).cloned();
+    let death = incoming.try_iter().find_map(|it| match it {
+        Incoming::Dead(dead) if dead.id == owner => Some(dead),
+        _ => None,
+    });
     assert_eq!(ghost.inherit(&death.unwrap()).await.unwrap().len(), 1);
     let end = End { run: run.clone(), mode: EndMode::Bury { owner } };
     ghost.end(None, end).await.unwrap();
@@ -128,10 +128,7 @@ async fn run_without_a_claim_is_reported_only_if_its_owner_is_away() {
 #[tokio::test(start_paused = true)]
 async fn claim_that_was_lost_and_replaced_is_never_reported() {
     let (one, other) = two().await;
-    one.store.faults().delay = Duration::from_millis(10);
-    let key = key();
-    let mut starting = Box::pin(one.try_start(&key, None));
-    waits(15, &mut starting).await;
+    let starting = claiming(&one, one.try_start(&KEY, None)).await;
     one.store.faults().lost_replies = 1;
     assert_eq!(soon(starting).await.unwrap_err(), StartError::Unavailable);
     one.store.go_away();

@@ -1,5 +1,7 @@
 //! Processes whose memory is full: what is evicted, and what never is.
 
+use std::ops::Range;
+
 use super::*;
 
 const MAX_MEMORY: usize = 400_000;
@@ -28,10 +30,11 @@ async fn start_large(one: &Process, turn: usize) -> Source {
     source
 }
 
-async fn start_four_large(one: &Process) -> Vec<Source> {
+/// Fills a process's memory with runs that have these numbers.
+async fn fill(process: &Process, turns: Range<usize>) -> Vec<Source> {
     let mut sources = Vec::new();
-    for turn in 0..4 {
-        sources.push(start_large(one, turn).await);
+    for turn in turns {
+        sources.push(start_large(process, turn).await);
     }
     sources
 }
@@ -55,7 +58,7 @@ async fn assert_receives_all(process: &Process, turn: usize, client: Attachment)
 #[tokio::test(start_paused = true)]
 async fn stalled_clients_of_other_processes_runs_cost_own_runs_no_event() {
     let (one, other) = small().await;
-    let (sources, mut idle) = (start_four_large(&one).await, Vec::new());
+    let (sources, mut idle) = (fill(&one, 0..4).await, Vec::new());
     let own = other.start_as(&key_of(10)).await;
     let mut prompt = other.attach_as(&key_of(10)).await;
     // `slow` has not read the beginning of an ended run of its own process.
@@ -89,7 +92,7 @@ async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
     let mut prompt = other.attach_as(&key_of(0)).await;
     read(&mut prompt, 80).await;
     send(&source, &["y"]);
-    while other.cluster().mirrors.map.evict() {}
+    while other.store.cluster().mirrors.map.evict() {}
     drop(source);
     assert_whole(prompt, &["y"]).await;
     let (data, error) = read_all(idle).await;
@@ -103,10 +106,7 @@ async fn mirror_that_gives_way_while_its_run_ends_ends_no_client_early() {
 async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
     let (one, other) = small().await;
     let remote = start_large(&one, 0).await;
-    let mut own = Vec::new();
-    for turn in 1..5 {
-        own.push(start_large(&other, turn).await);
-    }
+    let own = fill(&other, 1..5).await;
     let (key, request) = (key_of(0), request(None));
     let status = async || soon(other.runs.answer(&key, &request)).await.unwrap().status();
     let memory = other.runs.stats().memory;
@@ -116,7 +116,7 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
         let run = other.get_as(&key_of(turn)).await.unwrap();
         assert_eq!(run.messages().map(|messages| messages.len()), Some(80), "{turn}");
     }
-    own.clear();
+    drop(own);
     sleep(Duration::from_secs(2)).await;
     assert_eq!(status().await, StatusCode::OK);
     drop(remote);
@@ -126,7 +126,7 @@ async fn request_whose_loading_mirror_gives_way_is_asked_to_come_again() {
 #[tokio::test(start_paused = true)]
 async fn run_takes_its_room_until_the_store_has_its_end() {
     let (one, _other) = small().await;
-    let mut sources = start_four_large(&one).await;
+    let mut sources = fill(&one, 0..4).await;
     assert_eq!(one.try_start(&key_of(4), None).await.unwrap_err(), StartError::Full);
     one.store.faults().reply_delay = Duration::from_millis(100);
     drop(sources.pop());
@@ -141,7 +141,7 @@ async fn run_takes_its_room_until_the_store_has_its_end() {
 #[tokio::test(start_paused = true)]
 async fn run_is_replaced_although_memory_is_full() {
     let (one, other) = small().await;
-    let sources = start_four_large(&one).await;
+    let sources = fill(&one, 0..4).await;
     // Clients of both processes have read nothing of the run that is replaced.
     let (_here, _there) = (one.attach_as(&key_of(0)).await, other.attach_as(&key_of(0)).await);
     let (source, stream) = source();
@@ -160,7 +160,7 @@ async fn run_is_replaced_although_memory_is_full() {
 #[tokio::test(start_paused = true)]
 async fn drain_while_memory_is_full_tells_every_client_the_whole_truth() {
     let (one, other) = small().await;
-    let mut sources = start_four_large(&one).await;
+    let mut sources = fill(&one, 0..4).await;
     let texts = texts();
     let cut = other.attach_as(&key_of(0)).await;
     sources.drain(1..).for_each(drop);
@@ -198,7 +198,7 @@ async fn replaced_runs_displace_no_kept_answer() {
     for _ in 0..TURNS {
         let source = one.replace().await;
         for client in earlier.drain(..) {
-            assert_fails(client, &[], Outcome::Cancelled).await;
+            assert_fails(client, &[], Some(Outcome::Cancelled)).await;
         }
         let memory = one.runs.stats().memory;
         assert!(memory < 2 * RETAINED, "{memory} bytes of one answer");
@@ -226,7 +226,7 @@ async fn runs_that_other_processes_follow_displace_no_kept_answer() {
             send(&source, &texts());
             if fails {
                 source.send(Err("broken")).unwrap();
-                assert_fails(client, &texts(), Outcome::Failed).await;
+                assert_fails(client, &texts(), Some(Outcome::Failed)).await;
             } else {
                 drop(source);
                 assert_whole(client, &texts()).await;
@@ -244,9 +244,7 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
     let (one, other) = two_with(|builder| builder.retention(retention).max_memory(100_000)).await;
     let text = "x".repeat(60_000);
     for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
-        let source = one.start_as(&key_of(turn)).await;
-        send(&source, &[&text]);
-        drop(source);
+        finish(one.start_as(&key_of(turn)).await, &[&text]);
         sleep(pause + Duration::from_secs(1)).await;
     }
     assert!(other.get_as(&key_of(2)).await.is_none() && other.get_as(&key_of(3)).await.is_some());
@@ -254,43 +252,35 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
     assert_eq!(forgotten, 1, "its time was not over when the third one was stored");
 }
 
-/// Sends ten events of 40 kB in as many batches, and ends the run if `ends` is set. The store then
-/// goes back to its state after the third batch, such as when a replica takes over, and the run is
-/// exported again.
-async fn export_after_a_rollback(one: &Process, ends: bool) -> (Vec<String>, Option<Source>) {
-    let source = one.start().await.unwrap();
-    let texts: Vec<_> = (0..10).map(|at| format!("{at}{}", "x".repeat(40_000))).collect();
-    for (at, text) in texts.iter().enumerate() {
-        if at == 3 {
-            one.store.copy();
-        }
-        send(&source, &[text]);
-        sleep(Duration::from_secs(2)).await;
-    }
-    let source = Some(source).filter(|_| !ends);
-    sleep(Duration::from_secs(2)).await;
-    one.store.go_away();
-    one.store.put_back();
-    one.store.come_back().await;
-    sleep(Duration::from_secs(4)).await;
-    (texts, source)
-}
-
+/// The store goes back to its state after the third of ten batches, such as when a replica takes
+/// over, and the run is exported again.
 #[tokio::test(start_paused = true)]
 async fn partly_lost_run_keeps_all_events_and_counts_once() {
     for ends in [false, true] {
         let retention = Retention::new().bytes(500_000);
         let (one, other) =
             two_with(|builder| builder.retention(retention).max_memory(750_000)).await;
-        let first = one.start_as(&key_of(1)).await;
-        send(&first, &["x".repeat(200_000).as_str()]);
-        drop(first);
+        finish(one.start_as(&key_of(1)).await, &["x".repeat(200_000).as_str()]);
         sleep(Duration::from_secs(1)).await;
-        let (texts, source) = export_after_a_rollback(&one, ends).await;
+        let source = one.start().await.unwrap();
+        let texts: Vec<_> = (0..10).map(|at| format!("{at}{}", "x".repeat(40_000))).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        for (at, text) in texts.iter().enumerate() {
+            if at == 3 {
+                one.store.network.take_snapshot();
+            }
+            send(&source, &[text]);
+            sleep(Duration::from_secs(2)).await;
+        }
+        let source = Some(source).filter(|_| !ends);
+        sleep(Duration::from_secs(2)).await;
+        one.store.go_away();
+        one.store.put_back();
+        one.store.come_back().await;
+        sleep(Duration::from_secs(4)).await;
         drop(source);
         sleep(Duration::from_secs(1)).await;
         assert!(other.get_as(&key_of(1)).await.is_some(), "both fit");
-        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
         assert_whole(other.attach().await, &texts).await;
     }
 }

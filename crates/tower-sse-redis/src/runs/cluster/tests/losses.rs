@@ -11,7 +11,7 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     let left = Instant::now();
     assert_fails(live, &[], None).await;
     assert!((LEASE..=LEASE * 3).contains(&left.elapsed()), "{:?}", left.elapsed());
-    assert_eq!(other.try_start(&key(), None).await.unwrap_err(), StartError::Unavailable);
+    assert_eq!(other.try_start(&KEY, None).await.unwrap_err(), StartError::Unavailable);
     assert_eq!(other.status(None).await, 503);
     assert!(other.get().await.is_none(), "nor can it be known");
     sleep(LEASE * 4).await;
@@ -20,8 +20,7 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     assert_eq!(read(&mut own, 2).await, ["a", "b"]);
     one.store.come_back().await;
     other.store.come_back().await;
-    send(&source, &["c"]);
-    drop(source);
+    finish(source, &["c"]);
     assert_whole(own, &["c"]).await;
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
@@ -33,7 +32,7 @@ async fn client_waiting_for_a_call_elsewhere_is_refused_without_the_store() {
     let call = one.call();
     sleep(LEASE / 4).await;
     let runs = other.runs.clone();
-    let waiting = tokio::spawn(async move { runs.answer(&key(), &request(None)).await });
+    let waiting = tokio::spawn(async move { runs.answer(&KEY, &request(None)).await });
     sleep(LEASE / 4).await;
     other.store.go_away();
     sleep(LEASE * 3).await;
@@ -56,7 +55,7 @@ async fn owner_that_is_cut_off_refuses_ids_of_other_runs() {
     let id = other.id(1);
     assert_eq!(one.status(Some(&id)).await, 503);
     assert_eq!(soon(old.answer(&request(Some(&id)))).await.status(), 503);
-    let refused = one.try_start(&key(), Some(&id)).await.unwrap_err();
+    let refused = one.try_start(&KEY, Some(&id)).await.unwrap_err();
     assert_eq!(refused, StartError::Unavailable);
     drop(second);
     one.store.come_back().await;
@@ -71,7 +70,7 @@ async fn owner_that_is_cut_off_refuses_ids_of_other_runs() {
 async fn store_that_loses_data_is_filled_again() {
     for lose in [Way::lose_data, Way::lose_claims, Way::lose_streams, Way::put_back] {
         let (one, _other, source, mut live) = watched(&["a"]).await;
-        one.store.copy();
+        one.store.network.take_snapshot();
         send(&source, &["b"]);
         assert_eq!(read(&mut live, 1).await, ["b"]);
         lose(&one.store);
@@ -99,8 +98,7 @@ async fn replaced_run_of_a_dead_process_is_reported() {
     one.store.come_back().await;
     sleep(LEASE).await;
     assert_eq!(one.runs.stats().fenced, 1);
-    send(&second, &["b"]);
-    drop(second);
+    finish(second, &["b"]);
     assert_whole(one.attach().await, &["b"]).await;
     assert_eq!((one.outcomes().len(), other.outcomes().len()), (0, 2));
 }
@@ -114,7 +112,7 @@ async fn lost_run_is_not_started_again_while_its_owner_may_return() {
     one.store.lose_data();
     for last in [None, Some(&id)] {
         assert_eq!(other.status(last).await, 503);
-        let refused = other.try_start(&key(), last).await.unwrap_err();
+        let refused = other.try_start(&KEY, last).await.unwrap_err();
         assert_eq!(refused, StartError::Unavailable, "{last:?}");
     }
     one.store.come_back().await;
@@ -131,11 +129,11 @@ async fn run_that_returns_after_its_end_ends_again_for_its_client() {
     for (since_end, is_whole) in [(LEASE / 4, true), (LEASE * 4, false)] {
         let (one, other, source) = started(&["a"]).await;
         sleep(LEASE).await;
-        one.store.copy();
+        one.store.network.take_snapshot();
         drop(source);
         sleep(since_end).await;
         one.store.put_back();
-        assert!(one.store.is_live(&key()));
+        assert!(one.store.is_live(&KEY));
         let asked = Instant::now();
         let client = other.attach().await;
         if is_whole {

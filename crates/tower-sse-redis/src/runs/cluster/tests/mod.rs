@@ -16,7 +16,7 @@ mod round_trips;
 mod shared;
 mod watched;
 
-use std::sync::{Arc, LazyLock, Mutex, atomic::AtomicBool, atomic::Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::future::{OptionFuture, join, join_all};

@@ -43,50 +43,36 @@ fn assert_has_options(answer: &Response<SseBody>, case: &str) {
     assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    Completed,
-    Cancelled,
-    /// Another run with the key has replaced the run.
-    Replaced,
-}
-
-impl End {
-    async fn reach(self, process: &Process, source: Source) {
-        match self {
-            Self::Completed => drop(source),
-            Self::Cancelled => assert!(process.cancel().await),
-            Self::Replaced => drop(process.replace().await),
-        }
-    }
-}
-
-/// Requests the rest of a run. The run ends `moment` milliseconds into the request or, with `None`,
-/// long before it.
+/// Requests the rest of a run. The run is completed, cancelled or replaced `moment` milliseconds
+/// into the request or, with `None`, long before it.
 async fn answer_when(
-    end: End,
+    end: &str,
     is_trimmed: bool,
     seen: Option<u64>,
     moment: Option<u64>,
 ) -> Response<SseBody> {
     let (one, other, source) = recorded(is_trimmed).await;
     let last = seen.map(|seen| one.id(seen));
-    let Some(moment) = moment else {
-        end.reach(&one, source).await;
+    let ending = async {
+        sleep(Duration::from_millis(moment.unwrap_or(0))).await;
+        match end {
+            "completed" => drop(source),
+            "cancelled" => assert!(one.cancel().await),
+            _ => drop(one.replace().await),
+        }
+    };
+    if moment.is_none() {
+        ending.await;
         sleep(Duration::from_secs(5)).await;
         return other.answer(last.as_ref()).await;
-    };
+    }
     other.store.faults().delay = DELAY;
-    let ending = async {
-        sleep(Duration::from_millis(moment)).await;
-        end.reach(&one, source).await;
-    };
-    tokio::join!(other.answer(last.as_ref()), ending).0
+    join(other.answer(last.as_ref()), ending).await.0
 }
 
 #[tokio::test(start_paused = true)]
 async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
-    for end in [End::Completed, End::Cancelled, End::Replaced] {
+    for end in ["completed", "cancelled", "replaced"] {
         for (is_trimmed, seen) in [
             (false, None),
             (false, Some(0)),
@@ -97,10 +83,10 @@ async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
         ] {
             for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
                 // The request's look would find the new run in place of the replaced one.
-                if end == End::Replaced && moment.is_none_or(|moment| moment < 100) {
+                if end == "replaced" && moment.is_none_or(|moment| moment < 100) {
                     continue;
                 }
-                let case = format!("{end:?}, trimmed: {is_trimmed}, {seen:?}, {moment:?}");
+                let case = format!("{end}, trimmed: {is_trimmed}, {seen:?}, {moment:?}");
                 let answer = answer_when(end, is_trimmed, seen, moment).await;
                 assert_has_options(&answer, &case);
             }
@@ -132,7 +118,7 @@ type Body = UnsyncBoxBody<Bytes, BoxError>;
 
 /// Sends a `POST` to the layers of a process, whose service gives `answer`.
 async fn post(process: &Process, answer: Response<Body>) -> Response<Body> {
-    post_to(process, key(), answer).await
+    post_to(process, KEY.clone(), answer).await
 }
 
 async fn post_to(process: &Process, key: RunKey, answer: Response<Body>) -> Response<Body> {
@@ -245,7 +231,7 @@ async fn request_is_refused_if_a_claim_contradicts_the_end_of_its_run() {
         let _client = is_read.then_some(client);
         assert!(other.cancel().await);
         sleep(Duration::from_secs(1)).await;
-        one.store.claim("HSET", &key(), &["s", state]);
+        one.store.claim("HSET", &KEY, &["s", state]);
         let looks = other.store.count("look");
         other.store.faults().delay = Duration::from_millis(1);
         let status = soon(post(&other, json())).await.status();

@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_millis(28_350);
 async fn ask(process: &Process, time: Duration, interval: Duration) {
     let start = Instant::now();
     while start.elapsed() < time {
-        if let Ok(started) = process.try_start(&key(), None).await {
+        if let Ok(started) = process.try_start(&KEY, None).await {
             assert!(started.is_none(), "the run is started twice");
         }
         sleep(interval).await;
@@ -57,8 +57,7 @@ async fn run_that_ends_without_a_permission_is_whole_everywhere_afterwards() {
         let (one, other, source, live) = watched(&["a"]).await;
         let client = one.attach().await;
         one.store.forbid(command, LEASE / 2);
-        send(&source, &["b"]);
-        drop(source);
+        finish(source, &["b"]);
         assert_whole(client, &["a", "b"]).await;
         ask(&other, LEASE / 2, LEASE / 8).await;
         assert_whole(live, &["b"]).await;
@@ -72,10 +71,9 @@ async fn run_that_cannot_be_replaced_for_lack_of_a_permission_goes_on() {
     for command in ["DEL", "HGET", "HSET", "PEXPIRE", "XADD"] {
         let (one, other, source, live) = watched(&["a"]).await;
         one.store.forbid(command, LEASE / 4);
-        assert!(other.runs.replace(&key(), None, stream::pending::<Event>).await.is_err());
+        assert!(other.runs.replace(&KEY, None, stream::pending::<Event>).await.is_err());
         sleep(LEASE / 4).await;
-        send(&source, &["b"]);
-        drop(source);
+        finish(source, &["b"]);
         assert_whole(live, &["b"]).await;
         assert_eq!(one.outcomes(), [Outcome::Completed], "{command}");
     }
@@ -87,9 +85,10 @@ async fn claim_without_a_permission_leaves_the_key_free() {
     for command in COMMANDS.split(' ') {
         let (one, other) = two().await;
         one.store.forbid(command, LEASE / 4);
-        let mut started = one.try_start(&key(), None).await.ok().flatten();
+        let mut started = one.try_start(&KEY, None).await.ok().flatten();
         sleep(LEASE).await;
-        assert!(one.store.eternal_keys().is_empty(), "{command}: {:?}", one.store.eternal_keys());
+        let eternal_keys = one.store.network.eternal_keys();
+        assert!(eternal_keys.is_empty(), "{command}: {eternal_keys:?}");
         if started.is_none() {
             started = other.start().await;
         }

@@ -1,6 +1,6 @@
 //! One of the processes that share the run of a key, and its clients.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, pin::Pin};
 
 use futures_util::{Stream, StreamExt};
 use http::request::Parts;
@@ -11,7 +11,6 @@ use tower_sse::runs::__private::Record;
 use tower_sse::runs::{Run, RunEnd, RunError, Runs};
 
 use super::*;
-use crate::runs::cluster::cluster::Cluster;
 
 /// One process: its runs and its connection to the server.
 pub(super) struct Process {
@@ -30,14 +29,10 @@ impl Process {
 
     /// Starts a run that the test feeds. Returns `None` if the key has a run already.
     pub(super) async fn start(&self) -> Option<Source> {
-        self.try_start(&key(), None).await.unwrap()
+        self.try_start(&KEY, None).await.unwrap()
     }
 
-    pub(super) async fn try_start(
-        &self,
-        key: &RunKey,
-        last: Option<&LastEventId>,
-    ) -> Result<Option<Source>, StartError> {
+    pub(super) async fn try_start(&self, key: &RunKey, last: Option<&LastEventId>) -> Started {
         let (source, stream) = source();
         let mut is_called = false;
         let start = || {
@@ -51,17 +46,17 @@ impl Process {
     /// Replaces the run with the key by one that the test feeds.
     pub(super) async fn replace(&self) -> Source {
         let (source, stream) = source();
-        soon(self.runs.replace(&key(), None, || stream)).await.unwrap();
+        soon(self.runs.replace(&KEY, None, || stream)).await.unwrap();
         source
     }
 
     /// Stops the run with the key. Returns whether it was live.
     pub(super) async fn cancel(&self) -> bool {
-        soon(self.runs.cancel(&key(), None)).await
+        soon(self.runs.cancel(&KEY, None)).await
     }
 
     pub(super) async fn get(&self) -> Option<Run> {
-        self.get_as(&key()).await
+        self.get_as(&KEY).await
     }
 
     pub(super) async fn get_as(&self, key: &RunKey) -> Option<Run> {
@@ -70,7 +65,7 @@ impl Process {
 
     /// Attaches a client to the run with the key.
     pub(super) async fn attach(&self) -> Attachment {
-        self.attach_as(&key()).await
+        self.attach_as(&KEY).await
     }
 
     pub(super) async fn attach_as(&self, key: &RunKey) -> Attachment {
@@ -80,7 +75,7 @@ impl Process {
 
     /// Answers a request to the run with the key, whichever process owns the run.
     pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<SseBody> {
-        soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
+        soon(self.runs.answer(&KEY, &request(last))).await.expect("an answer")
     }
 
     pub(super) async fn status(&self, last: Option<&LastEventId>) -> u16 {
@@ -101,18 +96,14 @@ impl Process {
         let (answer, answered) = oneshot::channel();
         let runs = self.runs.clone();
         tokio::spawn(async move {
-            _ = runs.start_with(&key(), None, || async { answered.await.unwrap() }).await;
+            _ = runs.start_with(&KEY, None, || async { answered.await.unwrap() }).await;
         });
         answer
     }
 
-    pub(super) fn cluster(&self) -> Arc<Cluster> {
-        self.store.cluster()
-    }
-
     /// Returns the record of a run of this process, or a mirror.
     pub(super) fn record(&self, key: &RunKey) -> Arc<Record> {
-        let cluster = self.cluster();
+        let cluster = self.store.cluster();
         let mirrored = || {
             let mut mirrors = cluster.mirrors.map.all().into_iter();
             mirrors.find_map(|it| it.record().filter(|_| it.run.key == *key))
@@ -121,12 +112,12 @@ impl Process {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.record(&key()).epoch
+        self.record(&KEY).epoch
     }
 
     /// Returns the name of the run with the key.
     pub(super) fn run(&self) -> RunId {
-        RunId::of(&self.record(&key()))
+        RunId::of(&self.record(&KEY))
     }
 
     /// Attaches a client that has seen the events up to this one.
@@ -137,15 +128,15 @@ impl Process {
 
     /// Returns the id of the `sequence`th event of the run with the key.
     pub(super) fn id(&self, sequence: u64) -> LastEventId {
-        id_of(&self.record(&key()), sequence)
+        id_of(&self.record(&KEY), sequence)
     }
 }
 
-pub(super) fn key() -> RunKey {
-    RunKey::new("user", "turn").unwrap()
-}
+pub(super) static KEY: LazyLock<RunKey> = LazyLock::new(|| RunKey::new("user", "turn").unwrap());
 
 pub(super) type Source = UnboundedSender<Result<Event, &'static str>>;
+/// A request's source, or `None` if the key has a run already.
+pub(super) type Started = Result<Option<Source>, StartError>;
 
 /// Returns a stream of events that the test feeds, and ends by dropping the source.
 pub(super) fn source() -> (Source, impl Stream<Item = Result<Event, &'static str>> + Send + 'static)
@@ -160,9 +151,23 @@ pub(super) fn send(source: &Source, texts: &[&str]) {
     }
 }
 
+/// Sends a run's last events, and ends it.
+pub(super) fn finish(source: Source, texts: &[&str]) {
+    send(&source, texts);
+    drop(source);
+}
+
 /// Waits for a future that must be ready within a minute of tokio's clock, which may be paused.
 pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
+}
+
+/// Waits for a future, and asserts that it took at most this time of tokio's clock.
+pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let output = future.await;
+    assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
+    output
 }
 
 /// Returns the head of a `GET` request with this id, if there is one.
@@ -207,14 +212,10 @@ pub(super) async fn assert_whole(client: Attachment, expected: &[&str]) {
 }
 
 /// Asserts that a client reads these events and then an error with this outcome.
-pub(super) async fn assert_fails(
-    client: Attachment,
-    expected: &[&str],
-    outcome: impl Into<Option<Outcome>>,
-) {
+pub(super) async fn assert_fails(client: Attachment, texts: &[&str], outcome: Option<Outcome>) {
     let (data, error) = read_all(client).await;
-    assert_eq!(error.expect("an error").outcome(), outcome.into());
-    assert_eq!(data, expected);
+    assert_eq!(error.expect("an error").outcome(), outcome);
+    assert_eq!(data, texts);
 }
 
 /// Reads a body until its end.
@@ -231,6 +232,15 @@ fn data_of(bytes: &[u8]) -> Vec<String> {
 /// Returns the id of the `sequence`th event of a run.
 pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
     LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
+}
+
+/// Begins a request, and returns it when its second command is on its way to the store. A request
+/// that starts a run looks for one first, and then claims the key.
+pub(super) async fn claiming<R: Future>(process: &Process, request: R) -> Pin<Box<R>> {
+    process.store.faults().delay = Duration::from_millis(10);
+    let mut request = Box::pin(request);
+    waits(15, &mut request).await;
+    request
 }
 
 /// Asserts that a request is not answered while it is polled for this many milliseconds.

@@ -18,8 +18,8 @@ const PROCESSES: usize = 4;
 /// One process's way to a model of Redis: the network, and faults that a test sets.
 #[derive(Clone)]
 pub(super) struct Way {
-    network: Network,
-    url: String,
+    pub(super) network: Network,
+    server: u64,
     process: usize,
     faults: Arc<Mutex<Faults>>,
     counts: Arc<Mutex<Counts>>,
@@ -37,8 +37,8 @@ impl Way {
             Some(served.clone().dial(process.to_owned()))
         });
         Self {
-            url: format!("redis://process-0.server-{server}/"),
             network,
+            server,
             process: 0,
             faults: Arc::default(),
             counts: Arc::default(),
@@ -48,14 +48,7 @@ impl Way {
 
     /// Returns the way of another process to the same server.
     pub(super) fn beside(&self, process: usize) -> Self {
-        let [own, other] = [self.process, process].map(|number| format!("process-{number}."));
-        Self {
-            url: self.url.replace(&own, &other),
-            process,
-            faults: Arc::default(),
-            cluster: Arc::default(),
-            ..self.clone()
-        }
+        Self { process, faults: Arc::default(), cluster: Arc::default(), ..self.clone() }
     }
 
     pub(super) async fn open(
@@ -64,10 +57,11 @@ impl Way {
         retain_for: Duration,
         receive: Receive,
     ) -> Result<Store, Error> {
-        let runs = Redis::open(&self.url)?.runs("app").lease(LEASE);
+        let url = format!("redis://process-{}.server-{}/", self.process, self.server);
+        let runs = Redis::open(&url)?.runs("app").lease(LEASE);
         let receive = Faults::pass(&self.faults, receive);
         let redis = RedisStore::open(runs, id, retain_for, receive).await?;
-        Ok(Store::new(redis, &self.faults, &self.counts))
+        Ok(Store { redis, faults: Arc::clone(&self.faults), counts: Arc::clone(&self.counts) })
     }
 
     /// Returns the faults of this process, to change them.
@@ -129,11 +123,6 @@ impl Way {
         self.network.refuse(Refusal::NotPermitted(command), time.as_millis() as u64);
     }
 
-    /// Returns the names of the keys that never expire.
-    pub(super) fn eternal_keys(&self) -> Vec<String> {
-        self.network.eternal_keys()
-    }
-
     /// Stops the server for 10 ms, and meanwhile sends this process what no command has asked for.
     pub(super) fn send_unasked(&self, text: &'static str) {
         let process = self.process;
@@ -141,12 +130,7 @@ impl Way {
         self.network.after(5, move |network| network.send_unasked(process, text.as_bytes()));
     }
 
-    /// Copies all data.
-    pub(super) fn copy(&self) {
-        self.network.take_snapshot();
-    }
-
-    /// Replaces all data with the claims and streams of the copy. All other keys are deleted.
+    /// Replaces all data with the claims and streams of the snapshot. All other keys are deleted.
     pub(super) fn put_back(&self) {
         self.network.put_back(|name| name.contains('}'));
     }

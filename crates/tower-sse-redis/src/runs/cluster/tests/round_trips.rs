@@ -15,8 +15,8 @@ async fn post(process: &Process, clients: usize) -> u128 {
     sleep(5 * TRIP).await;
     process.store.faults().delay = TRIP;
     let started = Instant::now();
-    let (key, source) = (key(), stream::pending::<Event>);
-    soon(try_join_all((0..clients).map(|_| process.runs.start(&key, None, source)))).await.unwrap();
+    let start = |_| process.runs.start(&KEY, None, stream::pending::<Event>);
+    soon(try_join_all((0..clients).map(start))).await.unwrap();
     process.store.faults().delay = Duration::ZERO;
     (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis()
 }
@@ -58,10 +58,7 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
     let healthy = Process::at(other.store.beside(2), |builder| builder).await;
-    let mut sources = Vec::new();
-    for turn in 0..RUNS {
-        sources.push(dead.start_as(&key_of(turn)).await);
-    }
+    let _sources = join_all((0..RUNS).map(async |turn| dead.start_as(&key_of(turn)).await)).await;
     let source = healthy.start().await.unwrap();
     let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
     let live = other.attach().await;
@@ -78,7 +75,6 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     assert!(died.elapsed() <= bound, "{:?}", died.elapsed());
     sleep(LEASE).await;
     assert_eq!([other.outcomes(), healthy.outcomes()].concat(), [Outcome::Interrupted; RUNS]);
-    send(&source, &["a"]);
-    drop(source);
+    finish(source, &["a"]);
     assert_whole(live, &["a"]).await;
 }
