@@ -1,7 +1,6 @@
 //! Connections that break, and servers that restart.
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::{io::copy, task::JoinSet};
+use tokio::{io::copy, net::TcpStream, task::JoinSet};
 
 use super::*;
 use crate::support::listen;
@@ -76,8 +75,7 @@ async fn owners_learn_of_a_flush() {
 async fn connection_that_timed_out_is_closed_by_its_successor() {
     let Some(world) = Redis::start(LEASE).await else { return };
     let proxy = Proxy::start([world.server.port(); 2]).await;
-    let store = Servers::open(&proxy.url()).unwrap().runs("app").lease(LEASE);
-    let p = Process::connect(store, "p").await;
+    let p = proxy.connect().await;
     p.begin("a1").await;
     let number = p.number();
     let clients = async || world.server.command::<String>("CLIENT LIST").await;
@@ -104,8 +102,7 @@ async fn session_ends_if_another_server_is_behind_any_of_its_connections() {
     let Some(other) = Server::start().await else { return };
     for connection in 0..2 {
         let proxy = Proxy::start([server.port(), other.port()]).await;
-        let store = Servers::open(&proxy.url()).unwrap().runs("app").lease(LEASE);
-        let p = Process::connect(store, "p").await;
+        let p = proxy.connect().await;
         let number = p.number();
         proxy.swap(connection);
         _ = p.reconnected_after(number).await;
@@ -146,39 +143,35 @@ struct Proxy {
 
 impl Proxy {
     /// Starts a proxy of the first server. [`swap`](Self::swap) puts the second one in its place.
-    async fn start(servers: [u16; 2]) -> Self {
+    async fn start([first, second]: [u16; 2]) -> Self {
         let (listener, address) = listen().await;
         let (swapped, mut connections) = (watch::Sender::new(None), JoinSet::new());
-        connections.spawn(accept(listener, servers, swapped.clone()));
+        let swaps = swapped.clone();
+        connections.spawn(async move {
+            let mut clients = JoinSet::new();
+            for number in 0.. {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut swapped = swaps.subscribe();
+                clients.spawn(async move {
+                    tokio::select! {
+                        () = pass(&mut client, first) => return,
+                        _ = swapped.wait_for(|swapped| *swapped == Some(number)) => {}
+                    }
+                    pass(&mut client, second).await;
+                });
+            }
+        });
         Self { port: address.port(), swapped, _connections: connections }
     }
 
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+    async fn connect(&self) -> Process {
+        let url = format!("redis://127.0.0.1:{}/", self.port);
+        Process::connect(Servers::open(&url).unwrap().runs("app").lease(LEASE), "p").await
     }
 
     /// Swaps the server behind one of the connections, which are counted from 0.
     fn swap(&self, connection: usize) {
         self.swapped.send_replace(Some(connection));
-    }
-}
-
-async fn accept(
-    listener: TcpListener,
-    [first, second]: [u16; 2],
-    swapped: watch::Sender<Option<usize>>,
-) {
-    let mut clients = JoinSet::new();
-    for number in 0.. {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut swapped = swapped.subscribe();
-        clients.spawn(async move {
-            tokio::select! {
-                () = pass(&mut client, first) => return,
-                _ = swapped.wait_for(|swapped| *swapped == Some(number)) => {}
-            }
-            pass(&mut client, second).await;
-        });
     }
 }
 

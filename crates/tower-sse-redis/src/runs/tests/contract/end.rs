@@ -50,7 +50,8 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
 async fn only_a_dead_owner_is_buried(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.append("a1", 1, 2).await;
-    let bury = async |by: &Process| by.end("a1", bury()).await;
+    let bury_of = async |by: &Process, epoch| by.end(epoch, bury()).await;
+    let bury = async |by: &Process| bury_of(by, "a1").await;
     assert_eq!(bury(&scene.q).await, "live");
     scene.die().await;
     assert_eq!(bury(&scene.r).await, "live", "another process is the heir");
@@ -76,10 +77,6 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     // `r` has ended the run without recording its report, so an heir of the owner reports it again.
     assert_eq!(scene.q.store.inherit(&inherit("")).await, Ok(vec![run("b1")]));
     assert_eq!(bury_of(&scene.q, "b1").await, "buried 0");
-}
-
-async fn bury_of(by: &Process, epoch: &str) -> String {
-    by.end(epoch, bury()).await
 }
 
 async fn claim_is_released_only_by_its_process(scene: Scene) {

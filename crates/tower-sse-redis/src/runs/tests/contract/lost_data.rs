@@ -1,7 +1,7 @@
 //! Claims that may be lost, because the server has lost its data or was replaced.
 
 use futures_util::StreamExt;
-use redis::{Value, aio::PubSub};
+use redis::aio::PubSub;
 
 use super::*;
 
@@ -26,18 +26,26 @@ async fn server() -> Option<Redis> {
     Some(world)
 }
 
+/// Does the same as [`server`], and lets the server be a replica for a moment.
+async fn former_replica(demote: &str) -> Option<Redis> {
+    let world = server().await?;
+    world.join("s1", "s1").await;
+    world.restored().await;
+    assert_eq!(world.look().await, "free");
+    for role in ["127.0.0.1 1", "NO ONE"] {
+        let _: String = world.server.command(&format!("{demote} {role}")).await;
+    }
+    Some(world)
+}
+
 impl Redis {
     async fn call(&self, script: &str, keys: &[&str], arguments: &[&str]) -> String {
         let script = format!("#!lua flags=allow-oom\n{VERSION}{COMMON}{script}");
-        let Value::Array(reply) = self.try_eval(&script, keys, arguments).await.unwrap() else {
-            panic!("no array");
-        };
-        let texts = reply.iter().map(|value| match value {
-            Value::Int(number) => number.to_string(),
-            Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-            other => format!("{other:?}"),
-        });
-        texts.collect::<Vec<_>>().join(" ")
+        let mut connection = self.server.try_connect().await.unwrap();
+        let mut command = redis::cmd("EVAL");
+        command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
+        let reply: Vec<String> = command.query_async(&mut connection).await.unwrap();
+        reply.join(" ")
     }
 
     /// Joins the processes that use the server with this id, after a connection to `earlier`.
@@ -70,27 +78,17 @@ impl Redis {
         assert_eq!(self.server.command::<u32>(&format!("PEXPIRE {key} -1")).await, 1);
     }
 
-    async fn hints(&self) -> Hints {
+    async fn hints(&self) -> PubSub {
         let client = redis::Client::open(self.server.url()).unwrap();
         let mut messages = client.get_async_pubsub().await.unwrap();
         messages.subscribe(EVERYONE).await.unwrap();
-        Hints(messages)
+        messages
     }
 }
 
-/// The hints to all processes.
-struct Hints(PubSub);
-
-impl Hints {
-    async fn next(&mut self) -> String {
-        soon(self.0.on_message().next()).await.unwrap().get_payload().unwrap()
-    }
-
-    /// Checks that no further hint was sent.
-    async fn is_empty(&mut self, world: &Redis) {
-        _ = world.server.command::<u32>(&format!("PUBLISH {EVERYONE} last")).await;
-        assert_eq!(self.next().await, "last");
-    }
+/// Returns the next hint to all processes.
+async fn next(hints: &mut PubSub) -> String {
+    soon(hints.on_message().next()).await.unwrap().get_payload().unwrap()
 }
 
 /// A node of a cluster can give its keys away, become a replica of the new node, and take over with
@@ -98,13 +96,7 @@ impl Hints {
 /// knows.
 #[tokio::test]
 async fn claims_may_be_lost_once_the_server_was_a_replica() {
-    let Some(world) = server().await else { return };
-    world.join("s1", "s1").await;
-    world.restored().await;
-    assert_eq!(world.look().await, "free");
-    for role in ["127.0.0.1 1", "NO ONE"] {
-        let _: String = world.server.command(&format!("REPLICAOF {role}")).await;
-    }
+    let Some(world) = former_replica("REPLICAOF").await else { return };
     // In a cluster, a node changes its role without a command that is counted.
     let _: String = world.server.command("CONFIG RESETSTAT").await;
     assert_eq!(world.claim("a1").await, "restoring");
@@ -166,14 +158,8 @@ async fn process_that_starts_at_a_promoted_replica_waits_for_claims() {
 #[tokio::test]
 async fn claims_may_be_lost_once_a_former_replica_has_one() {
     for demote in ["REPLICAOF", "SLAVEOF"] {
-        let Some(world) = server().await else { return };
+        let Some(world) = former_replica(demote).await else { return };
         let Some(replica) = Server::start().await else { return };
-        world.join("s1", "s1").await;
-        world.restored().await;
-        assert_eq!(world.look().await, "free");
-        for role in ["127.0.0.1 1", "NO ONE"] {
-            let _: String = world.server.command(&format!("{demote} {role}")).await;
-        }
         replica.replicate(&world.server).await;
         assert_eq!(world.claim("a1").await, "restoring", "{demote}");
     }
@@ -197,17 +183,18 @@ async fn claims_may_be_lost_once_databases_were_swapped() {
     swap().await;
     let mut hints = world.hints().await;
     assert_eq!(world.claim("k2").await, "restoring");
-    assert_eq!(hints.next().await, "");
+    assert_eq!(next(&mut hints).await, "");
     world.restored().await;
     assert_eq!(world.claim("k2").await, "new", "the swap is known");
     // A process that joins again notices the swap too.
     swap().await;
     world.expire(CLAIM).await;
     world.join("s1", "s1").await;
-    assert_eq!(hints.next().await, "");
+    assert_eq!(next(&mut hints).await, "");
     world.join("s1", "s1").await;
     assert_eq!(world.look().await, "restoring", "it begins once");
-    hints.is_empty(&world).await;
+    _ = world.server.command::<u32>(&format!("PUBLISH {EVERYONE} last")).await;
+    assert_eq!(next(&mut hints).await, "last", "no further hint was sent");
 }
 
 /// A jump of the clock that lets a claim expire lets `data` expire too.

@@ -1,7 +1,5 @@
 use std::thread;
 
-use redis::{RedisResult, ToRedisArgs, cmd};
-
 use super::*;
 use crate::RedisRuns;
 
@@ -33,18 +31,6 @@ impl Redis {
     pub(crate) async fn restart(&mut self) {
         self.server.kill();
         self.server.restart().await;
-    }
-
-    pub(crate) async fn try_eval(
-        &self,
-        script: &str,
-        keys: &[&str],
-        arguments: impl ToRedisArgs,
-    ) -> RedisResult<redis::Value> {
-        let mut connection = self.server.try_connect().await.unwrap();
-        let mut command = cmd("EVAL");
-        command.arg(script).arg(keys.len()).arg(keys).arg(arguments);
-        command.query_async(&mut connection).await
     }
 
     /// Sets a field of the claim.

@@ -5,8 +5,7 @@ use super::*;
 scenes!(
     old_batches_are_trimmed_and_counted,
     pushes_of_a_run_arrive_in_order,
-    simultaneous_calls_keep_their_order,
-    simultaneous_calls_share_a_pipeline,
+    simultaneous_calls_share_a_pipeline_and_keep_their_order,
     run_that_is_unsubscribed_passes_no_pushes,
     run_that_is_subscribed_again_at_once_stays_subscribed,
 );
@@ -44,16 +43,7 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
     assert_eq!(scene.q.received().await, "end completed 100");
 }
 
-/// The calls share pipelines, and are executed in their order.
-async fn simultaneous_calls_keep_their_order(scene: Scene) {
-    scene.p.begin("a1").await;
-    let run = run("a1");
-    let append = |last| scene.p.append_to(&run, 0, last, last, "x".repeat(3_000));
-    assert_eq!(join_all((1..=1_200).map(append)).await, ["appended 1"; 1_200]);
-    assert_eq!(scene.p.sync("a1", HEAD).await, "ok 1200 1201");
-}
-
-async fn simultaneous_calls_share_a_pipeline(scene: Scene) {
+async fn simultaneous_calls_share_a_pipeline_and_keep_their_order(scene: Scene) {
     scene.p.begin("a1").await;
     let reads = async || {
         let stats: String = scene.world.server.command("INFO stats").await;
@@ -66,6 +56,10 @@ async fn simultaneous_calls_share_a_pipeline(scene: Scene) {
     let reads = reads().await - before;
     // Redis reads 16 KiB at a time.
     assert!(reads < 20, "{reads}");
+    let run = run("a1");
+    let append = |last| scene.p.append_to(&run, 0, last, last, "x".repeat(3_000));
+    assert_eq!(join_all((1..=1_200).map(append)).await, ["appended 1"; 1_200]);
+    assert_eq!(scene.p.sync("a1", HEAD).await, "ok 1200 1201");
 }
 
 async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {
