@@ -14,6 +14,8 @@ struct Row {
     /// Microseconds of the processor for each stream.
     opening: f64,
     event: f64,
+    /// The median of those after the first, which finds the memory that h2 allocated for it.
+    later_event: f64,
     end: f64,
     /// How long it took until the first and the last client had the event, and the end, in seconds.
     event_seen: [f64; 2],
@@ -29,6 +31,9 @@ struct Row {
     turns: [f64; 3],
     seconds: f64,
 }
+
+/// How many events come after the first.
+const LATER: u8 = 7;
 
 pub fn measure(streams: Streams, subjects: &[Subject]) -> io::Result<()> {
     raise_open_files()?;
@@ -76,6 +81,16 @@ impl Row {
         let event_seen = client.marks.since(start);
         let resident_after_event = resident()?;
         let turns_of_event = orders.give("turns")?;
+        let mut later = Vec::new();
+        for number in 2..=1 + LATER {
+            let before = server.cpu_time()?.total_ns;
+            orders.send("publish")?;
+            client.read_marks(number)?;
+            orders.answer()?;
+            later.push(settle(&server)? - before);
+        }
+        later.sort_unstable();
+        let later_event = each(later[later.len() / 2]);
 
         let (before, start) = (server.cpu_time()?.total_ns, Instant::now());
         orders.send(if subject == Subject::Full { "close all" } else { "cancel" })?;
@@ -89,6 +104,7 @@ impl Row {
             resident_after_event,
             opening,
             event,
+            later_event,
             end,
             event_seen,
             end_seen,
@@ -138,6 +154,7 @@ fn print(rows: &[Row]) {
     table("opening, µs of processor each", &times(|row| row.opening));
     table("one event to all, µs each", &times(|row| row.event));
     table("the first client has it after", &|row| seen(row.event_seen));
+    table("a later event, µs each", &times(|row| row.later_event));
     table("the end of all, µs each", &times(|row| row.end));
     table("the first client has it after", &|row| seen(row.end_seen));
     table("longest `subscribe`, ms", &ours(&|row| format!("{:.1}", row.subscribe)));
