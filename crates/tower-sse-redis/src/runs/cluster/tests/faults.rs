@@ -253,7 +253,7 @@ async fn clients_learn_of_a_death_within_a_lease_and_a_quarter() {
         let third = Process::at(one.store.beside(2), |builder| builder).await;
         sleep(Duration::from_millis(offset / 2)).await;
         one.store.go_away();
-        assert!(timeout(LEASE * 5 / 4, read_all(live)).await.is_ok(), "{offset}");
+        within(LEASE * 5 / 4, read_all(live)).await;
         sleep(LEASE).await;
         let told = [other.outcomes(), third.outcomes()].concat();
         assert_eq!(told, [Outcome::Interrupted], "reported once");

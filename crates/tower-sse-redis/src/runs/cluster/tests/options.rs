@@ -58,7 +58,8 @@ async fn answer_when(
         match end {
             "completed" => drop(source),
             "cancelled" => assert!(one.cancel().await),
-            _ => drop(one.replace().await),
+            "replaced" => drop(one.replace().await),
+            other => panic!("{other}"),
         }
     };
     if moment.is_none() {

@@ -135,7 +135,7 @@ impl Process {
 pub(super) static KEY: LazyLock<RunKey> = LazyLock::new(|| RunKey::new("user", "turn").unwrap());
 
 pub(super) type Source = UnboundedSender<Result<Event, &'static str>>;
-/// A request's source, or `None` if the key has a run already.
+/// A request's source, `None` if the key has a run already, or why the request was refused.
 pub(super) type Started = Result<Option<Source>, StartError>;
 
 /// Returns a stream of events that the test feeds, and ends by dropping the source.
@@ -162,10 +162,10 @@ pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(60), future).await.expect("within a minute")
 }
 
-/// Waits for a future, and asserts that it took at most this time of tokio's clock.
+/// Does the same as [`soon`], and asserts that the future took at most this time of tokio's clock.
 pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     let begun = Instant::now();
-    let output = future.await;
+    let output = soon(future).await;
     assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
     output
 }
@@ -234,8 +234,9 @@ pub(super) fn id_of(record: &Record, sequence: u64) -> LastEventId {
     LastEventId::try_from(format!("{}-{sequence}", record.epoch)).unwrap()
 }
 
-/// Begins a request, and returns it when its second command is on its way to the store. A request
-/// that starts a run looks for one first, and then claims the key.
+/// Begins a request, and returns it when its second command is on its way to the store: a request
+/// that starts a run looks for one first, and then claims the key. All commands keep a delay of 10
+/// milliseconds, so that a fault that the test sets now affects the second one.
 pub(super) async fn claiming<R: Future>(process: &Process, request: R) -> Pin<Box<R>> {
     process.store.faults().delay = Duration::from_millis(10);
     let mut request = Box::pin(request);

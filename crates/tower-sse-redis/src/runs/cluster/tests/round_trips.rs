@@ -58,7 +58,10 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
     let healthy = Process::at(other.store.beside(2), |builder| builder).await;
-    let _sources = join_all((0..RUNS).map(async |turn| dead.start_as(&key_of(turn)).await)).await;
+    let mut sources = Vec::new();
+    for turn in 0..RUNS {
+        sources.push(dead.start_as(&key_of(turn)).await);
+    }
     let source = healthy.start().await.unwrap();
     let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
     let live = other.attach().await;

@@ -14,8 +14,8 @@ async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
         sleep(Duration::from_millis(1_000 + delay)).await;
         let mut live = other.attach().await;
         // Three commands of the owner at most: the one under way, a `Sync`, and a batch.
-        let received = timeout(Duration::from_millis(349), read(&mut live, 2)).await;
-        assert!(received.is_ok_and(|data| data == ["a", "b"]), "{delay}");
+        let received = within(Duration::from_millis(349), read(&mut live, 2)).await;
+        assert_eq!(received, ["a", "b"], "{delay}");
         finish(source, &["c"]);
         assert_whole(live, &["c"]).await;
     }

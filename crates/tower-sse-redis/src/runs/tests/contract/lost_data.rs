@@ -26,7 +26,8 @@ async fn server() -> Option<Redis> {
     Some(world)
 }
 
-/// Does the same as [`server`], and lets the server be a replica for a moment.
+/// Does the same as [`server`], lets the processes restore their claims, and makes the server a
+/// replica for a moment.
 async fn former_replica(demote: &str) -> Option<Redis> {
     let world = server().await?;
     world.join("s1", "s1").await;
