@@ -38,8 +38,8 @@
 //!
 //! # Set-up
 //!
-//! This is enough for the guide's [notifications](tower_sse::guide::notifications) program, and for
-//! your own if its clients load from a database what they missed:
+//! For the guide's [notifications](tower_sse::guide::notifications) program, or one built like it,
+//! this is enough:
 //!
 //! 1. Run Redis 7 or later, or Valkey, for this program only, with these lines in `redis.conf`.
 //!    We've tested with Redis 7.0 and Valkey 9.1.
@@ -53,22 +53,25 @@
 //!    maxmemory-policy noeviction
 //!    # Otherwise, a restart of Redis could lose all events.
 //!    appendonly yes
-//!    # With the user `default` and no password, Redis would refuse other machines.
-//!    user default off
+//!    # For you, as administrator. Without this password, Redis would refuse other machines.
+//!    user default on >another-password ~* &* +@all
 //!    # The key `notifications` is the argument of `broker`.
 //!    user app on >password ~notifications +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
 //!    ```
 //!
-//! 2. [Change the program's broker](tower_sse::guide::notifications#restarts-and-several-processes).
-//!    Its URL is `redis://app:password@host/`, or `rediss://…` with [TLS](#tls). Without Redis, the
-//!    program can't start: have systemd [restart it](tower_sse::guide::nginx#two-servers).
+//! 2. [Change the
+//!    broker](tower_sse::guide::notifications#restarts-and-several-processes). Its URL is
+//!    `redis://app:password@host/`, or `rediss://…` with [TLS](#tls). Without Redis, the program
+//!    can't start: have systemd [restart it](tower_sse::guide::nginx#two-servers).
 //! 3. Replace all processes at once the first time: an old and a new process share neither events
 //!    nor log-outs. With nginx, start the new processes on other ports, change the `upstream`,
 //!    reload nginx, then stop the old processes. Later, replace them one by one.
 //!
 //! Any other program needs more:
 //!
-//! - Work out its [limits](operating#sizes).
+//! - If it ran without a broker, [change it](tower_sse::hub#moving-to-a-broker).
+//! - Work out its [limits](operating#sizes), unless its clients load from a database what they
+//!   missed.
 //! - Decide what it does when [publishing fails](operating#publish-errors).
 //! - Connect [when it starts](operating#start), and close the hub [last when it
 //!   stops](operating#shutdown).

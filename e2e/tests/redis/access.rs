@@ -49,12 +49,14 @@ async fn documented_configuration_serves_a_hub() {
     let Some(mut server) = Server::prepare(&options) else { return };
     server.spawn();
     let url = server.url().replace("//", "//app:password@");
+    let deadline = Instant::now() + PATIENCE;
     let hub = loop {
         let redis = Redis::open(&url).unwrap();
         match Hub::connect(redis.broker("notifications")).await {
             Ok(hub) => break hub,
             Err(error) => assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}"),
         }
+        assert!(Instant::now() < deadline, "redis-server does not accept {options:?}");
         sleep(Duration::from_millis(10)).await;
     };
     let mut client = Client::connect(&hub, &["a"]);
