@@ -46,7 +46,7 @@ use tower_sse::{BoxError, Event, MaxAge, SseLayer, event::Encoded, stats::Stats}
 pub(crate) struct Limits {
     /// The time that the shutdown gives streams to end.
     pub(crate) deadline: Duration,
-    /// The age at which a client is told to send no more requests over its connection.
+    /// The age from which a connection takes no new requests.
     pub(crate) age: Duration,
     /// The further time after which the connection is cut, with the streams that are still open.
     pub(crate) grace: Duration,

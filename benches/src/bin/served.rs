@@ -9,8 +9,8 @@
 //! With `shared`, all clients subscribe to one topic of a hub. With `own`, each client subscribes
 //! to a topic of its own too. With `one-by-one`, the clients stall one after another instead of
 //! together. With `places`, all events are published before the clients come, which resume from 64
-//! positions. With `places-own`, each has a topic of its own too. Run each subject in a process of its own, because
-//! the memory is the process's.
+//! positions. With `places-own`, each has a topic of its own too. Run each subject in a process of
+//! its own, because the memory is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
 //! have 100 streams over each connection. A `stalled` stream has a window of `WINDOW` bytes, which

@@ -14,7 +14,7 @@ struct Row {
     /// Microseconds of the processor for each stream.
     opening: f64,
     event: f64,
-    /// The median of those after the first, which finds the memory that h2 allocated for it.
+    /// The median of the later events, which reuse the memory that h2 allocated for the first.
     later_event: f64,
     end: f64,
     /// How long it took until the first and the last client had the event, and the end, in seconds.
@@ -89,6 +89,7 @@ impl Row {
             orders.answer()?;
             later.push(settle(&server)? - before);
         }
+        _ = orders.give("turns")?;
         later.sort_unstable();
         let later_event = each(later[later.len() / 2]);
 
