@@ -185,7 +185,7 @@ async fn loads_of_large_events_do_not_delay_the_renewal_of_data() {
         pair.store_of(name, 1, 1 << 20).await;
     }
     pair.owners_wire.cut();
-    pair.wire.limit(300_000);
+    pair.wire.limit(120_000);
     let connections = pair.wire.connections();
     let reading = join_all(names.iter().map(|name| pair.read(name)));
     let beats = async || pair.redis.command::<Vec<String>>("HVALS app:run:processes").await;
