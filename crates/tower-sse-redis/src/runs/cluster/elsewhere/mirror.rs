@@ -168,6 +168,8 @@ impl Mirror {
         let Some(record) = self.record() else { return false };
         self.set_contact();
         match push {
+            // Load a starting record: clients are served only once it has the handler's options.
+            Push::Batch(_) | Push::End(_) if record.phase() == Phase::Starting => return true,
             Push::Batch(Batch { first, last, bytes }) => {
                 match self.copy.append_batch(first, last, &bytes) {
                     Mirrored::Appended => {}
@@ -176,8 +178,6 @@ impl Mirror {
                 }
             }
             Push::Newest(newest) => return newest > record.newest(),
-            // Load a starting record: clients are served only once it has the handler's options.
-            Push::End(_) if record.phase() == Phase::Starting => return true,
             Push::End(end) if end.newest > record.newest() => return true,
             Push::End(end) => self.apply_end(&record, end),
             Push::Void => self.copy.void(),

@@ -39,6 +39,21 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     assert_whole(live, &["b"]).await;
 }
 
+/// A process that was paused finds an event in its socket. The store has lost the run's stream, which
+/// has the handler's options.
+#[tokio::test(start_paused = true)]
+async fn event_of_a_run_without_options_reaches_no_client() {
+    let (one, other) = two().await;
+    let _answer = one.call();
+    sleep(Duration::from_secs(1)).await;
+    let run = other.get().await.expect("a run");
+    let bytes = format!("data: a\nid: {}-1\n\n", one.epoch()).into();
+    let push = Push::Batch(Batch { first: 1, last: 1, bytes });
+    other.store.cluster().mirrors.push(&one.run(), &push);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(run.messages().map(|messages| messages.len()), Some(0));
+}
+
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let lacking = "data: b\nid: E-2\n\ndata: d\nid: E-4\n\n";
