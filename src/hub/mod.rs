@@ -575,8 +575,8 @@
 //! | [Redis](https://docs.rs/tower-sse-redis) | several machines, the [most events per second](https://docs.rs/tower-sse-redis/latest/tower_sse_redis/operating/#how-far-it-goes), or [runs](crate::runs#several-processes) |
 //!
 //! If you'll need several machines later, take PostgreSQL or Redis now. A later switch [gives each
-//! client a gap](#what-differs-with-a-broker). The guide's [notifications](crate::guide::notifications) are a
-//! whole program for each of them.
+//! client a gap](#what-differs-with-a-broker). The guide's
+//! [notifications](crate::guide::notifications) are a whole program for each of them.
 //!
 //! ## Moving to a broker
 //!

@@ -33,7 +33,7 @@ struct Row {
 }
 
 /// How many events come after the first.
-const LATER: u8 = 7;
+const LATER: usize = 7;
 
 pub fn measure(streams: Streams, subjects: &[Subject]) -> io::Result<()> {
     raise_open_files()?;
@@ -81,17 +81,8 @@ impl Row {
         let event_seen = client.marks.since(start);
         let resident_after_event = resident()?;
         let turns_of_event = orders.give("turns")?;
-        let mut later = Vec::new();
-        for number in 2..=1 + LATER {
-            let before = server.cpu_time()?.total_ns;
-            orders.send("publish")?;
-            client.read_marks(number)?;
-            orders.answer()?;
-            later.push(settle(&server)? - before);
-        }
-        _ = orders.give("turns")?;
-        later.sort_unstable();
-        let later_event = each(later[later.len() / 2]);
+        let later_event = each(later_event(&server, &mut orders, &mut client)?);
+        orders.give("turns")?;
 
         let (before, start) = (server.cpu_time()?.total_ns, Instant::now());
         orders.send(if subject == Subject::Full { "close all" } else { "cancel" })?;
@@ -117,6 +108,20 @@ impl Row {
             seconds: begun.elapsed().as_secs_f64(),
         })
     }
+}
+
+/// Returns the median of the processor time that later events take, in nanoseconds.
+fn later_event(server: &Server, orders: &mut Orders, client: &mut Client) -> io::Result<u64> {
+    let mut times = [0; LATER];
+    for (number, time) in (2..).zip(&mut times) {
+        let before = server.cpu_time()?.total_ns;
+        orders.send("publish")?;
+        client.read_marks(number)?;
+        orders.answer()?;
+        *time = settle(server)? - before;
+    }
+    times.sort_unstable();
+    Ok(times[times.len() / 2])
 }
 
 fn print(rows: &[Row]) {
