@@ -178,13 +178,15 @@ impl Network {
         }
     }
 
-    /// Stops the current server for a time in milliseconds, without breaking its connections.
+    /// Stops the current server for a time in milliseconds, without breaking its connections. The
+    /// stop ends even if another server is the current one by then.
     pub fn pause(&self, milliseconds: u64) {
-        self.operate(format_args!("pause of {milliseconds} ms"), |state| {
+        let paused = self.operate(format_args!("pause of {milliseconds} ms"), |state| {
             state.current().is_paused = state.current().is_up;
+            state.current
         });
-        self.after(milliseconds, |network| {
-            network.change(|state| state.current().is_paused = false);
+        self.after(milliseconds, move |network| {
+            network.change(|state| state.machines[paused].is_paused = false);
         });
     }
 
