@@ -89,6 +89,10 @@ impl Client {
                 }
                 Ok(None) | Err(_) => {
                     self.log(|| format!("cut from process {}", process.number));
+                    if self.kind != Kind::Gets {
+                        let cut = (self.key, self.world.network.elapsed());
+                        self.world.records().cut_starts.push(cut);
+                    }
                     (roams && self.rng.u8(..8) == 0).then_some(AnswerEnd::Left)
                 }
             };

@@ -166,17 +166,28 @@ fn check_end(history: &History, answer: &Answer) -> Option<String> {
             let (number, call) = call?;
             let has_later =
                 history.records.calls[number + 1..].iter().any(|call| call.key == answer.key);
-            // A replacement takes the key even if its client leaves before the call is made.
-            let is_replaced = history.records.stops.iter().any(|stop| {
-                let is_between = stop.began <= answer.ended && call.began <= stop.over;
-                stop.replaces && stop.call.is_none() && stop.key == answer.key && is_between
-            });
             // With layers, a client that has seen all of an answer that failed gets a 404.
             let has_failed = history.settings.is_layered && call.plan.fails && is_whole;
-            (is_calm && !has_later && !is_replaced && !has_failed)
+            (is_calm && !has_later && !is_taken(&history.records, answer, call) && !has_failed)
                 .then(|| format!("not found after {events} events"))
         }
     }
+}
+
+/// Returns whether a request that has made no call may have taken the key of a call's run before an
+/// answer ended: a replacement or, once the run has ended without completing, a start. Its client
+/// left too early.
+fn is_taken(Records { stops, cut_starts, .. }: &Records, answer: &Answer, call: &Call) -> bool {
+    let is_replaced = stops.iter().any(|stop| {
+        let is_between = stop.began <= answer.ended && call.began <= stop.over;
+        stop.replaces && stop.call.is_none() && stop.key == answer.key && is_between
+    });
+    let can_start = call.end.filter(|end| !end.is_finished || call.plan.fails);
+    let is_started = can_start.is_some_and(|end| {
+        let mut of_key = cut_starts.iter().filter(|(key, _)| *key == answer.key);
+        of_key.any(|&(_, at)| end.at <= at + TRAVEL_TIME && at <= answer.ended)
+    });
+    is_replaced || is_started
 }
 
 /// Returns whether Redis had refused commands for two leases when the answer ended. After this

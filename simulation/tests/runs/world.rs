@@ -21,6 +21,8 @@ pub(crate) struct Records {
     pub(crate) calls: Vec<Call>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) stops: Vec<Stop>,
+    /// The key and the time of each request to start a run whose client was cut.
+    pub(crate) cut_starts: Vec<(usize, u64)>,
     /// The outcomes that were reported to the program, by the run's epoch.
     pub(crate) reports: BTreeMap<String, Vec<Outcome>>,
     /// When Redis refused commands.
