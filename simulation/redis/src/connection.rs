@@ -42,7 +42,9 @@ impl Serving {
             sleep_until(due).await;
             let is_free = |state: &mut State| {
                 let link = &state.links[self.process];
-                let is_held = link.is_cut_off || (has_entries && link.holds_reads);
+                let is_held = link.is_cut_off
+                    || state.connections[self.number].drops_packets
+                    || (has_entries && link.holds_reads);
                 (!is_held).then_some(())
             };
             self.network.until(is_free).await;
@@ -74,6 +76,10 @@ impl Serving {
             self.network.pass(self.process, Direction::ToServer, read).await;
             // Commands that were read together have the same latency.
             self.network.travel(self.process).await;
+            let number = self.number;
+            let passes =
+                |state: &mut State| (!state.connections[number].drops_packets).then_some(());
+            self.network.until(passes).await;
         }
     }
 

@@ -57,6 +57,7 @@ impl Network {
                 machine,
                 ended: ended.clone(),
                 cut_at: None,
+                drops_packets: false,
                 channels: BTreeSet::new(),
                 redirects: Vec::new(),
                 sending,

@@ -230,6 +230,15 @@ impl Network {
         self.change(|state| state.links[process].is_shut_out = false);
     }
 
+    /// Drops the packets of the connections that a process has now, like a firewall that forgets
+    /// these connections. New ones work.
+    pub fn drop_packets(&self, process: usize) {
+        self.operate(format_args!("packets of process {process} are dropped"), |state| {
+            let own = state.connections.iter_mut().filter(|it| it.process == process);
+            own.for_each(|connection| connection.drops_packets = true);
+        });
+    }
+
     /// Lets nothing pass between a process and all servers for a time in milliseconds. No
     /// connection breaks.
     pub fn cut_off(&self, process: usize, milliseconds: u64) {
@@ -301,7 +310,12 @@ impl Network {
             state.current().is_paused = false;
             state.current().server.refusal = None;
             state.links.iter_mut().for_each(|link| *link = Link::default());
-            state.connections.iter_mut().for_each(|connection| connection.cut_at = None);
+            for connection in &mut state.connections {
+                connection.cut_at = None;
+                if connection.drops_packets {
+                    connection.ended.cancel();
+                }
+            }
         });
     }
 }

@@ -83,6 +83,8 @@ pub(super) struct Connection {
     pub(super) machine: usize,
     pub(super) ended: CancellationToken,
     pub(super) cut_at: Option<Cut>,
+    /// Whether all packets of the connection are dropped.
+    pub(super) drops_packets: bool,
     /// The channels to which the client has subscribed over this connection.
     pub(super) channels: BTreeSet<Channel>,
     /// When redirects of this connection were counted.

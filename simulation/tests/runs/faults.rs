@@ -82,7 +82,7 @@ const CALM: [Kind; 10] = [
     }),
 ];
 
-const DISTURBING: [Kind; 8] = [
+const DISTURBING: [Kind; 9] = [
     Kind::new("pause", |it, _| {
         let milliseconds = it.rng.u64(..6_000);
         if milliseconds > 500 {
@@ -112,6 +112,11 @@ const DISTURBING: [Kind; 8] = [
         it.world.disturb(process);
         let milliseconds = about_a_lease(it);
         it.network.cut_off(process, milliseconds);
+    }),
+    // A firewall forgets the connections of a process.
+    Kind::new("drop packets", |it, process| {
+        it.world.disturb(process);
+        it.network.drop_packets(process);
     }),
     // A process is stopped and continued, as by signals.
     Kind::new("stop", |it, process| {

@@ -166,8 +166,10 @@ impl RedisStore {
         // yet must find the channel.
         lock(&subscriptions.runs).insert(channel.clone(), run.clone());
         let _changing = subscriptions.changing.lock().await;
-        let subscribed = self.link.session()?.subscribe(&[channel]).await;
-        subscribed.map_err(|_| Failure::Lost)
+        let session = self.link.session()?;
+        // The next session waits for `changing`, so a reply over this one must not delay it.
+        let subscribed = session.ended.run_until_cancelled(session.subscribe(&[channel])).await;
+        subscribed.and_then(Result::ok).ok_or(Failure::Lost)
     }
 
     /// Stops passing on the pushes of a run.
@@ -180,7 +182,7 @@ impl RedisStore {
             if !lock(&subscriptions.runs).contains_key(&channel)
                 && let Ok(session) = link.session()
             {
-                session.unsubscribe(&channel).await;
+                session.ended.run_until_cancelled(session.unsubscribe(&channel)).await;
             }
         });
     }

@@ -25,6 +25,20 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
 
+/// A firewall forgets the connections while the reply to a subscription is under way. It comes
+/// after ten seconds at the latest, and the process counts as dead after eight.
+#[tokio::test(start_paused = true)]
+async fn process_whose_subscription_gets_no_reply_connects_again_in_time() {
+    let (one, other, source, mut live) = watched(&["a"]).await;
+    one.store.drop_packets();
+    sleep(LEASE / 5).await;
+    _ = soon(one.store.cluster().store.subscribe(&one.run())).await;
+    sleep(LEASE).await;
+    send(&source, &["b"]);
+    assert_eq!(read(&mut live, 1).await, ["b"]);
+    assert_eq!(other.outcomes(), []);
+}
+
 /// The call goes on, so its client is asked to come again.
 #[tokio::test(start_paused = true)]
 async fn client_waiting_for_a_call_elsewhere_is_refused_without_the_store() {

@@ -90,6 +90,11 @@ impl Way {
         self.network.shut_out(self.process);
     }
 
+    /// Drops the packets of the connections that this process has now.
+    pub(super) fn drop_packets(&self) {
+        self.network.drop_packets(self.process);
+    }
+
     /// Lets this process connect again, and waits until it has.
     pub(super) async fn come_back(&self) {
         self.network.admit(self.process);
