@@ -18,9 +18,10 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// The runs of a process, by key. With [`connect`](Self::connect), several processes share their
 /// runs.
 ///
-/// Clones share the same runs, which continue after the last clone is dropped. Each run is a task,
-/// so methods that start a run [panic](tokio::spawn) outside a tokio runtime. If the runtime's
-/// timers aren't enabled, the run is interrupted at once.
+/// Clones share the same runs, which continue after the last clone is dropped. Clients of other
+/// processes' runs get an error then. Each run is a task, so methods that start a run
+/// [panic](tokio::spawn) outside a tokio runtime. If the runtime's timers aren't enabled, the run
+/// is interrupted at once.
 ///
 /// # Answers
 ///

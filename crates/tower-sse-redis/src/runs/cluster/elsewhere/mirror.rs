@@ -20,8 +20,8 @@ pub(crate) struct Mirror {
     pub(super) copy: MirrorWriter,
     /// Whether the first page was loaded, once that is known.
     readable: SetOnce<bool>,
-    /// Whether the first load succeeded, once it has ended.
-    loaded: SetOnce<bool>,
+    /// Whether a load has succeeded, once the first one has ended.
+    loaded: watch::Sender<Option<bool>>,
     /// Tells the mirror's task of each request for a load.
     pub(super) requests: watch::Sender<()>,
     state: Mutex<MirrorState>,
@@ -57,7 +57,7 @@ impl Mirror {
             run,
             copy,
             readable: SetOnce::new(),
-            loaded: SetOnce::new(),
+            loaded: watch::Sender::default(),
             requests: watch::Sender::new(()),
             state: Mutex::new(state),
             waiters: Semaphore::new(MAX_WAITERS),
@@ -137,13 +137,14 @@ impl Mirror {
         *self.readable.wait().await
     }
 
-    /// Waits until the first load has ended. Returns whether it succeeded.
+    /// Waits until the first load has ended. Returns whether it or a later one succeeded.
     pub(crate) async fn loaded(&self) -> bool {
-        *self.loaded.wait().await
+        let mut loaded = self.loaded.subscribe();
+        loaded.wait_for(Option::is_some).await.is_ok_and(|loaded| *loaded == Some(true))
     }
 
     pub(super) fn is_loaded(&self) -> bool {
-        self.loaded.initialized()
+        self.loaded.borrow().is_some()
     }
 
     /// Records whether a page could be loaded. Only the first call counts.
@@ -151,10 +152,10 @@ impl Mirror {
         _ = self.readable.set(is_readable);
     }
 
-    /// Records the result of a load. Only the first call counts.
+    /// Records the result of a load. A later failure doesn't count: the next load follows it.
     pub(super) fn set_loaded(&self, is_loaded: bool) {
         self.set_readable(is_loaded);
-        _ = self.loaded.set(is_loaded);
+        self.loaded.send_modify(|it| *it = Some(is_loaded || *it == Some(true)));
     }
 
     /// Requests a load. A load that is under way may lack what the caller wants, so another follows

@@ -108,6 +108,13 @@ impl Mirrors {
     }
 }
 
+impl Drop for Mirrors {
+    /// Fails the clients that read runs of other processes: nothing updates the mirrors any more.
+    fn drop(&mut self) {
+        self.map.all().iter().for_each(|mirror| mirror.copy.lose());
+    }
+}
+
 /// Clients that have seen more events of a run than this process has of it.
 impl Mirrors {
     /// Waits until a record has the event `after`, or its run has ended.

@@ -57,9 +57,13 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     let process = alone(|builder| builder).await;
     finish(process.start().await.unwrap(), &["a"]);
     soon(process.get().await.unwrap().ended()).await;
+    let other = Process::at(process.store.beside(1), |builder| builder).await;
+    let _theirs = other.start_as(&key_of(1)).await;
+    let live = process.attach_as(&key_of(1)).await;
     let cluster = Arc::downgrade(&process.store.cluster());
     let connection = process.store.cluster().store.connection();
     drop(process);
+    assert_fails(live, &[], None).await;
     sleep(Duration::from_secs(3600)).await;
     assert!(cluster.upgrade().is_none(), "its tasks have ended");
     assert!(connection.has_changed().is_err(), "the store has been dropped");

@@ -39,6 +39,20 @@ async fn process_whose_subscription_gets_no_reply_connects_again_in_time() {
     assert_eq!(other.outcomes(), []);
 }
 
+#[tokio::test(start_paused = true)]
+async fn run_whose_first_load_broke_off_is_found_after_the_next() {
+    let large = "x".repeat(60_000);
+    let (_one, other, _source) = started(&[&large, &large, &large]).await;
+    sleep(LEASE).await;
+    other.store.network.limit_bandwidth(1, 100_000);
+    let _live = other.answer(None).await;
+    other.store.go_away();
+    other.store.come_back().await;
+    assert!(other.get().await.is_none(), "it is not loaded yet");
+    sleep(LEASE).await;
+    assert!(other.get().await.is_some());
+}
+
 /// The call goes on, so its client is asked to come again.
 #[tokio::test(start_paused = true)]
 async fn client_waiting_for_a_call_elsewhere_is_refused_without_the_store() {
