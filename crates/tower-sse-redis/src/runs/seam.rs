@@ -226,7 +226,8 @@ pub(crate) enum EndReply {
     /// The run is interrupted, because its owner is dead. This process reports the end if it has
     /// not yet, and then records that in the store. Only a reply to `Bury`.
     Buried { newest: u64 },
-    /// Another process has ended the run, or this process has ended it in another mode.
+    /// Another process has ended the run, or this process has ended it in another mode. For `Bury`,
+    /// also if the end is reported.
     Over(Outcome),
     /// For `Release`, the run is void. For `Forget`, its keys are deleted. For `Discard`, its
     /// stream expires. Only a reply to these modes.

@@ -9,12 +9,12 @@ use tower_sse::runs::__private::{
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
-use super::owner::{export, exports::Exports};
+use super::owner::export;
 use super::timing::RETRY_DELAY;
 use super::{cluster::Cluster, elsewhere::mirror::Mirror};
-use crate::runs::seam::spawn;
-use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId};
+use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId, spawn_on};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
+use tower_sse_broker::tasks::caught;
 
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
@@ -131,16 +131,24 @@ impl SharedRuns for Cluster {
         lines: Option<Bytes>,
     ) -> Pending<'a, bool> {
         Box::pin(async move {
-            match self.store.look(key).await {
-                Ok(LookReply::Run { run, outcome: None, .. }) => {
-                    let seen = seen(last, run.epoch, MAX_SEQUENCE);
-                    seen.is_some() && self.cancel_run(&run, lines).await
+            loop {
+                let Ok(LookReply::Run { run, process, outcome, .. }) = self.store.look(key).await
+                else {
+                    return self.process.peek(key).is_some_and(|here| {
+                        seen(last, here.epoch, here.newest()).is_some()
+                            && self.process.cancel_record(&here, lines.as_deref())
+                    });
+                };
+                if outcome.is_some() || seen(last, run.epoch, MAX_SEQUENCE).is_none() {
+                    return false;
                 }
-                Ok(LookReply::Run { .. }) => false,
-                _ => self.process.peek(key).is_some_and(|here| {
-                    seen(last, here.epoch, here.newest()).is_some()
-                        && self.process.cancel_record(&here, lines.as_deref())
-                }),
+                // The reply to the claim of a request of this process can be under way.
+                let is_entered = process != self.id || self.exports.record(&run).is_some();
+                let locked = (!is_entered).then(|| self.keys.try_lock(key));
+                match locked.and_then(Result::err) {
+                    Some(unlocked) => unlocked.cancelled().await,
+                    None => return self.cancel_run(&run, lines).await,
+                }
             }
         })
     }
@@ -159,7 +167,7 @@ impl SharedRuns for Cluster {
             let patience = if waits { self.timing.patience } else { Duration::ZERO };
             let until = Instant::now() + patience;
             loop {
-                if self.mirror_of(record).is_none() {
+                if self.mirror_of(record).is_none() && !record.is_lost() {
                     return Ok(Arc::clone(record));
                 }
                 match self.open(&RunId::of(record), last).await {
@@ -335,7 +343,8 @@ impl Cluster {
     /// Claims a key for a new run, in place of the run `earlier` if there is one. Returns `None` if
     /// the caller has to look again.
     ///
-    /// The claim runs on a task of its own, so that a claim whose request is dropped is released.
+    /// The claim runs on a task of its own, so that a claim whose request is dropped is released. A
+    /// request's own runtime may end earlier.
     pub(super) async fn start(
         self: &Arc<Self>,
         key: &RunKey,
@@ -359,7 +368,7 @@ impl Cluster {
         let (sender, receiver) = oneshot::channel();
         // The request exports the producer below. If the request is gone, the producer is dropped
         // instead, and releases its claim.
-        spawn(async move {
+        spawn_on(&self.exports.runtime, async move {
             let confirmed = cluster.confirm(reserved, earlier, &sender).await;
             _ = sender.send(confirmed);
         });
@@ -386,22 +395,22 @@ impl Cluster {
     ) -> Confirmed {
         let run = RunId::of(&reserved.record);
         let replaced = earlier.as_ref().map(|run| run.epoch);
-        let mut sent = SentClaim { exports: &self.exports, run: Some(run.clone()) };
         let began = Instant::now();
-        let reply = self.store.claim(&run, earlier.as_ref()).await;
+        let reply = caught(self.store.claim(&run, earlier.as_ref())).await;
         let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
-        match &reply {
-            Err(Failure::Lost | Failure::Stopped) => {}
+        match reply.unwrap_or(Err(Failure::Lost)) {
             Ok(LookReply::Claimed) if is_late => {
                 replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
+                self.exports.lose_claim(run);
+                Ok(None)
             }
-            _ => sent.run = None,
-        }
-        drop(sent);
-        match reply {
-            Ok(LookReply::Claimed) if !is_late => {
+            Ok(LookReply::Claimed) => {
                 let is_entered = self.enter(&reserved, replaced);
                 if is_entered { Ok(Some(reserved)) } else { Err(refused_by_drain(replaced)) }
+            }
+            Err(Failure::Lost | Failure::Stopped) => {
+                self.exports.lose_claim(run);
+                Err(StartError::Unavailable)
             }
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
             Ok(_) => Ok(None),
@@ -449,22 +458,6 @@ impl Cluster {
 
 /// The result of a claim, for the request.
 type Confirmed = Result<Option<Producer>, StartError>;
-
-/// A claim that was sent. Dropped before it is settled, it is released: the store may have executed
-/// it.
-struct SentClaim<'a> {
-    exports: &'a Exports,
-    /// `None` once the claim is settled.
-    run: Option<RunId>,
-}
-
-impl Drop for SentClaim<'_> {
-    fn drop(&mut self) {
-        if let Some(run) = self.run.take() {
-            self.exports.lose_claim(run);
-        }
-    }
-}
 
 /// Returns the error for a claimed run that a drain has overtaken. If the claim has replaced a run,
 /// that run is over.

@@ -97,8 +97,6 @@ const MAX_ENDS: usize = 512;
 /// Ends the runs of a dead process, unless another process does. Called again after each beat while
 /// the store lists any of the runs.
 pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
-    // Two calls at the same time would report a run twice.
-    let _burying = mirrors.burials.lock().await;
     let Ok(mut runs) = mirrors.store.inherit(&dead).await else { return };
     if runs.is_empty() && dead.seen.is_empty() {
         // The store may have lost the list of the dead process's runs, too.
@@ -115,6 +113,8 @@ impl Mirrors {
     /// this process dies in between, or the command that records it is lost, these ends are
     /// reported again, as documented at [`RunEnd::id`](tower_sse::runs::RunEnd::id).
     pub(crate) async fn bury(&self, owner: &ProcessId, runs: &[RunId]) {
+        // The store takes a run that is not reported yet for one that this process has to report.
+        let _burying = self.burials.lock().await;
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
         let results = self.store.end_all(None, &runs.iter().map(bury).collect::<Vec<_>>()).await;

@@ -23,7 +23,7 @@ pub(crate) struct Exports {
     /// The moment from which ticks are counted, so that runs share them.
     pub(super) base: Instant,
     /// The runtime of all exports. A request's own runtime may end earlier.
-    pub(super) runtime: Handle,
+    pub(crate) runtime: Handle,
     state: Mutex<State>,
     /// Notified when the keeper may have something to look for, to release or to delete.
     pub(super) changed: Notify,

@@ -7,7 +7,7 @@ use tower_sse::runs::__private::Process;
 
 use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::RETRY_DELAY;
-use crate::runs::seam::{End, EndMode, EndReply, Failure, LIVE, RunId};
+use crate::runs::seam::{End, EndMode, Failure, LIVE, RunId};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
@@ -36,21 +36,20 @@ struct Keeper {
 impl Keeper {
     async fn run(&mut self, process: &Weak<Process>) {
         let connection = self.store.connection();
-        loop {
-            // Lost claims keep the `Process` alive, as producers do.
-            let Some(process) = process.upgrade() else { return };
+        // Lost claims keep the `Process` alive, as producers do.
+        let mut kept = None;
+        while let Some(process) = kept.take().or_else(|| process.upgrade()) {
             let up = *connection.borrow();
             if let Some(over) = up {
                 self.release(over).await;
                 self.delete(over).await;
                 self.look(over).await;
             }
-            let process = Some(process).filter(|_| !self.exports.lock().lost_claims.is_empty());
+            kept = Some(process).filter(|_| !self.exports.lock().lost_claims.is_empty());
             match self.next_due().filter(|_| up.is_some()) {
                 Some(due) => _ = timeout_at(due, self.exports.changed.notified()).await,
                 None => self.exports.changed.notified().await,
             }
-            drop(process);
         }
     }
 
@@ -71,26 +70,14 @@ impl Keeper {
             due.map(|(run, _)| end(run)).take(MAX_ENDS).collect()
         };
         let replies = self.store.end_all(Some(over), &ends).await;
-        for (end, reply) in ends.into_iter().zip(replies) {
-            self.released(end.run, &reply);
+        for (End { run, .. }, reply) in ends.into_iter().zip(replies) {
+            let lost_claims = &mut self.exports.lock().lost_claims;
+            _ = match reply {
+                Ok(_) => lost_claims.remove(&run),
+                Err(_) => lost_claims.insert(run, Instant::now() + RETRY_DELAY),
+            };
         }
         self.exports.replied.notify_waiters();
-    }
-
-    fn released(&self, run: RunId, reply: &Result<EndReply, Failure>) {
-        let now = Instant::now();
-        let mut state = self.exports.lock();
-        if reply.is_err() {
-            state.lost_claims.insert(run, now + RETRY_DELAY);
-            return;
-        }
-        state.lost_claims.remove(&run);
-        // The stream can have an end, which another process has added.
-        if matches!(reply, Ok(EndReply::Other)) {
-            let epoch = run.epoch;
-            state.ended.add(run, 0, now);
-            state.ended.replace(epoch, now);
-        }
     }
 
     /// Deletes the runs that have ended and for which there is no room, and lets the store delete

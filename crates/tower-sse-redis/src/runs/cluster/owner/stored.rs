@@ -24,8 +24,9 @@ struct StoredRun {
 }
 
 impl StoredRuns {
-    /// Adds a run, which the store will delete by itself at `deleted_at`.
+    /// Adds a run, or a known one again. The store will delete it by itself at `deleted_at`.
     pub(super) fn add(&mut self, run: RunId, bytes: usize, deleted_at: Instant) {
+        self.remove(run.epoch);
         self.order.insert((deleted_at, run.epoch));
         self.runs.insert(run.epoch, StoredRun { run, bytes, deleted_at });
         self.bytes += bytes;
@@ -75,5 +76,26 @@ impl StoredRuns {
         self.order.remove(&(deleted_at, epoch));
         self.bytes -= bytes;
         Some((run, bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tower_sse::runs::RunKey;
+
+    use super::*;
+
+    /// If the store has lost the end of a run, its claim can be released later.
+    #[test]
+    fn run_that_is_added_again_counts_once_and_expires_once() {
+        let (mut stored, now) = (StoredRuns::default(), Instant::now());
+        let run = RunId::new(RunKey::new("user", "turn").unwrap(), Epoch::parse("a1").unwrap());
+        stored.add(run.clone(), 10, now);
+        stored.add(run, 20, now + Duration::from_secs(1));
+        assert_eq!((stored.bytes, stored.order.len()), (20, 1));
+        stored.expire(now + Duration::from_secs(1));
+        assert_eq!((stored.bytes, stored.order.len()), (0, 0));
     }
 }

@@ -41,6 +41,9 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     assert_fails(soon(run.attach(last.clone())).await.expect("an attachment"), &[], None).await;
     let answer = soon(run.answer(&request(Some(&last)))).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    sleep(LEASE).await;
+    other.store.come_back().await;
+    assert_eq!(read(&mut run.attach(None).await.unwrap(), 2).await, ["a", "b"]);
 }
 
 /// Answers a request of an `EventSource`, and returns the status.

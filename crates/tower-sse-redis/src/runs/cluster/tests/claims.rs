@@ -34,6 +34,21 @@ async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
     assert_whole(one.attach().await, &["a"]).await;
 }
 
+/// The stop finds the claim of its own process before the process has the reply to it.
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_under_way_is_stopped_as_a_run() {
+    let one = alone(|builder| builder).await;
+    one.store.faults().reply_delay = Duration::from_millis(100);
+    let stopping = async {
+        sleep(Duration::from_millis(150)).await;
+        one.store.faults().reply_delay = Duration::ZERO;
+        one.cancel().await
+    };
+    let (_source, is_stopped) = soon(async { tokio::join!(one.start(), stopping) }).await;
+    assert!(is_stopped);
+    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+}
+
 /// A client of another process finds the claim before the owner has the reply to it.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_under_way_is_not_released_for_a_watcher() {

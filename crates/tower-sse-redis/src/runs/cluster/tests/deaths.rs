@@ -60,6 +60,18 @@ async fn death_is_reported_once_if_a_reply_is_lost() {
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
 }
 
+/// A request and the process that looks after the dead one end the same run.
+#[tokio::test(start_paused = true)]
+async fn death_is_reported_once_if_two_calls_end_the_run() {
+    let (dead, other, _source) = started(&["a"]).await;
+    dead.store.go_away();
+    dead.store.lose_processes();
+    let (owner, run, cluster) = (&dead.store.cluster().id, [dead.run()], other.store.cluster());
+    let bury = || cluster.mirrors.bury(owner, &run);
+    tokio::join!(bury(), bury());
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn silent_process_that_returns_keeps_its_runs() {
     let (one, other) = two().await;

@@ -21,7 +21,8 @@
 -- freed                         `release`: the run is void; `forget`: its keys are deleted;
 --                               `discard`: its stream expires
 -- buried newest                 `bury`: the run is ended, and this process reports the end
--- over   outcome                the run was ended before by another process or in another mode
+-- over   outcome                the run was ended before by another process or in another mode, or,
+--                               `bury`: its end was reported
 -- behind                        `own`: Redis has other events
 -- live                          `cancel`: the owner is asked; `bury`: the owner lives, or has
 --                               another heir; `forget`: the run is live; `discard`: it has the key
@@ -46,7 +47,11 @@ if mode == 'forget' or mode == 'discard' then
   return { 'freed' }
 end
 -- The process has no such run any more, whatever has become of the claim.
-if mode == 'release' then remove_live(KEYS[3], stream) end
+if mode == 'release' then
+  remove_live(KEYS[3], stream)
+  -- A process that has replaced the run has added an end.
+  if claim and not is_ours then keep(stream, void_ttl) end
+end
 local heir = mode == 'bury' and redis.call('HGET', KEYS[4], ARGV[12])
 if heir and heir ~= process then return { 'live' } end
 if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
@@ -61,6 +66,11 @@ if not is_ours and mode == 'bury' and redis.call('HGET', KEYS[3], stream) then
   end
   return { 'buried', newest }
 end
+if not is_ours and mode == 'cancel' then
+  -- Another run may have taken the key since the owner ended this one.
+  local _, ended = read_newest(stream)
+  if ended then return { 'over', ended } end
+end
 if not claim then return { 'gone' } end
 if not is_ours or mode == 'release' and claim.process ~= process then return { 'other' } end
 local ended_by = mode .. ' ' .. process
@@ -69,7 +79,8 @@ if not claim.is_live then
     redis.call('HSET', key, 'b', ended_by)
     claim.ended_by = ended_by
   end
-  if claim.ended_by ~= ended_by then return { 'over', claim.state } end
+  local is_reported = mode == 'bury' and not redis.call('HGET', KEYS[3], stream)
+  if is_reported or claim.ended_by ~= ended_by then return { 'over', claim.state } end
   if mode == 'bury' then return { 'buried', (read_newest(stream)) } end
   return { claim.state == 'void' and 'freed' or 'ended' }
 end

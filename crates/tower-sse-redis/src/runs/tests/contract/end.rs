@@ -43,6 +43,7 @@ async fn any_process_can_cancel_and_the_owner_is_told(scene: Scene) {
     assert_eq!(scene.q.cancel("a1").await, "over cancelled");
     scene.p.begin("a2").await;
     assert_eq!(scene.p.sync("a2", HEAD).await, "ok 0 1", "nothing asks to stop it");
+    assert_eq!(scene.q.cancel("a1").await, "over cancelled", "the next run has the key");
 }
 
 /// While a dead owner is listed, only its heir ends its runs. The heir reports an end even if the
@@ -67,6 +68,7 @@ async fn only_a_dead_owner_is_buried(scene: Scene) {
     assert_eq!(bury(&scene.q).await, "live");
     assert_eq!(bury(&scene.r).await, "buried 2");
     scene.r.store.reported(&ProcessId::from_claim("p"), &[run("a1")]).await.unwrap();
+    assert_eq!(bury(&scene.r).await, "over interrupted", "it has been reported");
     assert_eq!(scene.r.store.inherit(&inherit("r")).await, Ok(vec![]));
     let listed: bool = scene.world.server.command("HEXISTS app:run:processes p").await;
     assert!(!listed);
