@@ -17,13 +17,7 @@ async fn handle_attaches_a_client_ahead_of_the_export() {
     for is_away in [false, true] {
         let (_one, other, source, last) = ahead().await;
         let run = other.get().await.unwrap();
-        let away = async {
-            if is_away {
-                other.store.go_away();
-                sleep(LEASE).await;
-                other.store.come_back().await;
-            }
-        };
+        let away = OptionFuture::from(is_away.then(|| other.store.leave_for(LEASE)));
         let live = join(away, soon(run.attach(last.clone()))).await.1.expect("an attachment");
         let answer = soon(run.answer(&request(Some(&last)))).await;
         assert_eq!(answer.status(), StatusCode::OK);
@@ -65,10 +59,7 @@ async fn client_with_the_last_event_is_not_refused_whenever_the_run_ends() {
             one.store.faults().loses_pushes = loses_hints;
             other.store.faults().loses_pushes = loses_pushes;
             other.store.faults().delay = Duration::from_millis(100);
-            let ending = async {
-                sleep(Duration::from_millis(moment)).await;
-                drop(source);
-            };
+            let ending = after(Duration::from_millis(moment), || drop(source));
             let waiting = async {
                 let (status, answer, unknown) = tokio::join!(
                     event_source(&other, &last),

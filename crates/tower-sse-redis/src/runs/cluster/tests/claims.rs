@@ -18,17 +18,23 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     }
 }
 
+/// Starts a run, and makes a call while the reply to the claim is under way. Until the call,
+/// replies take `delay` milliseconds.
+async fn claim_and<C: Future>(one: &Process, delay: u64, call: C) -> (Option<Source>, C::Output) {
+    one.store.faults().reply_delay = Duration::from_millis(delay);
+    let calling = async {
+        sleep(Duration::from_millis(delay * 3 / 2)).await;
+        one.store.faults().reply_delay = Duration::ZERO;
+        call.await
+    };
+    soon(join(one.start(), calling)).await
+}
+
 /// The second request finds a claim of its own process before the process has the reply to it.
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
     let one = alone(|builder| builder).await;
-    one.store.faults().reply_delay = Duration::from_millis(100);
-    let asking = async {
-        sleep(Duration::from_millis(150)).await;
-        one.store.faults().reply_delay = Duration::ZERO;
-        one.start().await
-    };
-    let (source, second) = soon(async { tokio::join!(one.start(), asking) }).await;
+    let (source, second) = claim_and(&one, 100, one.start()).await;
     assert!(second.is_none(), "it attaches to the run");
     finish(source.unwrap(), &["a"]);
     assert_whole(one.attach().await, &["a"]).await;
@@ -38,13 +44,7 @@ async fn claim_whose_reply_is_under_way_is_not_released_by_another_request() {
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_under_way_is_stopped_as_a_run() {
     let one = alone(|builder| builder).await;
-    one.store.faults().reply_delay = Duration::from_millis(100);
-    let stopping = async {
-        sleep(Duration::from_millis(150)).await;
-        one.store.faults().reply_delay = Duration::ZERO;
-        one.cancel().await
-    };
-    let (_source, is_stopped) = soon(async { tokio::join!(one.start(), stopping) }).await;
+    let (_source, is_stopped) = claim_and(&one, 100, one.cancel()).await;
     assert!(is_stopped);
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
 }
@@ -53,13 +53,7 @@ async fn claim_whose_reply_is_under_way_is_stopped_as_a_run() {
 #[tokio::test(start_paused = true)]
 async fn claim_whose_reply_is_under_way_is_not_released_for_a_watcher() {
     let (one, other) = two().await;
-    one.store.faults().reply_delay = Duration::from_millis(500);
-    let watching = async {
-        sleep(Duration::from_millis(750)).await;
-        one.store.faults().reply_delay = Duration::ZERO;
-        other.attach().await
-    };
-    let (source, live) = tokio::join!(one.start(), watching);
+    let (source, live) = claim_and(&one, 500, other.attach()).await;
     finish(source.unwrap(), &["a"]);
     assert_whole(live, &["a"]).await;
 }
@@ -87,10 +81,7 @@ async fn claim_that_others_overtake_is_tried_again_for_a_lease() {
     let refused = asked.elapsed();
     assert!(LEASE <= refused && refused <= LEASE + Duration::from_secs(1), "{refused:?}");
     assert!(one.store.count("look") <= 200, "it waits between looks");
-    let healing = async {
-        sleep(LEASE / 2).await;
-        one.store.faults().is_overtaken = false;
-    };
+    let healing = after(LEASE / 2, || one.store.faults().is_overtaken = false);
     let (started, ()) = tokio::join!(one.start(), healing);
     assert!(started.is_some());
 }
@@ -103,10 +94,7 @@ async fn request_whose_run_vanishes_after_the_look_starts_another() {
     sleep(LEASE / 4).await;
     one.store.go_away();
     other.store.faults().delay = TRIP;
-    let vanishing = async {
-        sleep(TRIP * 3 / 2).await;
-        one.store.lose_claims();
-    };
+    let vanishing = after(TRIP * 3 / 2, || one.store.lose_claims());
     let (started, ()) = tokio::join!(other.start(), vanishing);
     assert!(started.is_some());
 }

@@ -76,9 +76,7 @@ async fn death_is_reported_once_if_two_calls_end_the_run() {
 async fn silent_process_that_returns_keeps_its_runs() {
     let (one, other) = two().await;
     let sources = started_at(&one, 1).await;
-    one.store.go_away();
-    sleep(LEASE / 2).await;
-    one.store.come_back().await;
+    one.store.leave_for(LEASE / 2).await;
     sleep(LEASE * 6).await;
     send(&sources[0], &["b"]);
     drop(sources);

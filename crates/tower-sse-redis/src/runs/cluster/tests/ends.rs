@@ -112,18 +112,12 @@ async fn every_replay_after_a_stop_has_what_a_client_saw() {
         for usage in [None, Some(USAGE)] {
             let (one, other, _source, live) = ahead().await;
             one.store.faults().loses_pushes = loses_hint;
-            let back = async {
-                if is_away {
-                    one.store.go_away();
-                    sleep(Duration::from_secs(3)).await;
-                    one.store.come_back().await;
-                }
-            };
+            let away = is_away.then(|| one.store.leave_for(Duration::from_secs(3)));
             let stopping = if is_own { &one } else { &other };
             let stop = async {
                 if usage.is_some() { cancel(stopping).await } else { stopping.cancel().await }
             };
-            assert!(join(back, stop).await.1);
+            assert!(join(OptionFuture::from(away), stop).await.1);
             assert_fails(live, usage.as_slice(), Some(Outcome::Cancelled)).await;
             let all: Vec<_> = ["a", "b"].into_iter().chain(usage).collect();
             assert_same([&other, &one], &all).await;

@@ -32,11 +32,7 @@ async fn start_large(one: &Process, turn: usize) -> Source {
 
 /// Fills a process's memory with runs that have these numbers.
 async fn fill(process: &Process, turns: Range<usize>) -> Vec<Source> {
-    let mut sources = Vec::new();
-    for turn in turns {
-        sources.push(start_large(process, turn).await);
-    }
-    sources
+    stream::iter(turns).then(|turn| start_large(process, turn)).collect().await
 }
 
 /// Asserts that a client receives all events, even if its mirror gives way. The client then

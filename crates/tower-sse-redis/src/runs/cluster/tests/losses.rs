@@ -83,8 +83,7 @@ async fn owner_that_is_cut_off_refuses_ids_of_other_runs() {
     let id = other.id(1);
     assert_eq!(one.status(Some(&id)).await, 503);
     assert_eq!(soon(old.answer(&request(Some(&id)))).await.status(), 503);
-    let refused = one.try_start(&KEY, Some(&id)).await.unwrap_err();
-    assert_eq!(refused, StartError::Unavailable);
+    assert_eq!(one.try_start(&KEY, Some(&id)).await.unwrap_err(), StartError::Unavailable);
     drop(second);
     one.store.come_back().await;
     for answer in [one.answer(Some(&id)).await, soon(old.answer(&request(Some(&id)))).await] {

@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::future::{OptionFuture, join, join_all};
-use futures_util::{FutureExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep, timeout};

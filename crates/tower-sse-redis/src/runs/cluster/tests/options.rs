@@ -21,9 +21,8 @@ fn options() -> StreamOptions {
 /// Creates two processes, and starts a run of the first one with the handler's options and four
 /// events. With `is_trimmed`, the store has only the newest two events.
 async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
-    let retained = if is_trimmed { 2_500 } else { 1 << 20 };
-    let (one, other) =
-        two_with(|builder| builder.retention(Retention::new().bytes(retained))).await;
+    let retention = Retention::new().bytes(if is_trimmed { 2_500 } else { 1 << 20 });
+    let (one, other) = two_with(|builder| builder.retention(retention)).await;
     let (source, stream) = source();
     _ = post(&one, events(stream, options())).await;
     for _ in 0..4 {
@@ -43,14 +42,9 @@ fn assert_has_options(answer: &Response<SseBody>, case: &str) {
     assert_eq!(format!("{received:?}"), format!("{:?}", Some(options())), "{case}");
 }
 
-/// Requests the rest of a run. The run is completed, cancelled or replaced `moment` milliseconds
-/// into the request or, with `None`, long before it.
-async fn answer_when(
-    end: &str,
-    is_trimmed: bool,
-    seen: Option<u64>,
-    moment: Option<u64>,
-) -> Response<SseBody> {
+/// Asserts that the rest of a run comes with the options. The run is completed, cancelled or
+/// replaced `moment` milliseconds into the request or, with `None`, long before it.
+async fn assert_options_come(end: &str, is_trimmed: bool, seen: Option<u64>, moment: Option<u64>) {
     let (one, other, source) = recorded(is_trimmed).await;
     let last = seen.map(|seen| one.id(seen));
     let ending = async {
@@ -62,34 +56,30 @@ async fn answer_when(
             other => panic!("{other}"),
         }
     };
-    if moment.is_none() {
+    let answer = if moment.is_none() {
         ending.await;
         sleep(Duration::from_secs(5)).await;
-        return other.answer(last.as_ref()).await;
-    }
-    other.store.faults().delay = DELAY;
-    join(other.answer(last.as_ref()), ending).await.0
+        other.answer(last.as_ref()).await
+    } else {
+        other.store.faults().delay = DELAY;
+        join(other.answer(last.as_ref()), ending).await.0
+    };
+    assert_has_options(&answer, &format!("{end}, trimmed: {is_trimmed}, {seen:?}, {moment:?}"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn handlers_options_come_with_the_rest_of_a_run_whenever_it_ends() {
     for end in ["completed", "cancelled", "replaced"] {
-        for (is_trimmed, seen) in [
-            (false, None),
-            (false, Some(0)),
-            (false, Some(2)),
-            (false, Some(4)),
-            (true, Some(2)),
-            (true, Some(4)),
-        ] {
-            for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
-                // The request's look would find the new run in place of the replaced one.
-                if end == "replaced" && moment.is_none_or(|moment| moment < 100) {
-                    continue;
-                }
-                let case = format!("{end}, trimmed: {is_trimmed}, {seen:?}, {moment:?}");
-                let answer = answer_when(end, is_trimmed, seen, moment).await;
-                assert_has_options(&answer, &case);
+        for moment in [None, Some(50), Some(150), Some(250), Some(350), Some(450)] {
+            // The request's look would find the new run in place of the replaced one.
+            if end == "replaced" && moment.is_none_or(|moment| moment < 100) {
+                continue;
+            }
+            for seen in [None, Some(0), Some(2), Some(4)] {
+                assert_options_come(end, false, seen, moment).await;
+            }
+            for seen in [Some(2), Some(4)] {
+                assert_options_come(end, true, seen, moment).await;
             }
         }
     }
@@ -101,10 +91,7 @@ async fn handlers_options_come_although_a_reply_is_lost() {
         let (one, other, _source) = recorded(seen.is_some()).await;
         let last = seen.map(|seen| one.id(seen));
         other.store.faults().delay = DELAY;
-        let losing = async {
-            sleep(Duration::from_millis(250)).await;
-            other.store.faults().lost_replies = 1;
-        };
+        let losing = after(Duration::from_millis(250), || other.store.faults().lost_replies = 1);
         let (answer, ()) = tokio::join!(other.answer(last.as_ref()), losing);
         assert_eq!(other.store.faults().lost_replies, 0);
         if answer.status() != StatusCode::SERVICE_UNAVAILABLE {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, pin::Pin};
 
-use futures_util::{Stream, StreamExt};
+use futures_util::Stream;
 use http::request::Parts;
 use http_body::Body;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -168,6 +168,12 @@ pub(super) async fn within<T>(limit: Duration, future: impl Future<Output = T>) 
     let output = soon(future).await;
     assert!(begun.elapsed() <= limit, "{:?}", begun.elapsed());
     output
+}
+
+/// Calls `act` after this time.
+pub(super) async fn after(time: Duration, act: impl FnOnce()) {
+    sleep(time).await;
+    act();
 }
 
 /// Returns the head of a `GET` request with this id, if there is one.

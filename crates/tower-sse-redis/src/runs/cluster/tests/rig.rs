@@ -36,14 +36,8 @@ impl Way {
             let process = host.strip_suffix(&name)?;
             Some(served.clone().dial(process.to_owned()))
         });
-        Self {
-            network,
-            server,
-            process: 0,
-            faults: Arc::default(),
-            counts: Arc::default(),
-            cluster: Arc::default(),
-        }
+        let (faults, counts, cluster) = Default::default();
+        Self { network, server, process: 0, faults, counts, cluster }
     }
 
     /// Returns the way of another process to the same server.
@@ -103,6 +97,13 @@ impl Way {
         sleep(Duration::from_millis(1)).await;
         let is_up = |connection: &Connection| connection.is_some();
         _ = soon(connection.wait_for(is_up)).await.unwrap();
+    }
+
+    /// Cuts this process off from the server for this time.
+    pub(super) async fn leave_for(&self, time: Duration) {
+        self.go_away();
+        sleep(time).await;
+        self.come_back().await;
     }
 
     /// Loses all data, as a flush does.

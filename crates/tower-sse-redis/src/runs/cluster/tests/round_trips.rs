@@ -58,10 +58,8 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     const RUNS: usize = 600;
     let (dead, other) = two_with(|builder| builder.max_running_per_owner(RUNS + 1)).await;
     let healthy = Process::at(other.store.beside(2), |builder| builder).await;
-    let mut sources = Vec::new();
-    for turn in 0..RUNS {
-        sources.push(dead.start_as(&key_of(turn)).await);
-    }
+    let starting = stream::iter(0..RUNS).then(async |turn| dead.start_as(&key_of(turn)).await);
+    let _sources: Vec<_> = starting.collect().await;
     let source = healthy.start().await.unwrap();
     let clients = join_all((0..RUNS).map(async |turn| other.attach_as(&key_of(turn)).await)).await;
     let live = other.attach().await;
@@ -71,9 +69,8 @@ async fn few_round_trips_end_all_runs_of_a_dead_process() {
     }
     dead.store.go_away();
     let died = Instant::now();
-    let told =
-        clients.into_iter().map(|client| assert_fails(client, &[], Some(Outcome::Interrupted)));
-    soon(join_all(told)).await;
+    let learns = |client| assert_fails(client, &[], Some(Outcome::Interrupted));
+    soon(join_all(clients.into_iter().map(learns))).await;
     let bound = LEASE * 5 / 4 + 12 * TRIP;
     assert!(died.elapsed() <= bound, "{:?}", died.elapsed());
     sleep(LEASE).await;

@@ -29,10 +29,7 @@ async fn event_of_the_moment_at_which_a_client_attaches_is_not_late() {
         let (_one, other, source) = started(&[]).await;
         other.store.faults().delay = DELAY;
         let attached = Instant::now();
-        let sent = async {
-            sleep(moment).await;
-            send(&source, &["a"]);
-        };
+        let sent = after(moment, || send(&source, &["a"]));
         let received = async {
             let mut live = other.attach().await;
             assert_eq!(read(&mut live, 1).await, ["a"]);

@@ -70,11 +70,8 @@ async fn live_run_takes_its_key_back_from_an_earlier_ended_run(scene: Scene) {
     assert_eq!(scene.p.sync("a10", HEAD).await, "behind");
     assert_eq!(scene.p.sync("a10", RESTORE).await, "ok 0 1");
     assert_eq!(scene.q.look().await, "live a10 of p");
-    assert_eq!(
-        scene.p.sync("a9", RESTORE).await,
-        "replaced completed, reported",
-        "never the other way"
-    );
+    let reply = scene.p.sync("a9", RESTORE).await;
+    assert_eq!(reply, "replaced completed, reported", "never the other way");
     assert_eq!(scene.p.complete("a10", 0).await, "ended");
     assert_eq!(scene.p.sync("a8", RESTORE).await, "other");
 }
