@@ -8,6 +8,7 @@ use crate::gate::{Gate, Session};
 use crate::log::{Content, Identity, Known, Log, LogEntry, Page};
 use crate::pace::{Backoff, PageSize};
 use crate::queue::{Queue, SendBatch};
+use crate::tasks::without_panic;
 use crate::{Error, Health, debug, warn};
 
 /// The number of entries that the follower feeds before it yields to other tasks. Loading them
@@ -123,12 +124,12 @@ impl<L: Log> Follower<L> {
     async fn run(mut self, loaded: oneshot::Sender<Result<(), Error>>) -> Infallible {
         let mut opened = match self.load().await {
             Ok(opened) => {
-                _ = loaded.send(Ok(()));
+                without_panic(|| loaded.send(Ok(())));
                 opened
             }
             Err(error) => {
                 self.health.set_error(error.clone());
-                _ = loaded.send(Err(error));
+                without_panic(|| loaded.send(Err(error)));
                 // `follow` now returns the error, which drops the hub and this future.
                 pending().await
             }

@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{hub::PublishError, hub::broker::Acknowledged};
 
 use crate::ledger::{Ledger, Sent, Unproven};
-use crate::{log::Identity, tasks::lock};
+use crate::log::Identity;
+use crate::tasks::{lock, without_panic};
 
 /// A gate that holds publishers back until their process has caught up with the log.
 ///
@@ -17,6 +18,8 @@ use crate::{log::Identity, tasks::lock};
 #[derive(Debug)]
 pub struct Gate<C> {
     session: watch::Sender<Option<Session<C>>>,
+    /// Cancelled once the hub is closed or dropped.
+    retired: CancellationToken,
     ledger: Mutex<Ledger>,
 }
 
@@ -44,7 +47,8 @@ pub struct InFlight<'a, C> {
 
 impl<C> Default for Gate<C> {
     fn default() -> Self {
-        Self { session: watch::Sender::new(None), ledger: Mutex::default() }
+        let retired = CancellationToken::new();
+        Self { session: watch::Sender::new(None), retired, ledger: Mutex::default() }
     }
 }
 
@@ -52,12 +56,18 @@ impl<C: Clone> Gate<C> {
     pub(crate) fn open(&self, connection: C) -> Session<C> {
         let number = self.ledger().begin_session();
         let session = Session { number, connection, ended: CancellationToken::new() };
-        self.session.send_replace(Some(session.clone()));
+        self.replace(Some(session.clone()));
         session
     }
 
+    /// Replaces the session. Wakes publishers, whose wakers are the program's code: a panic there
+    /// must not end the task that follows the log.
+    fn replace(&self, session: Option<Session<C>>) {
+        without_panic(|| self.session.send_replace(session));
+    }
+
     /// Waits until the gate is open, and returns its session. Once the hub is closed or dropped,
-    /// this method waits forever.
+    /// this method waits forever: wait for [`retired`](Self::retired) too.
     pub async fn session(&self) -> Session<C> {
         // A publisher can find the connection broken and end the session before the follower shuts
         // the gate.
@@ -72,13 +82,11 @@ impl<C: Clone> Gate<C> {
             None => pending().await,
         }
     }
-}
 
-impl<C> Gate<C> {
     pub(crate) fn shut(&self) {
-        if let Some(session) = self.session.send_replace(None) {
-            session.ended.cancel();
-        }
+        let session = self.session.borrow().clone();
+        self.replace(None);
+        without_panic(|| session.map(|session| session.ended.cancel()));
         // Later acknowledgements belong to an ended session and are rejected.
         self.ledger().begin_session();
     }
@@ -86,7 +94,15 @@ impl<C> Gate<C> {
     /// Shuts the gate because the hub is closed or dropped. Events that were sent earlier are still
     /// acknowledged.
     pub(crate) fn retire(&self) {
-        self.session.send_replace(None);
+        self.replace(None);
+        without_panic(|| self.retired.cancel());
+    }
+}
+
+impl<C> Gate<C> {
+    /// Waits until the hub is closed or dropped.
+    pub async fn retired(&self) {
+        self.retired.cancelled().await;
     }
 
     /// Starts recording what the follower reads. Call this before you send events.

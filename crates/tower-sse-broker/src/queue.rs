@@ -292,4 +292,19 @@ mod tests {
         assert!(matches!(answered.await, Err(PublishError::Closed)));
         assert!(matches!(dropped.await, Err(PublishError::Unknown(_))));
     }
+
+    /// Publishers can wait for the gate and for the end of a session.
+    #[test]
+    fn gate_opens_and_shuts_although_wakers_panic() {
+        let (gate, waker) = (Gate::default(), Waker::from(Arc::new(Panics)));
+        let mut context = Context::from_waker(&waker);
+        let mut opening = pin!(gate.session());
+        assert!(opening.as_mut().poll(&mut context).is_pending());
+        let session = gate.open(());
+        assert!(opening.as_mut().poll(&mut context).is_ready());
+        let mut ending = pin!(session.ended.cancelled());
+        assert!(ending.as_mut().poll(&mut context).is_pending());
+        gate.shut();
+        assert!(ending.as_mut().poll(&mut context).is_ready());
+    }
 }

@@ -12,6 +12,8 @@ mod publisher;
 mod redis_broker;
 mod redis_stream;
 mod stream_log;
+#[cfg(test)]
+mod tests;
 
 #[cfg(fuzzing)]
 pub(crate) use self::entry::Entry;

@@ -1,7 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::{RedisError, Value};
-use tokio::time::timeout;
+use tokio::select;
+use tokio::time::{sleep, timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse::{BoxError, hub::PublishError};
 use tower_sse_broker::__private::{Gate, Identity, Session};
@@ -20,6 +21,8 @@ pub struct RedisPublisher {
     pub(crate) key: String,
     pub(crate) max_events: u64,
     pub(crate) deadline: Duration,
+    /// The time limit for a reply to the reader.
+    pub(crate) timeout: Duration,
     pub(crate) gate: Arc<Gate<RedisStream>>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: Health,
@@ -55,11 +58,26 @@ impl RedisPublisher {
         is_sent: &mut bool,
     ) -> Result<Acknowledged, PublishError> {
         loop {
-            let mut in_flight = self.gate.begin(self.gate.session().await);
+            let session = select! {
+                biased;
+                session = self.gate.session() => session,
+                () = self.gate.retired() => return Err(PublishError::Closed),
+            };
+            let mut in_flight = self.gate.begin(session);
+            let ended = in_flight.session.ended.clone();
             let stream = &mut in_flight.session.connection;
             *is_sent = true;
-            // Await the reply even if the session ends meanwhile: Redis may have refused the event.
-            let reply = stream.connection.send_packed_command(&event.command).await;
+            // Await the reply for a while even if the session ends: Redis may have refused the
+            // event.
+            let given_up = async {
+                ended.cancelled().await;
+                sleep(self.timeout).await;
+            };
+            let reply = select! {
+                biased;
+                reply = stream.connection.send_packed_command(&event.command) => reply,
+                () = given_up => return Err(PublishError::Unknown("connection lost".into())),
+            };
             *is_sent = false;
             let added = match reply.and_then(Value::extract_error) {
                 // An id out of range is an error: no process can read the event.

@@ -92,6 +92,7 @@ impl Broker for RedisBroker {
             key: key.clone(),
             max_events: options.max_events,
             deadline: options.publish_deadline,
+            timeout: servers.timeout,
             gate: Arc::clone(&gate),
             clock: Arc::clone(&clock),
             health: health.clone(),
@@ -158,8 +159,8 @@ impl RedisBroker {
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds. Publishing waits up to `deadline` for a reply even if the
     /// [timeout](crate::Redis::timeout) is shorter. But if Redis sends no replies at all for longer
-    /// than the timeout, the hub reconnects and publishing can return
-    /// [`Unknown`](tower_sse::hub::PublishError::Unknown).
+    /// than the timeout, the hub reconnects, and publishing returns
+    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) at most one more timeout later.
     ///
     /// ```
     /// # use std::time::Duration;

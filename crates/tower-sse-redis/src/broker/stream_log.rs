@@ -216,7 +216,10 @@ impl Log for StreamLog {
                 is_first || self.health.stats().log().is_none_or(|log| log.bytes.is_some());
             let (mut publishing, max_age) = (publishing.clone(), self.options.max_age);
             surveying.spawn(async move {
-                (publishing.survey(max_age, asks_memory).await, publishing.check_writes().await)
+                let survey = publishing.survey(max_age, asks_memory).await;
+                // Without a reply, the session ends: don't wait for another one.
+                let is_dead = survey.as_ref().is_err_and(ends_session);
+                (survey, if is_dead { Ok(()) } else { publishing.check_writes().await })
             });
         }
         // The server's clock may have been set to another time.
@@ -275,22 +278,23 @@ impl StreamLog {
     /// writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let timeout = self.route.servers.timeout;
-        // Even if publishers may wait longer, the reader must soon notice a dead connection.
-        let reply_timeouts = [timeout, timeout.max(self.options.publish_deadline)];
-        let configs = reply_timeouts.map(|reply_timeout| {
+        let configs = [(); 2].map(|()| {
             AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(timeout))
-                .set_response_timeout(Some(reply_timeout))
+                .set_response_timeout(Some(timeout))
         });
         let name = connection_name(&self.key);
         let Connections { connections, info } = self.route.connect(&configs, &name).await?;
         set_evicting(&self.health, info.eviction == Eviction::All);
         let (key, clock) = (&self.key, &self.clock);
-        let [mut reading, publishing] = connections.map(|connection| RedisStream {
+        let [mut reading, mut publishing] = connections.map(|connection| RedisStream {
             connection,
             key: Arc::clone(key),
             clock: Arc::clone(clock),
         });
+        // Even if publishers may wait longer, the reader must soon notice a dead connection.
+        let reply_timeout = timeout.max(self.options.publish_deadline);
+        publishing.connection.set_response_timeout(reply_timeout);
         reading.set_clock().await?;
         if must_write && self.route.has_others() {
             reading.check_writes().await?;
@@ -314,9 +318,16 @@ impl StreamLog {
             (log.events, log.bytes) = (Some(events), bytes);
             self.health.stats().update(|stats| stats.log = Some(log));
         }
-        // An error reply, such as a refusal of writes or of `XTRIM`, doesn't end the session.
-        let ends_session =
-            |error: &Error| error.cause::<RedisError>().is_none_or(|error| error.code().is_none());
-        self.health.tolerate(survey.and(writes), ends_session).map(drop)
+        let result = match writes {
+            Err(error) if ends_session(&error) => Err(error),
+            writes => survey.and(writes),
+        };
+        self.health.tolerate(result, ends_session).map(drop)
     }
+}
+
+/// Returns whether a command got no reply. An error reply, such as a refusal of writes or of
+/// `XTRIM`, doesn't end the session.
+fn ends_session(error: &Error) -> bool {
+    error.cause::<RedisError>().is_none_or(|error| error.code().is_none())
 }

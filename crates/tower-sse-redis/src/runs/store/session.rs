@@ -67,10 +67,10 @@ impl Session {
         previous: Option<&Self>,
     ) -> Result<Self, Error> {
         let ended = CancellationToken::new();
-        let limit = reply_timeout(endpoint);
-        let configs = [limit, limit * PAGES_TIMEOUT].map(|limit| config(endpoint, &ended, limit));
+        let configs = [(); 2].map(|()| config(endpoint, &ended));
         let connected = endpoint.route.connect(&configs, &endpoint.name).await?;
-        let Connections { connections: [mut commands, pushes], info } = connected;
+        let Connections { connections: [mut commands, mut pushes], info } = connected;
+        pushes.set_response_timeout(reply_timeout(endpoint) * PAGES_TIMEOUT);
         info.require_runs(endpoint.scope.keys.has_tag())?;
         let earlier = previous.map(|previous| &*previous.info.run_id);
         // After this command, the server executes nothing more that was sent over the earlier
@@ -260,15 +260,11 @@ fn reply_timeout(endpoint: &Endpoint) -> Duration {
 
 /// Returns the settings of a connection. Pushes are received until the connection breaks, which
 /// cancels the token.
-fn config(
-    endpoint: &Endpoint,
-    ended: &CancellationToken,
-    reply_timeout: Duration,
-) -> AsyncConnectionConfig {
+fn config(endpoint: &Endpoint, ended: &CancellationToken) -> AsyncConnectionConfig {
     let (limit, lease) = (endpoint.route.servers.timeout, endpoint.scope.lease);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(limit.min(CONNECT_TIMEOUT.max(lease / 8))))
-        .set_response_timeout(Some(reply_timeout));
+        .set_response_timeout(Some(reply_timeout(endpoint)));
     let (ended, subscriptions) = (ended.clone(), Arc::clone(&endpoint.subscriptions));
     config.set_push_sender(move |push: PushInfo| {
         if !ended.is_cancelled() && !subscriptions.receive(push) {
