@@ -63,6 +63,27 @@ async fn run_that_ends_twice_is_reported_once() {
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }
 
+/// The program's executor can panic when it is asked to poll a future again.
+#[tokio::test(start_paused = true)]
+async fn run_is_reported_although_a_waker_panics() {
+    struct Panics;
+    impl std::task::Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("in a waker");
+        }
+    }
+    let ends = Ends::default();
+    let (rig, _feed, client) = running(&ends).await;
+    let run = rig.runs.get(&turn()).await.unwrap();
+    let mut ended = Box::pin(run.ended());
+    let waker = Arc::new(Panics).into();
+    assert!(ended.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
+    assert!(rig.runs.cancel(&turn(), None).await);
+    drop(client);
+    assert_eq!(ends.outcomes(), [Outcome::Cancelled]);
+    assert!(rig.runs.drain(Duration::MAX).now_or_never().is_some());
+}
+
 #[tokio::test(start_paused = true)]
 async fn failure_panic_and_cancellation_are_reported() {
     let ends = Ends::default();

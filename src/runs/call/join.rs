@@ -87,8 +87,9 @@ enum Action {
 }
 
 fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<SseBody> {
-    let outcome = reader.record.phase().outcome();
-    answer::nothing_left(Some(reader), outcome, requester)
+    // A task that is dropped reports its end to the waiting request first.
+    let outcome = reader.record.phase().outcome().unwrap_or(Outcome::Interrupted);
+    answer::nothing_left(Some(reader), Some(outcome), requester)
 }
 
 /// Frees the key if the request is dropped, or its service fails, before the call.

@@ -173,12 +173,16 @@ impl Runs {
             if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(Claim::Existing(record));
             }
-            // Waits, then claims again: the run's call may return something other than an event
+            // Waits, then claims again if the run's call has returned something other than an event
             // stream.
-            if let Ok(reader) = record.attach(None)
-                && let Err(NoEvents::AllSeen(Outcome::Cancelled)) = reader.started().await
-            {
-                return Ok(Claim::Existing(record));
+            if let Ok(reader) = record.attach(None) {
+                match reader.started().await {
+                    Ok(()) if record.phase().is_usable() => return Ok(Claim::Existing(record)),
+                    Err(NoEvents::AllSeen(Outcome::Cancelled)) => {
+                        return Ok(Claim::Existing(record));
+                    }
+                    _ => {}
+                }
             }
         }
     }

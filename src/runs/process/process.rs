@@ -6,12 +6,13 @@ use tokio::time::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::registry::Registry;
+use crate::callback::{catch_panic, without_panic};
 use crate::history::{ENTRY_OVERHEAD, Epoch, seen};
 use crate::runs::options::{MAX_TIME, Options};
 use crate::runs::record::{Deferred, MirrorWriter, Record, until};
 use crate::runs::{Outcome, RunEnd, RunKey, RunsStats, StartError};
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::{callback::catch_panic, connection::LastEventId, options::StreamOptions};
+use crate::{connection::LastEventId, options::StreamOptions};
 use crate::{runs::outcome::Failure, runs::stats::RunCounters, wake::drop_waker};
 
 const FENCED: &str = "another process declared the run dead";
@@ -93,7 +94,7 @@ impl Process {
             registry.is_idle()
         };
         if is_idle {
-            self.idle.notify_waiters();
+            without_panic(|| self.idle.notify_waiters());
         }
         result
     }

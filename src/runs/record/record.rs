@@ -139,7 +139,7 @@ impl Record {
             state.phase = Phase::Running;
             state.options = options.map(Box::new);
         }
-        self.changed.notify_waiters();
+        without_panic(|| self.changed.notify_waiters());
         true
     }
 
@@ -414,8 +414,9 @@ impl Deferred {
     /// Does the deferred work. Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in self.changed {
-            record.changed.notify_waiters();
-            // Dropping the program's closures can panic, but no report in `ends` may be lost.
+            // The program's wakers, and dropping its closures, can panic. No report in `ends` may be
+            // lost.
+            without_panic(|| record.changed.notify_waiters());
             without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);

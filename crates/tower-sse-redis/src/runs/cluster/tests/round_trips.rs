@@ -52,6 +52,19 @@ async fn simultaneous_requests_start_a_run_in_few_round_trips() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn request_that_waited_for_a_call_joins_it_without_another_look() {
+    let one = alone(|builder| builder).await;
+    let answer = one.call();
+    sleep(Duration::from_millis(1)).await;
+    let mut waiting = Box::pin(one.start());
+    waits(5, &mut waiting).await;
+    let looks = one.store.count("look");
+    answer.send(Ok(stream::pending())).unwrap();
+    assert!(soon(waiting).await.is_none());
+    assert_eq!(one.store.count("look"), looks);
+}
+
 /// With a round trip for each run of a dead process, clients would learn late that it has died.
 #[tokio::test(start_paused = true)]
 async fn few_round_trips_end_all_runs_of_a_dead_process() {
