@@ -59,7 +59,7 @@ const HOLDS: [Kind; 3] = [
     }),
 ];
 
-const HARMLESS: [Kind; 7] = [
+const HARMLESS: [Kind; 8] = [
     Kind::new("restart", Harm::None, |it, _| restart(it, Data::All)),
     // Another program renames or copies a key of its own, or flushes the server's scripts. After a
     // rename or copy, the counts of the server's commands no longer prove that the hubs' stream was
@@ -85,6 +85,8 @@ const HARMLESS: [Kind; 7] = [
         it.network.set_clock(steps[it.rng.usize(..steps.len())]);
     }),
     Kind::new("cut", Harm::None, |it, hub| it.network.cut(hub, Cut::ALL[it.rng.usize(..3)])),
+    // A firewall forgets the connections of a process.
+    Kind::new("drop packets", Harm::None, |it, hub| it.network.drop_packets(hub)),
     Kind::new("cut off", Harm::None, |it, hub| it.network.cut_off(hub, it.rng.u64(..6_000))),
 ];
 
