@@ -473,10 +473,19 @@ impl EndsWith {
     #[inline]
     fn get(&self) -> Option<&Arc<Shutdown>> {
         match self {
-            Self::Own(shutdown) => Some(shutdown),
-            Self::Inherited(inherited) => inherited.get(),
             Self::Early(head) if head.awaits_run() => None,
             Self::Early(head) => head.around()?.ends_with.get(),
+            other => other.known(),
+        }
+    }
+
+    /// Returns the shutdown even while it leaves the stream to the early head.
+    #[inline]
+    fn known(&self) -> Option<&Arc<Shutdown>> {
+        match self {
+            Self::Own(shutdown) => Some(shutdown),
+            Self::Inherited(inherited) => inherited.get(),
+            Self::Early(head) => head.around()?.ends_with.known(),
         }
     }
 }
@@ -598,7 +607,8 @@ impl ShutdownWait {
 impl Drop for ShutdownWait {
     fn drop(&mut self) {
         let Some((place, own)) = self.place.take() else { return };
-        let Some(shutdown) = self.shutdown.get() else { return };
+        // The head may have begun to wait for a run since the stream entered the list.
+        let Some(shutdown) = self.shutdown.known() else { return };
         let mut waiting = lock(&shutdown.waiting);
         let listed = waiting.0.try_remove(place);
         // Free the capacity that a large number of clients has left.

@@ -156,6 +156,34 @@ async fn second_run_of_a_refused_request_is_cancelled() {
     assert_eq!(calls.load(SeqCst), 1);
 }
 
+/// The body is polled before the handler starts a run, and after that.
+#[tokio::test(start_paused = true)]
+async fn stream_that_ends_while_it_awaits_a_run_leaves_no_waker() {
+    for answers in [false, true] {
+        let runs = Runs::new();
+        let handler = async move |request: axum::extract::Request| {
+            let (parts, _) = request.into_parts();
+            sleep(2 * AFTER).await;
+            let run = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
+            if !answers {
+                pending::<()>().await;
+            }
+            let drain = StreamOptions::new().drain(Drain::after(SECOND));
+            run.answer(&parts).await.with_options(drain)
+        };
+        let layer = SseLayer::new().without_heartbeat().shutdown(CancellationToken::new());
+        let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+        let mut body = ask(&app, Requester::Get).await.into_body();
+        let (wakes, waker) = Wakes::new();
+        for _ in 0..2 {
+            while poll_frame_with(&mut body, &waker) != Polled::Pending {}
+            sleep(LATE).await;
+        }
+        drop((body, waker));
+        assert_eq!(Arc::strong_count(&wakes), 1, "answers: {answers}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_refused_at_the_early_head_is_cancelled() {
     for in_handler in [false, true] {
