@@ -1,5 +1,5 @@
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{future::Future, time::Duration};
 
 use tokio::task::coop;
@@ -126,6 +126,14 @@ impl Deadline {
             Some(sleep) => pin!(coop::unconstrained(sleep)).poll(cx),
             None => Poll::Pending,
         }
+    }
+
+    /// Waits until a stream between events must end.
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.check(cx) == DeadlineVerdict::Continue {
+            ready!(self.poll_change(cx));
+        }
+        Poll::Ready(())
     }
 
     pub(super) fn may_drain(&self) -> bool {

@@ -79,6 +79,8 @@ where
                 this.record.reason = reason;
             }
             if ending.is_over() {
+                // Not earlier: until then, the stream keeps its places in the subjects' limits.
+                *this.deadline = None;
                 this.record.close();
             }
         }
@@ -87,7 +89,8 @@ where
 
     fn poll_phase(&mut self, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
-            match self.state().phase {
+            let this = self.state();
+            match this.phase {
                 StreamPhase::Beginning(..) => {
                     if let Some(preamble) = self.begin_stream(cx) {
                         return Poll::Ready(Some(Ok(preamble)));
@@ -98,7 +101,9 @@ where
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                StreamPhase::Ending(ending) => return ending.poll_frame(cx),
+                StreamPhase::Ending(ending) => {
+                    return ending.poll_frame(this.deadline.as_deref_mut(), cx);
+                }
             }
         }
     }
@@ -268,8 +273,10 @@ where
                 Some(Opening::Start(start_at)) => start = Some(start_at),
                 Some(Opening::Early) => is_early = true,
                 Some(Opening::NothingMore) => {
-                    let (shutdown, max_wait) = (this.shutdown.take(), this.options.max_wait(false));
-                    let ending = LastFrames::held(self.terminator(), shutdown, max_wait);
+                    let (deadline, shutdown) = (this.deadline.take(), this.shutdown.take());
+                    *this.deadline =
+                        Deadline::start(deadline, this.options, *this.client, false, cx);
+                    let ending = LastFrames::held(self.terminator(), shutdown);
                     self.begin_ending(ending);
                     return None;
                 }
@@ -572,7 +579,6 @@ impl<B> EventStream<'_, B> {
         state.record.stop_awaiting_event();
         // Set the phase first: dropping the source may panic.
         *state.phase = StreamPhase::Ending(ending);
-        *state.deadline = None;
         *state.shutdown = None;
         state.record.reason.noting_panic(|| self.source.set(None));
     }

@@ -9,6 +9,7 @@ use http_body::Frame;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::Deadline;
 use crate::headers::remove_those_of_whole_bodies;
 use crate::options::COMMENT_LINE;
 use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped};
@@ -62,15 +63,10 @@ impl LastFrames {
         }
     }
 
-    /// Creates the clean end of a stream that stays open after the bytes `last`: for [`HOLD`], or
-    /// the wait of a long poll if that's shorter, but at most until the shutdown.
-    pub(super) fn held(
-        last: Bytes,
-        shutdown: Option<ShutdownWait>,
-        max_wait: Option<Duration>,
-    ) -> Self {
-        let timer = Box::pin(sleep(max_wait.map_or(HOLD, |it| it.min(HOLD))));
-        let then = Then::Hold { timer, shutdown };
+    /// Creates the clean end of a stream that stays open after the bytes `last`: for [`HOLD`], but
+    /// at most until the shutdown or its deadline.
+    pub(super) fn held(last: Bytes, shutdown: Option<ShutdownWait>) -> Self {
+        let then = Then::Hold { timer: Box::pin(sleep(HOLD)), shutdown };
         Self { reason: CloseReason::Ended, rest: Some(Box::new(Rest { last, then })) }
     }
 
@@ -127,6 +123,7 @@ impl LastFrames {
 
     pub(super) fn poll_frame(
         &mut self,
+        deadline: Option<&mut Deadline>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(rest) = self.rest.as_deref_mut() else {
@@ -146,6 +143,7 @@ impl LastFrames {
         }
         if let Then::Hold { timer, shutdown } = &mut rest.then
             && !shutdown.as_mut().is_some_and(|shutdown| shutdown.poll_begun(cx.waker()))
+            && !deadline.is_some_and(|deadline| deadline.poll_due(cx).is_ready())
         {
             ready!(pin!(coop::unconstrained(timer)).poll(cx));
         }

@@ -7,13 +7,16 @@ use crate::*;
 
 const HOLD: Duration = Duration::from_secs(20);
 
-/// Returns the body of the answer to a `fetch` client that has received every event of an ended
-/// topic.
-fn nothing_more(layer: &SseLayer) -> SseBody<EventBody<Subscription>> {
+/// Returns the answer to a client that has received every event of an ended topic.
+fn answer(layer: &SseLayer, request: Request<()>) -> Response<SseBody<EventBody<Subscription>>> {
     let hub = Hub::new();
     end(&hub, "a", Event::from("a1"));
-    let ended = hub.subscribe(["a"]).resume(hub.position()).response();
-    let response = answer_to(Requester::Fetch.request("/"), layer, ended);
+    answer_to(request, layer, hub.subscribe(["a"]).resume(hub.position()).response())
+}
+
+/// Returns the body of the answer to a `fetch` client.
+fn nothing_more(layer: &SseLayer) -> SseBody<EventBody<Subscription>> {
+    let response = answer(layer, Requester::Fetch.request("/"));
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     response.into_body()
@@ -92,4 +95,34 @@ async fn long_poll_waits_no_longer_for_nothing_more() {
     idle(&mut body, 2 * MILLISECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::End);
     assert_eq!(reports.take(), [CloseReason::Ended]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn maximum_age_ends_the_wait() {
+    let reports = Reports::default();
+    let mut body = nothing_more(&reports.observe(SseLayer::new().max_age(3 * SECOND)));
+    idle(&mut body, 3 * SECOND - MILLISECOND).await;
+    idle(&mut body, 2 * MILLISECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(reports.take(), [CloseReason::Ended]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn held_stream_keeps_the_place_of_its_subject_until_a_close() {
+    let (streams, reports) = (Streams::builder().limit("user:", 1).build(), Reports::default());
+    let layer = reports.observe(SseLayer::new().streams(&streams));
+    let open = || {
+        let mut request = Requester::Fetch.request("/");
+        streams.subjects_of(&mut request).add("user:1");
+        answer(&layer, request)
+    };
+    let mut body = open().into_body();
+    let (wakes, waker) = Wakes::new();
+    assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    assert_eq!((open().status().as_u16(), streams.count("user:1")), (429, 1));
+    assert_eq!((streams.close("user:1").await.unwrap(), wakes.take()), (1, 1));
+    assert_eq!(open().status(), 429, "its body is still there");
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(reports.take(), [CloseReason::Ended], "the client has everything");
+    assert_eq!(open().status(), 200);
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicI64;
 
 use tower_sse::streams::Streams;
 
-use super::{rig::open, *};
+use super::rig::{layer, open, open_for};
+use super::*;
 use crate::*;
 
 fn limited(limits: &[(&'static str, usize)]) -> Streams {
@@ -112,6 +113,19 @@ async fn closed_stream_keeps_its_place_until_it_has_ended() {
         }
         assert!(opens(&streams, &["user:1"]));
     }
+}
+
+/// The client may have stopped reading before the body fails.
+#[tokio::test(start_paused = true)]
+async fn closed_stream_that_fails_keeps_its_place_until_it_has_failed() {
+    let streams = limited(&[("user:", 1)]);
+    let stream = open_for(&streams, layer(&streams), Requester::Post, &["user:1"]);
+    let mut stream = stream.begin(b"");
+    assert_eq!(now(streams.close("user:1")), 1);
+    stream.assert_polls([data(": \n"), Polled::Pending]);
+    assert!(!opens(&streams, &["user:1"]), "its body is still there");
+    stream.assert_fails(CloseReason::Revoked).await;
+    assert!(opens(&streams, &["user:1"]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -212,8 +212,9 @@ impl Subscription {
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which tells it not to
     /// reconnect. Other clients receive a stream without events. For a `fetch`, it stays open for
-    /// 20 seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter) or
-    /// until the shutdown, because some libraries reconnect at once.
+    /// 20 seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter),
+    /// because some libraries reconnect at once. A shutdown, the maximum age or
+    /// [`Streams::close`](crate::streams::Streams::close) ends it earlier.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
