@@ -148,10 +148,13 @@ where
                 let Some(source) = this.source.as_mut().as_pin_mut() else {
                     return Poll::Ready(None);
                 };
-                let Poll::Ready(frame) = source.poll_frame(cx) else {
+                let Poll::Ready(frame) = source.poll_frame(cx).map_err(Into::into) else {
                     this.pipe.splitter.shrink();
                     return Poll::Pending;
                 };
+                if !this.pipe.flow.holds_head && frame.as_ref().is_some_and(is_for_layer) {
+                    return Poll::Ready(frame);
+                }
                 let frame = frame.map(|frame| frame.map(Frame::into_data));
                 if let Some(Ok(Ok(data))) = &frame {
                     this.pipe.flow.guard.report.bytes_received += data.len() as u64;
@@ -169,7 +172,7 @@ where
                         }
                         this.pipe.filter_end(None)
                     }
-                    Some(Err(error)) => this.pipe.filter_end(Some(error.into())),
+                    Some(Err(error)) => this.pipe.filter_end(Some(error)),
                     None => this.pipe.filter_end(None),
                 }
             };
@@ -191,6 +194,15 @@ where
                 Ok(_) => ready!(this.budget.poll_empty(cx)),
             }
         }
+    }
+}
+
+/// Returns whether a result of the source goes unfiltered to the layer around the filter.
+fn is_for_layer(result: &BodyFrame) -> bool {
+    match result {
+        // After each frame, the layer checks whether the program has closed the stream.
+        Ok(frame) => frame.data_ref().is_some_and(Bytes::is_empty) && is_within_layer(),
+        Err(_) => false,
     }
 }
 

@@ -3,6 +3,7 @@
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::DecompressionLayer;
 
+use tower_sse::streams::{Streams, Subjects};
 use tower_sse::{Refusal, Retry, early_head::EarlyHeadLayer};
 
 use crate::naive_filter::{Choice, Plan};
@@ -144,6 +145,25 @@ async fn inner_layers_late_end_is_clean_unless_an_error_was_told() {
         assert!(error.is_none(), "{error:?}");
         assert_eq!((&*text, end), (": \ndata: a\n\ndata: end\n\n", expected));
     }
+}
+
+/// The client's subject is closed before the handler adds it. The late event is ready at once.
+#[tokio::test(start_paused = true)]
+async fn closed_client_gets_nothing_of_a_late_answer_behind_a_filter() {
+    let streams = Streams::new();
+    let handler = async |subjects: Subjects| {
+        time::sleep(3 * SECOND).await;
+        subjects.add("user:7");
+        tower_sse::response(stream::once(ready(Event::from("a"))))
+    };
+    let (filters, _log) = filters(PASS);
+    let early = EarlyHeadLayer::new(SECOND).when(|_| true);
+    let app = Router::new().route("/", get(handler)).layer(early).layer(filters);
+    let app = app.layer(SseLayer::new().without_retry().streams(&streams));
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    assert_eq!(streams.close("user:7").await.unwrap(), 0);
+    let (text, error) = read_to_end(response.into_body()).await;
+    assert_eq!((&*text, error.is_none()), (": \n", true));
 }
 
 #[tokio::test]
