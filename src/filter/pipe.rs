@@ -202,7 +202,8 @@ fn is_for_layer(result: &BodyFrame) -> bool {
     match result {
         // After each frame, the layer checks whether the program has closed the stream.
         Ok(frame) => frame.data_ref().is_some_and(Bytes::is_empty) && is_within_layer(),
-        Err(_) => false,
+        // The source continues until the layer ends the stream.
+        Err(error) => matches!(Stopped::cause_of(&**error), Some(Stopped::Due(_))),
     }
 }
 

@@ -4,7 +4,7 @@ use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::DecompressionLayer;
 
 use tower_sse::streams::{Streams, Subjects};
-use tower_sse::{Refusal, Retry, early_head::EarlyHeadLayer};
+use tower_sse::{CloseReason, Refusal, Retry, StreamOptions, early_head::EarlyHeadLayer};
 
 use crate::naive_filter::{Choice, Plan};
 use crate::{rig::through as filtered, support::*, *};
@@ -164,6 +164,25 @@ async fn closed_client_gets_nothing_of_a_late_answer_behind_a_filter() {
     assert_eq!(streams.close("user:7").await.unwrap(), 0);
     let (text, error) = read_to_end(response.into_body()).await;
     assert_eq!((&*text, error.is_none()), (": \n", true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_answer_behind_a_filter_ends_at_its_maximum_age() {
+    let reports = Reports::default();
+    let endless = async || {
+        time::sleep(2 * SECOND).await;
+        let one = stream::once(ready(Event::from("a"))).chain(stream::pending());
+        tower_sse::response(one).with_options(StreamOptions::new().max_age(3 * SECOND))
+    };
+    let (filters, log) = filters(at_end(Choice::Fail));
+    let early = EarlyHeadLayer::new(SECOND).when(|_| true);
+    let app = Router::new().route("/", get(endless)).layer(early).layer(filters);
+    let layer = SseLayer::new().without_retry().terminator("[DONE]");
+    let app = app.layer(reports.observe(layer.on_error(|_| Event::from("failed"))));
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    let (text, error) = read_to_end(response.into_body()).await;
+    assert_eq!((&*text, error.is_none()), (": \ndata: a\n\n", true));
+    assert_eq!((reports.take(), outcome(&log)), (vec![CloseReason::Expired], "disconnected"));
 }
 
 #[tokio::test]
