@@ -156,6 +156,24 @@ async fn second_run_of_a_refused_request_is_cancelled() {
     assert_eq!(calls.load(SeqCst), 1);
 }
 
+/// A request that waits for a run outlives the shutdown, but this one no longer waits.
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_the_stream_of_a_handler_whose_run_was_refused() {
+    let (runs, token) = (Runs::new(), CancellationToken::new());
+    let handler = async move |request: axum::extract::Request| {
+        let (parts, _) = request.into_parts();
+        let failing = async || Err::<stream::Pending<Event>, _>(StatusCode::BAD_GATEWAY);
+        assert!(runs.start_with(&run_of("/"), &parts, failing).await.unwrap().is_err());
+        pending::<AxumResponse>().await
+    };
+    let layer = SseLayer::new().without_heartbeat().shutdown(token.clone());
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    let body = ask(&app, Requester::Get).await.into_body();
+    token.cancel();
+    let start = Instant::now();
+    assert_eq!((read(body).await.1, start.elapsed()), (None, Duration::ZERO));
+}
+
 /// The body is polled before the handler starts a run, and after that.
 #[tokio::test(start_paused = true)]
 async fn stream_that_ends_while_it_awaits_a_run_leaves_no_waker() {

@@ -276,8 +276,13 @@ impl Runs {
         S: Stream<Item: Encode> + Send + 'static,
         R: Send + 'static,
     {
-        Ok(match self.claim_to_start(key, request.into()).await? {
-            Claim::New(producer) => self.call(producer, call).await,
+        let request = request.into();
+        let head = request.and_then(|parts| parts.extensions.get::<EarlyHead>());
+        let awaited_run = head.is_some_and(EarlyHead::awaits_run);
+        Ok(match self.claim_to_start(key, request).await? {
+            Claim::New(producer) => self.call(producer, call).await.inspect_err(|_| {
+                _ = head.map(|head| head.set_awaits_run(awaited_run));
+            }),
             Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),
         })
     }
