@@ -161,6 +161,7 @@ fn refuse<F: EventFilter, B>(response: Response<B>) -> Response<FilterBody<F, B>
     let text = "an event stream with a content coding cannot be filtered";
     let mut response = response.map(|_| Bytes::from_static(text.as_bytes()));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
+    headers::allow_chunks(response.version_mut());
     response.extensions_mut().clear();
     headers::make_empty(response.headers_mut());
     whole(response)

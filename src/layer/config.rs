@@ -127,6 +127,7 @@ impl Config {
         response: Response<B>,
     ) -> Response<SseBody<C>> {
         let mut response = response.map(drop);
+        headers::allow_chunks(response.version_mut());
         if let Some(OnRefusal(on_refusal)) = response.extensions_mut().remove() {
             on_refusal();
         }

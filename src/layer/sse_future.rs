@@ -253,6 +253,7 @@ impl InFlight {
 
     fn complete_head<B>(&mut self, mut response: Response<B>) -> Response<SseBody<B>> {
         self.config.make_event_stream(response.headers_mut());
+        headers::allow_chunks(response.version_mut());
         response.extensions_mut().insert(Handled::Stream { inherited: None, has_drain: false });
         let response = response.map(|_| SseBody::unsent());
         self.end(CloseReason::Ended);

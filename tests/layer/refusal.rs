@@ -135,6 +135,27 @@ fn refusal_sends_only_its_retry_line() {
     assert_come_back(response, "with all options");
 }
 
+/// With the version of an HTTP/3 upstream, hyper would panic.
+#[test]
+fn refusals_and_answers_to_head_never_keep_an_upstreams_version() {
+    use http::Version;
+    let (full, _kept) = full(Refusal::per_client());
+    let strict = SseLayer::new().require_accept(true);
+    let json = Request::get("/").header("accept", "application/json").body(()).unwrap();
+    let head = Request::head("/").body(()).unwrap();
+    for (layer, request, status) in [
+        (full.clone(), event_source(), 200),
+        (full, Requester::Post.request("/"), 503),
+        (strict, json, 406),
+        (SseLayer::new(), head, 200),
+    ] {
+        let mut answer = event_stream(Feed::new().1);
+        *answer.version_mut() = Version::HTTP_3;
+        let response = answer_to(request, &layer, answer);
+        assert_eq!((response.status().as_u16(), response.version()), (status, Version::HTTP_11));
+    }
+}
+
 /// Middleware can refuse a client for a reason of its own. The layer around the middleware passes
 /// the answer on.
 #[test]
