@@ -175,12 +175,12 @@ pub(crate) struct StartAt {
     /// and a library do. `None` if no client does, for example because the client has an id, or
     /// because the stream's first event has one.
     pub(crate) is_for_all: Option<bool>,
-    /// The slot in which the layer describes the client to a hub's `View`.
+    /// The slot in which the layer describes the client, for a `View` or a body of newest values.
     pub(crate) seen_by: Option<Arc<OnceLock<Viewer>>>,
 }
 
-/// What a hub's `View` needs to know about its client.
-#[derive(Clone, Copy)]
+/// What a hub's `View`, or its body of newest values, needs to know about its client.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Viewer {
     /// Whether clients of this kind include some that ignore the id of an event without data.
     pub(crate) needs_event: bool,

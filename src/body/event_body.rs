@@ -1,6 +1,8 @@
 use std::mem::{self, ManuallyDrop};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering::Relaxed;
+#[cfg(feature = "hub")]
+use std::sync::{Arc, OnceLock};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 #[cfg(feature = "hub")]
@@ -15,6 +17,8 @@ use tokio::task;
 
 use super::last_frames::Release;
 use crate::event::{Encode, FrameBuf};
+#[cfg(feature = "hub")]
+use crate::signals::Viewer;
 use crate::signals::{ItemError, is_within_layer, is_within_recorder};
 use crate::{BoxError, callback::without_panic, coop::CoopBudget};
 
@@ -82,10 +86,13 @@ impl<S> EventBody<S> {
 
     /// Lets the body poll its stream only once the server has dropped the previous frame, or after
     /// [`MAX_RELEASE_WAIT`]. Servers usually write a frame before they drop it, so a stalled client
-    /// receives few events that newer events have replaced.
+    /// receives few events that newer events have replaced. Doesn't apply to long polls: `viewer`
+    /// is the slot in which the layer describes the client.
     #[cfg(feature = "hub")]
-    pub(crate) fn with_newest_only(self) -> Self {
-        Self { release: Some(Box::new(Release::within(MAX_RELEASE_WAIT))), ..self }
+    pub(crate) fn with_newest_only(self, viewer: Arc<OnceLock<Viewer>>) -> Self {
+        let mut release = Release::within(MAX_RELEASE_WAIT);
+        release.viewer = Some(viewer);
+        Self { release: Some(Box::new(release)), ..self }
     }
 }
 
@@ -112,6 +119,13 @@ where
     fn poll_held(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<Poll<Polled>> {
         let this = self.project();
         let is_open = matches!(*this.source, Source::Open { .. });
+        // A long poll ends when its source is pending. If it ended after only some of the gaps, the
+        // client's id would be the same as before, and each poll would get the same gaps.
+        if let Some(viewer) = this.release.as_mut().and_then(|it| it.viewer.take())
+            && viewer.get().is_some_and(|it| it.max_wait.is_some())
+        {
+            *this.release = None;
+        }
         // Once the stream has ended, no newer event can replace an event of a held frame.
         if let Some(release) = this.release
             && is_open

@@ -1,5 +1,5 @@
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::{error::Error, future::Future, mem, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::Deadline;
 use crate::headers::remove_those_of_whole_bodies;
 use crate::options::COMMENT_LINE;
-use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped};
+use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped, Viewer};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
 };
@@ -234,6 +234,8 @@ pub(super) struct Release {
     /// The maximum wait, for code that collects frames and never drops them.
     max_wait: Duration,
     timeout: Option<Pin<Box<Sleep>>>,
+    /// The slot for a description of the client, until the first poll. Only long polls need it.
+    pub(super) viewer: Option<Arc<OnceLock<Viewer>>>,
 }
 
 #[derive(Debug, Default)]
@@ -244,7 +246,7 @@ struct FrameState {
 
 impl Release {
     pub(super) fn within(max_wait: Duration) -> Self {
-        Self { frame: Arc::default(), max_wait, timeout: None }
+        Self { frame: Arc::default(), max_wait, timeout: None, viewer: None }
     }
 
     pub(super) fn track(&mut self, frame: Bytes) -> Bytes {

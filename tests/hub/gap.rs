@@ -214,18 +214,44 @@ fn event_that_is_named_gap_is_invalid_to_publish() {
     }
 }
 
+/// Returns what a long poll gets whose server holds all frames until the end.
+async fn long_poll<S>(visit: Response<EventBody<S>>) -> String
+where
+    S: Stream<Item = Encoded> + Send + 'static,
+{
+    let poll = tower_sse::StreamOptions::new().long_poll(SECOND);
+    let layer = SseLayer::new().without_retry().options(poll);
+    let body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
+    let read = tokio::spawn(body.collect()).await.unwrap().unwrap().to_bytes();
+    str::from_utf8(&read).unwrap().to_owned()
+}
+
 /// A client that got only some of the gaps would get all of them again, because only the last gap
 /// has the hub's position.
 #[tokio::test(start_paused = true)]
 async fn long_poll_begins_with_the_gaps_of_all_topics() {
-    let hub = Hub::new();
-    let topics: Vec<_> = (0..1000).map(|topic| format!("t{topic}")).collect();
-    let poll = tower_sse::StreamOptions::new().long_poll(SECOND);
-    let layer = SseLayer::new().without_retry().options(poll);
-    let visit = hub.subscribe(&topics).resume(foreign()).response();
-    let body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
-    let read = tokio::spawn(body.collect()).await.unwrap().unwrap().to_bytes();
-    let read = str::from_utf8(&read).unwrap();
-    assert_eq!(read.matches("event: gap\n").count(), topics.len());
-    assert!(read.ends_with(&format!("id: {}\n\n", hub.position())), "{read}");
+    for retention in [Retention::new(), Retention::latest()] {
+        let hub = Hub::builder().retention(retention).build();
+        let topics: Vec<_> = (0..1000).map(|topic| format!("t{topic}")).collect();
+        let read = long_poll(hub.subscribe(&topics).resume(foreign()).response()).await;
+        assert_eq!(read.matches("event: gap\n").count(), topics.len());
+        assert!(read.ends_with(&format!("id: {}\n\n", hub.position())), "{read}");
+    }
+}
+
+/// The greeting needs a frame of its own. The gaps before it have the client's own id.
+#[tokio::test(start_paused = true)]
+async fn long_poll_of_newest_values_gets_the_greeting_after_the_gaps() {
+    let hub = Hub::builder().retention(Retention::latest()).build();
+    publish_all(&hub, ["a1", "b2"]);
+    let greeting = "x".repeat(5000);
+    let visit = || {
+        let visit = hub.subscribe(["a", "b"]).since(hub.position()).greeting(&*greeting);
+        visit.start_event(false).resume(foreign())
+    };
+    let view = visit().view(|item| Some(item.map_or_else(Event::from, Event::from)));
+    for read in [long_poll(visit().response()).await, long_poll(view.response()).await] {
+        assert_eq!(read.matches("event: gap\n").count(), 2);
+        assert!(read.contains(&greeting), "{read}");
+    }
 }

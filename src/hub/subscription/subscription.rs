@@ -219,8 +219,7 @@ impl Subscription {
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
     /// compressor, or behind a [filter](crate::filter) that changes, drops or inserts events, the
-    /// client can get more old values. With long polls, a client of such topics can need several
-    /// polls to get more than about 4 KiB of values.
+    /// client can get more old values.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         respond(self, |it| it, None)
@@ -243,18 +242,21 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
         // reconnected with the position behind the preamble would miss it.
         _ => (it.preamble.is_none().then(|| it.position_before_gaps()), None),
     };
-    let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
     // If only the view sets ids, a heartbeat must not repeat an id of the hub.
     let has_other_ids = seen_by.is_some() && it.start == StartPolicy::Off && it.own_ids.is_none();
+    let id = id.filter(|_| !has_other_ids);
+    let id = id.map(|id| it.own_ids.as_ref().map_or(id.into(), |own| own.start_id(id)));
+    let is_for_all = is_for_all.filter(|_| !has_ended);
     let mut response = layer::response(stream);
-    if !has_other_ids {
-        let is_for_all = is_for_all.filter(|_| !has_ended);
-        response.extensions_mut().insert(StartAt { id, is_for_all, seen_by });
-    }
+    let seen_by = seen_by.or_else(|| is_latest.then(Arc::default));
+    response.extensions_mut().insert(StartAt { id, is_for_all, seen_by: seen_by.clone() });
     if has_ended {
         response.extensions_mut().insert(NothingMore);
     }
-    if is_latest { response.map(EventBody::with_newest_only) } else { response }
+    match seen_by {
+        Some(viewer) if is_latest => response.map(|body| body.with_newest_only(viewer)),
+        _ => response,
+    }
 }
 
 impl Stream for Subscription {
