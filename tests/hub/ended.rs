@@ -195,6 +195,39 @@ async fn client_that_missed_a_forgotten_end_is_stopped() {
     }
 }
 
+/// With the position of the state, the client would wait for a new topic of this name.
+#[tokio::test(start_paused = true)]
+async fn client_that_gets_the_state_after_a_forgotten_end_is_stopped() {
+    let hub = hub_with_a_freed_name(true).await;
+    let subscribe = |last| {
+        let since = hub.subscribe_to("a").since(hub.position());
+        since.greeting("state").resume(last)
+    };
+    let mut client = Client::new(subscribe(id(&hub, 0)));
+    client.assert_ends_with(&["gap a@0", "state@1"]);
+    assert_eq!(status(subscribe(client.last.unwrap())), 204);
+    // A client that came after the end waits.
+    Client::new(subscribe(id(&hub, 2))).assert_waits_after(&[""; 0]);
+}
+
+/// With the position of the end, the client would get the gap of the loss whenever it reconnected.
+#[tokio::test(start_paused = true)]
+async fn state_after_a_forgotten_end_and_a_loss_comes_once() {
+    let broker = MemoryBroker::new();
+    let hub = connect_with(Hub::builder().retention(Retention::new().age(10 * SECOND)), &broker);
+    end(&hub, "a", "a1");
+    advance(11 * SECOND).await;
+    publish_all(&hub, ["b2"]);
+    broker.lose_history();
+    let subscribe = |last| {
+        let since = hub.subscribe_to("a").since(hub.position());
+        Client::new(since.greeting("state").resume(last))
+    };
+    let mut client = subscribe(id(&hub, 0));
+    assert_eq!(client.read(), ["gap a@0", "state@3"]);
+    assert!(subscribe(client.last.unwrap()).read().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn visitor_of_a_forgotten_topic_delays_no_end_of_earlier_streams() {
     let hub = Hub::builder().retention(Retention::new().age(10 * SECOND)).build();

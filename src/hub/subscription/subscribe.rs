@@ -320,8 +320,18 @@ impl Subscribe {
             }
             ResumeFrom::FirstVisit => None,
         };
-        let start = if let ResumeFrom::Seen(since) = since { since } else { newest };
+        let mut start = if let ResumeFrom::Seen(since) = since { since } else { newest };
         subscription.seek_after(start);
+        let end = subscription.cursors.iter().map(|cursor| cursor.topic().newest()).max();
+        if let (ResumeFrom::Seen(_), Some(end)) = (last, end)
+            && subscription.have_topics_ended()
+            && subscription.hub.losses.first_after(end).is_none()
+        {
+            // A client that has seen the ends must not return with a later position: it would wait
+            // for new topics.
+            start = end;
+            subscription.seek_after(end);
+        }
         subscription.begin_with(missed_after, start, self.greeting);
     }
 }

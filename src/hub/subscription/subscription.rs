@@ -190,7 +190,7 @@ impl Subscription {
     }
 
     #[inline]
-    fn have_topics_ended(&self) -> bool {
+    pub(super) fn have_topics_ended(&self) -> bool {
         self.cursors.iter().all(TopicCursor::has_ended)
     }
 
