@@ -107,6 +107,28 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
     assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
 }
 
+/// The program of `process` wakes its hub all the time, but publishes nothing.
+#[tokio::test]
+async fn hub_polls_although_wake_ups_that_find_nothing_keep_coming() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    let silent = Process::connect(server.broker().listen(false)).await;
+    let mut waking = JoinSet::new();
+    waking.spawn(async move {
+        loop {
+            waker();
+            sleep(Duration::from_millis(300)).await;
+        }
+    });
+    silent.publish([1]).await;
+    process.reads([1]).await;
+    drop(silent);
+    sql(&server.connect().await, "delete from tower_sse.log").await;
+    process.reads_gap().await;
+}
+
 /// A wake-up reaches all hubs. One of them numbers the event, and the others find nothing to do.
 #[tokio::test]
 async fn batch_with_nothing_to_number_writes_nothing() {
