@@ -26,9 +26,9 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 /// publish without waking the hub.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// The time between two polls, give or take a quarter, if notifications arrive and no poll has
-/// found rows in the inbox within [`BUSY`]. Each poll takes processor time on the server.
+/// found rows that came without one within [`BUSY`]. Each poll takes processor time on the server.
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a hub polls at `POLL_INTERVAL` after a poll has found rows in the inbox.
+/// How long a hub polls at `POLL_INTERVAL` after a poll has found such rows.
 const BUSY: Duration = Duration::from_secs(60);
 /// The minimum time between two batches that the wake-up `Wakes::inbox` causes. A batch takes about
 /// 0.5 ms of the server's processor time, however few rows it numbers. The minimum doesn't apply
@@ -66,8 +66,13 @@ pub(crate) struct LogState {
     /// How long the last poll took.
     last_took: Duration,
     next_full: Option<Instant>,
-    /// When a poll last found rows in the inbox.
+    /// When a poll last found rows in the inbox, or rows in the log that came without a
+    /// notification.
     found: Option<Instant>,
+    /// Whether a wake-up ended the last wait, not a due poll.
+    is_notified: bool,
+    /// Whether the last poll found rows in the log and no wake-up has ended a wait since.
+    is_unannounced: bool,
     /// Whether the next look polls. If `false`, a wake-up ended the wait before a poll was due.
     is_due: bool,
     /// Whether this process itself caused the last wake-up.
@@ -149,7 +154,7 @@ impl Log for PostgresLog {
         loop {
             let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
             let next_wake = self.state.next_wake;
-            self.state.is_own = select! {
+            (self.state.is_own, self.state.is_notified) = select! {
                 biased;
                 () = session.reading.ended.cancelled() => {
                     return Err(Self::broken("the reader's connection has ended"));
@@ -173,11 +178,12 @@ impl Log for PostgresLog {
                     self.state.next_poll = Some(next_poll.max(next));
                     continue;
                 }
-                () = self.settings.wakes.log.notified() => false,
-                () = self.settings.wakes.added.notified() => true,
-                () = sleep_until(next_poll) => false,
+                () = self.settings.wakes.log.notified() => (false, true),
+                () = self.settings.wakes.added.notified() => (true, true),
+                () = sleep_until(next_poll) => (false, false),
             };
             self.state.is_due = Instant::now() >= next_poll;
+            self.state.is_unannounced &= !self.state.is_notified;
             return Ok(());
         }
     }
@@ -203,8 +209,13 @@ impl Log for PostgresLog {
         let polled = session.reading.poll(self.settings.covered.load(Relaxed)).await?;
         let took = asked.elapsed();
         if polled.waits {
-            self.state.found = Some(Instant::now());
             self.queue.wake();
+        }
+        // A notification can arrive just after its rows: wait for the next poll before concluding
+        // that there's none.
+        let is_unannounced = !self.state.is_notified && polled.newest != Some(last);
+        if mem::replace(&mut self.state.is_unannounced, is_unannounced) || polled.waits {
+            self.state.found = Some(Instant::now());
         }
         let pause = pause(self.interval(), took, self.state.last_took);
         self.state.next_poll = Some(Instant::now() + pause);
@@ -287,7 +298,8 @@ impl LogEntry for LogRow {
 
 impl PostgresLog {
     fn interval(&self) -> Duration {
-        let is_busy = self.state.found.is_some_and(|found| found.elapsed() < BUSY);
+        let is_busy = self.state.is_unannounced
+            || self.state.found.is_some_and(|found| found.elapsed() < BUSY);
         let is_quiet = !is_busy && self.settings.health.stats().listens();
         jittered(if is_quiet { QUIET_INTERVAL } else { POLL_INTERVAL })
     }

@@ -78,33 +78,65 @@ async fn hub_that_does_not_listen_polls() {
     process.reads(0..5).await;
 }
 
-/// Of two hubs, one listens and the other does not.
+/// Starts a server, and a hub in the schema `deaf` that polls about 10 times a second.
+async fn beside_a_deaf_hub() -> Option<(Server, Process)> {
+    let server = Server::start_with(&["track_functions=pl"]).await?;
+    sql(&server.connect().await, &schema_named("deaf").unwrap()).await;
+    let deaf = Postgres::open(&server.address()).unwrap().schema("deaf").unwrap();
+    let deaf = Process::connect(deaf.broker("tower_sse").listen(false)).await;
+    Some((server, deaf))
+}
+
+/// Returns how often the hubs of a schema have polled.
+async fn polls(client: &Sql, schema: &str) -> u64 {
+    let calls = "select coalesce(sum(calls), 0)::bigint from pg_stat_user_functions
+        where funcname = 'poll' and schemaname = $1";
+    client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
+}
+
+/// Counts the polls of the schema `tower_sse` during 80 polls of the deaf hub.
+async fn polls_beside_80(client: &Sql) -> u64 {
+    let (own, other) = (polls(client, "tower_sse").await, polls(client, "deaf").await);
+    until_async(async || polls(client, "deaf").await >= other + 80).await;
+    polls(client, "tower_sse").await - own
+}
+
 #[tokio::test]
 async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
-    let Some(server) = Server::start_with(&["track_functions=pl"]).await else { return };
+    let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
     let client = server.connect().await;
-    sql(&client, &schema_named("deaf").unwrap()).await;
-    let deaf = Postgres::open(&server.address()).unwrap().schema("deaf").unwrap();
-    let _deaf = Process::connect(deaf.broker("tower_sse").listen(false)).await;
     let mut process = Process::connect(server.broker()).await;
     assert!(process.stats.listens());
-    let polls = async |schema: &str| -> u64 {
-        let calls = "select coalesce(sum(calls), 0)::bigint from pg_stat_user_functions
-            where funcname = 'poll' and schemaname = $1";
-        client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
-    };
-    // Counts the polls of `process` during 80 polls of `_deaf`.
-    let count = async || {
-        let (own, other) = (polls("tower_sse").await, polls("deaf").await);
-        until_async(async || polls("deaf").await >= other + 80).await;
-        polls("tower_sse").await - own
-    };
-    let quiet = count().await;
+    let quiet = polls_beside_80(&client).await;
     sql(&client, "select tower_sse.publish('a', '1', 'tower_sse')").await;
     process.reads([1]).await;
-    let busy = count().await;
+    let busy = polls_beside_80(&client).await;
     println!("{quiet} polls while quiet, then {busy}, beside 80");
     assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
+}
+
+/// First, `process` reads the events of a hub that notifies it.
+#[tokio::test]
+async fn listening_hub_polls_often_beside_a_hub_that_does_not_listen() {
+    let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
+    let client = server.connect().await;
+    let mut process = Process::connect(server.broker()).await;
+    let other = Process::connect(server.broker()).await;
+    for number in 0..10 {
+        other.publish([number]).await;
+        process.reads([number]).await;
+    }
+    drop(other);
+    let quiet = polls_beside_80(&client).await;
+    let silent = Process::connect(server.broker().listen(false)).await;
+    let before = polls(&client, "deaf").await;
+    for number in 10..20 {
+        silent.publish([number]).await;
+        process.reads([number]).await;
+    }
+    let waited = polls(&client, "deaf").await - before;
+    println!("{quiet} polls beside 80 while quiet, then 10 events during {waited} polls");
+    assert!(quiet < 27 && waited < 80, "{quiet}, {waited}");
 }
 
 /// The program of `process` wakes its hub all the time, but publishes nothing.
