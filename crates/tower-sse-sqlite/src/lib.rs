@@ -80,7 +80,7 @@
 //! `update or ignore` succeeds without the event, so don't use it with such a trigger.
 //!
 //! If a trigger of yours on `news` refuses an event, `publish` returns `Refused`. Use
-//! `raise(abort, …)`: `raise(fail, …)` can refuse other events too.
+//! `raise(abort, …)`: `raise(rollback, …)` can refuse other events too.
 //!
 //! An `update` of a published row reaches only processes that haven't read the row yet. Delete rows
 //! from the oldest on, and keep the newest. After you delete a row but keep an older one, clients

@@ -164,6 +164,18 @@ impl Table {
         lost: Option<u64>,
         batch: &[Queued],
     ) -> Result<Appended> {
+        self.append_rows(seen, lost, batch, false)
+    }
+
+    /// Does what [`append`](Self::append) does. `has_savepoints` says whether to set a savepoint for
+    /// each event, which slows down inserts.
+    fn append_rows(
+        &self,
+        seen: u64,
+        lost: Option<u64>,
+        batch: &[Queued],
+        has_savepoints: bool,
+    ) -> Result<Appended> {
         let transaction = Transaction::new_unchecked(&self.connection, Immediate)?;
         if !self.files.are_in_place() {
             return Err(failure(ffi::SQLITE_IOERR, REMOVED));
@@ -187,17 +199,30 @@ impl Table {
             let Fields { data, name, retry, comment, .. } = event.fields();
             let retry = retry.map(|retry| i64::try_from(retry).unwrap_or(-1));
             let row = params![at, nonce, ends_topic, topic, name, retry, comment, data];
+            if has_savepoints {
+                self.connection.execute_batch("savepoint event")?;
+            }
             let changes = self.connection.total_changes();
             let number = insert.insert(row);
+            let wrote = self.connection.total_changes() != changes;
+            // There is no code if a trigger leaves the row out.
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // A row is refused alone only if it breaks a limit, or a trigger refuses it or leaves
-            // it out. If a trigger calls `raise(fail)` after the insert, the row stays, so the
-            // whole batch fails. A savepoint for each row would avoid this but slow down inserts.
-            let is_limit = code.is_none_or(|code| code == ErrorCode::ConstraintViolation)
-                && self.connection.total_changes() == changes;
+            // Only this code means that the row breaks a limit or a trigger refuses it.
+            let is_refused = code == Some(ErrorCode::ConstraintViolation);
             match number {
-                Err(error) if !is_limit || self.connection.is_autocommit() => return Err(error),
+                Err(error) if code.is_some() && !is_refused || self.connection.is_autocommit() => {
+                    return Err(error);
+                }
+                // A trigger has written something first, or kept the row by `raise(fail)`.
+                Err(_) if is_refused && wrote && !has_savepoints => {
+                    transaction.rollback()?;
+                    return self.append_rows(seen, lost, batch, true);
+                }
                 number => numbers.push(number.map(i64::cast_unsigned).map_err(of_sqlite)),
+            }
+            if has_savepoints {
+                let undo = if is_refused { "rollback to event; " } else { "" };
+                self.connection.execute_batch(&format!("{undo}release event"))?;
             }
         }
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })

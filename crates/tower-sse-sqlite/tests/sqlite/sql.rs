@@ -110,7 +110,8 @@ async fn id_below_the_newest_is_refused() {
     process.reads(1..=3).await;
 }
 
-/// Depending on the trigger, SQLite leaves the row out, undoes it or keeps it.
+/// Depending on the trigger, SQLite leaves the row out, undoes it or keeps it, and has counted what
+/// the trigger wrote first.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_that_a_trigger_refuses_is_not_published() {
     for (when, refuse) in [
@@ -119,23 +120,41 @@ async fn event_that_a_trigger_refuses_is_not_published() {
         ("after", "abort, 'no'"),
         ("after", "fail, 'no'"),
     ] {
-        let (file, mut process) = start().await;
-        file.run(&format!(
-            "create trigger refuse {when} insert on news when new.data = 'no' begin
-                select raise({refuse}); end;"
-        ));
-        let hub = process.hub.clone();
-        let (refusal, other) = tokio::join!(hub.publish("a", "no"), hub.publish("a", "1"));
-        assert_eq!(refused(refusal).kind(), ErrorKind::Other);
-        // Of these, only `raise(fail)` can refuse other events of the batch.
-        if other.is_err() && refuse.starts_with("fail") {
-            process.publish([1]).await;
-        } else {
+        for write in ["", "insert into audit values (new.data);"] {
+            let (file, mut process) = start().await;
+            file.run(&format!(
+                "create table audit (data);
+                create trigger refuse {when} insert on news when new.data = 'no' begin
+                    {write} select raise({refuse}); end;"
+            ));
+            let hub = process.hub.clone();
+            let (refusal, other) = tokio::join!(hub.publish("a", "no"), hub.publish("a", "1"));
+            assert_eq!(refused(refusal).kind(), ErrorKind::Other);
             other.unwrap();
+            process.publish([2]).await;
+            process.reads([1, 2]).await;
         }
-        process.publish([2]).await;
-        process.reads([1, 2]).await;
     }
+}
+
+/// The trigger writes a row for each event, before SQLite checks the event's limits.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_beyond_a_limit_is_refused_alone_beside_a_trigger() {
+    let (file, mut process) = start().await;
+    file.run(
+        "create table audit (data);
+        create trigger audit before insert on news begin
+            insert into audit values (new.data); end;",
+    );
+    let hub = process.hub.clone();
+    let topic = "x".repeat(1025);
+    let (refusal, other) = tokio::join!(hub.publish(&*topic, "no"), hub.publish("a", "1"));
+    assert!(matches!(refusal, Err(PublishError::TooLarge(_))), "{refusal:?}");
+    other.unwrap();
+    process.reads([1]).await;
+    let audit = "select group_concat(data) from audit";
+    let audit = file.sql().query_row(audit, [], |row| row.get::<_, String>(0)).unwrap();
+    assert_eq!(audit, "1");
 }
 
 /// A program has switched off the table's constraints.
