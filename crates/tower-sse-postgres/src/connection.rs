@@ -12,7 +12,7 @@ use tower_sse_broker::{tasks::lock, warn};
 
 use crate::error::{failed, late};
 use crate::log_row::{LogRow, number, signed};
-use crate::settings::{Encryption, Settings, Wakes, quoted};
+use crate::settings::{Encryption, Settings, Wakes, each_host, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
 
 /// The time limit for the server's response. Statements that take longer are cancelled.
@@ -202,6 +202,9 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
 
 /// The time limit for opening both connections, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a host may take for both connections, besides the limit of one address, if another host
+/// is left to try. A server that hangs can still accept connections.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(1);
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -252,15 +255,27 @@ impl Opened {
 
     async fn open_as(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
         let opening = async {
-            let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
-            // The publishers' connection receives no notifications, so its wake-ups are unused.
-            let publishing = Connection::open(settings, config, Wakes::default()).await?;
-            Ok(Self { reading, publishing: Arc::new(publishing) })
+            let hosts = each_host(config);
+            let limit = config.get_connect_timeout().copied().unwrap_or_default();
+            for host in hosts.iter().skip(1) {
+                let opening = Self::open_at(settings, host);
+                if let Ok(Ok(opened)) = timeout(limit + HANDSHAKE_LIMIT, opening).await {
+                    return Ok(opened);
+                }
+            }
+            Self::open_at(settings, hosts.first().unwrap_or(config)).await
         };
         timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| {
             let late = format!("not within {CONNECT_LIMIT:?}");
             Err(Error::new(ACTION, ErrorKind::Unreachable, late))
         })
+    }
+
+    async fn open_at(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
+        let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
+        // The publishers' connection receives no notifications, so its wake-ups are unused.
+        let publishing = Connection::open(settings, config, Wakes::default()).await?;
+        Ok(Self { reading, publishing: Arc::new(publishing) })
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::{sync::Notify, time::Instant};
 use tokio_postgres::Config;
-use tokio_postgres::config::{LoadBalanceHosts, TargetSessionAttrs};
+use tokio_postgres::config::{Host, LoadBalanceHosts, TargetSessionAttrs};
 use tower_sse_broker::__private::{CredentialsProvider, Identity};
 use tower_sse_broker::tasks::lock;
 
@@ -83,6 +83,51 @@ impl Settings {
     }
 }
 
+/// Returns one configuration for each host of `config`, in random order. Returns none if there is
+/// one host only, or if the client library refuses `config` because its lists don't fit together.
+pub(crate) fn each_host(config: &Config) -> Vec<Config> {
+    let (hosts, addresses) = (config.get_hosts().len(), config.get_hostaddrs().len());
+    let (count, ports) = (hosts.max(addresses), config.get_ports().len());
+    let fits = hosts.min(addresses) == 0 || hosts == addresses;
+    if count < 2 || !fits || (ports > 1 && ports != count) {
+        return Vec::new();
+    }
+    let mut configs: Vec<_> = (0..count).map(|place| only_host(config, place)).collect();
+    fastrand::shuffle(&mut configs);
+    configs
+}
+
+/// Copies each parameter, because the client library cannot remove a host from a configuration.
+fn only_host(config: &Config, place: usize) -> Config {
+    let mut only = Config::new();
+    match config.get_hosts().get(place) {
+        Some(Host::Tcp(host)) => _ = only.host(host),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => _ = only.host_path(path),
+        None => {}
+    }
+    let ports = config.get_ports();
+    _ = config.get_hostaddrs().get(place).map(|address| only.hostaddr(*address));
+    _ = ports.get(place).or(ports.first()).map(|port| only.port(*port));
+    _ = config.get_user().map(|user| only.user(user));
+    _ = config.get_password().map(|password| only.password(password));
+    _ = config.get_dbname().map(|database| only.dbname(database));
+    _ = config.get_options().map(|options| only.options(options));
+    _ = config.get_application_name().map(|name| only.application_name(name));
+    _ = config.get_connect_timeout().map(|limit| only.connect_timeout(*limit));
+    _ = config.get_tcp_user_timeout().map(|limit| only.tcp_user_timeout(*limit));
+    _ = config.get_keepalives_interval().map(|interval| only.keepalives_interval(interval));
+    _ = config.get_keepalives_retries().map(|retries| only.keepalives_retries(retries));
+    only.keepalives(config.get_keepalives())
+        .keepalives_idle(config.get_keepalives_idle())
+        .ssl_mode(config.get_ssl_mode())
+        .ssl_negotiation(config.get_ssl_negotiation())
+        .channel_binding(config.get_channel_binding())
+        .target_session_attrs(config.get_target_session_attrs())
+        .load_balance_hosts(config.get_load_balance_hosts());
+    only
+}
+
 /// The maximum length of an identifier in bytes. The server truncates longer identifiers.
 const MAX_IDENTIFIER: usize = 63;
 
@@ -135,4 +180,42 @@ impl Clock {
 /// Returns the time since 1970, or zero for an earlier time.
 pub(crate) fn since_epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_postgres::Config;
+
+    use super::each_host;
+
+    fn parsed(hosts: &str) -> Config {
+        let address = format!(
+            "{hosts} user=u password=p dbname=d options=o application_name=n sslmode=require
+            sslnegotiation=direct connect_timeout=1 tcp_user_timeout=2 keepalives=0
+            keepalives_idle=3 keepalives_interval=4 keepalives_retries=5
+            target_session_attrs=read-write channel_binding=require load_balance_hosts=random"
+        );
+        address.parse().unwrap()
+    }
+
+    #[test]
+    fn configuration_of_one_host_has_all_parameters() {
+        for (hosts, each) in [
+            ("host=a,b port=1,2", ["host=a port=1", "host=b port=2"]),
+            ("host=a,/b port=1", ["host=a port=1", "host=/b port=1"]),
+            ("hostaddr=::1,::2", ["hostaddr=::1", "hostaddr=::2"]),
+            ("host=a,b hostaddr=::1,::2", ["host=a hostaddr=::1", "host=b hostaddr=::2"]),
+        ] {
+            let configs = each_host(&parsed(hosts));
+            assert_eq!(configs.len(), 2);
+            assert!(each.iter().all(|one| configs.contains(&parsed(one))), "{hosts}");
+        }
+    }
+
+    #[test]
+    fn lists_that_do_not_fit_are_left_to_the_client_library() {
+        for hosts in ["host=a", "host=a,b hostaddr=::1", "host=a,b port=1,2,3"] {
+            assert!(each_host(&parsed(hosts)).is_empty(), "{hosts}");
+        }
+    }
 }

@@ -469,3 +469,19 @@ async fn connections_to_two_servers_are_refused() {
     let error = Hub::connect(proxy.broker()).await.unwrap_err();
     assert!(error.to_string().contains("different servers"), "{error}");
 }
+
+/// The system accepts connections for a server that hangs.
+#[tokio::test]
+async fn hub_connects_although_another_server_of_the_list_does_not_answer() {
+    let Some(server) = Server::start().await else { return };
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = format!("{},{}", hanging.local_addr().unwrap().port(), server.port);
+    let address = format!("host=127.0.0.1,127.0.0.1 port={ports} user=postgres dbname=postgres");
+    let mut connecting = JoinSet::new();
+    for _ in 0..8 {
+        connecting.spawn(Hub::connect(broker_at(&address)));
+    }
+    while let Some(connected) = connecting.join_next().await {
+        connected.unwrap().unwrap();
+    }
+}
