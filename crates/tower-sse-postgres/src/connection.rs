@@ -212,13 +212,15 @@ const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Opened {
     pub(crate) reading: Connection,
     pub(crate) publishing: Arc<Connection>,
+    /// What the schema's function `cluster` returned when the session began.
+    pub(crate) cluster: String,
 }
 
 impl Opened {
     /// Opens the connections of a session. Checks that both lead to one server with the right
     /// schema, then listens if notifications are on.
     pub(crate) async fn connect(settings: &Arc<Settings>) -> Result<Self, Error> {
-        let Self { reading, publishing } = Self::open(settings).await?;
+        let Self { reading, publishing, .. } = Self::open(settings).await?;
         let server = reading.identify().await?;
         // During a failover, the two connections can reach different servers.
         if server != publishing.identify().await? {
@@ -231,7 +233,7 @@ impl Opened {
                 _ = connection.statements.set(Mutex::default());
             }
         }
-        Ok(Self { reading, publishing })
+        Ok(Self { reading, publishing, cluster: server.0 })
     }
 
     /// Opens the connections. If the credentials are refused, asks the closure for new ones once.
@@ -275,7 +277,7 @@ impl Opened {
         let reading = Connection::open(settings, config, settings.wakes.clone()).await?;
         // The publishers' connection receives no notifications, so its wake-ups are unused.
         let publishing = Connection::open(settings, config, Wakes::default()).await?;
-        Ok(Self { reading, publishing: Arc::new(publishing) })
+        Ok(Self { reading, publishing: Arc::new(publishing), cluster: String::new() })
     }
 }
 
@@ -453,6 +455,10 @@ impl Connection {
             Ok(Trimmed { first: row.try_get(0)?, oldest: row.try_get(1)?, has_more })
         });
         trimmed.await
+    }
+
+    pub(crate) async fn cluster(&self) -> Result<String, Error> {
+        self.call_one("cluster()", &[], |row| row.try_get(0)).await
     }
 
     /// Returns how many rows wait in the inbox, counted up to [`COUNTED`], how long the oldest has

@@ -236,6 +236,14 @@ impl Log for PostgresLog {
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
         let health = &self.settings.health;
+        // A pooler keeps the hub's connections when it changes its server, such as at a failover.
+        // Through such a pooler, no notifications arrive.
+        if !health.stats().listens()
+            && let Some(cluster) = health.tolerate(connection.cluster().await, ends_session)?
+            && cluster != session.cluster
+        {
+            return Err(Self::broken("the connections lead to another server"));
+        }
         let mut measured = health.tolerate(trimmed, ends_session)?;
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
         if measured.is_none() {

@@ -423,6 +423,11 @@ async fn numbers_leap_over_a_loss_that_no_process_knows() {
     assert_eq!(returning.data(1).await, ["31"]);
 }
 
+/// Stands for the promotion of a standby.
+pub(crate) const PROMOTE: &str =
+    "create or replace function tower_sse.cluster() returns text language sql
+        as $$ select 'another' $$";
+
 /// Only the schema's function `cluster` shows new processes that the data come from a standby or a
 /// backup.
 #[tokio::test]
@@ -431,9 +436,7 @@ async fn other_cluster_is_a_loss_that_no_process_remembers() {
     process.delivers([1]).await;
     let last = process.client.last.clone();
     drop(process);
-    let promote = "create or replace function tower_sse.cluster() returns text language sql
-        as $$ select 'another' $$";
-    sql(&server.connect().await, promote).await;
+    sql(&server.connect().await, PROMOTE).await;
     for _ in 0..2 {
         let process = Process::connect(server.broker()).await;
         let mut returning = Client::resume(&process.hub, &["a"], last.clone());

@@ -4,6 +4,7 @@
 use nix::unistd::geteuid;
 
 use super::kit::Stream;
+use super::losses::PROMOTE;
 use super::server::{NOBODY, own};
 use crate::*;
 
@@ -63,6 +64,20 @@ async fn hubs_work_behind_a_pooler() {
         process.reads(0..=10).await;
         assert_eq!(process.health.reconnections(), 0);
     }
+}
+
+/// The pooler keeps the connections of its clients when it changes its server.
+#[tokio::test]
+async fn failover_behind_a_pooler_is_a_gap() {
+    let Some(server) = Server::start().await else { return };
+    let Some(pooler) = Pooler::start(&server).await else { return };
+    let broker = broker_at(&pooler.address()).listen(false);
+    let mut process = Process::connect(broker).await;
+    process.delivers([1]).await;
+    sql(&server.connect().await, PROMOTE).await;
+    process.reads_gap().await;
+    process.delivers([2]).await;
+    assert_eq!(process.stats.losses(), 1);
 }
 
 /// Run by `.ci/slow postgres-pooler`.
