@@ -169,7 +169,7 @@ pub(crate) struct NothingMore;
 #[derive(Clone)]
 pub(crate) struct StartAt {
     /// `None` if a client that resumed at the position would miss the stream's first event, such as
-    /// a gap.
+    /// a gap, or if only the view sets ids.
     pub(crate) id: Option<EventId>,
     /// `Some(true)` if every client receives the position, `Some(false)` if only an `EventSource`
     /// and a library do. `None` if no client does, for example because the client has an id, or

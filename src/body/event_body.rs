@@ -121,10 +121,14 @@ where
         let is_open = matches!(*this.source, Source::Open { .. });
         // A long poll ends when its source is pending. If it ended after only some of the gaps, the
         // client's id would be the same as before, and each poll would get the same gaps.
-        if let Some(viewer) = this.release.as_mut().and_then(|it| it.viewer.take())
-            && viewer.get().is_some_and(|it| it.max_wait.is_some())
+        // Middleware can poll the body before the layer fills the slot.
+        if let Some(release) = this.release
+            && let Some(viewer) = release.viewer.as_ref().and_then(|slot| slot.get()).copied()
         {
-            *this.release = None;
+            release.viewer = None;
+            if viewer.max_wait.is_some() {
+                *this.release = None;
+            }
         }
         // Once the stream has ended, no newer event can replace an event of a held frame.
         if let Some(release) = this.release

@@ -234,7 +234,8 @@ pub(super) struct Release {
     /// The maximum wait, for code that collects frames and never drops them.
     max_wait: Duration,
     timeout: Option<Pin<Box<Sleep>>>,
-    /// The slot for a description of the client, until the first poll. Only long polls need it.
+    /// The slot for a description of the client, until the layer has filled it. Only long polls
+    /// need it.
     pub(super) viewer: Option<Arc<OnceLock<Viewer>>>,
 }
 

@@ -202,9 +202,6 @@ fn check(version: Option<&str>, encoding: Option<&str>) -> Result<(), Error> {
 
 /// The time limit for opening both connections, and for the closure that returns the credentials.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// How long a host may take for both connections, besides the limit of one address, if another host
-/// is left to try. A server that hangs can still accept connections.
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(1);
 /// How long [`listen`] waits for its test notification.
 const LISTEN_LIMIT: Duration = Duration::from_secs(1);
 
@@ -258,10 +255,10 @@ impl Opened {
     async fn open_as(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
         let opening = async {
             let hosts = each_host(config);
-            let limit = config.get_connect_timeout().copied().unwrap_or_default();
+            // A server that hangs can still accept connections: leave time for the others.
+            let limit = CONNECT_LIMIT / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
             for host in hosts.iter().skip(1) {
-                let opening = Self::open_at(settings, host);
-                if let Ok(Ok(opened)) = timeout(limit + HANDSHAKE_LIMIT, opening).await {
+                if let Ok(Ok(opened)) = timeout(limit, Self::open_at(settings, host)).await {
                     return Ok(opened);
                 }
             }

@@ -150,7 +150,7 @@ impl Log for PostgresLog {
     }
 
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
-        let latest = Instant::now() + QUIET_INTERVAL;
+        let latest = Instant::now() + self.interval();
         loop {
             let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
             let next_wake = self.state.next_wake;
@@ -237,6 +237,7 @@ impl Log for PostgresLog {
         let trimmed = self.trim(connection).await;
         let health = &self.settings.health;
         // A pooler keeps the hub's connections when it changes its server, such as at a failover.
+        // Until this check, the new server can assign numbers again; the mark then reports that.
         // Through such a pooler, no notifications arrive.
         if !health.stats().listens()
             && let Some(cluster) = health.tolerate(connection.cluster().await, ends_session)?
