@@ -159,8 +159,10 @@ impl Runs {
     ) -> Result<Claim, StartError> {
         let requester = request.map(Requester::of_parts);
         let last = requester.as_ref().and_then(|requester| requester.last.as_ref());
+        let restore = restore_awaited_run(request);
         loop {
-            let record = match self.claim(key, last, Purpose::Attach).await? {
+            let claim = self.claim(key, last, Purpose::Attach).await;
+            let record = match claim.inspect_err(|_| restore())? {
                 Claim::Existing(record) => record,
                 new => {
                     self.end_if_refused(request, &new);
@@ -177,7 +179,9 @@ impl Runs {
             // stream.
             if let Ok(reader) = record.attach(None) {
                 match reader.started().await {
-                    Ok(()) if record.phase().is_usable() => return Ok(Claim::Existing(record)),
+                    Ok(()) if record.phase().is_usable() && !record.is_forgotten() => {
+                        return Ok(Claim::Existing(record));
+                    }
                     Err(NoEvents::AllSeen(Outcome::Cancelled)) => {
                         return Ok(Claim::Existing(record));
                     }
@@ -277,12 +281,9 @@ impl Runs {
         R: Send + 'static,
     {
         let request = request.into();
-        let head = request.and_then(|parts| parts.extensions.get::<EarlyHead>());
-        let awaited_run = head.is_some_and(EarlyHead::awaits_run);
+        let restore = restore_awaited_run(request);
         Ok(match self.claim_to_start(key, request).await? {
-            Claim::New(producer) => self.call(producer, call).await.inspect_err(|_| {
-                _ = head.map(|head| head.set_awaits_run(awaited_run));
-            }),
+            Claim::New(producer) => self.call(producer, call).await.inspect_err(|_| restore()),
             Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),
         })
     }
@@ -313,4 +314,12 @@ impl Runs {
             }
         }
     }
+}
+
+/// Returns a function that restores what a request's early head says now: whether the request
+/// awaits a run.
+fn restore_awaited_run(request: Option<&Parts>) -> impl Fn() {
+    let head = request.and_then(|parts| parts.extensions.get::<EarlyHead>());
+    let awaits_run = head.is_some_and(EarlyHead::awaits_run);
+    move || _ = head.map(|head| head.set_awaits_run(awaits_run))
 }

@@ -97,6 +97,8 @@ const MAX_ENDS: usize = 512;
 /// Ends the runs of a dead process, unless another process does. Called again after each beat while
 /// the store lists any of the runs.
 pub(crate) async fn look_after(mirrors: Arc<Mirrors>, dead: DeadProcess) {
+    // A call that waits finds only the runs that are left.
+    let _inheriting = mirrors.inheriting.lock().await;
     let Ok(mut runs) = mirrors.store.inherit(&dead).await else { return };
     if runs.is_empty() && dead.seen.is_empty() {
         // The store may have lost the list of the dead process's runs, too.
@@ -114,7 +116,7 @@ impl Mirrors {
     /// reported again, as documented at [`RunEnd::id`](tower_sse::runs::RunEnd::id).
     pub(crate) async fn bury(&self, owner: &ProcessId, runs: &[RunId]) {
         // The store takes a run that is not reported yet for one that this process has to report.
-        let _burying = self.burials.lock().await;
+        let _burying = self.burying.lock().await;
         let mode = EndMode::Bury { owner: owner.clone() };
         let bury = |run: &RunId| End { run: run.clone(), mode: mode.clone() };
         let results = self.store.end_all(None, &runs.iter().map(bury).collect::<Vec<_>>()).await;

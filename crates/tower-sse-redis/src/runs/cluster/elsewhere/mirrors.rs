@@ -30,8 +30,10 @@ pub(crate) struct Mirrors {
     pub(super) runtime: Handle,
     /// The permits of loads. Each load holds a permit while it loads a page.
     pub(super) pages: Semaphore,
-    /// Held while this process ends the runs of a dead one.
-    pub(super) burials: tokio::sync::Mutex<()>,
+    /// Held while this process looks after the runs of a dead one.
+    pub(super) inheriting: tokio::sync::Mutex<()>,
+    /// Held while this process ends runs of a dead one.
+    pub(super) burying: tokio::sync::Mutex<()>,
     pub(crate) map: Arc<MirrorMap>,
 }
 
@@ -42,8 +44,9 @@ impl Mirrors {
         timing: Timing,
         map: Arc<MirrorMap>,
     ) -> Self {
-        let (pages, burials) = (Semaphore::new(MAX_PAGES), tokio::sync::Mutex::default());
-        Self { process, store, timing, runtime: Handle::current(), pages, burials, map }
+        let (runtime, pages) = (Handle::current(), Semaphore::new(MAX_PAGES));
+        let [inheriting, burying] = Default::default();
+        Self { process, store, timing, runtime, pages, inheriting, burying, map }
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record

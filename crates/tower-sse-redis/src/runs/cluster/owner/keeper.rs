@@ -73,7 +73,8 @@ impl Keeper {
         for (End { run, .. }, reply) in ends.into_iter().zip(replies) {
             let lost_claims = &mut self.exports.lock().lost_claims;
             _ = match reply {
-                Ok(_) => lost_claims.remove(&run),
+                // A later release would be refused too.
+                Ok(_) | Err(Failure::Run | Failure::Version) => lost_claims.remove(&run),
                 Err(_) => lost_claims.insert(run, Instant::now() + RETRY_DELAY),
             };
         }
