@@ -53,6 +53,8 @@ if head ~= '' and not is_behind then
     -- A stream whose entries were all deleted would refuse the id.
     redis.call('DEL', stream)
     redis.call('XADD', stream, '0-1', 'v', VERSION, 'h', head)
+    -- The user may lack the permission for what follows.
+    keep(stream, ttl)
     entries = 1
   end
   begins = claim.state == 'starting'
