@@ -278,13 +278,11 @@ impl StreamLog {
     /// writes and another server may accept them.
     async fn connect(&mut self, known: Known, must_write: bool) -> Result<OpenedLog, Error> {
         let timeout = self.route.servers.timeout;
-        let configs = [(); 2].map(|()| {
-            AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(timeout))
-                .set_response_timeout(Some(timeout))
-        });
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
         let name = connection_name(&self.key);
-        let Connections { connections, info } = self.route.connect(&configs, &name).await?;
+        let Connections { connections, info } = self.route.connect(&config, &name).await?;
         set_evicting(&self.health, info.eviction == Eviction::All);
         let (key, clock) = (&self.key, &self.clock);
         let [mut reading, mut publishing] = connections.map(|connection| RedisStream {

@@ -38,17 +38,17 @@ impl Route {
     }
 
     /// Opens connections to the chosen server, as [`Servers::connect`] does.
-    pub(crate) async fn connect<const N: usize>(
+    pub(crate) async fn connect(
         &self,
-        configs: &[AsyncConnectionConfig; N],
+        config: &AsyncConnectionConfig,
         name: &str,
-    ) -> Result<Connections<N>, Error> {
+    ) -> Result<Connections, Error> {
         let redirected = lock(&self.redirected).clone();
         let clients = match redirected {
             Some(client) => vec![client],
             None => self.candidates().await?,
         };
-        let opened = self.servers.connect(&clients, configs, name).await;
+        let opened = self.servers.connect(&clients, config, name).await;
         let only = clients.first().filter(|_| clients.len() == 1).map(address);
         let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
         lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));

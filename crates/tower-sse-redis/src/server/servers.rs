@@ -30,9 +30,9 @@ pub(crate) struct Servers {
     pub(crate) timeout: Duration,
 }
 
-/// Connections to one server.
-pub(crate) struct Connections<const N: usize> {
-    pub(crate) connections: [MultiplexedConnection; N],
+/// Two connections to one server.
+pub(crate) struct Connections {
+    pub(crate) connections: [MultiplexedConnection; 2],
     pub(crate) info: ServerInfo,
 }
 
@@ -60,25 +60,25 @@ impl Servers {
         client.map_or(0, |client| client.get_connection_info().redis_settings().db())
     }
 
-    /// Opens a connection with each of these `configs` to one server: the first of `clients` that
-    /// responds and is a primary or a node of a cluster. `CLIENT LIST` shows the connections under
-    /// `name`. Also returns the server's address.
+    /// Opens two connections to one server: the first of `clients` that responds and is a primary or
+    /// a node of a cluster. `CLIENT LIST` shows the connections under `name`. Also returns the
+    /// server's address.
     ///
     /// If the server refuses the credentials, asks the program's closure for new ones once.
-    pub(crate) async fn connect<const N: usize>(
+    pub(crate) async fn connect(
         &self,
         clients: &[Client],
-        configs: &[AsyncConnectionConfig; N],
+        config: &AsyncConnectionConfig,
         name: &str,
-    ) -> Result<(String, Connections<N>), Error> {
+    ) -> Result<(String, Connections), Error> {
         let Some(provider) = &self.provider else {
-            return open_all(clients.to_vec(), configs, name).await;
+            return open_both(clients.to_vec(), config, name).await;
         };
         let mut is_refused = false;
         loop {
             let credentials = provider.ask(self.timeout, ASK).await?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
-            match open_all(clients.collect::<Result<_, _>>()?, configs, name).await {
+            match open_both(clients.collect::<Result<_, _>>()?, config, name).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -129,23 +129,18 @@ pub(super) fn redirect(client: &Client, address: &str) -> Option<Client> {
     Client::open(info.set_addr(address)).ok()
 }
 
-async fn open_all<const N: usize>(
+async fn open_both(
     clients: Vec<Client>,
-    configs: &[AsyncConnectionConfig; N],
+    config: &AsyncConnectionConfig,
     name: &str,
-) -> Result<(String, Connections<N>), Error> {
-    let config = configs.first().cloned().unwrap_or_default();
-    let Opened { client, connection, info } = open_primary(clients, &config, name).await?;
-    let mut connections = configs.each_ref().map(|_| connection.clone());
-    for (connection, config) in connections.iter_mut().zip(configs).skip(1) {
-        let other = open(client.clone(), config.clone(), name.to_owned()).await?;
-        // During a failover, a second connection to the same address can reach a different server.
-        if other.info.run_id != info.run_id {
-            return Err(failed(ACTION, "the address leads to different servers"));
-        }
-        *connection = other.connection;
+) -> Result<(String, Connections), Error> {
+    let Opened { client, connection, info } = open_primary(clients, config, name).await?;
+    let other = open(client.clone(), config.clone(), name.to_owned()).await?;
+    // During a failover, a second connection to the same address can reach a different server.
+    if other.info.run_id != info.run_id {
+        return Err(failed(ACTION, "the address leads to different servers"));
     }
-    Ok((address(&client), Connections { connections, info }))
+    Ok((address(&client), Connections { connections: [connection, other.connection], info }))
 }
 
 /// Opens a connection to the first of these servers that responds and is a primary or a node of a

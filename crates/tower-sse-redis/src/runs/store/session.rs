@@ -67,8 +67,8 @@ impl Session {
         previous: Option<&Self>,
     ) -> Result<Self, Error> {
         let ended = CancellationToken::new();
-        let configs = [(); 2].map(|()| config(endpoint, &ended));
-        let connected = endpoint.route.connect(&configs, &endpoint.name).await?;
+        let config = config(endpoint, &ended);
+        let connected = endpoint.route.connect(&config, &endpoint.name).await?;
         let Connections { connections: [mut commands, mut pushes], info } = connected;
         pushes.set_response_timeout(reply_timeout(endpoint) * PAGES_TIMEOUT);
         info.require_runs(endpoint.scope.keys.has_tag())?;

@@ -25,8 +25,8 @@ async fn client_of_a_process_that_is_cut_off_continues_at_another() {
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
 
-/// A firewall forgets the connections while the reply to a subscription is under way. It comes
-/// after ten seconds at the latest, and the process counts as dead after eight.
+/// A firewall forgets the connections while the reply to a subscription is under way. The reply has
+/// a limit of ten seconds, and the process counts as dead after eight.
 #[tokio::test(start_paused = true)]
 async fn process_whose_subscription_gets_no_reply_connects_again_in_time() {
     let (one, other, source, mut live) = watched(&["a"]).await;
