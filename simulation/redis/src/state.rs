@@ -284,12 +284,15 @@ fn wrong_type() -> Reply {
 }
 
 impl Network {
-    /// Returns the current server's streams of runs that have lost their key to another run.
+    /// Returns the current server's streams of runs that have lost their key to another run. A run
+    /// that was stopped before it began has no owner: its stream is an end, and expires with it.
     pub fn streams_of_replaced_runs(&self) -> Vec<String> {
         let state = self.lock();
         let now = self.now(&state, state.current);
         let server = &state.machines[state.current].server;
-        let streams = server.kept(now).filter(|(_, value)| matches!(value, Value::Stream(_)));
+        let streams = server
+            .kept(now)
+            .filter(|(_, value)| matches!(value, Value::Stream(stream) if stream.len() > 1));
         let replaced = streams.filter(|(name, _)| server.is_replaced(now, name));
         replaced.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect()
     }
