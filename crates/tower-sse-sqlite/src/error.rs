@@ -27,6 +27,14 @@ fn kind_of(error: &Failed) -> ErrorKind {
     }
 }
 
+/// Returns whether an `insert` fails only for its row: the row breaks a limit, or a trigger refuses
+/// it or fails for it. An expression that fails has the code `Unknown`.
+pub(crate) fn is_of_row(error: &Failed) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch, Unknown};
+    let code = error.sqlite_error_code();
+    matches!(code, Some(ConstraintViolation | TooBig | TypeMismatch | Unknown))
+}
+
 /// Returns whether the error says that a row breaks a size limit in the [schema](crate::SCHEMA).
 fn exceeds_limit(error: &Failed) -> bool {
     let Failed::SqliteFailure(code, Some(text)) = error else { return false };

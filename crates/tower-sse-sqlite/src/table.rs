@@ -1,12 +1,12 @@
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use std::{cell::Cell, path::PathBuf, thread};
 
-use rusqlite::{CachedStatement, Connection, Error as Failed, ErrorCode, Result, Row, ffi};
+use rusqlite::{CachedStatement, Connection, Error as Failed, Result, Row, ffi};
 use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
 use tower_sse::hub::broker::{Fields, Publication};
 use tower_sse_broker::__private::{Identity, Queued};
 
-use crate::error::{failed, of_sqlite};
+use crate::error::{failed, is_of_row, of_sqlite};
 use crate::files::{Files, REMOVED, failure};
 use crate::{Error, ErrorKind};
 
@@ -207,8 +207,7 @@ impl Table {
             let wrote = self.connection.total_changes() != changes;
             // There is no code if a trigger leaves the row out.
             let code = number.as_ref().err().and_then(Failed::sqlite_error_code);
-            // Only this code means that the row breaks a limit or a trigger refuses it.
-            let is_refused = code == Some(ErrorCode::ConstraintViolation);
+            let is_refused = number.as_ref().is_err_and(is_of_row);
             match number {
                 Err(error) if code.is_some() && !is_refused || self.connection.is_autocommit() => {
                     return Err(error);

@@ -157,6 +157,33 @@ async fn event_beyond_a_limit_is_refused_alone_beside_a_trigger() {
     assert_eq!(audit, "1");
 }
 
+/// Each trigger fails for its first data with another code of SQLite.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_for_which_a_trigger_fails_is_refused_alone() {
+    for (data, column, value) in [
+        ("not json", "id", "json_extract(new.data, '$')"),
+        ("-9223372036854775808", "id", "abs(cast(new.data as integer))"),
+        ("no integer", "id integer primary key", "new.data"),
+        ("2000000000", "id", "zeroblob(new.data)"),
+    ] {
+        let (file, mut process) = start().await;
+        file.run(&format!(
+            "create table audit ({column});
+            create trigger audit after insert on news begin
+                insert into audit values ({value}); end;"
+        ));
+        let hub = process.hub.clone();
+        let publish = |data| hub.publish("a", data);
+        // While the first event is sent, the other two wait for the next batch.
+        let (first, refusal, last) = tokio::join!(publish("1"), publish(data), publish("2"));
+        assert!(!matches!(refusal, Ok(_) | Err(PublishError::Unknown(_))), "{refusal:?}");
+        first.and(last).unwrap();
+        process.reads([1, 2]).await;
+        let audit = "select count(*) from audit";
+        assert_eq!(file.sql().query_row(audit, [], |row| row.get(0)), Ok(2));
+    }
+}
+
 /// A program has switched off the table's constraints.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_beyond_the_limits_stop_no_later_event() {
