@@ -2,7 +2,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use std::{cell::Cell, path::PathBuf, thread};
 
 use rusqlite::{CachedStatement, Connection, Error as Failed, Result, Row, ffi};
-use rusqlite::{Transaction, TransactionBehavior::Immediate, params};
+use rusqlite::{Transaction, TransactionBehavior::Immediate, config::DbConfig, params};
 use tower_sse::hub::broker::{Fields, Publication};
 use tower_sse_broker::__private::{Identity, Queued};
 
@@ -185,8 +185,7 @@ impl Table {
         let is_unmarked = lost.map(|lost| self.number(&marks(lost))).transpose()? == Some(0);
         let at = now();
         if newest == 0 || newest < seen || is_unmarked {
-            let mark = "insert into {} (id, ends, topic, data) values (?, 2, '', '')";
-            self.statement(mark)?.execute([at.max(seen + 1).max(newest + 1)])?;
+            self.add_mark(at.max(seen + 1).max(newest + 1))?;
         } else if batch.is_empty() {
             let leap = "update sqlite_sequence set seq = max(seq, ?) where name = ?";
             self.statement(leap)?.execute(params![at, self.source.table])?;
@@ -225,6 +224,17 @@ impl Table {
             }
         }
         transaction.commit().map(|()| Appended { at: Duration::from_micros(at), numbers })
+    }
+
+    /// Adds a mark without triggers, because a program's trigger could refuse it. The hub could then
+    /// neither report the loss nor open the table.
+    fn add_mark(&self, number: u64) -> Result<()> {
+        let mark = "insert into {} (id, ends, topic, data) values (?, 2, '', '')";
+        let triggers = DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER;
+        self.connection.set_db_config(triggers, false)?;
+        let added = self.statement(mark).and_then(|mut mark| mark.execute([number]));
+        self.connection.set_db_config(triggers, true)?;
+        added.map(|_| ())
     }
 
     /// Removes up to [`MAX_TRIMMED`] rows that are older than `age` or come before the newest `max`

@@ -67,10 +67,11 @@ async fn unread_row_that_a_copy_in_place_lacks_is_told_to_all() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn backup_restored_into_the_file_is_told_to_all() {
+/// Does what [`assert_notices`] does, with a backup that is restored into the file.
+async fn assert_notices_a_restore(trigger: &str) {
     let (file, copy) = (File::new(), File::new());
     drop(Process::connect(file.broker()).await);
+    file.run(trigger);
     file.back_up_to(&copy.path);
     let restore = || {
         let (source, mut target) = (copy.sql(), file.sql());
@@ -78,6 +79,21 @@ async fn backup_restored_into_the_file_is_told_to_all() {
         backup.run_to_completion(100, Duration::ZERO, None).unwrap();
     };
     assert_notices(&file, restore).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_restored_into_the_file_is_told_to_all() {
+    assert_notices_a_restore("").await;
+}
+
+/// The mark of a loss has an empty topic.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_is_told_although_a_trigger_refuses_empty_topics() {
+    assert_notices_a_restore(
+        "create trigger valid before insert on news when new.topic = '' begin
+            select raise(abort, 'no topic'); end;",
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
