@@ -150,9 +150,9 @@ impl Log for PostgresLog {
     }
 
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
-        let latest = Instant::now() + self.interval();
+        // No wake-up puts this off: only a poll finds out that events come without one.
+        let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
         loop {
-            let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
             let next_wake = self.state.next_wake;
             (self.state.is_own, self.state.is_notified) = select! {
                 biased;
@@ -173,9 +173,6 @@ impl Log for PostgresLog {
                     let (now, rows) = (Instant::now(), self.state.rows);
                     let read = rows - mem::replace(&mut self.state.woken, rows);
                     self.state.next_wake = (read != 1).then(|| now + WAKE_INTERVAL);
-                    // A wake-up that finds nothing to number may come again and again.
-                    let next = latest.min(now + self.interval());
-                    self.state.next_poll = Some(next_poll.max(next));
                     continue;
                 }
                 () = self.settings.wakes.log.notified() => (false, true),

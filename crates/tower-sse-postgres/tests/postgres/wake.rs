@@ -161,6 +161,39 @@ async fn hub_polls_although_wake_ups_that_find_nothing_keep_coming() {
     process.reads_gap().await;
 }
 
+/// One program wakes the hub after each of its events, and another one does not.
+#[tokio::test]
+async fn event_without_a_wake_waits_for_no_wake_of_other_events() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker();
+    let waker = broker.waker();
+    let mut process = Process::connect(broker).await;
+    assert!(process.stats.listens());
+    let (client, other) = (server.connect().await, server.connect().await);
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&wakes);
+    let mut waking = JoinSet::new();
+    waking.spawn(async move {
+        loop {
+            sql(&other, "select tower_sse.publish('b', '', 'tower_sse')").await;
+            counted.fetch_add(1, SeqCst);
+            waker();
+            sleep(Duration::from_millis(700)).await;
+        }
+    });
+    // During the first ten, the hub finds out that events come without a wake.
+    let mut unaided = 0;
+    for number in 0..30 {
+        sleep(Duration::from_millis(fastrand::u64(..50))).await;
+        let before = wakes.load(SeqCst);
+        client.execute(SEND, &[&number.to_string(), &false]).await.unwrap();
+        process.reads([number]).await;
+        unaided += usize::from(number >= 10 && wakes.load(SeqCst) == before);
+    }
+    println!("{unaided} of 20 events came without a wake");
+    assert!(unaided > 5, "{unaided}");
+}
+
 /// A wake-up reaches all hubs. One of them numbers the event, and the others find nothing to do.
 #[tokio::test]
 async fn batch_with_nothing_to_number_writes_nothing() {
