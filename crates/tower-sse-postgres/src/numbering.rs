@@ -105,7 +105,8 @@ impl Appended {
                         // earlier row after an acknowledgement would find the event missing.
                         *lock(added) = appended.added.take();
                     }
-                    // If another hub was faster, its notification wakes the reader.
+                    // If another hub was faster, its notification wakes the reader. If that hub
+                    // doesn't notify, the reader polls soon.
                     if !(is_late && wake && health.stats().listens()) {
                         wakes.added.notify_one();
                     }

@@ -151,7 +151,7 @@ impl Log for PostgresLog {
 
     async fn wait(&mut self, session: &mut Opened) -> Result<(), Error> {
         // No wake-up puts this off: only a poll finds out that events come without one.
-        let next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
+        let mut next_poll = self.state.next_poll.unwrap_or_else(Instant::now);
         loop {
             let next_wake = self.state.next_wake;
             (self.state.is_own, self.state.is_notified) = select! {
@@ -173,6 +173,8 @@ impl Log for PostgresLog {
                     let (now, rows) = (Instant::now(), self.state.rows);
                     let read = rows - mem::replace(&mut self.state.woken, rows);
                     self.state.next_wake = (read != 1).then(|| now + WAKE_INTERVAL);
+                    // A hub that does not notify may be faster. Only a poll then finds the rows.
+                    next_poll = next_poll.min(now + POLL_INTERVAL);
                     continue;
                 }
                 () = self.settings.wakes.log.notified() => (false, true),

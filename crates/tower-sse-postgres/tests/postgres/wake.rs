@@ -194,6 +194,42 @@ async fn event_without_a_wake_waits_for_no_wake_of_other_events() {
     assert!(unaided > 5, "{unaided}");
 }
 
+/// The transaction that publishes an event numbers it too, as a faster hub does that polls. The hubs
+/// that are woken find it before those that are not.
+#[tokio::test]
+async fn woken_hub_finds_an_event_that_a_silent_hub_has_numbered() {
+    let Some(server) = Server::start().await else { return };
+    let mut measuring = JoinSet::new();
+    for place in 0..16 {
+        let (stream, is_woken) = (format!("s{place}"), place % 2 == 0);
+        let (broker, client) = (server.broker_of(&stream), server.connect().await);
+        measuring.spawn(async move {
+            let waker = broker.waker();
+            let mut process = Process::connect(broker).await;
+            // The first poll is over.
+            process.delivers([0]).await;
+            let publish = format!(
+                "select tower_sse.publish('a', '1', '{stream}');
+                select from tower_sse.append('{stream}', 0, 0, null, false,
+                    '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', '{{}}', false)"
+            );
+            sql(&client, &publish).await;
+            let began = Instant::now();
+            if is_woken {
+                waker();
+            }
+            process.reads([1]).await;
+            (is_woken, began.elapsed().as_secs_f64() * 1e3)
+        });
+    }
+    let (woken, polled): (Vec<_>, Vec<_>) =
+        measuring.join_all().await.into_iter().partition(|(is_woken, _)| *is_woken);
+    let [woken, polled] =
+        [woken, polled].map(|all| median(all.into_iter().map(|(_, took)| took).collect()));
+    println!("{woken} ms with a wake, {polled} ms without");
+    assert!(woken * 3.0 < polled, "{woken} ms, {polled} ms");
+}
+
 /// A wake-up reaches all hubs. One of them numbers the event, and the others find nothing to do.
 #[tokio::test]
 async fn batch_with_nothing_to_number_writes_nothing() {
