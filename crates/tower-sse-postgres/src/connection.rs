@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse_broker::__private::Identity;
 use tower_sse_broker::{tasks::lock, warn};
 
-use crate::error::{failed, late};
+use crate::error::{failed, late, most_telling};
 use crate::log_row::{LogRow, number, signed};
 use crate::settings::{Encryption, Settings, Wakes, each_host, quoted};
 use crate::{Error, ErrorKind, SCHEMA_VERSION};
@@ -253,21 +253,24 @@ impl Opened {
     }
 
     async fn open_as(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {
+        let hangs = |limit: Duration| {
+            Err(Error::new(ACTION, ErrorKind::Unreachable, format!("not within {limit:?}")))
+        };
+        let (hosts, mut errors) = (each_host(config), Vec::new());
         let opening = async {
-            let hosts = each_host(config);
             // A server that hangs can still accept connections: leave time for the others.
             let limit = CONNECT_LIMIT / u32::try_from(hosts.len().max(1)).unwrap_or(u32::MAX);
             for host in hosts.iter().skip(1) {
-                if let Ok(Ok(opened)) = timeout(limit, Self::open_at(settings, host)).await {
-                    return Ok(opened);
+                let opened = timeout(limit, Self::open_at(settings, host)).await;
+                match opened.unwrap_or_else(|_| hangs(limit)) {
+                    Ok(opened) => return Ok(opened),
+                    Err(error) => errors.push(error),
                 }
             }
             Self::open_at(settings, hosts.first().unwrap_or(config)).await
         };
-        timeout(CONNECT_LIMIT, opening).await.unwrap_or_else(|_| {
-            let late = format!("not within {CONNECT_LIMIT:?}");
-            Err(Error::new(ACTION, ErrorKind::Unreachable, late))
-        })
+        let opened = timeout(CONNECT_LIMIT, opening).await;
+        opened.unwrap_or_else(|_| hangs(CONNECT_LIMIT)).map_err(|last| most_telling(last, errors))
     }
 
     async fn open_at(settings: &Arc<Settings>, config: &Config) -> Result<Self, Error> {

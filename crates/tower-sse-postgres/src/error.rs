@@ -62,6 +62,20 @@ pub(crate) fn exceeds_limit(error: &Error) -> bool {
     state(error) == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
 }
 
+/// Returns the error that tells most about why no server of a list can be used. Each standby refuses
+/// hubs, and a server that is down tells less than one that answers.
+pub(crate) fn most_telling(last: Error, others: Vec<Error>) -> Error {
+    let tells = |error: &Error| match error.kind() {
+        ErrorKind::ReadOnly => 0,
+        ErrorKind::Unreachable => 1,
+        ErrorKind::NotPermitted => 3,
+        _ => 2,
+    };
+    others
+        .into_iter()
+        .fold(last, |most, other| if tells(&other) > tells(&most) { other } else { most })
+}
+
 pub(crate) fn ends_session(error: &Error) -> bool {
     state(error).is_none_or(is_leaving)
 }

@@ -338,6 +338,28 @@ async fn new_credentials_are_asked_for_when_some_are_refused() {
     process.delivers([2]).await;
 }
 
+/// The other server of the list is down. The order of the servers is random.
+#[tokio::test]
+async fn list_of_servers_fails_with_its_most_telling_error() {
+    let Some(server) = server_with_passwords().await else { return };
+    // To a hub, the server is then a standby.
+    let standby = "alter role app set default_transaction_read_only = on";
+    sql(&server.connect().await, standby).await;
+    let ports = format!("{},{}", free_port(), server.port);
+    let address = format!("host=127.0.0.1,127.0.0.1 port={ports} dbname=postgres");
+    let outcomes = [("old", ErrorKind::NotPermitted, 2), ("first", ErrorKind::Unreachable, 1)];
+    for (password, kind, asks) in outcomes.repeat(8) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let postgres = Postgres::open(&address).unwrap().credentials(move || {
+            counted.fetch_add(1, SeqCst);
+            async move { Ok::<_, BoxError>(Credentials::new("app", password)) }
+        });
+        let error = Hub::connect(postgres.broker("tower_sse")).await.unwrap_err();
+        assert_eq!((error.kind(), asked.load(SeqCst)), (kind, asks), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn closure_that_fails_or_panics_is_an_error() {
     let Some(server) = server_with_passwords().await else { return };
