@@ -235,6 +235,7 @@ impl Log for PostgresLog {
         let connection = &*session.publishing;
         let trimmed = self.trim(connection).await;
         let health = &self.settings.health;
+        let mut measured = health.tolerate(trimmed, ends_session)?;
         // A pooler keeps the hub's connections when it changes its server, such as at a failover.
         // Until this check, the new server can assign numbers again; the mark then reports that.
         // Through such a pooler, no notifications arrive.
@@ -244,7 +245,6 @@ impl Log for PostgresLog {
         {
             return Err(Self::broken("the connections lead to another server"));
         }
-        let mut measured = health.tolerate(trimmed, ends_session)?;
         // Measure even if locked rows stop the trim, so that the operator sees how the log grows.
         if measured.is_none() {
             let first = connection.first_from(0).await;
