@@ -364,6 +364,11 @@ begin
         select l.seq, l.at, octet_length(l.data) as size from tower_sse.log l
         where l.stream = trim.stream and l.seq >= first order by l.stream, l.seq limit most + 1
     loop
+        if candidate.at > clock_timestamp() and candidate.seq >= coalesce(kept, 0) then
+            -- The server's clock was ahead: judge the row's age by the rows after it.
+            select greatest(kept, max(l.seq)) into kept from tower_sse.log l
+                where l.stream = trim.stream and l.seq > candidate.seq and l.at < expired;
+        end if;
         stop := candidate.seq;
         oldest := candidate.at;
         more := found = most or bytes > 67108864;

@@ -62,6 +62,28 @@ async fn log_is_trimmed_by_age_up_to_the_newest_row() {
     assert_eq!(process.stats.losses(), 0);
 }
 
+/// The server's clock was a day ahead when a row was written.
+#[tokio::test]
+async fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    for (ages, left) in [
+        ("-86400, 3600, 3600", "1"),
+        ("3600, -86400, -86400, 3600", "1"),
+        ("3600, -86400, 0", "2"),
+        ("-86400, 0, 0", "3"),
+    ] {
+        let insert = format!(
+            "truncate tower_sse.log; insert into tower_sse.log (stream, seq, at)
+            select 's', n, clock_timestamp() - make_interval(secs => age)
+            from unnest('{{{ages}}}'::float8[]) with ordinality a (age, n)"
+        );
+        sql(&client, &insert).await;
+        sql(&client, "select from tower_sse.trim('s', 0, 600, null, 100)").await;
+        assert_eq!(sql(&client, COUNT).await, [left], "{ages}");
+    }
+}
+
 #[tokio::test]
 async fn short_age_of_the_log_is_refused() {
     let Some(server) = Server::start().await else { return };
