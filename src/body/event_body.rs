@@ -86,8 +86,9 @@ impl<S> EventBody<S> {
 
     /// Lets the body poll its stream only once the server has dropped the previous frame, or after
     /// [`MAX_RELEASE_WAIT`]. Servers usually write a frame before they drop it, so a stalled client
-    /// receives few events that newer events have replaced. Doesn't apply to long polls: `viewer`
-    /// is the slot in which the layer describes the client.
+    /// receives few events that newer events have replaced. A compressor drops it once a comment
+    /// line follows. Doesn't apply to long polls: `viewer` is the slot in which the layer describes
+    /// the client.
     #[cfg(feature = "hub")]
     pub(crate) fn with_newest_only(self, viewer: Arc<OnceLock<Viewer>>) -> Self {
         let mut release = Release::within(MAX_RELEASE_WAIT);
@@ -133,9 +134,12 @@ where
         // Once the stream has ended, no newer event can replace an event of a held frame.
         if let Some(release) = this.release
             && is_open
-            && release.poll_released(cx).is_pending()
         {
-            return Some(Poll::Pending);
+            match release.poll_line(cx) {
+                Poll::Pending => return Some(Poll::Pending),
+                Poll::Ready(Some(line)) => return Some(Poll::Ready(Some(Ok(Frame::data(line))))),
+                Poll::Ready(None) => {}
+            }
         }
         if let Some(bytes) = this.buffer.take_uncopied() {
             this.budget.spend(cx, bytes.len());

@@ -248,7 +248,11 @@ where
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
-        if let Some(id_line) = this.id_line.as_mut().filter(|_| !data.is_empty()) {
+        // An `EventBody` can send a comment line behind an event, which then is still the newest.
+        if let Some(id_line) = this.id_line.as_mut()
+            && !data.is_empty()
+            && data != COMMENT_LINE
+        {
             **id_line = this.boundary.last_id(&data);
         }
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }

@@ -172,8 +172,8 @@ enum FlushWait {
     Done,
 }
 
-/// How long the server may hold the last bytes before the body sends another line. A compressor
-/// drops a frame only when it gets the next frame.
+/// How long the server may hold a frame before the body sends another line. A compressor drops a
+/// frame only when it gets the next frame.
 const HELD_AFTER: Duration = Duration::from_millis(10);
 /// The maximum wait for the last bytes after another line was sent. Some servers never drop the
 /// last bytes.
@@ -187,7 +187,7 @@ impl FlushWait {
         if last.is_empty() {
             return (last, Self::Writing(None));
         }
-        let mut release = Release::within(HELD_AFTER);
+        let mut release = Release::within(RELEASE_TIMEOUT);
         (release.track(last), Self::Writing(Some(release)))
     }
 
@@ -196,12 +196,10 @@ impl FlushWait {
         loop {
             match self {
                 Self::Writing(release) => {
-                    if let Some(release) = release {
-                        ready!(release.poll_released(cx));
-                        if release.max_wait == HELD_AFTER && lock(&release.frame).is_held {
-                            (release.max_wait, release.timeout) = (RELEASE_TIMEOUT, None);
-                            return Poll::Ready(Some(COMMENT_LINE));
-                        }
+                    if let Some(release) = release
+                        && let Some(line) = ready!(release.poll_line(cx))
+                    {
+                        return Poll::Ready(Some(line));
                     }
                     return self.begin_pause(cx);
                 }
@@ -231,8 +229,9 @@ impl FlushWait {
 #[derive(Debug)]
 pub(super) struct Release {
     frame: Arc<Mutex<FrameState>>,
-    /// The maximum wait, for code that collects frames and never drops them.
+    /// The maximum wait after the line, for code that collects frames and never drops them.
     max_wait: Duration,
+    has_sent_line: bool,
     timeout: Option<Pin<Box<Sleep>>>,
     /// The slot for a description of the client, until the layer has filled it. Only long polls
     /// need it.
@@ -247,17 +246,31 @@ struct FrameState {
 
 impl Release {
     pub(super) fn within(max_wait: Duration) -> Self {
-        Self { frame: Arc::default(), max_wait, timeout: None, viewer: None }
+        let (frame, has_sent_line) = (Arc::default(), false);
+        Self { frame, max_wait, has_sent_line, timeout: None, viewer: None }
     }
 
     pub(super) fn track(&mut self, frame: Bytes) -> Bytes {
-        self.timeout = None;
+        (self.has_sent_line, self.timeout) = (false, None);
         lock(&self.frame).is_held = true;
         Bytes::from_owner(TrackedFrame { bytes: frame, state: Arc::clone(&self.frame) })
     }
 
-    pub(super) fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the server has dropped the frame. If that takes longer than [`HELD_AFTER`],
+    /// first returns a line to send.
+    pub(super) fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        ready!(self.poll_released(cx));
+        if self.has_sent_line || !lock(&self.frame).is_held {
+            return Poll::Ready(None);
+        }
+        (self.has_sent_line, self.timeout) = (true, None);
+        Poll::Ready(Some(COMMENT_LINE))
+    }
+
+    fn poll_released(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !lock(&self.frame).is_held {
+            // The timer would wake a stream that is idle.
+            self.timeout = None;
             return Poll::Ready(());
         }
         // Cloning or dropping a waker can run any code, so neither is done under the lock.
@@ -269,7 +282,8 @@ impl Release {
         if !is_held {
             return Poll::Ready(());
         }
-        let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep(self.max_wait)));
+        let wait = if self.has_sent_line { self.max_wait } else { HELD_AFTER };
+        let timeout = self.timeout.get_or_insert_with(|| Box::pin(sleep(wait)));
         pin!(coop::unconstrained(timeout)).poll(cx)
     }
 }

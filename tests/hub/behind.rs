@@ -1,6 +1,8 @@
 //! Clients that are behind and do not read: the memory that they take, counted by an allocator, and
 //! when a replaced value is sent. A server such as hyper takes up to 16 frames for each client.
 
+use tower_sse::Heartbeat;
+
 use crate::*;
 
 /// The number of frames that hyper takes for one connection.
@@ -226,8 +228,34 @@ async fn body_that_is_collected_ends() {
     let _held = frame(&mut body);
     publish_all(&hub, ["b2"]);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
+    advance(20 * MILLISECOND).await;
+    assert_eq!(frame(&mut body), ": \n", "a compressor would drop the frame now");
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
     advance(Duration::from_secs(59)).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     advance(Duration::from_secs(2)).await;
     assert!(has(&frame(&mut body), "b2"));
+}
+
+/// A heartbeat event still repeats the value's id, and go-sse would not reconnect after a comment.
+#[tokio::test(start_paused = true)]
+async fn comment_behind_a_held_value_leaves_its_id_and_reconnection() {
+    let hub = prices();
+    publish_all(&hub, ["a1"]);
+    let beat = format!("event: beat\ndata: {{}}\nid: {}\n\n", hub.position());
+    let beats = SseLayer::new().heartbeat(Heartbeat::every(SECOND).event("beat", "{}"));
+    let ends = SseLayer::new().without_heartbeat().max_age(SECOND);
+    for (layer, next) in [(beats, &*beat), (ends, "retry: 2000\n")] {
+        let visit = hub.subscribe(["a"]).resume(id(&hub, 0)).response();
+        let layer = layer.retry(2 * SECOND);
+        let mut body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
+        assert_eq!(frame(&mut body), "retry: 2000\n");
+        let _held = frame(&mut body);
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(20 * MILLISECOND).await;
+        assert_eq!(frame(&mut body), ": \n");
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(2 * SECOND).await;
+        assert_eq!(frame(&mut body), next);
+    }
 }

@@ -130,6 +130,33 @@ async fn failure_behind_compressors_takes_50_milliseconds_and_20_for_another_lay
     }
 }
 
+// A body of newest values waits until its last frame is dropped.
+
+#[cfg(feature = "hub")]
+#[tokio::test(start_paused = true)]
+async fn newest_values_arrive_at_once_behind_a_compressor() {
+    use tower_sse::{Retention, hub::Hub};
+
+    for coding in ["identity", "gzip", "br", "deflate"] {
+        let hub = Hub::builder().retention(Retention::latest()).build();
+        let prices = hub.clone();
+        let visit = async move || prices.subscribe_to("price").resume(None);
+        let app = Router::new().route("/events", get(visit)).layer(SseLayer::new());
+        let request = get_request("/events", &[("accept-encoding", coding)]);
+        let mut body = pin!(decompressed(call(&app.layer(everything()), request).await).await);
+        for price in ["1", "2", "3"] {
+            hub.publish("price", price).await.unwrap();
+            let (start, mut text) = (Instant::now(), String::new());
+            while !text.contains(&format!("data: {price}\n")) {
+                let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+                text.push_str(str::from_utf8(&frame).unwrap());
+            }
+            let took = start.elapsed();
+            assert!(took <= 20 * MILLISECOND, "{coding}: {took:?} for {price}");
+        }
+    }
+}
+
 // Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
 // soon as the stream is pending.
 
