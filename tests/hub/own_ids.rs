@@ -161,6 +161,31 @@ fn publish_both(hub: &Hub, numbers: impl IntoIterator<Item = u64>) {
     }
 }
 
+/// A client that returned with an earlier message's id would get what came before its visit.
+#[tokio::test(start_paused = true)]
+async fn start_behind_a_gap_or_another_message_has_the_hubs_id() {
+    let short = |topic: &str| (topic == "b").then(|| Retention::new().age(SECOND));
+    let (broker, [lossy]) = connected();
+    let [reported, other] = [Hub::new(), Hub::new()];
+    let evicts = Hub::builder().retention_of(short).build();
+    for hub in [&reported, &lossy, &other, &evicts] {
+        publish(hub, "a", &shown(1));
+    }
+    reported.gap("a").await.unwrap();
+    broker.lose_history();
+    publish(&other, "b", "without");
+    publish(&evicts, "b", &shown(2));
+    advance(2 * SECOND).await;
+    for (hub, case) in
+        [(&reported, "gap"), (&lossy, "loss"), (&other, "message"), (&evicts, "eviction")]
+    {
+        let mut body = open(Requester::EventSource, view_of(hub, None));
+        let start = newest_id(&wire(frames(&mut body)).await);
+        assert_eq!(start, Some(id(hub, 2)), "{case}");
+        assert_eq!(wire(items(&mut view_of(hub, start))).await, "", "{case}");
+    }
+}
+
 /// If the program has no id for the position of a gap, the gap has the hub's id. Without an id, the
 /// stream would end at the same gap after each reconnection.
 #[tokio::test(start_paused = true)]

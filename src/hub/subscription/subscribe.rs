@@ -174,8 +174,9 @@ impl Subscribe {
     /// ```
     ///
     /// The messages, positions, start event and greeting of the view then have these ids. The
-    /// client gets an id of the hub until a message has an id of yours, and for most gaps. It also
-    /// gets the hub's id if yours is empty or contains a line break or U+0000.
+    /// client gets an id of the hub until a message has an id of yours, for most gaps, and at a
+    /// start right after a gap. It also gets the hub's id if yours is empty or contains a line
+    /// break or U+0000.
     /// [`resume`](Self::resume) accepts ids of both kinds.
     ///
     /// `resume` looks for the client's id in all messages that the topics keep. If no message has
@@ -265,8 +266,8 @@ impl Subscribe {
         if is_needed || start == StartPolicy::Off {
             subscription.start = start;
         }
-        subscription.own_ids = own_ids
-            .map(|it| it.start(hub.position(subscription.cursors.sent()), &subscription.cursors));
+        let at = hub.position(subscription.cursors.sent());
+        subscription.own_ids = own_ids.map(|it| it.start(at, &subscription.cursors, &hub.losses));
         subscription
     }
 
