@@ -179,6 +179,19 @@ fn gap_says_why_to_the_client_the_program_and_the_operator() {
     assert!(str::from_utf8(&wire).unwrap().contains("evicted"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn gap_behind_the_first_value_after_a_foreign_id_says_evicted() {
+    let hub = Hub::builder().retention(Retention::latest().age(SECOND)).build();
+    publish_all(&hub, ["a1"]);
+    let mut messages = hub.subscribe_to("a").resume(foreign()).messages();
+    let mut next = || messages.next().now_or_never().unwrap().unwrap();
+    assert_eq!(next().unwrap().data, "a1");
+    publish_all(&hub, ["a2"]);
+    advance(2 * SECOND).await;
+    publish_all(&hub, ["b3"]);
+    assert_eq!(next().unwrap_err().reason(), GapReason::Evicted);
+}
+
 /// In its first poll, the client looks for the next event of each topic. Then unread events of `b`
 /// and `c` are evicted.
 #[test]

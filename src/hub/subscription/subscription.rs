@@ -377,6 +377,8 @@ impl Subscription {
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => {
                     self.cursors.set_sent(batch.last);
+                    // Topics that keep only their newest value had no such gap.
+                    self.unknown_id = None;
                     self.ended = self.ends && self.newest_seen(u64::MAX) <= batch.last;
                     return Read::Item(Encoded::of(batch.bytes));
                 }
