@@ -121,6 +121,13 @@ impl StreamOptions {
         set.filter(|_| !shown.is_call()).unwrap_or(shown)
     }
 
+    /// Removes the options of a request, except for the kind of client.
+    pub(crate) fn retain_client_kind(extensions: &mut Extensions) {
+        if let Some(options) = extensions.get_mut::<Self>() {
+            *options = Self { client_kind: options.client_kind, ..Self::new() };
+        }
+    }
+
     /// Starts the stream with [padding](crate::SseLayer::padding), or with none if `bytes` is zero.
     ///
     /// # Panics

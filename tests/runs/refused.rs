@@ -88,6 +88,32 @@ async fn refusal_of_the_service_is_passed_on_and_frees_the_key() {
     }
 }
 
+/// The request's headers can hide the kind of client, for example behind a proxy.
+#[tokio::test(start_paused = true)]
+async fn refusal_by_the_service_suits_the_kind_that_is_set() {
+    for (sender, kind, status) in [
+        (Requester::Get, ClientKind::EventSource, 200),
+        (Requester::EventSource, ClientKind::Other, 503),
+    ] {
+        for is_in_request in [false, true] {
+            let (mut rig, mut request) = (Rig::new(Runs::new()), by(sender));
+            let options = StreamOptions::new().client_kind(kind);
+            if is_in_request {
+                options.merge_into_extensions(request.extensions_mut());
+            } else {
+                rig.layer = rig.layer.options(options);
+            }
+            let pending = rig.call(request).await;
+            let (mut parts, ()) = by(sender).into_parts();
+            parts.extensions = rig.handler.extensions();
+            let answer = Refusal::per_client().answer(&parts);
+            rig.handler.reply(Ok(answer.map(BodyExt::boxed_unsync)));
+            let client = pending.client().await;
+            assert_eq!(client.status, status, "{kind:?}, in the request: {is_in_request}");
+        }
+    }
+}
+
 // A client that is not the owner learns nothing, not even that there is a run.
 
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND"];
