@@ -52,8 +52,9 @@ impl Config {
             return;
         }
         let seconds = query_value(request.uri(), name);
-        let seconds = seconds.and_then(|digits| str::from_utf8(&digits).ok()?.parse::<u64>().ok());
-        if let Some(seconds) = seconds {
+        if let Some(digits) = seconds.filter(|text| text.iter().all(u8::is_ascii_digit)) {
+            // Digits fail to parse only if their number is too large for the type.
+            let seconds = String::from_utf8_lossy(&digits).parse().unwrap_or(u64::MAX);
             let max_wait = Duration::from_secs(seconds.clamp(1, 25));
             add_options(request, &StreamOptions::new().long_poll(max_wait));
         }

@@ -43,9 +43,13 @@ async fn poll_without_news_ends_after_its_longest_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn query_asks_for_a_poll_of_up_to_25_seconds() {
-    for (query, wait) in
-        [("poll=8", 8), ("a&b=1&poll=&poll=8", 8), ("p%6Fll=0", 1), ("poll=99", 25)]
-    {
+    for (query, wait) in [
+        ("poll=8", 8),
+        ("a&b=1&poll=&poll=8", 8),
+        ("p%6Fll=0", 1),
+        ("poll=99", 25),
+        ("poll=18446744073709551616", 25),
+    ] {
         let layer = layer(Drain::per_client()).long_poll_query("poll");
         let request = Requester::EventSource.request(&format!("/?{query}"));
         let mut rig = Rig::answering(layer, request, |answer| answer);
@@ -58,7 +62,7 @@ async fn query_asks_for_a_poll_of_up_to_25_seconds() {
 #[tokio::test(start_paused = true)]
 async fn only_a_get_with_a_number_in_its_query_is_a_poll() {
     let page = Requester::EventSource;
-    for query in ["", "poll", "poll=", "poll=x", "poll=-1", "poll=1.5", "polls=8"] {
+    for query in ["", "poll", "poll=", "poll=x", "poll=-1", "poll=%2B8", "poll=1.5", "polls=8"] {
         assert_streams(page.request(&format!("/?{query}")));
     }
     let mut call: Request<()> = page.request("/?poll=8");
