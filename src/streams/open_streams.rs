@@ -109,9 +109,14 @@ impl OpenStreams {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
         }
+        // A close of all streams may have taken the lists before the stream entered them, and
+        // nothing else would wake a stream that was idle until it got its first subject.
+        if member.generation() != self.generation() {
+            _ = member.revoke(Revocation::All);
+        }
         // A close may have removed the stream only from the lists that the stream had entered by
         // then.
-        if member.is_revoked() || member.generation() != self.generation() {
+        if member.is_revoked() {
             self.leave(member);
         }
     }
@@ -471,9 +476,10 @@ impl CloseLog {
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::sync::{Arc, atomic::AtomicUsize};
+    use std::task::{Wake, Waker};
+    use std::thread;
     use std::time::{Duration, Instant};
-    use std::{sync::Arc, thread};
 
     use tokio::runtime::Builder;
 
@@ -553,6 +559,36 @@ mod tests {
         open_streams.open.store(packed(1, 0), super::Relaxed);
         open_streams.generation.store(1, super::Relaxed);
         open_streams.open(ticket, &member);
+        assert_eq!(member.revocation(open_streams.generation()), Some(Revocation::All));
+        assert_eq!(open_streams.subjects(), []);
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, super::Relaxed);
+        }
+    }
+
+    /// The close of all streams is in the log before the open stream gets its first subject, and
+    /// takes the lists before the stream enters one.
+    #[test]
+    fn stream_that_gets_its_first_subject_while_all_are_closed_is_woken() {
+        let (open_streams, wakes) = (OpenStreams::default(), Arc::<Wakes>::default());
+        let member = open_streams.member(&[], false);
+        open_streams.open(open_streams.ticket(), &member);
+        open_streams.register(&member, &Waker::from(Arc::clone(&wakes)));
+        open_streams.closes.log(None);
+        let (ticket, subject) = (open_streams.ticket(), "a".into());
+        assert!(member.list(open_streams.generation()));
+        open_streams.open.store(packed(1, 0), super::Relaxed);
+        open_streams.generation.store(1, super::Relaxed);
+        assert!(member.add(&subject));
+        open_streams.enter(&member, &subject);
+        open_streams.close_since(ticket, &member);
+        assert_eq!(wakes.0.load(super::Relaxed), 1);
         assert_eq!(member.revocation(open_streams.generation()), Some(Revocation::All));
         assert_eq!(open_streams.subjects(), []);
     }
