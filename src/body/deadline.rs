@@ -166,9 +166,12 @@ impl Deadline {
         this.get_or_insert_with(|| Box::new(Self::new(client, None)))
     }
 
-    /// Ends the stream for `reason`, because its source asks for it.
+    /// Ends the stream for `reason`, because its source asks for it. A stream that the program has
+    /// closed keeps the reason `Revoked`.
     pub(super) fn end_source(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
-        self.end_soon(cx, reason, PATIENCE);
+        if !self.is_revoked() {
+            self.end_soon(cx, reason, PATIENCE);
+        }
     }
 
     pub(super) fn drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {

@@ -211,6 +211,34 @@ async fn closed_or_expired_client_gets_nothing_of_a_late_answer() {
     }
 }
 
+/// The program closes the stream mid-event, and the event is complete only after the answer's
+/// maximum age.
+#[tokio::test(start_paused = true)]
+async fn closed_late_answer_ends_as_closed_although_its_age_is_over() {
+    let (streams, reports) = (Streams::new(), Reports::default());
+    let halves = || {
+        let second = stream::once(async {
+            sleep(SECOND + 100 * MILLISECOND).await;
+            "data: two\n\n"
+        });
+        let frames = stream::iter(["data: one\n"]).chain(second).map(Ok::<_, Infallible>);
+        event_stream(AxumBody::from_stream(frames))
+            .with_options(StreamOptions::new().max_age(SECOND))
+    };
+    let layer = SseLayer::new().without_retry().without_heartbeat().streams(&streams);
+    let app = slow(LATE, halves).layer(early()).layer(reports.observe(layer));
+    let mut request = Requester::EventSource.request("/");
+    streams.subjects_of(&mut request).add("user:7");
+    let closing = async {
+        sleep(LATE + 900 * MILLISECOND).await;
+        assert_eq!(streams.close("user:7").await.unwrap(), 1);
+    };
+    let received = async { read(send(&app, request).await.into_body()).await };
+    let (_, received) = tokio::join!(closing, received);
+    assert_eq!(received, (": \ndata: one\ndata: two\n\n".into(), None));
+    assert_eq!(reports.take(), [CloseReason::Revoked]);
+}
+
 /// A handler adds a subject late. `SseLayer`s are outside of the early head, or on both sides of
 /// it. If `twice` is set, the handler also sends an early head of its own.
 #[tokio::test(start_paused = true)]
