@@ -65,6 +65,11 @@ impl Subjects {
     /// arrival closes the stream, even a call that came before `add`. After the answer, only later
     /// calls count: call `add` before you check whether the client may join.
     ///
+    /// Behind an [early head](crate::early_head), each subject is checked when you add it. Add
+    /// `session:abc` before `user:42`: otherwise, an earlier
+    /// [`close_except`](super::Streams::close_except) call that keeps the session closes its
+    /// stream.
+    ///
     /// If the response isn't an event stream, the subjects are dropped.
     // Few callers have limits and need the result.
     #[allow(clippy::must_use_candidate)]

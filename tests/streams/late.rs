@@ -98,6 +98,28 @@ async fn close_since_arrival_ends_a_stream_that_is_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn kept_subject_spares_an_unanswered_stream_if_added_first() {
+    for (added, is_closed) in [(["session:a", "user:1"], false), (["user:1", "session:a"], true)] {
+        let streams = Streams::new();
+        let service = service_fn(move |request: Request<()>| async move {
+            sleep(2 * SECOND).await;
+            for subject in added {
+                request.extensions().get::<Subjects>().unwrap().add(subject);
+            }
+            pending::<Result<Response<FedBody>, Infallible>>().await
+        });
+        let early = EarlyHeadLayer::new(Duration::ZERO).when(|_| true).layer(service);
+        let mut app = SseLayer::new().without_heartbeat().streams(&streams).layer(early);
+        let mut body = app.call(Requester::Get.request("/")).await.unwrap().into_body();
+        assert_eq!(poll_frame(&mut body), data(": \n"));
+        idle(&mut body, SECOND).await;
+        assert_eq!(now(streams.close_except("user:1", "session:a")), 0);
+        idle(&mut body, 2 * SECOND).await;
+        assert_eq!(poll_frame(&mut body) == Polled::End, is_closed, "{added:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn place_of_a_late_subject_is_free_when_the_close_is_reported() {
     let streams = Streams::builder().limit("user:", 1).build();
     let (others, is_free) = (streams.clone(), Arc::new(AtomicBool::new(false)));
