@@ -1,5 +1,7 @@
 //! Each run is reported once, on every exit path.
 
+use std::task::{Context, Wake, Waker};
+
 use crate::*;
 
 #[derive(Clone, Default)]
@@ -63,25 +65,40 @@ async fn run_that_ends_twice_is_reported_once() {
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }
 
-/// The program's executor can panic when it is asked to poll a future again.
-#[tokio::test(start_paused = true)]
-async fn run_is_reported_although_a_waker_panics() {
+/// Returns the waker of an executor that panics when it is asked to poll a future again.
+fn panicking_waker() -> Waker {
     struct Panics;
-    impl std::task::Wake for Panics {
+    impl Wake for Panics {
         fn wake(self: Arc<Self>) {
             panic!("in a waker");
         }
     }
+    Arc::new(Panics).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_reported_although_a_waker_panics() {
     let ends = Ends::default();
     let (rig, _feed, client) = running(&ends).await;
     let run = rig.runs.get(&turn()).await.unwrap();
     let mut ended = Box::pin(run.ended());
-    let waker = Arc::new(Panics).into();
-    assert!(ended.poll_unpin(&mut std::task::Context::from_waker(&waker)).is_pending());
+    assert!(ended.poll_unpin(&mut Context::from_waker(&panicking_waker())).is_pending());
     assert!(rig.runs.cancel(&turn(), None).await);
     drop(client);
     assert_eq!(ends.outcomes(), [Outcome::Cancelled]);
     assert!(rig.runs.drain(Duration::MAX).now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_goes_on_although_the_waker_of_its_first_client_panics() {
+    let rig = Rig::new(Runs::new());
+    let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.service()));
+    let mut first = Box::pin(service.oneshot(post()));
+    assert!(first.poll_unpin(&mut Context::from_waker(&panicking_waker())).is_pending());
+    let second = rig.call(post()).await;
+    let feed = rig.handler.stream();
+    feed.data("data: a\n\n");
+    assert_eq!(second.client().await.read().await, ["a"]);
 }
 
 #[tokio::test(start_paused = true)]

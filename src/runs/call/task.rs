@@ -150,7 +150,8 @@ where
                 if !this.producer.begin(options) {
                     return None;
                 }
-                _ = starter.send(Answer::Stream(parts));
+                // The waker of the waiting request may panic, but other clients read the run too.
+                _ = without_panic(|| starter.send(Answer::Stream(parts)));
                 return Some(body);
             }
             Ok(answer) => {
@@ -162,7 +163,7 @@ where
                 Answer::Panic(ManuallyDrop::new(panic))
             }
         };
-        _ = starter.send(answer);
+        _ = without_panic(|| starter.send(answer));
         None
     }
 }
