@@ -209,18 +209,12 @@ where
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
                         let data = self.pass(data, is_ending);
-                        let this = self.state();
                         if !data.is_empty() {
-                            this.budget.spend(cx, data.len());
-                            if let Some(deadline) = this.deadline {
-                                deadline.note_data();
-                            }
-                            if this.id_line.is_none() || !is_position(&data) {
-                                self.state().idle.reset();
-                            }
+                            self.state().budget.spend(cx, data.len());
+                            self.note_sent(&data);
                             return Poll::Ready(Some(Frame::data(data)));
                         }
-                        if this.budget.poll_empty(cx).is_ready() {
+                        if self.state().budget.poll_empty(cx).is_ready() {
                             continue;
                         }
                     }
@@ -256,6 +250,17 @@ where
             **id_line = this.boundary.last_id(&data);
         }
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
+    }
+
+    fn note_sent(&mut self, data: &[u8]) {
+        let this = self.state();
+        let is_position = this.id_line.is_some() && is_position(data);
+        // A late answer can begin with an id line for the next heartbeats, which answers no poll.
+        let is_id = is_position && data.starts_with(b"id: ");
+        _ = this.deadline.as_mut().filter(|_| !is_id).map(|deadline| deadline.note_data());
+        if !is_position {
+            this.idle.reset();
+        }
     }
 
     /// Returns a frame with the layer's `lines`. The stream must be at a line start.

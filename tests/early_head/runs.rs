@@ -333,6 +333,25 @@ async fn late_hub_repeats_no_id_that_skips_a_greeting_or_gap() {
     }
 }
 
+/// The id that is sent for the next heartbeats isn't the poll's answer. Otherwise, each poll of an
+/// idle hub would end at once. A `fetch` without an id gets no event `start`.
+#[tokio::test(start_paused = true)]
+async fn late_poll_waits_although_heartbeats_repeat_its_id() {
+    let hub = Hub::new();
+    let layer = SseLayer::new().heartbeat(Heartbeat::every(5 * LATE).event("beat", "{}"));
+    let layer = layer.without_retry().options(StreamOptions::new().long_poll(100 * SECOND));
+    let position = LastEventId::from(hub.position());
+    for (client, last) in [(Requester::EventSource, Some(position)), (Requester::Fetch, None)] {
+        let topic = hub.clone();
+        let visit = move || topic.subscribe(["news"]).resume(last.clone()).response();
+        let app = slow(LATE, visit).layer(early()).layer(layer.clone());
+        let start = Instant::now();
+        let (text, error) = receive(&app, client).await;
+        assert!(text.starts_with("event: beat\ndata: {}\n\nid: ") && error.is_none(), "{text}");
+        assert_eq!(start.elapsed(), AFTER + 100 * SECOND, "{client:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_answer_resumes() {
     let app = slow(LATE, events).layer(Runs::new().layer(key)).layer(early());
