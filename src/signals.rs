@@ -8,6 +8,7 @@
 //! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
+//! | [`CancelledFor`]: a cancelled run has nothing left for this client | runs | early heads | an extension of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams, early heads | a list of tasks |
 //! | [`Stopped`]: the source stops its stream, for this reason | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
 //! | [`FailedInside`]: an inner layer has handled the error | early heads | bodies, filters, runs | a cause of an error |
@@ -239,13 +240,11 @@ impl EarlyHead {
     pub(crate) fn answer(&self, late: &Extensions) {
         // Middleware can have copied this head from the request into the response.
         let second = late.get::<Self>().filter(|it| !Arc::ptr_eq(&it.0, &self.0));
-        // The layer around this early head surrounds a second early head too.
-        if let Some(second) = second
-            && self.is_layered()
-        {
-            second.adopt(self.around().cloned());
-        }
         _ = self.0.answered.set(second.cloned());
+        // The layer around this early head, if it's known, surrounds a second early head too.
+        if let (Some(second), Some(around)) = (second, self.0.around.get()) {
+            second.adopt(around.clone());
+        }
     }
 
     /// Returns whether the handler has answered. If the service answered with a second early head,
@@ -256,10 +255,10 @@ impl EarlyHead {
 
     /// Notes the layer that sends the body's bytes, or `None` if a layer has replaced the body.
     pub(crate) fn adopt(&self, around: Option<Around>) {
+        _ = self.0.around.set(around.clone());
         if let Some(Some(second)) = self.0.answered.get() {
-            second.adopt(around.clone());
+            second.adopt(around);
         }
-        _ = self.0.around.set(around);
     }
 
     pub(crate) fn around(&self) -> Option<&Around> {
@@ -377,9 +376,6 @@ pub(crate) fn is_recorded() -> bool {
 /// The cause of an error with which a source stops its stream. Except after `Due`, the layer then
 /// ends the stream cleanly, without a terminator or `on_error`, so a `fetch` doesn't reconnect. After
 /// `Told` and `Cancelled`, it does so only between events. A run that records the stream gets the error.
-///
-/// If a cancelled run has no events left, its answer has this value in its extensions, for an early
-/// head.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Stopped {
     /// The stream must end although its source continues.
@@ -393,6 +389,10 @@ pub(crate) enum Stopped {
     /// The run was cancelled.
     Cancelled,
 }
+
+/// The mark of the answer to a client for which a cancelled run has no events left.
+#[derive(Clone, Copy)]
+pub(crate) struct CancelledFor(pub(crate) ClientKind);
 
 impl Stopped {
     pub(crate) fn cause_of<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {

@@ -14,7 +14,7 @@ use crate::connection::CloseReason;
 use crate::event::{Encoded, Event};
 use crate::idle_timer::is_within_reach;
 use crate::options::{StreamOptions, start_event};
-use crate::signals::{Around, EarlyHead, FailedInside, Handled};
+use crate::signals::{CancelledFor, EarlyHead, FailedInside, Handled};
 use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
@@ -168,13 +168,12 @@ impl<F, B> Kind<F, B> {
         let head = waiting.head.clone();
         head.answer(response.extensions());
         let (mut parts, body) = response.into_parts();
-        if let Some(stopped) = parts.extensions.remove::<Stopped>() {
-            let resumes = head.around().is_some_and(|it| it.client.resumes());
+        if let Some(CancelledFor(client)) = parts.extensions.remove() {
             // The client reconnects after the clean end. With this id, an `EventSource` gets a
             // `204`, and a library a `404`.
             let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
-            let ending = Self::Ending { error: Some(stopped.into()) };
-            return (ending, resumes.then(id).unwrap_or_default());
+            let ending = Self::Ending { error: Some(Stopped::Cancelled.into()) };
+            return (ending, client.resumes().then(id).unwrap_or_default());
         }
         let is_coded = headers::has_content_coding(&parts.headers);
         let is_stream =
@@ -199,6 +198,9 @@ struct LateStream {
     /// Set for the stream of an inner layer, and for a refusal. Inside an outer layer, the body
     /// ends with this error instead of cleanly or with trailers, so that no terminator follows.
     handled: Option<Stopped>,
+    /// What the answer asks of the layer, until the layer is known: middleware can read the answer
+    /// before the layer gets the early head.
+    asked: Option<Box<Asked>>,
     /// The bytes of the event `start`, until they are sent.
     start: Bytes,
     /// When the stream must end, and why.
@@ -209,41 +211,54 @@ struct LateStream {
     drain: Option<(ShutdownWait, Duration)>,
 }
 
+struct Asked {
+    options: StreamOptions,
+    start: Option<StartAt>,
+    answered_at: Instant,
+}
+
 impl LateStream {
     fn new(head: EarlyHead, mut late: Extensions) -> Self {
-        let (mut start, mut due, mut drain) = (Bytes::new(), None, None);
-        let options = late.remove::<StreamOptions>().unwrap_or_default();
-        let own_drain = options.drain.clone().filter(|_| head.awaits_run());
+        let mut options = late.remove::<StreamOptions>().unwrap_or_default();
         // Without a drain in the answer's options, the layer's drain applies.
-        head.set_awaits_run(own_drain.is_some());
-        if let Some(Around { ends_with, client, omits_start, repeats_id, max_wait }) = head.around()
-        {
-            let found = late.remove().filter(|it: &StartAt| {
-                it.note_viewer(client.resumes() && !omits_start, *max_wait);
-                *repeats_id || it.is_sent_to(*client)
-            });
-            start = found.map(|it| start_event(it, *client, *omits_start)).unwrap_or_default();
-            let max_age = options.draw_max_age(*client);
-            due = max_age.and_then(|it| in_reach(it, CloseReason::Expired));
-            let delay = own_drain.and_then(|drain| drain.draw_delay(*client));
-            drain = delay
-                .and_then(|delay| Some((ShutdownWait::of(ends_with.clone()).settled()?, delay)));
-        }
+        options.drain = options.drain.filter(|_| head.awaits_run());
+        head.set_awaits_run(options.drain.is_some());
+        let asked = Asked { options, start: late.remove(), answered_at: Instant::now() };
         let handled = late.get().map(|handled| match handled {
             Handled::Stream { .. } => Stopped::Whole,
             Handled::Refused { .. } => Stopped::Refused,
         });
-        Self { head, handled, start, due, timer: None, drain }
+        let (asked, start) = (Some(Box::new(asked)), Bytes::new());
+        Self { head, handled, asked, start, due: None, timer: None, drain: None }
+    }
+
+    /// Grants what the answer asks for, once the layer is known.
+    fn settle(&mut self) {
+        let Some(around) = self.head.around() else { return };
+        let Some(asked) = self.asked.take() else { return };
+        let (Asked { options, start, answered_at }, client) = (*asked, around.client);
+        let found = start.filter(|it| {
+            it.note_viewer(client.resumes() && !around.omits_start, around.max_wait);
+            around.repeats_id || it.is_sent_to(client)
+        });
+        let start = found.map(|it| start_event(it, client, around.omits_start));
+        self.start = start.unwrap_or_default();
+        let max_age = options.draw_max_age(client);
+        self.due = max_age.and_then(|it| in_reach(answered_at, it, CloseReason::Expired));
+        let delay = options.drain.and_then(|drain| drain.draw_delay(client));
+        self.drain = delay
+            .and_then(|delay| Some((ShutdownWait::of(around.ends_with.clone()).settled()?, delay)));
     }
 
     fn poll_frame<B>(&mut self, body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Polled>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
+        self.settle();
         if let Some((shutdown, delay)) = &mut self.drain
             && shutdown.poll_begun(cx.waker())
         {
-            let drained = in_reach(*delay, CloseReason::Drained);
+            let drained = in_reach(Instant::now(), *delay, CloseReason::Drained);
             self.due = self.due.into_iter().chain(drained).min_by_key(|(at, _)| *at);
             (self.drain, self.timer) = (None, None);
         }
@@ -257,6 +272,10 @@ impl LateStream {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.start)))));
         }
         let polled = ready!(body.poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        if let Some(start) = self.asked.as_mut().and_then(|asked| asked.start.as_mut()) {
+            // After this frame, the position would send the client back.
+            start.id = None;
+        }
         let continues = matches!(&polled, Some(Ok(frame)) if !frame.is_trailers());
         Poll::Ready(
             match (polled, self.handled.take_if(|_| !continues && self.head.is_layered())) {
@@ -274,8 +293,8 @@ impl LateStream {
     }
 }
 
-fn in_reach(delay: Duration, reason: CloseReason) -> Option<(Instant, CloseReason)> {
-    let at = Instant::now().checked_add(delay).filter(|at| is_within_reach(*at))?;
+fn in_reach(from: Instant, delay: Duration, reason: CloseReason) -> Option<(Instant, CloseReason)> {
+    let at = from.checked_add(delay).filter(|at| is_within_reach(*at))?;
     Some((at, reason))
 }
 

@@ -12,7 +12,7 @@ use crate::body::{EventBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::event::{Encoded, EventId};
 use crate::options::StreamOptions;
-use crate::signals::{EarlyHead, Handled, INTERRUPTED, StartAt, Stopped, interruption};
+use crate::signals::{CancelledFor, EarlyHead, Handled, INTERRUPTED, StartAt, interruption};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -115,7 +115,7 @@ pub(crate) fn nothing_left(
         _ => status(StatusCode::NOT_FOUND),
     };
     if outcome == Some(Cancelled) {
-        answer.extensions_mut().insert(Stopped::Cancelled);
+        answer.extensions_mut().insert(CancelledFor(client));
     }
     answer
 }

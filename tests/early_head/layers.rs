@@ -119,6 +119,27 @@ async fn answer_behind_two_early_heads_keeps_its_maximum_age_and_subjects() {
     }
 }
 
+/// Middleware can read the answer, or the second early head, before the layer gets the first head.
+#[tokio::test(start_paused = true)]
+async fn late_answer_keeps_its_maximum_age_whichever_tasks_poll() {
+    for (tasks, after) in TASKS.into_iter().flat_map(|it| [(it, Duration::MAX), (it, 2 * AFTER)]) {
+        let handler = async move || {
+            let call = async {
+                sleep(LATE).await;
+                tower_sse::response(stream::pending::<Event>())
+                    .with_options(StreamOptions::new().max_age(4 * SECOND))
+            };
+            EarlyHeadLayer::new(after).answer(call).await.into_response()
+        };
+        let apart = axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
+        let app = Router::new().fallback(any(handler)).layer(early()).layer(apart);
+        let app = app.layer(SseLayer::new().without_heartbeat().without_retry());
+        let start = Instant::now();
+        let received = receive(&app, Requester::EventSource).await;
+        assert_eq!((received, start.elapsed()), ((": \n".into(), None), LATE + 4 * SECOND));
+    }
+}
+
 /// The first app has no `SseLayer`. In the second, the early head is outside of `SseLayer`.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {

@@ -174,6 +174,31 @@ async fn shutdown_ends_the_stream_of_a_handler_whose_run_was_refused() {
     assert_eq!((read(body).await.1, start.elapsed()), (None, Duration::ZERO));
 }
 
+/// Middleware reads the answer before the layer gets the early head.
+#[tokio::test(start_paused = true)]
+async fn drain_of_a_late_run_applies_whichever_tasks_poll() {
+    for tasks in TASKS {
+        let (runs, token) = (Runs::new(), CancellationToken::new());
+        let handler = async move |request: axum::extract::Request| {
+            let (parts, _) = request.into_parts();
+            sleep(LATE).await;
+            let run = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
+            let drain = StreamOptions::new().drain(Drain::after(5 * SECOND));
+            run.answer(&parts).await.with_options(drain)
+        };
+        let apart = axum::middleware::from_fn(move |request, next| on_tasks(tasks, request, next));
+        let layer = SseLayer::new().without_heartbeat().shutdown(token.clone());
+        let app = Router::new().fallback(any(handler)).layer(early()).layer(apart).layer(layer);
+        let start = Instant::now();
+        let shutdown = async {
+            sleep(2 * LATE).await;
+            token.cancel();
+        };
+        _ = tokio::join!(receive(&app, Requester::Get), shutdown);
+        assert_eq!(start.elapsed(), 2 * LATE + 5 * SECOND, "{tasks:?}");
+    }
+}
+
 /// The body is polled before the handler starts a run, and after that.
 #[tokio::test(start_paused = true)]
 async fn stream_that_ends_while_it_awaits_a_run_leaves_no_waker() {

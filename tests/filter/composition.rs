@@ -3,6 +3,7 @@
 use tower_http::compression::{CompressionLayer, predicate::NotForContentType};
 use tower_http::decompression::DecompressionLayer;
 
+use tower_sse::hub::Hub;
 use tower_sse::streams::{Streams, Subjects};
 use tower_sse::{CloseReason, Refusal, Retry, StreamOptions, early_head::EarlyHeadLayer};
 
@@ -183,6 +184,81 @@ async fn late_answer_behind_a_filter_ends_at_its_maximum_age() {
     let (text, error) = read_to_end(response.into_body()).await;
     assert_eq!((&*text, error.is_none()), (": \ndata: a\n\n", true));
     assert_eq!((reports.take(), outcome(&log)), (vec![CloseReason::Expired], "disconnected"));
+}
+
+/// The filter reads the answer before the layer gets the early head.
+#[tokio::test(start_paused = true)]
+async fn late_answer_behind_a_held_head_ends_at_its_maximum_age() {
+    let endless = async || {
+        time::sleep(2 * SECOND).await;
+        let one = stream::once(time::sleep(SECOND)).map(|()| Event::from("a"));
+        tower_sse::response(one.chain(stream::pending()))
+            .with_options(StreamOptions::new().max_age(3 * SECOND))
+    };
+    let (filters, _log) = filters(PASS);
+    let early = EarlyHeadLayer::new(SECOND).when(|_| true);
+    let app = Router::new().route("/", get(endless)).layer(early);
+    let app = app.layer(filters.hold_head(10 * SECOND)).layer(SseLayer::new().without_retry());
+    let start = time::Instant::now();
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    let (text, error) = read_to_end(response.into_body()).await;
+    assert_eq!((&*text, error.is_none()), (": \ndata: a\n\n", true));
+    assert_eq!(start.elapsed(), 5 * SECOND);
+}
+
+/// The client's first event has an id, behind which the stream's start would send the client back.
+#[tokio::test(start_paused = true)]
+async fn first_visit_behind_a_held_head_starts_once() {
+    for publishes in [true, false] {
+        let hub = Hub::new();
+        let topic = hub.clone();
+        let visit = async move || {
+            time::sleep(2 * SECOND).await;
+            topic.subscribe(["news"]).resume(None).response()
+        };
+        let (filters, _log) = filters(PASS);
+        let early = EarlyHeadLayer::new(SECOND).when(|_| true);
+        let app = Router::new().route("/", get(visit)).layer(early);
+        let layer = SseLayer::new().without_retry().without_heartbeat().max_age(5 * SECOND);
+        let app = app.layer(filters.hold_head(10 * SECOND)).layer(layer);
+        let publishing = async {
+            time::sleep(3 * SECOND).await;
+            if publishes {
+                hub.publish("news", Event::from("a")).await.unwrap();
+            }
+        };
+        let page = Requester::EventSource.request("/").map(|()| Body::empty());
+        let (response, ()) = tokio::join!(app.oneshot(page), publishing);
+        let (text, _) = read_to_end(response.unwrap().into_body()).await;
+        let starts = text.matches("event: start").count();
+        assert_eq!((starts, text.matches("id: ").count()), (usize::from(!publishes), 1), "{text}");
+    }
+}
+
+/// With the id, the page gets a `204` once it reconnects.
+#[tokio::test(start_paused = true)]
+async fn page_of_a_run_that_is_cancelled_behind_a_held_head_stops() {
+    let runs = Runs::new();
+    let key = RunKey::shared("one").unwrap();
+    let (shared, named) = (runs.clone(), key.clone());
+    let handler = async move |request: Request<Body>| {
+        let (parts, _) = request.into_parts();
+        let endless = async || pending::<Result<stream::Pending<Event>, StatusCode>>().await;
+        let run = shared.start_with(&named, &parts, endless).await.unwrap();
+        run.unwrap().answer(&parts).await
+    };
+    let filters = FilterLayer::new(|_: &Request<Body>| Some(Sees(Arc::default())));
+    let early = EarlyHeadLayer::new(SECOND).when(|_| true);
+    let app = Router::new().route("/", get(handler)).layer(early);
+    let app = app.layer(filters.hold_head(10 * SECOND)).layer(SseLayer::new().without_retry());
+    let cancelling = async {
+        time::sleep(2 * SECOND).await;
+        assert!(runs.cancel(&key, None).await);
+    };
+    let page = Requester::EventSource.request("/").map(|()| Body::empty());
+    let (response, ()) = tokio::join!(app.oneshot(page), cancelling);
+    let (text, error) = read_to_end(response.unwrap().into_body()).await;
+    assert_eq!((&*text, error.is_none()), (": \nid: interrupted\n\n", true));
 }
 
 #[tokio::test]
