@@ -8,6 +8,7 @@
 //! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
+//! | [`AwaitedRun`]: the request awaits this process's run, or this is the run's answer | runs | early heads | an extension of the response |
 //! | [`CancelledFor`]: a cancelled run has nothing left for this client | runs | early heads | an extension of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams, early heads | a list of tasks |
 //! | [`Stopped`]: the source stops its stream, for this reason | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
@@ -19,7 +20,7 @@
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
-use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, time::Duration};
+use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, ptr, time::Duration};
 
 use http::Extensions;
 use slab::Slab;
@@ -211,16 +212,22 @@ pub(crate) struct EarlyHead(Arc<Early>);
 #[derive(Default)]
 struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
-    /// Whether the service waits for a run of this process, or has answered with the stream of such a
-    /// run and with options that set a drain. Then the layer's shutdown leaves the stream to the
-    /// early head.
-    awaits_run: AtomicBool,
+    /// Whether the service has answered with the stream of a run of this process and with options
+    /// that set a drain.
+    has_own_drain: AtomicBool,
     /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,
     /// Set once the service has answered: to the second early head if the answer has one, or else
     /// to `None`.
     answered: OnceLock<Option<EarlyHead>>,
 }
+
+/// A request's wait for a run of this process. While it exists, or until the service has answered,
+/// the layer's shutdown leaves the stream to the early head. In the extensions of the run's answer,
+/// it lasts until the early head gets the answer.
+// The head counts its weak pointers, so that a wait ends on every exit path.
+#[derive(Clone)]
+pub(crate) struct AwaitedRun(Weak<Early>);
 
 /// What an early head's body needs to know about the layer that sends its bytes.
 #[derive(Clone)]
@@ -265,13 +272,25 @@ impl EarlyHead {
         self.0.around.get()?.as_ref()
     }
 
-    /// Sets whether the layer's shutdown leaves the stream to the early head.
-    pub(crate) fn set_awaits_run(&self, awaits_run: bool) {
-        self.0.awaits_run.store(awaits_run, Release);
+    pub(crate) fn await_run(&self) -> AwaitedRun {
+        AwaitedRun(Arc::downgrade(&self.0))
     }
 
+    /// Returns whether the service has answered with the stream of a run that the request awaited.
+    pub(crate) fn has_awaited(&self, late: &Extensions) -> bool {
+        late.get().is_some_and(|it: &AwaitedRun| ptr::eq(it.0.as_ptr(), Arc::as_ptr(&self.0)))
+    }
+
+    pub(crate) fn set_has_own_drain(&self, has_own_drain: bool) {
+        self.0.has_own_drain.store(has_own_drain, Release);
+    }
+
+    /// Returns whether the layer's shutdown leaves the stream to the early head.
     pub(crate) fn awaits_run(&self) -> bool {
-        self.0.awaits_run.load(Acquire)
+        match self.0.answered.get() {
+            None => Arc::weak_count(&self.0) > 0,
+            Some(_) => self.0.has_own_drain.load(Acquire),
+        }
     }
 
     /// Returns whether a layer is around the early head. A layer could write a terminator after a
@@ -281,13 +300,11 @@ impl EarlyHead {
         self.0.around.get().is_some() || is_within_layer()
     }
 
-    /// Adds a callback that a layer calls if it refuses the stream, and notes that the service
-    /// waits for a run. A request that starts several runs has several callbacks. Does nothing
-    /// without an `EarlyHead` in the extensions, which an `EarlyHeadLayer` inserts if it can send
-    /// the head early.
+    /// Adds a callback that a layer calls if it refuses the stream. A request that starts several
+    /// runs has several callbacks. Does nothing without an `EarlyHead` in the extensions, which an
+    /// `EarlyHeadLayer` inserts if it can send the head early.
     pub(crate) fn add_on_refusal(request: &Extensions, on_refusal: OnRefusal) {
         if let Some(head) = request.get::<Self>() {
-            head.set_awaits_run(true);
             lock(&head.0.on_refusal).push(on_refusal);
         }
     }

@@ -182,7 +182,6 @@ impl<F, B> Kind<F, B> {
             let late = LateStream::new(head, parts.extensions);
             return (Self::Streaming { body, late }, Bytes::new());
         }
-        head.set_awaits_run(false);
         let response = Response::from_parts(parts, BytesMut::new());
         let late_event = waiting.late_event.take().filter(|_| !is_coded);
         let mut late = Late { response, budget: CoopBudget::default(), late_event, head };
@@ -221,8 +220,8 @@ impl LateStream {
     fn new(head: EarlyHead, mut late: Extensions) -> Self {
         let mut options = late.remove::<StreamOptions>().unwrap_or_default();
         // Without a drain in the answer's options, the layer's drain applies.
-        options.drain = options.drain.filter(|_| head.awaits_run());
-        head.set_awaits_run(options.drain.is_some());
+        options.drain = options.drain.filter(|_| head.has_awaited(&late));
+        head.set_has_own_drain(options.drain.is_some());
         let asked = Asked { options, start: late.remove(), answered_at: Instant::now() };
         let handled = late.get().map(|handled| match handled {
             Handled::Stream { .. } => Stopped::Whole,

@@ -12,7 +12,8 @@ use crate::body::{EventBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::event::{Encoded, EventId};
 use crate::options::StreamOptions;
-use crate::signals::{CancelledFor, EarlyHead, Handled, INTERRUPTED, StartAt, interruption};
+use crate::signals::interruption;
+use crate::signals::{AwaitedRun, CancelledFor, EarlyHead, Handled, INTERRUPTED, StartAt};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -32,12 +33,10 @@ impl Requester {
         Self { client, last, starts: true, head: extensions.get().cloned() }
     }
 
-    /// Notes whether the request waits for a run of this process. If it does, a layer's shutdown
-    /// doesn't end the stream of the request's early head.
-    pub(crate) fn await_run(&self, record: &Record) {
-        if let Some(head) = &self.head {
-            head.set_awaits_run(!record.is_mirror);
-        }
+    /// Begins a wait for the run, if the run is one of this process and the request's head can be
+    /// sent early.
+    pub(crate) fn await_run(&self, record: &Record) -> Option<AwaitedRun> {
+        self.head.as_ref().filter(|_| !record.is_mirror).map(EarlyHead::await_run)
     }
 
     pub(crate) fn of_parts(parts: &Parts) -> Self {
@@ -61,7 +60,7 @@ pub(crate) async fn answer(
         }
         Err(_) => return Some(not_found(requester)),
     };
-    requester.await_run(record);
+    let _awaited = requester.await_run(record);
     match reader.started().await {
         Ok(()) => Some(events(reader, requester)),
         Err(NoEvents::AllSeen(outcome)) => {
@@ -122,6 +121,7 @@ pub(crate) fn nothing_left(
 
 fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
     let options = reader.record.lock().options.as_deref().cloned();
+    let awaited = requester.await_run(&reader.record);
     let mut response = Response::new(events_of(reader));
     make_event_stream(response.headers_mut());
     if let Some(Ok(id)) = requester.last.as_ref().map(|last| EventId::try_from(last.as_str())) {
@@ -129,6 +129,9 @@ fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
     }
     if let Some(options) = options {
         response.extensions_mut().insert(options);
+    }
+    if let Some(awaited) = awaited {
+        response.extensions_mut().insert(awaited);
     }
     response
 }

@@ -7,7 +7,8 @@ use super::record::{NoEvents, Record};
 use super::{Attachment, Outcome, RunKey, Runs, StartError, process::Process};
 use crate::body::SseBody;
 use crate::history::{Position, seen};
-use crate::{connection::LastEventId, decode::Message, event::EventId, signals::OnRefusal};
+use crate::signals::{AwaitedRun, OnRefusal};
+use crate::{connection::LastEventId, decode::Message, event::EventId};
 
 /// A handle to a run that is in progress or has ended.
 ///
@@ -20,16 +21,24 @@ pub struct Run {
     is_own: bool,
     /// Whether the handler starts a run if its request is repeated.
     starts: bool,
+    /// The wait of the request for which the handler started the run: the handler can still answer.
+    _awaited: Option<AwaitedRun>,
 }
 
 impl Run {
-    pub(super) const fn new(runs: Runs, record: Arc<Record>, is_own: bool) -> Self {
-        Self { runs, record, is_own, starts: true }
+    pub(super) fn new(
+        runs: Runs,
+        record: Arc<Record>,
+        is_own: bool,
+        request: Option<&Parts>,
+    ) -> Self {
+        let awaited = request.and_then(|parts| Requester::of_parts(parts).await_run(&record));
+        Self { runs, record, is_own, starts: true, _awaited: awaited }
     }
 
     /// Creates the handle of a run that the handler looked up but didn't start.
     pub(super) const fn found(runs: Runs, record: Arc<Record>) -> Self {
-        Self { runs, record, is_own: false, starts: false }
+        Self { runs, record, is_own: false, starts: false, _awaited: None }
     }
 
     /// Returns the run's key.

@@ -39,6 +39,7 @@ where
         Action::Answer(response) => return Ok(response),
         Action::Start(producer, reader) => (producer, reader),
     };
+    let awaited = requester.await_run(&producer.record);
     if !is_ready {
         let uncalled = Uncalled(&producer);
         let is_over = || (!producer.record.phase().is_live()).then_some(());
@@ -70,6 +71,9 @@ where
             make_event_stream(&mut parts.headers);
             allow_chunks(&mut parts.version);
             parts.extensions.insert(on_refusal(&runs.process, &record));
+            if let Some(awaited) = awaited {
+                parts.extensions.insert(awaited);
+            }
             Ok(Response::from_parts(parts, answer::events_of(reader)))
         }
         Ok(Answer::Other(answer, guard)) => Err((answer, guard)),

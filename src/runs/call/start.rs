@@ -104,8 +104,9 @@ impl Runs {
     where
         F: RunSource<Stream: Stream<Item: Encode> + Send + 'static>,
     {
-        let claim = self.claim_to_start(key, request.into()).await?;
-        Ok(self.record(claim, source))
+        let request = request.into();
+        let claim = self.claim_to_start(key, request).await?;
+        Ok(self.record(claim, source, request))
     }
 
     /// Starts a run that records the stream of `source`, and cancels the key's previous run, if
@@ -149,7 +150,7 @@ impl Runs {
         let last = request.and_then(|parts| Requester::of_parts(parts).last);
         let claim = self.claim(key, last.as_ref(), Purpose::Replace).await?;
         self.end_if_refused(request, &claim);
-        Ok(self.record(claim, source))
+        Ok(self.record(claim, source, request))
     }
 
     async fn claim_to_start(
@@ -159,19 +160,17 @@ impl Runs {
     ) -> Result<Claim, StartError> {
         let requester = request.map(Requester::of_parts);
         let last = requester.as_ref().and_then(|requester| requester.last.as_ref());
-        let restore = restore_awaited_run(request);
+        // Kept until the end, because the request also waits between two claims.
+        let mut _awaited = None;
         loop {
-            let claim = self.claim(key, last, Purpose::Attach).await;
-            let record = match claim.inspect_err(|_| restore())? {
+            let record = match self.claim(key, last, Purpose::Attach).await? {
                 Claim::Existing(record) => record,
                 new => {
                     self.end_if_refused(request, &new);
                     return Ok(new);
                 }
             };
-            if let Some(requester) = &requester {
-                requester.await_run(&record);
-            }
+            _awaited = requester.as_ref().and_then(|requester| requester.await_run(&record));
             if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(Claim::Existing(record));
             }
@@ -199,14 +198,14 @@ impl Runs {
         }
     }
 
-    fn record<F, S>(&self, claim: Claim, source: F) -> Run
+    fn record<F, S>(&self, claim: Claim, source: F, request: Option<&Parts>) -> Run
     where
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
         let producer = match claim {
             Claim::New(producer) => producer,
-            Claim::Existing(record) => return Run::new(self.clone(), record, false),
+            Claim::Existing(record) => return Run::new(self.clone(), record, false, request),
         };
         let record = Arc::clone(&producer.record);
         let source = producer.within_call(source);
@@ -214,7 +213,7 @@ impl Runs {
         let task: RunTask<Pending<Result<Response<_>, Infallible>>, _, _> =
             RunTask::new(producer, CallStage::Recording { body: EventBody::new(source) }, None);
         spawn(task);
-        Run::new(self.clone(), record, true)
+        Run::new(self.clone(), record, true, request)
     }
 }
 
@@ -281,23 +280,27 @@ impl Runs {
         R: Send + 'static,
     {
         let request = request.into();
-        let restore = restore_awaited_run(request);
         Ok(match self.claim_to_start(key, request).await? {
-            Claim::New(producer) => self.call(producer, call).await.inspect_err(|_| restore()),
-            Claim::Existing(record) => Ok(Run::new(self.clone(), record, false)),
+            Claim::New(producer) => self.call(producer, call, request).await,
+            Claim::Existing(record) => Ok(Run::new(self.clone(), record, false, request)),
         })
     }
 
-    async fn call<C, F, S, R>(&self, producer: Producer, call: C) -> Result<Run, R>
+    async fn call<C, F, S, R>(
+        &self,
+        producer: Producer,
+        call: C,
+        request: Option<&Parts>,
+    ) -> Result<Run, R>
     where
         C: FnOnce() -> F,
         F: Future<Output = Result<S, R>> + Send + 'static,
         S: Stream<Item: Encode> + Send + 'static,
         R: Send + 'static,
     {
-        let record = Arc::clone(&producer.record);
+        let run = Run::new(self.clone(), Arc::clone(&producer.record), true, request);
         // This reader attaches the waiting client, so the run isn't abandoned during the wait.
-        let reader = record.attach(None);
+        let reader = run.record.attach(None);
         let call = producer.within_call(call);
         let call = async { call.await.map(response) };
         let (starter, answer) = oneshot::channel();
@@ -309,17 +312,7 @@ impl Runs {
             Ok(Answer::Other(Err(other), _)) => Err(other),
             Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
             // If there is no answer, the run ended before the call answered.
-            Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => {
-                Ok(Run::new(self.clone(), record, true))
-            }
+            Ok(Answer::Stream(_) | Answer::Other(Ok(_), _)) | Err(_) => Ok(run),
         }
     }
-}
-
-/// Returns a function that restores what a request's early head says now: whether the request
-/// awaits a run.
-fn restore_awaited_run(request: Option<&Parts>) -> impl Fn() {
-    let head = request.and_then(|parts| parts.extensions.get::<EarlyHead>());
-    let awaits_run = head.is_some_and(EarlyHead::awaits_run);
-    move || _ = head.map(|head| head.set_awaits_run(awaits_run))
 }
