@@ -254,6 +254,13 @@ impl EarlyHead {
         }
     }
 
+    /// Removes this head from an answer in time. Middleware can have copied it from the request.
+    pub(crate) fn remove_from(&self, answer: &mut Extensions) {
+        if answer.get().is_some_and(|it: &Self| Arc::ptr_eq(&it.0, &self.0)) {
+            answer.remove::<Self>();
+        }
+    }
+
     /// Returns whether the handler has answered. If the service answered with a second early head,
     /// the answer behind the second one counts.
     pub(crate) fn is_answered(&self) -> bool {

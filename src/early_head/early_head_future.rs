@@ -95,8 +95,12 @@ where
 {
     let Some(racing) = race else { return Poll::Pending };
     if let Poll::Ready(answer) = racing.call.as_mut().poll(cx) {
+        let answer = answer.map(|mut response| {
+            racing.head.remove_from(response.extensions_mut());
+            passing(response)
+        });
         *race = None;
-        return Poll::Ready(answer.map(passing));
+        return Poll::Ready(answer);
     }
     let Some(due) = racing.due else { return Poll::Pending };
     let sleep = racing.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));

@@ -60,12 +60,6 @@ async fn stream_that_an_inner_layer_cuts_has_no_terminator() {
 
 #[tokio::test(start_paused = true)]
 async fn late_subject_enters_although_middleware_copies_the_extensions_of_requests() {
-    let copy = async |request: Request<AxumBody>, next: axum::middleware::Next| {
-        let extensions = request.extensions().clone();
-        let mut response = next.run(request).await;
-        response.extensions_mut().extend(extensions);
-        response
-    };
     let streams = tower_sse::streams::Streams::new();
     let layer = SseLayer::new().without_heartbeat().streams(&streams);
     let add = async |subjects: Subjects| {

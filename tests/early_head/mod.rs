@@ -90,6 +90,14 @@ async fn on_tasks(
     })
 }
 
+/// Middleware that copies the extensions of requests to responses.
+async fn copy(request: Request<AxumBody>, next: axum::middleware::Next) -> AxumResponse {
+    let extensions = request.extensions().clone();
+    let mut response = next.run(request).await;
+    response.extensions_mut().extend(extensions);
+    response
+}
+
 async fn receive(app: &Router, client: Requester) -> (String, Option<String>) {
     read(ask(app, client).await.into_body()).await
 }

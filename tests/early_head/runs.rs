@@ -390,6 +390,17 @@ async fn first_visit_of_a_late_hub_gets_an_id() {
     assert_eq!(reports.closed()[0].time_to_first_event, Some(LATE));
 }
 
+#[tokio::test(start_paused = true)]
+async fn answer_in_time_has_its_start_although_middleware_copies_extensions() {
+    let hub = Hub::new();
+    let visit = move || hub.subscribe(["news"]).resume(None).response();
+    let app = slow(Duration::ZERO, visit).layer(axum::middleware::from_fn(copy)).layer(early());
+    let app = app.layer(SseLayer::new().without_retry().without_heartbeat());
+    let mut body = ask(&app, Requester::EventSource).await.into_body();
+    let Polled::Data(start) = poll_frame(&mut body) else { panic!("no start") };
+    assert!(start.starts_with(b"event: start\ndata: {}\nid: "), "{start:?}");
+}
+
 /// Some browsers ignore an id without data.
 #[tokio::test(start_paused = true)]
 async fn late_view_moves_each_client_on_as_an_early_one_does() {
