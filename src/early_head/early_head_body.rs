@@ -299,7 +299,8 @@ fn in_reach(from: Instant, delay: Duration, reason: CloseReason) -> Option<(Inst
 
 /// Returns whether this error makes the layer end the stream at the next point between events.
 fn is_due(error: &BoxError) -> bool {
-    matches!(error.downcast_ref(), Some(Stopped::Due(_)))
+    // The error of a second early head may be inside an error of the web framework.
+    matches!(Stopped::cause_of(&**error), Some(Stopped::Due(_)))
 }
 
 /// A late answer that is not passed on as an event stream.

@@ -134,6 +134,25 @@ async fn late_answer_keeps_its_maximum_age_whichever_tasks_poll() {
     }
 }
 
+/// axum wraps the error by which the second early head says that the answer's age is over.
+#[tokio::test(start_paused = true)]
+async fn answer_behind_two_early_heads_completes_its_event_before_it_expires() {
+    let handler = async || {
+        let call = async {
+            sleep(LATE).await;
+            let rest = stream::once(sleep(5 * SECOND)).map(|()| "data: b\n\n");
+            let frames = stream::iter(["data: a\n"]).chain(rest).chain(stream::pending());
+            event_stream(AxumBody::from_stream(frames.map(Ok::<_, Infallible>)))
+                .with_options(StreamOptions::new().max_age(4 * SECOND))
+        };
+        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
+    };
+    let layer = SseLayer::new().without_heartbeat();
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    let (text, error) = receive(&app, Requester::Fetch).await;
+    assert!(text.starts_with(": \ndata: a\ndata: b\n\n") && error.is_some(), "{text} {error:?}");
+}
+
 /// The first app has no `SseLayer`. In the second, the early head is outside of `SseLayer`.
 #[tokio::test(start_paused = true)]
 async fn outermost_early_head_ends_cleanly() {
