@@ -24,7 +24,7 @@ use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, ptr, time::D
 
 use http::Extensions;
 use slab::Slab;
-use tokio::task::coop;
+use tokio::{task::coop, time::Instant};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::connection::{ClientKind, CloseReason};
@@ -238,8 +238,8 @@ pub(crate) struct Around {
     pub(crate) omits_start: bool,
     /// Whether heartbeats are events, which repeat the client's id.
     pub(crate) repeats_id: bool,
-    /// The longest wait of a long poll.
-    pub(crate) max_wait: Option<Duration>,
+    /// When a long poll ends at the latest.
+    pub(crate) poll_end: Option<Instant>,
 }
 
 impl EarlyHead {

@@ -237,7 +237,8 @@ impl LateStream {
         let Some(asked) = self.asked.take() else { return };
         let (Asked { options, start, answered_at }, client) = (*asked, around.client);
         let found = start.filter(|it| {
-            it.note_viewer(client.resumes() && !around.omits_start, around.max_wait);
+            let wait_left = around.poll_end.map(|it| it.duration_since(Instant::now()));
+            it.note_viewer(client.resumes() && !around.omits_start, wait_left);
             around.repeats_id || it.is_sent_to(client)
         });
         let start = found.map(|it| start_event(it, client, around.omits_start));

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
 use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
@@ -287,7 +288,8 @@ impl InFlight {
             None => (held.or(start.map(Opening::Start)), ends_with),
             Some(head) => {
                 let repeats_id = options.heartbeat().is_some_and(|it| it.event.is_some());
-                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id, max_wait }));
+                let poll_end = max_wait.and_then(|it| Instant::now().checked_add(it));
+                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id, poll_end }));
                 (Some(Opening::Early), EndsWith::Early(head))
             }
         };

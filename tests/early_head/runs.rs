@@ -425,6 +425,19 @@ async fn late_view_moves_each_client_on_as_an_early_one_does() {
     }
 }
 
+/// The poll's wait began with the early head, three seconds before the answer.
+#[tokio::test(start_paused = true)]
+async fn late_view_moves_its_client_on_before_the_poll_ends() {
+    let hub = Hub::new();
+    let last = LastEventId::from(hub.position());
+    hub.publish("news", Event::from("hidden")).await.unwrap();
+    let view = move || hub.subscribe(["news"]).resume(last.clone()).view(|_| None).response();
+    let app = slow(4 * SECOND, view).layer(EarlyHeadLayer::new(SECOND).when(|_| true));
+    let layer = SseLayer::new().options(StreamOptions::new().long_poll(4 * SECOND));
+    let (text, error) = receive(&app.layer(layer), Requester::Fetch).await;
+    assert!(text.starts_with(": \nid: ") && error.is_none(), "{text}");
+}
+
 /// If a heartbeat had the id of a later position, a client that reconnects with it would miss the
 /// greeting or gap.
 #[tokio::test(start_paused = true)]
