@@ -235,6 +235,17 @@ impl Boundary {
     }
 }
 
+/// Returns whether the frame has only ids, perhaps in `start` events. A page may not notice such a
+/// frame, so it must not delay the heartbeats that the page's watchdog expects.
+pub(super) fn is_position(data: &[u8]) -> bool {
+    let is_id = |block: &str| {
+        let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
+        line.starts_with("id: ") && !line.contains('\n')
+    };
+    str::from_utf8(data)
+        .is_ok_and(|it| it.ends_with("\n\n") && it.split_terminator("\n\n").all(is_id))
+}
+
 /// Splits `bytes` into complete lines, with their line ends, and the incomplete line after them.
 fn split_last_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = memrchr2(b'\n', b'\r', bytes).map_or(0, |at| at + 1);

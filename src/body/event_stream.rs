@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use tokio::task::coop;
 
 use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
-use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
+use super::{Deadline, LastFrames, boundary::is_position, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event};
 use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
@@ -257,7 +257,9 @@ where
         let is_position = this.id_line.is_some() && is_position(data);
         // A late answer can begin with an id line for the next heartbeats, which answers no poll.
         let is_id = is_position && data.starts_with(b"id: ");
-        _ = this.deadline.as_mut().filter(|_| !is_id).map(|deadline| deadline.note_data());
+        if let Some(deadline) = this.deadline.as_mut().filter(|_| !is_id) {
+            deadline.note_data();
+        }
         if !is_position {
             this.idle.reset();
         }
@@ -346,17 +348,6 @@ where
             }
         }
     }
-}
-
-/// Returns whether the frame has only ids, perhaps in `start` events. A page may not notice such a
-/// frame, so it must not delay the heartbeats that the page's watchdog expects.
-fn is_position(data: &[u8]) -> bool {
-    let is_id = |block: &str| {
-        let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
-        line.starts_with("id: ") && !line.contains('\n')
-    };
-    str::from_utf8(data)
-        .is_ok_and(|it| it.ends_with("\n\n") && it.split_terminator("\n\n").all(is_id))
 }
 
 fn first_data(first: &Polled) -> Option<&[u8]> {
