@@ -359,6 +359,6 @@ async fn fast_streams_pass() {
 /// The events are late, but not held back until there are several.
 #[tokio::test]
 async fn steady_events_that_are_late_are_no_bunch() {
-    let report = look(late(events(0, 100, 25), 400), events(0, 100, 25)).await;
+    let report = look(late(events(0, 10, 200), 400), events(0, 10, 200)).await;
     report.expect_with("delay", "fail", "events come late");
 }

@@ -79,7 +79,7 @@ async fn stream_without_an_event_fails_unless_it_may_be_empty() {
 
 #[tokio::test]
 async fn one_event_of_a_watched_time_or_a_whole_answer_is_enough() {
-    let steps = [Step::At(1100), write("data: a\n\n")];
+    let steps = [Step::At(1500), write("data: a\n\n")];
     look(serve_steps(steps).await, &["--for", "2s"]).await.expect("answer", "pass");
     let two = [write("data: hello\n\ndata: a\n\n")];
     look(serve_steps(two).await, &["--for", "1s"]).await.expect("answer", "pass");
