@@ -291,7 +291,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let first = &session.outermost;
     let Some(Resumption { id, streams }) = &session.resumption else {
         return Finding::not_checked(match session.method {
-            Method::GET if with_ids(first).count() == 0 => "no event with an id came",
+            Method::GET if first.with_ids(None).count() == 0 => "no event with an id came",
             Method::GET => "no event with an id came in the first half of the time",
             _ => "a client that reconnects would repeat the request",
         });
@@ -304,7 +304,7 @@ pub(crate) fn resumption(session: &Session) -> Finding {
     let is_stream = streams.first().is_some_and(|it| it.recording.is_event_stream());
     let is_hub = finding.page.clone().unwrap_or_default().ends_with(HUB);
     let asked = streams.iter().map(|it| it.recording.sent).min();
-    let missed = with_ids(first).skip_while(|(it, _)| it != id).skip(1);
+    let missed = first.with_ids(None).skip_while(|(it, _)| it != id).skip(1);
     let missed = missed.take_while(|(_, event)| Some(event.at) <= asked).count();
     // A client that missed one event proves nothing: a server that keeps only the newest value
     // sends this event even if it gets no id.
@@ -322,11 +322,13 @@ pub(crate) fn resumption(session: &Session) -> Finding {
 fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
     let recording = &second.recording;
     let mut counts = HashMap::<&str, usize>::new();
-    with_ids(first).for_each(|(id, _)| *counts.entry(id).or_default() += 1);
+    // Count heartbeats too: an event that comes late on one connection can look like a heartbeat.
+    let ids = first.events.iter().filter_map(|it| it.id.as_deref());
+    ids.for_each(|id| *counts.entry(id).or_default() += 1);
     let key = |(id, event): (_, _)| key(id, event, counts.get(id) == Some(&1));
     let is_shared = |(_, event): &(&str, &Event)| !event.is_own();
-    let received: Vec<_> = with_ids(second).filter(is_shared).map(key).collect();
-    let mut before: Vec<_> = with_ids(first).collect();
+    let received: Vec<_> = second.with_ids(Some(id)).filter(is_shared).map(key).collect();
+    let mut before: Vec<_> = first.with_ids(None).collect();
     // The first connection's events after this id.
     let start = before.iter().take_while(|(it, _)| *it != id).count();
     let known = before.iter().skip(start).take_while(|(it, _)| *it == id).count();
@@ -366,10 +368,6 @@ fn resumed(first: &Stream, id: &str, second: &Stream) -> Finding {
         .with(format!("last-event-id: {id}, sent after {}", time(recording.sent)))
         .with(format!("received ids: {}", listed(&received)))
         .with_all(has("start").then(|| "a start event came, as without an id".to_owned()))
-}
-
-fn with_ids(stream: &Stream) -> impl Iterator<Item = (&str, &Event)> {
-    stream.events.iter().filter_map(|it| Some((it.id.as_deref()?, it)))
 }
 
 fn key<'a>(id: &'a str, event: &'a Event, has_own_id: bool) -> Key<'a> {

@@ -20,6 +20,9 @@ pub(crate) const MAX_BYTES: usize = 4 << 20;
 const MAX_EVENTS: usize = 1 << 16;
 /// A greeting or the end of a refusal comes within this time after the head.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// An event with the same id as the one before is a heartbeat if it comes at least this much later.
+/// The events of one transaction, which can share an id too, come together.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum End {
@@ -332,6 +335,25 @@ impl Stream {
             }
             _ => {}
         }
+    }
+
+    /// Returns the events with ids, except heartbeats. `last` is the id with which the client asked.
+    pub(crate) fn with_ids<'a>(
+        &'a self,
+        last: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, &'a Event)> {
+        let head = self.recording.head.as_ref().map_or(Duration::ZERO, |(at, _)| *at);
+        let mut before = last.map(|id| (id, head));
+        let events = self.events.iter().map(|it| (it, true));
+        // A heartbeat also repeats the id of a block that has no event.
+        let mut all: Vec<_> = events.chain(self.blocks.iter().map(|it| (it, false))).collect();
+        all.sort_by_key(|(it, _)| it.range.start);
+        all.into_iter().filter_map(move |(it, is_event)| {
+            let id = it.id.as_deref()?;
+            let same = before.replace((id, it.at)).filter(|(before, _)| *before == id);
+            let is_heartbeat = same.is_some_and(|(_, at)| it.at >= at + HEARTBEAT);
+            (is_event && !is_heartbeat).then_some((id, it))
+        })
     }
 
     pub(crate) fn raw(&self, event: &Event) -> &[u8] {

@@ -187,7 +187,7 @@ async fn watch(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Re
 /// event has an id.
 fn resume(plan: &Plan, recorders: &[Recorder], start: Instant) -> Option<Resuming> {
     let stream = Stream::new(lock(&recorders.first()?.recording).clone());
-    let mut ids: Vec<_> = stream.events.iter().filter_map(|event| event.id.clone()).collect();
+    let mut ids: Vec<_> = stream.with_ids(None).map(|(id, _)| id.to_owned()).collect();
     ids.dedup();
     let last = ids.len().checked_sub(1)?;
     let id = ids.get(last.saturating_sub(MISSED.min(ids.len() / 2)))?;

@@ -345,6 +345,35 @@ async fn events_that_share_an_id_are_told_apart_by_data() {
     }
 }
 
+/// A heartbeat that is an event repeats the last id, even one that came without an event.
+#[tokio::test]
+async fn heartbeats_that_repeat_an_id_are_neither_lost_nor_repeated() {
+    let beat =
+        |at, id: u64| [Step::At(at), write(format!("event: heartbeat\nid: {id}\ndata: {{}}\n\n"))];
+    // Each case has the number of events, the last id, and when the second connection's heartbeat
+    // is due. The second connection begins after 2 seconds.
+    let cases = [
+        (3, 2, 1700, "pass", "each of the 1 missed events came once"),
+        (3, 2, 9000, "pass", "each of the 1 missed events came once"),
+        (3, 7, 9000, "pass", "each of the 1 missed events came once"),
+        (1, 0, 1700, "not checked", "the client missed no event"),
+        (0, 7, 1700, "not checked", "no event with an id"),
+    ];
+    let looks = cases.map(async |(count, last, due, verdict, text)| {
+        let address = serve(move |request| {
+            let id = request.header("last-event-id").map(|id| id.parse::<u64>().unwrap() + 1);
+            let (next, due) = id.map_or((0, 1700), |next| (next, due));
+            let id = [Step::At(200), write(format!("id: {last}\n\n"))];
+            Answer::new(
+                events(next, u64::saturating_sub(count, next), 0).chain(id).chain(beat(due, last)),
+            )
+        });
+        let report = look(address.await, "resumption", "4s").await;
+        report.expect_with("resumption", verdict, text);
+    });
+    join_all(looks).await;
+}
+
 /// The client doesn't even receive the newest of the events that it missed.
 #[tokio::test]
 async fn resumption_with_new_events_alone_fails() {
