@@ -5,6 +5,7 @@ use std::{error::Error, time::Duration};
 use bytes::Bytes;
 use clap::Args;
 use http::header::HOST;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use http_body_util::Full;
 use hyper::client::conn::{http1, http2};
@@ -161,7 +162,13 @@ impl Connection {
         }
         let result = match self {
             Self::Http2(sender) => {
-                *message.uri_mut() = target.clone();
+                let mut parts = target.clone().into_parts();
+                // Some servers refuse a request with both `:authority` and `host`.
+                if let Some(host) = message.headers_mut().remove(HOST) {
+                    let host = Authority::try_from(host.as_bytes());
+                    parts.authority = Some(host.map_err(|_| "the header Host is invalid")?);
+                }
+                *message.uri_mut() = Uri::from_parts(parts).unwrap_or_else(|_| target.clone());
                 sender.send_request(message).await
             }
             Self::Http1(sender) => {

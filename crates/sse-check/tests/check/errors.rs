@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use axum::{Router, extract::Request as HttpRequest};
 use futures_util::future::join_all;
+use http::{StatusCode, Version};
 use tokio::net::TcpListener;
 
-use crate::{report::Report, server::*};
+use crate::{report::Report, server::*, support::listen};
 
 /// Expects the program to print only an error with this text, and to exit with status 2.
 async fn refused(arguments: String, text: &str) {
@@ -93,6 +95,23 @@ async fn requests_are_like_those_of_an_event_source() {
     let cookies = ["-H", "cookie: a=1", "-H", "cookie: b=2"];
     let arguments = [&[&url[..]], &headers[..], &cookies[..]].concat();
     Report::of(&arguments).await.expect("answer", "pass");
+}
+
+/// nginx refuses a request with both an authority and a `host` header.
+#[tokio::test]
+async fn host_of_the_command_line_is_the_authority_over_http2() {
+    let (listener, address) = listen().await;
+    let app = Router::new().fallback(async |request: HttpRequest| {
+        let is_right = request.version() == Version::HTTP_2
+            && request.uri().authority().is_some_and(|it| it == "shop.example")
+            && !request.headers().contains_key("host");
+        let status = if is_right { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+        (status, [("content-type", "text/event-stream")], "data: a\n\n")
+    });
+    tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+    let url = format!("http://{address}/path?query");
+    let report = Report::of(&[&url, "--http2", "-H", "Host: shop.example", "--for", "1s"]).await;
+    report.expect("answer", "pass");
 }
 
 #[tokio::test]
