@@ -90,7 +90,7 @@ struct Observer<'a> {
 
 impl Played {
     /// Returns, in ascending order, the delays with which the events came after the origin wrote
-    /// them. Subtracts the fastest event's delay, which is taken for the network's.
+    /// them. Subtracts the least delay of the head and the events, which is taken for the network's.
     pub(crate) fn lags(&self) -> Vec<Duration> {
         let Stream { recording, events, .. } = &self.stream;
         let lag = |it: &Event| {
@@ -101,7 +101,8 @@ impl Played {
         };
         let mut lags: Vec<_> = events.iter().filter_map(lag).collect();
         lags.sort_unstable();
-        let least = lags.first().copied().unwrap_or_default();
+        let head = recording.head.as_ref().map(|(at, _)| at.saturating_sub(recording.sent));
+        let least = lags.iter().copied().chain(head).min().unwrap_or_default();
         lags.into_iter().map(|lag| lag - least).collect()
     }
 

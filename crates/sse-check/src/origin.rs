@@ -109,8 +109,11 @@ impl Script {
             let chunk = format!("{:x}\r\n{event}\r\n", event.len());
             lock(seen).writes.push(began.elapsed().as_secs_f64() * 1000.0);
             stream.write_all(if is_chunked { &chunk } else { &event }.as_bytes()).await?;
-            // Sleep after the last event too, so that it is sent before the connection is cut.
-            sleep(self.interval).await;
+            // Before a cut, sleep after the last event too, so that it is sent. The end itself comes
+            // at once: a hop that keeps each event until the next one delays the last one least.
+            if number + 1 < self.count || self.ending != Ending::Clean {
+                sleep(self.interval).await;
+            }
         }
         match self.ending {
             Ending::Open => pending().await,

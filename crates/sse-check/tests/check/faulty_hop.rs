@@ -79,6 +79,8 @@ pub(crate) struct Faults {
     pub(crate) streams: Option<usize>,
     /// Whether the hop refuses streams above its limit. Otherwise, they wait.
     pub(crate) refuses: bool,
+    /// Whether the hop keeps each event until the next one or the end.
+    pub(crate) is_behind: bool,
     pub(crate) while_down: WhileDown,
 }
 
@@ -186,7 +188,7 @@ async fn pump(
     faults: Faults,
     mut gzip: Option<GzEncoder<Vec<u8>>>,
 ) {
-    let mut held = Vec::new();
+    let (mut held, mut newest) = (Vec::new(), Vec::new());
     loop {
         let frame = async {
             let frame = body.frame();
@@ -203,12 +205,17 @@ async fn pump(
             // The idle limit has passed.
             None => Err(io::ErrorKind::TimedOut.into()),
             Some(None) => {
+                held.append(&mut newest);
                 held.extend(gzip.map(|it| it.finish().unwrap()).unwrap_or_default());
                 Ok(held.into())
             }
             Some(Some(Ok(frame))) => {
                 let data = frame.into_data().unwrap_or_default();
-                held.extend(compress(gzip.as_mut(), &data, faults.gzip == Gzip::All));
+                let mut data = compress(gzip.as_mut(), &data, faults.gzip == Gzip::All);
+                if faults.is_behind {
+                    std::mem::swap(&mut data, &mut newest);
+                }
+                held.extend(data);
                 if held.len() >= faults.buffer.max(1)
                     && sender.send(Ok(std::mem::take(&mut held).into())).await.is_err()
                     && faults.on_leaving != OnLeaving::Never

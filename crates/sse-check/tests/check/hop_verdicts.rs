@@ -74,6 +74,19 @@ async fn hop_that_holds_answers_back_holds_their_heads_too() {
 }
 
 #[tokio::test]
+async fn hop_that_is_one_event_behind_does_not_pass() {
+    let each = [false, true].map(async |holds_head| {
+        let report = look_at(Faults { is_behind: true, holds_head, ..Faults::default() }, SHORT);
+        let report = report.await;
+        report.expect_value("passes", false, "fail");
+        report.expect_value("passes_bare", false, "warning");
+        report.expect_value("post", false, "fail");
+        report.expect_value("http2", true, "fail");
+    });
+    futures_util::future::join_all(each).await;
+}
+
+#[tokio::test]
 async fn size_of_a_buffer_is_found() {
     let report = look_at(Faults { buffer: 8 << 10, ..Faults::default() }, SHORT).await;
     report.expect_of_hop("held_bytes", "warning");
