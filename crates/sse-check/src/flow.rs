@@ -11,6 +11,8 @@ use crate::{answer::buffers, session::Session};
 
 /// A silence this long may mean that events were held back.
 const GAP: Duration = Duration::from_secs(1);
+/// The length of a time in the format of RFC 3339 up to its seconds.
+const SECONDS: usize = "2026-01-01T00:00:00".len();
 const ERRORS: &str = "guide/errors/";
 const IDLE: &str = "guide/proxies/#idle-timeouts";
 const FULL: &str = "only the first bytes and events are looked at";
@@ -81,8 +83,11 @@ fn time_in(text: &str, began: SystemTime) -> Option<f64> {
         Some(number.parse::<f64>().ok()? / unit)
     });
     let rfc3339 = text.split(|it: char| !it.is_ascii_digit() && !"-:.T".contains(it));
-    // Ignore the time zone: `spread` corrects it.
-    let rfc3339 = rfc3339.filter_map(|it| seconds(humantime::parse_rfc3339_weak(it).ok()?));
+    // Ignore the time zone, which can begin with a hyphen: `spread` corrects it.
+    let rfc3339 = rfc3339.filter_map(|it| {
+        let end = it.get(SECONDS..)?.find('-').map_or(it.len(), |at| SECONDS + at);
+        seconds(humantime::parse_rfc3339_weak(it.get(..end)?).ok()?)
+    });
     unix.chain(rfc3339).map(|it| it - began).find(|it| it.abs() < 172_800.0)
 }
 

@@ -100,12 +100,14 @@ async fn look_at_held(time: &str, made: fn(u128, u64) -> String) -> Report {
 #[tokio::test]
 async fn bursts_of_different_ages_were_held_back() {
     let milliseconds = |start, n| format!("data: {{\"at\": {}}}\n\n", start + u128::from(n) * 300);
-    let in_zone = |start, n| {
-        let two_hours = Duration::from_secs(7200);
-        let at = Duration::from_millis(u64::try_from(start).unwrap() + n * 300) + two_hours;
-        format!("data: {}+02:00 tick\n\n", humantime::format_rfc3339_millis(UNIX_EPOCH + at))
-    };
-    for made in [milliseconds as fn(u128, u64) -> String, in_zone] {
+    fn in_zone(start: u128, n: u64, hours: i64) -> String {
+        let at = i64::try_from(start).unwrap() + n as i64 * 300 + hours * 3_600_000;
+        let at = UNIX_EPOCH + Duration::from_millis(at.try_into().unwrap());
+        let at = humantime::format_rfc3339_millis(at).to_string();
+        format!("data: {}{hours:+03}:00 tick\n\n", at.trim_end_matches('Z'))
+    }
+    let (east, west) = (|start, n| in_zone(start, n, 2), |start, n| in_zone(start, n, -5));
+    for made in [milliseconds as fn(u128, u64) -> String, east, west] {
         look_at_held("2s", made).await.expect_with("bursts", "fail", "over 1.2 s");
     }
 }
