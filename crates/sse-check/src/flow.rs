@@ -21,7 +21,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
     let (stream, page) = (&session.outermost, &buffers(session));
     let bursts = recording::bursts(&stream.events, |event| event.at);
     let lag = |it: &Event| Some(it.at.as_secs_f64() - made(it, session.began)?);
-    let least = stream.events.iter().filter_map(lag).fold(f64::INFINITY, f64::min);
+    let lags: Vec<_> = stream.events.iter().filter_map(lag).collect();
     let (mut before, mut count, mut suspicious) = (stream.recording.sent, 0, 0);
     for burst in bursts {
         let (Some(first), Some(last)) = (burst.first(), burst.last()) else { continue };
@@ -32,7 +32,7 @@ pub(crate) fn bursts(session: &Session) -> Finding {
         }
         suspicious += usize::from(burst.len() > 2);
         // Fail only if the events were made during the gap: older events may have been replayed.
-        let spread = spread(burst, session, least).unwrap_or_default();
+        let spread = spread(burst, session, &lags).unwrap_or_default();
         if spread >= 0.5 && spread <= gap.as_secs_f64() + 0.5 {
             let (count, gap) = (burst.len(), time(gap));
             let text = format!("{count} events came at once after {gap}, made over {spread:.1} s");
@@ -58,13 +58,15 @@ fn made(event: &Event, began: SystemTime) -> Option<f64> {
 }
 
 /// Returns the seconds between the oldest and the newest of these events, ignoring those made
-/// before the request. `None` if an event has no time or no event is left.
-fn spread(events: &[Event], session: &Session, least: f64) -> Option<f64> {
+/// before the request. `None` if an event has no time or no event is left. `lags` has the time that
+/// each of the stream's events with a time took to come, by the server's clock.
+fn spread(events: &[Event], session: &Session, lags: &[f64]) -> Option<f64> {
     let (stream, began) = (&session.outermost, session.began);
     // How far the server's clock is behind, judged by the event that came fastest. If the stream
-    // has no events except these, all may be late: then only a time zone is corrected, in quarters
+    // has no times except these, all may be late: then only a time zone is corrected, in quarters
     // of an hour.
-    let is_all = events.len() == stream.events.len();
+    let least = lags.iter().copied().fold(f64::INFINITY, f64::min);
+    let is_all = events.len() == lags.len();
     let skew = if is_all { (least / 900.0).round() * 900.0 } else { least };
     let made: Option<Vec<_>> = events.iter().map(|it| Some(made(it, began)? + skew)).collect();
     let new = made?.into_iter().filter(|it| *it >= stream.recording.sent.as_secs_f64());

@@ -148,6 +148,16 @@ async fn old_events_after_a_gap_are_a_replay() {
     look(serve_steps(steps).await, "bursts", "1500ms").await.expect("bursts", "pass");
 }
 
+/// The greeting has no time, so it doesn't show how old the other events are.
+#[tokio::test]
+async fn old_events_behind_a_greeting_without_a_time_are_a_replay() {
+    let start = now();
+    let old: String =
+        (0..20).map(|n| format!("data: {}\n\n", start - 4_000_000 + n * 100)).collect();
+    let steps = [write("event: hello\ndata: you\n\n"), Step::At(1500), write(old)];
+    look(serve_steps(steps).await, "bursts", "3s").await.expect("bursts", "pass");
+}
+
 /// Events that were made 1.5 to 0.3 s before the request, by a clock that can be wrong.
 #[tokio::test]
 async fn recent_events_after_a_slow_head_are_a_replay() {
