@@ -82,6 +82,8 @@ pub(crate) struct Faults {
     /// Whether the hop keeps each event until the next one or the end.
     pub(crate) is_behind: bool,
     pub(crate) while_down: WhileDown,
+    /// Whether the hop refuses all requests once its server was down.
+    pub(crate) stays_down: bool,
 }
 
 /// Runs `sse-check hop` with a hop that has these faults. The program starts the origin.
@@ -113,8 +115,13 @@ async fn pass(
     if faults.refuses && places.available_permits() == 0 {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
     }
-    let place = places.acquire_owned().await.unwrap();
+    let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    };
     let Ok(answer) = ask(request, origin, faults).await else {
+        if faults.stays_down {
+            places.close();
+        }
         return Ok(answer_while_down(faults.while_down).await);
     };
     let (mut head, body) = answer.into_parts();

@@ -192,6 +192,13 @@ async fn streams_that_find_no_connection_fail() {
     }
 }
 
+/// The hop checks its server only now and then, so it does not notice soon that the server is back.
+#[tokio::test]
+async fn streams_are_counted_before_a_hop_loses_its_server() {
+    let report = look_at(Faults { stays_down: true, ..Faults::default() }, SHORT).await;
+    expect(&report, &[]);
+}
+
 #[tokio::test]
 async fn what_a_hop_answers_without_a_server_is_told_apart() {
     let with = |while_down| Faults { while_down, ..Faults::default() };
