@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use crate::finding::quoted;
 
-const CONNECT_LIMIT: Duration = Duration::from_secs(4);
+pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(4);
 
 pub(crate) fn address(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connection::{Request, Wire, address, connector, name};
+use crate::connection::{CONNECT_LIMIT, Request, Wire, address, connector, name};
 use crate::origin::*;
 use crate::recording::{End, Event, Recording, Stream, lock};
 use crate::session::{Recorder, progress};
@@ -74,8 +74,8 @@ pub(crate) struct Observed {
     pub(crate) idle: Played,
     /// What [`Observer::leave`] returns for a silent stream and for a stream with events.
     pub(crate) left: [Result<Duration, Duration>; 2],
-    /// How many streams opened together reached the origin, and the highest status of the answers.
-    pub(crate) streams: (usize, u16),
+    /// What [`Observer::open_together`] returns.
+    pub(crate) streams: (usize, u16, bool),
     pub(crate) down: Stream,
 }
 
@@ -265,9 +265,10 @@ impl Observer<'_> {
         Ok(left.elapsed())
     }
 
-    /// Opens streams together. Returns how many reach the origin without an error status, and the
-    /// highest status.
-    async fn open_together(&self) -> (usize, u16) {
+    /// Opens streams together. Returns how many reach the origin without an error status, the
+    /// highest status, and whether the hop closed a connection without an answer.
+    async fn open_together(&self) -> (usize, u16, bool) {
+        let (began, mut has_closed) = (Instant::now(), false);
         let streams = Vec::from_iter((0..self.hop.streams).map(|_| self.begin(&QUIET, &self.get)));
         let (mut last, mut count, mut highest) = (Instant::now(), 0, 0);
         while last.elapsed() < 2 * ARRIVAL && count < streams.len() {
@@ -276,11 +277,14 @@ impl Observer<'_> {
             for (id, recorder) in &streams {
                 let status = lock(&recorder.recording).status();
                 highest = status.max(highest);
+                // Later, this program may have given up connecting.
+                let is_early = began.elapsed() < CONNECT_LIMIT;
+                has_closed |= status == 0 && recorder.task.is_finished() && is_early;
                 count += usize::from(status < 300 && !self.seen(id).await.is_null());
             }
             last = if count > before { Instant::now() } else { last };
         }
         streams.iter().for_each(|(_, recorder)| recorder.task.abort());
-        (count, highest)
+        (count, highest, has_closed)
     }
 }

@@ -240,10 +240,11 @@ fn idle_limit(recording: &Recording) -> Judgement {
     Judgement::new("idle_limit_s", value, case, format!("{text} {}", time(silence)))
 }
 
-fn streams(hop: &HopOptions, (count, status): (usize, u16)) -> Judgement {
+fn streams(hop: &HopOptions, (count, status, has_closed): (usize, u16, bool)) -> Judgement {
     let text = format!("{count} of {} reach the server at the same time", hop.streams);
     let (case, text, status) = match status {
         _ if count == hop.streams => ("all", text, None),
+        ..300 if has_closed => ("closed", text + "; others are closed without an answer", None),
         ..300 => ("waiting", text + "; the others wait", None),
         _ => ("refused", format!("{text}; others get {status}"), Some(status)),
     };

@@ -50,6 +50,17 @@ pub(crate) enum WhileDown {
     Nothing,
 }
 
+/// What the hop does with streams above its limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum AtLimit {
+    #[default]
+    Wait,
+    /// Answers with an error status.
+    Refuse,
+    /// Closes the connection without an answer.
+    Close,
+}
+
 /// The bodies that the hop compresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Gzip {
@@ -77,8 +88,7 @@ pub(crate) struct Faults {
     pub(crate) on_leaving: OnLeaving,
     pub(crate) idle_limit: Option<Duration>,
     pub(crate) streams: Option<usize>,
-    /// Whether the hop refuses streams above its limit. Otherwise, they wait.
-    pub(crate) refuses: bool,
+    pub(crate) at_limit: AtLimit,
     /// Whether the hop keeps each event until the next one or the end.
     pub(crate) is_behind: bool,
     pub(crate) while_down: WhileDown,
@@ -112,8 +122,12 @@ async fn pass(
     faults: Faults,
     places: Arc<Semaphore>,
 ) -> Result<Response, Infallible> {
-    if faults.refuses && places.available_permits() == 0 {
-        return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
+    let is_full = places.available_permits() == 0;
+    match faults.at_limit {
+        AtLimit::Refuse if is_full => return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+        // Ends the connection's task. Unlike `panic!`, this prints nothing.
+        AtLimit::Close if is_full => std::panic::resume_unwind(Box::new(())),
+        _ => {}
     }
     let Ok(place) = Arc::clone(&places).acquire_owned().await else {
         return Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());

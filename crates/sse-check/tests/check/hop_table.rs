@@ -235,6 +235,9 @@ fn cells(report: &Value, bridges: bool) -> [String; 8] {
     let streams = match (&report["streams"]["open"], number(&report["streams"]["status"])) {
         (open, Some(status)) => format!("**{open}**, others get {status}"),
         (open, None) if *open == 300 => "over 300".to_owned(),
+        (open, None) if check(report, "streams").contains("closed") => {
+            format!("**{open}**, others are closed")
+        }
         (open, None) => format!("**{open}**, others wait"),
     };
     let cut = ["fin", "reset"].map(|it| match &*text(&report["cut"][it]).unwrap_or_default() {

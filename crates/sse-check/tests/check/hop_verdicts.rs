@@ -181,15 +181,19 @@ async fn idle_limit_is_measured() {
 
 #[tokio::test]
 async fn streams_that_find_no_connection_fail() {
-    let waiting = Faults { streams: Some(5), ..Faults::default() };
-    for (refuses, status, text) in
-        [(false, json!(null), "the others wait"), (true, json!(503), "others get 503")]
-    {
-        let report = look_at(Faults { refuses, ..waiting }, "--for 1s").await;
+    let cases = [
+        (AtLimit::Wait, json!(null), "the others wait"),
+        (AtLimit::Refuse, json!(503), "others get 503"),
+        (AtLimit::Close, json!(null), "others are closed without an answer"),
+    ];
+    let each = cases.map(async |(at_limit, status, text)| {
+        let faults = Faults { streams: Some(5), at_limit, ..Faults::default() };
+        let report = look_at(faults, "--for 1s").await;
         report.expect_value("streams", json!({ "open": 5, "status": status }), "fail");
         report.expect_text("streams", text);
         report.expect_value("passes", true, "pass");
-    }
+    });
+    futures_util::future::join_all(each).await;
 }
 
 /// The hop checks its server only now and then, so it does not notice soon that the server is back.
