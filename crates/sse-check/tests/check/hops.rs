@@ -99,6 +99,16 @@ async fn events_that_do_not_come_fail() {
     report.expect_with("delay", "fail", "not received yet");
 }
 
+/// A hub greets an `EventSource`, also through a hop that holds back what follows.
+#[tokio::test]
+async fn events_behind_a_greeting_that_comes_alone_fail() {
+    let start = || write("event: start\nid: 0\ndata: {}\n\n");
+    let inner = serve_steps([start()].into_iter().chain(events(1, 9, 200))).await;
+    let hops = [serve_steps([start()]).await, inner];
+    let report = look_through(&hops, "--for 3s --only delay --allow-empty").await;
+    report.expect_with("delay", "fail", "events are held back");
+}
+
 #[tokio::test]
 async fn heads_that_do_not_come_fail_by_page_of_proxy() {
     let nginx = serve(|request| {
