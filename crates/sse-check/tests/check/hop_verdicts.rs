@@ -97,7 +97,8 @@ async fn size_of_a_buffer_is_found() {
 
 #[tokio::test]
 async fn compressors_are_told_apart_by_what_no_transform_does() {
-    let report = look_at(Faults { gzip: Gzip::Bare, ..Faults::default() }, SHORT).await;
+    let with = |gzip| look_at(Faults { gzip, ..Faults::default() }, SHORT);
+    let (report, always) = tokio::join!(with(Gzip::Bare), with(Gzip::All));
     let held = [
         ("compressed", json!("bare"), "warning"),
         ("passes_bare", json!(false), "warning"),
@@ -105,8 +106,7 @@ async fn compressors_are_told_apart_by_what_no_transform_does() {
     ];
     expect(&report, &held);
     report.expect_text("held_bytes", "unless the server sends more headers");
-    let report = look_at(Faults { gzip: Gzip::All, ..Faults::default() }, SHORT).await;
-    expect(&report, &[("compressed", json!("always"), "warning")]);
+    expect(&always, &[("compressed", json!("always"), "warning")]);
 }
 
 #[tokio::test]
@@ -205,13 +205,12 @@ async fn streams_are_counted_before_a_hop_loses_its_server() {
 
 #[tokio::test]
 async fn what_a_hop_answers_without_a_server_is_told_apart() {
-    let with = |while_down| Faults { while_down, ..Faults::default() };
-    let report = look_at(with(WhileDown::Stream), SHORT).await;
-    expect(&report, &[("down_status", json!(200), "pass")]);
-    assert_eq!(report.code, 0, "{report}");
-    let report = look_at(with(WhileDown::Nothing), SHORT).await;
-    expect(&report, &[("down_status", Value::Null, "fail")]);
-    report.expect_text("down_status", "no answer within");
+    let with = |while_down| look_at(Faults { while_down, ..Faults::default() }, SHORT);
+    let (stream, nothing) = tokio::join!(with(WhileDown::Stream), with(WhileDown::Nothing));
+    expect(&stream, &[("down_status", json!(200), "pass")]);
+    assert_eq!(stream.code, 0, "{stream}");
+    expect(&nothing, &[("down_status", Value::Null, "fail")]);
+    nothing.expect_text("down_status", "no answer within");
 }
 
 #[tokio::test]
