@@ -9,9 +9,9 @@ use tower_sse::runs::__private::{
 };
 use tower_sse::runs::{Outcome, RunKey, RunStore, StartError};
 
+use super::cluster::Cluster;
 use super::owner::export;
 use super::timing::RETRY_DELAY;
-use super::{cluster::Cluster, elsewhere::mirror::Mirror};
 use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId, spawn_on};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
 use tower_sse_broker::tasks::caught;
@@ -99,28 +99,24 @@ impl SharedRuns for Cluster {
         last: Option<&'a LastEventId>,
     ) -> Pending<'a, Result<Option<Arc<Record>>, StartError>> {
         Box::pin(async move {
-            // Another process may have replaced this process's run. Only the store knows whether an
-            // id of another run is valid.
-            let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
-            let (run, is_certain) = match self.store.look(key).await {
-                Ok(LookReply::Run { run, is_certain, .. }) => (run, is_certain),
-                Ok(LookReply::Restoring) => {
-                    let here = self.lost_by_store(key).filter(has_id);
-                    return here.map(Some).ok_or(StartError::Unavailable);
+            let here = match self.store.look(key).await {
+                Ok(LookReply::Run { run, is_certain, .. }) => {
+                    return match self.open(&run, last).await {
+                        // The id may belong to a later run, whose claim its owner may still restore.
+                        Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
+                        found => found.map(Some),
+                    };
                 }
+                Ok(LookReply::Restoring) => self.lost_by_store(key),
                 Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
                     return Ok(self.lost_by_store(key));
                 }
-                Err(_) => {
-                    let here = self.live_here(key).filter(has_id);
-                    return here.map(Some).ok_or(StartError::Unavailable);
-                }
+                Err(_) => self.live_here(key),
             };
-            match self.open(&run, last).await {
-                // The id may belong to a later run, whose claim its owner may still restore.
-                Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
-                found => found.map(Some),
-            }
+            // Another process may have replaced this process's run. Only the store knows whether an
+            // id of another run is valid.
+            let has_id = |here: &Arc<Record>| seen(last, here.epoch, MAX_SEQUENCE).is_some();
+            here.filter(has_id).map(Some).ok_or(StartError::Unavailable)
         })
     }
 
@@ -167,7 +163,7 @@ impl SharedRuns for Cluster {
             let patience = if waits { self.timing.patience } else { Duration::ZERO };
             let until = Instant::now() + patience;
             loop {
-                if self.mirror_of(record).is_none() && !record.is_lost() {
+                if self.mirrors.map.of(record).is_none() && !record.is_lost() {
                     return Ok(Arc::clone(record));
                 }
                 match self.open(&RunId::of(record), last).await {
@@ -182,7 +178,7 @@ impl SharedRuns for Cluster {
 
     fn is_loaded<'a>(&'a self, record: &'a Arc<Record>) -> Pending<'a, bool> {
         Box::pin(async {
-            match self.mirror_of(record) {
+            match self.mirrors.map.of(record) {
                 Some(mirror) => mirror.loaded().await,
                 None => true,
             }
@@ -200,11 +196,6 @@ impl SharedRuns for Cluster {
 
 /// Finding, claiming and cancelling runs of all processes for requests.
 impl Cluster {
-    /// Returns the mirror with this record, or `None` for a run of this process.
-    fn mirror_of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
-        self.mirrors.map.of(&RunId::of(record), record)
-    }
-
     /// Looks for the run with this key once. `is_locked` is `true` if another request of this
     /// process may claim the key meanwhile.
     async fn find_claim(
@@ -213,13 +204,9 @@ impl Cluster {
         purpose: Purpose,
         is_locked: bool,
     ) -> Result<Found, StartError> {
-        let look = match self.store.look(key).await {
-            Ok(look) => look,
-            Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
-            Err(_) => {
-                let here = self.live_here(key).map(Found::Run);
-                return here.ok_or(StartError::Unavailable);
-            }
+        let Ok(look) = self.store.look(key).await else {
+            let here = self.live_here(key).filter(|_| purpose == Purpose::Attach);
+            return here.map(Found::Run).ok_or(StartError::Unavailable);
         };
         if purpose == Purpose::Attach
             && matches!(look, LookReply::Free | LookReply::Restoring)
@@ -280,12 +267,7 @@ impl Cluster {
                 Some(record) if record.phase().is_live() => {
                     return Ok(Some(record));
                 }
-                Some(record) if record.is_forgotten() => {
-                    // This process has forgotten the run, so nothing can restore it.
-                    let lost = self.end(run, EndMode::Release).await;
-                    lost.map_err(|_| StartError::Unavailable)?;
-                }
-                Some(record) => {
+                Some(record) if !record.is_forgotten() => {
                     if self.exports.has_ended(run.epoch) {
                         // The store has lost the end of the run.
                         self.exports.synchronize(run.epoch);
@@ -297,8 +279,8 @@ impl Cluster {
                     }
                 }
                 // The request has left, the call returned no event stream, or the reply to the
-                // claim was lost.
-                None => {
+                // claim was lost. Or this process has forgotten the run, so nothing can restore it.
+                _ => {
                     let released = self.end(run, EndMode::Release).await;
                     released.map_err(|_| StartError::Unavailable)?;
                 }
@@ -354,8 +336,7 @@ impl Cluster {
         if !self.is_up() {
             return Err(StartError::Unavailable);
         }
-        let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
-        if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
+        if let Some(own) = self.live_here(key).filter(|own| replaced != Some(own.epoch)) {
             // The store has ended this process's run, or lost its claim. A `Sync` finds out which
             // before another run starts.
             self.exports.synchronize(own.epoch);
@@ -373,15 +354,13 @@ impl Cluster {
             _ = sender.send(confirmed);
         });
         let claimed = receiver.await.unwrap_or(Err(StartError::Unavailable))?;
-        let has_ended = |it: &Producer| !it.record.phase().is_live();
-        if claimed.as_ref().is_some_and(has_ended) && self.process.is_draining() {
+        let Some(mut producer) = claimed else { return Ok(None) };
+        if !producer.record.phase().is_live() && self.process.is_draining() {
             // A drain has interrupted the run between the reply and this poll.
             return Err(refused_by_drain(replaced));
         }
-        Ok(claimed.map(|mut producer| {
-            producer.export();
-            producer
-        }))
+        producer.export();
+        Ok(Some(producer))
     }
 
     /// Sends the claim for a reserved record. The claim is released if its reply is lost, if the
@@ -397,15 +376,16 @@ impl Cluster {
         let replaced = earlier.as_ref().map(|run| run.epoch);
         let began = Instant::now();
         let reply = caught(self.store.claim(&run, earlier.as_ref())).await;
-        let is_late = request.is_closed() || began.elapsed() >= self.timing.lease;
         match reply.unwrap_or(Err(Failure::Lost)) {
-            Ok(LookReply::Claimed) if is_late => {
-                replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
-                self.exports.lose_claim(run);
-                Ok(None)
-            }
             Ok(LookReply::Claimed) => {
-                let is_entered = self.enter(&reserved, replaced);
+                replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
+                if request.is_closed() || began.elapsed() >= self.timing.lease {
+                    self.exports.lose_claim(run);
+                    return Ok(None);
+                }
+                // Also releases the claim once the producer is dropped, if a shutdown has begun.
+                export::begin(&reserved.record, &self.exports, &self.process, &self.store);
+                let is_entered = self.process.enter(&reserved, replaced);
                 if is_entered { Ok(Some(reserved)) } else { Err(refused_by_drain(replaced)) }
             }
             Err(Failure::Lost | Failure::Stopped) => {
@@ -415,15 +395,6 @@ impl Cluster {
             Ok(LookReply::Restoring) | Err(_) => Err(StartError::Unavailable),
             Ok(_) => Ok(None),
         }
-    }
-
-    /// Lets requests find a claimed run. If a shutdown has begun, returns `false` instead, and the
-    /// exporter releases the claim once the producer is dropped.
-    fn enter(&self, reserved: &Producer, replaced: Option<Epoch>) -> bool {
-        let record = &reserved.record;
-        export::begin(record, &self.exports, &self.process, &self.store);
-        replaced.into_iter().for_each(|earlier| self.exports.replaced(earlier));
-        self.process.enter(reserved, replaced)
     }
 
     /// Cancels this run, after the event with these `lines`, if any. Its owner first exports all

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, mem, ops::Deref, slice, time::Duration};
 
 use tokio::time::Instant;
 use tokio::time::sleep;
-use tower_sse::runs::{__private::Epoch, RunKey};
+use tower_sse::runs::RunKey;
 use tower_sse_broker::tasks::lock;
 
 use crate::runs::seam::*;
@@ -48,8 +48,6 @@ pub(crate) struct Counts {
     pub(crate) of: BTreeMap<&'static str, usize>,
     /// All calls in their order, and when they were made.
     pub(crate) calls: Vec<(Instant, &'static str)>,
-    /// The runs of all `Sync`s, in their order.
-    pub(crate) synced: Vec<Epoch>,
 }
 
 impl From<RedisStore> for Store {
@@ -98,11 +96,7 @@ impl Store {
     }
 
     pub(crate) async fn sync(&self, over: u64, sync: &Sync) -> Reply<SyncReply> {
-        let call = async {
-            lock(&self.counts).synced.push(sync.run.epoch);
-            self.redis.sync(over, sync).await
-        };
-        self.call("sync", call).await
+        self.call("sync", self.redis.sync(over, sync)).await
     }
 
     pub(crate) async fn have_keys(&self, over: u64, runs: &[(RunId, bool)]) -> Reply<bool> {

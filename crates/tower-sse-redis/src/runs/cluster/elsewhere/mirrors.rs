@@ -163,11 +163,11 @@ impl MirrorMap {
         lock(&self.by_run)
     }
 
-    /// Returns the mirror, among those of this run, that has this record.
-    pub(crate) fn of(&self, run: &RunId, record: &Arc<Record>) -> Option<Arc<Mirror>> {
+    /// Returns the mirror with this record, or `None` for a run of this process.
+    pub(crate) fn of(&self, record: &Arc<Record>) -> Option<Arc<Mirror>> {
         let is_its =
             |mirror: &&Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
-        self.lock().get(run)?.iter().find(is_its).cloned()
+        self.lock().get(&RunId::of(record))?.iter().find(is_its).cloned()
     }
 
     pub(super) fn all_of(&self, run: &RunId) -> Vec<Arc<Mirror>> {

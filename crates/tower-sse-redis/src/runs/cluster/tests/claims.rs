@@ -89,12 +89,11 @@ async fn claim_that_others_overtake_is_tried_again_for_a_lease() {
 /// The claim is lost between the look and the next call of the request.
 #[tokio::test(start_paused = true)]
 async fn request_whose_run_vanishes_after_the_look_starts_another() {
-    const TRIP: Duration = Duration::from_millis(100);
     let (one, other, _source) = started(&["a"]).await;
     sleep(LEASE / 4).await;
     one.store.go_away();
-    other.store.faults().delay = TRIP;
-    let vanishing = after(TRIP * 3 / 2, || one.store.lose_claims());
+    other.store.faults().delay = DELAY;
+    let vanishing = after(DELAY * 3 / 2, || one.store.lose_claims());
     let (started, ()) = tokio::join!(other.start(), vanishing);
     assert!(started.is_some());
 }

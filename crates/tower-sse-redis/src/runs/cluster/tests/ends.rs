@@ -103,12 +103,16 @@ async fn assert_same(processes: [&Process; 2], expected: &[&str]) {
 }
 
 /// The run is stopped at its owner, or elsewhere: with the hint to the owner, without it, or while
-/// the owner is away.
+/// the owner cannot reach the store.
 #[tokio::test(start_paused = true)]
 async fn every_replay_after_a_stop_has_what_a_client_saw() {
-    for (is_own, loses_hint, is_away) in
-        [(true, false, false), (false, false, false), (false, true, false), (false, false, true)]
-    {
+    for (is_own, loses_hint, is_away) in [
+        (true, false, false),
+        (true, false, true),
+        (false, false, false),
+        (false, true, false),
+        (false, false, true),
+    ] {
         for usage in [None, Some(USAGE)] {
             let (one, other, _source, live) = ahead().await;
             one.store.faults().loses_pushes = loses_hint;
@@ -155,17 +159,6 @@ async fn replays_are_the_same_after_a_stop_that_the_owner_missed() {
         let by_owner = if completes { vec![Outcome::Completed] } else { vec![] };
         assert_eq!(told, (by_owner, vec![Outcome::Interrupted]));
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn process_that_cannot_reach_the_store_cancels_its_own_run_with_it() {
-    let (one, other, _source, live) = ahead().await;
-    one.store.go_away();
-    assert!(cancel(&one).await);
-    assert_fails(live, &[USAGE], Some(Outcome::Cancelled)).await;
-    one.store.come_back().await;
-    sleep(Duration::from_secs(1)).await;
-    assert_fails(other.attach_after(1).await, &["b", USAGE], Some(Outcome::Cancelled)).await;
 }
 
 /// The hint to the owner is lost, and the request comes before the owner's next beat.

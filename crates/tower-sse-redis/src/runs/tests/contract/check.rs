@@ -4,21 +4,9 @@ use super::reply::check_text;
 use super::*;
 
 scenes!(
-    state_and_newest_event_are_reported,
     each_watcher_is_announced_to_the_owner,
     run_whose_stream_has_an_end_has_ended_whatever_its_key_has,
 );
-
-async fn state_and_newest_event_are_reported(scene: Scene) {
-    assert_eq!(scene.q.check("a1").await, "gone");
-    assert_eq!(scene.p.claim("a1").await, "claimed");
-    assert_eq!(scene.q.check("a1").await, "starting");
-    assert_eq!(scene.p.sync("a1", HEAD).await, "ok 0 1");
-    scene.p.append("a1", 1, 7).await;
-    assert_eq!(scene.q.check("a1").await, "running 7 head");
-    assert_eq!(scene.p.complete("a1", 7).await, "ended");
-    assert_eq!(scene.q.check("a1").await, "ended 7 head");
-}
 
 async fn each_watcher_is_announced_to_the_owner(scene: Scene) {
     scene.p.begin("a1").await;

@@ -6,7 +6,6 @@ scenes!(
     key_without_a_run_is_free_and_can_be_claimed_once,
     completed_run_keeps_its_key_and_any_other_end_frees_it,
     missing_run_may_be_restored_for_a_lease_after_a_loss,
-    ended_run_has_no_successor_while_claims_are_restored,
     live_run_is_cancelled_and_its_owner_is_told,
     run_that_is_not_the_earlier_one_stays,
     run_that_ended_keeps_its_outcome_and_its_owner_is_told,
@@ -22,6 +21,8 @@ async fn key_without_a_run_is_free_and_can_be_claimed_once(scene: Scene) {
     assert_eq!(scene.q.claim("a2").await, "live a1 of p");
 }
 
+/// While claims are restored, no other run gets the key: an ended run may have a successor that an
+/// older state does not have.
 async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
     for (mode, outcome, next) in [
         (completed(0, None), "completed", "completed a1"),
@@ -31,6 +32,10 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
         scene.p.begin("a1").await;
         assert_eq!(scene.p.end("a1", mode).await, "ended");
         assert_eq!(scene.q.look().await, format!("{outcome} a1"));
+        scene.world.lose(DATA).await;
+        assert_eq!(scene.q.look().await, format!("{outcome} a1 or restoring"));
+        assert!(scene.q.claim("a2").await.ends_with("restoring"));
+        scene.world.restored().await;
         assert_eq!(scene.q.claim("a2").await, next);
         if next == "claimed" {
             assert_eq!(scene.q.end("a2", Release).await, "freed");
@@ -43,7 +48,10 @@ async fn completed_run_keeps_its_key_and_any_other_end_frees_it(scene: Scene) {
 async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     scene.p.begin("a1").await;
     scene.world.lose_data().await;
-    assert_eq!(scene.q.look().await, "restoring");
+    // This process starts after the loss, and no other process has sent a command since.
+    let late = Process::connect(scene.world.store(), "late").await;
+    assert_eq!(late.look().await, "restoring");
+    assert_eq!(scene.p.received().await, "hint to all");
     assert_eq!(scene.q.claim("a2").await, "restoring");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
     assert_eq!(scene.q.look().await, "live a1 of p or restoring");
@@ -53,17 +61,6 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_loss(scene: Scene) {
     assert_eq!(scene.q.look().await, "completed a1");
     assert_eq!(scene.p.end("a1", Forget).await, "freed");
     assert_eq!(scene.q.claim("a2").await, "claimed");
-}
-
-/// A run that ended may have a successor that an older state does not have.
-async fn ended_run_has_no_successor_while_claims_are_restored(scene: Scene) {
-    scene.p.begin("a1").await;
-    assert_eq!(scene.p.cancel("a1").await, "ended");
-    scene.world.lose(DATA).await;
-    assert_eq!(scene.q.look().await, "cancelled a1 or restoring");
-    assert_eq!(scene.q.claim("a3").await, "restoring");
-    scene.world.restored().await;
-    assert_eq!(scene.q.claim("a3").await, "claimed");
 }
 
 // Claiming a key in place of an earlier run.

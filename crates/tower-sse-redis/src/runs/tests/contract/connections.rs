@@ -23,25 +23,15 @@ async fn connections_are_replaced_although_joining_fails() {
 
 /// What was exported over an earlier connection may be lost, so nothing relies on it.
 #[tokio::test]
-async fn commands_for_an_earlier_connection_are_not_sent() {
-    let Some(mut scene) = Scene::start(LEASE).await else { return };
-    scene.p.begin("a1").await;
-    let number = scene.p.number();
-    scene.world.restart().await;
-    let later = scene.p.reconnected_after(number).await;
-    assert!(later > number);
-    let trimmed = scene.p.store.trim(number, &run("a1"), 1).await;
-    assert_eq!(trimmed, Err(Failure::Unavailable));
-    assert_eq!(scene.p.look().await, "restoring");
-}
-
-#[tokio::test]
-async fn subscriptions_survive_a_restart_of_the_server() {
+async fn subscriptions_outlive_a_restart_and_commands_for_earlier_connections_do_not() {
     let Some(mut scene) = Scene::start(LEASE).await else { return };
     scene.q.subscribe("a1").await;
     let numbers = (scene.p.number(), scene.q.number());
     scene.world.restart().await;
-    _ = scene.p.reconnected_after(numbers.0).await;
+    assert!(scene.p.reconnected_after(numbers.0).await > numbers.0);
+    let trimmed = scene.p.store.trim(numbers.0, &run("a1"), 1).await;
+    assert_eq!(trimmed, Err(Failure::Unavailable));
+    assert_eq!(scene.p.look().await, "restoring");
     _ = scene.q.reconnected_after(numbers.1).await;
     while scene.q.received().await != "reconnected" {}
     assert_eq!(scene.p.sync("a1", RESTORE).await, "ok 0 1");
@@ -55,18 +45,6 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     receives(&scene.q, "changed").await;
     _ = scene.q.watch("a1").await;
     receives(&scene.p, "watched a1").await;
-}
-
-/// Until its owner has restored the claim, a run that is running is not taken for missing.
-#[tokio::test]
-async fn owners_learn_of_a_flush() {
-    let Some(scene) = redis().await else { return };
-    scene.p.begin("a1").await;
-    scene.world.lose_data().await;
-    // `late` starts after the flush, and no other process has sent a command since.
-    let late = Process::connect(scene.world.store(), "late").await;
-    assert_eq!(late.look().await, "restoring");
-    assert_eq!(scene.p.received().await, "hint to all");
 }
 
 /// A proxy keeps the connection of a command that timed out. If it stayed open, Redis would execute

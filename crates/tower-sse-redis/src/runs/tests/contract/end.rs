@@ -168,15 +168,7 @@ async fn nothing_is_appended_after_any_end(scene: Scene) {
         let case = format!("{mode:?}");
         match mode {
             None => assert_eq!(scene.q.replace(&epoch, "b1").await, "claimed"),
-            Some(mode) => {
-                let is_bury = matches!(mode, EndMode::Bury { .. });
-                if is_bury {
-                    scene.die().await;
-                }
-                let by = if is_bury { &scene.q } else { &scene.p };
-                let reply = by.end(&epoch, mode).await;
-                assert!(reply == "ended" || is_bury && reply == "buried 1", "{case}: {reply}");
-            }
+            Some(mode) => scene.end(&epoch, mode).await,
         }
         for last in [2, 1_000, u64::MAX] {
             assert_eq!(scene.p.append(&epoch, 2, last).await, "refused", "{case}");

@@ -4,7 +4,6 @@ use super::*;
 
 scenes!(
     cancelled_run_stays_over_when_its_successor_is_voided,
-    ended_run_is_not_restored_after_its_claim_was_lost,
     voided_run_is_over_for_late_syncs,
     run_with_a_hole_does_not_complete,
     live_run_takes_its_key_back_from_an_earlier_ended_run,
@@ -24,15 +23,6 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided(scene: Scene) {
     assert_eq!(scene.p.sync("a1", HEAD).await, "replaced cancelled, reported");
     assert_eq!(scene.p.sync("a1", RESTORE).await, "replaced cancelled, reported");
     assert_eq!(scene.q.look().await, "free");
-}
-
-/// Even without any claim, the end in the stream decides.
-async fn ended_run_is_not_restored_after_its_claim_was_lost(scene: Scene) {
-    scene.p.begin("a1").await;
-    assert_eq!(scene.p.cancel("a1").await, "ended");
-    scene.world.lose(CLAIM).await;
-    assert_eq!(scene.p.sync("a1", RESTORE).await, "over cancelled, reported");
-    assert_eq!(scene.q.stream("a1").await, ["head", "cancelled 0"]);
 }
 
 /// A run that was voided is not restored by a `Sync` that was sent earlier and arrives later.
@@ -111,10 +101,7 @@ async fn run_whose_stream_has_another_type_can_still_end() {
         scene.world.lose(&stream("a1")).await;
         let _: String = scene.world.server.command(&format!("SET {} text", stream("a1"))).await;
         assert_eq!(scene.p.sync("a1", HEAD).await, "run");
-        scene.die().await;
-        let by = if matches!(mode, EndMode::Bury { .. }) { &scene.q } else { &scene.p };
-        let reply = by.end("a1", mode.clone()).await;
-        assert!(["ended", "buried 0"].contains(&&*reply), "{mode:?}: {reply}");
+        scene.end("a1", mode).await;
         assert_eq!(scene.world.ids("a1").await, [END_ID]);
         assert_eq!(scene.p.number(), 1, "over the same connection");
     }

@@ -23,6 +23,15 @@ impl Scene {
         let dead = DeadProcess { id: ProcessId::from_claim("p"), seen };
         self.q.store.inherit(&dead).await.unwrap();
     }
+
+    /// Declares the process `p` dead, and ends a run of this process: by its heir, or by `p` itself
+    /// in any other mode than [`EndMode::Bury`].
+    pub(crate) async fn end(&self, epoch: &str, mode: EndMode) {
+        self.die().await;
+        let by = if matches!(mode, EndMode::Bury { .. }) { &self.q } else { &self.p };
+        let reply = by.end(epoch, mode.clone()).await;
+        assert!(reply == "ended" || reply.starts_with("buried "), "{mode:?}: {reply}");
+    }
 }
 
 /// Returns the name of a run with the key that scenes use.

@@ -20,6 +20,7 @@ async fn stream_begins_once(scene: Scene) {
     scene.p.append("a1", 1, 2).await;
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 2 2");
     assert_eq!(scene.p.complete("a1", 2).await, "ended");
+    assert_eq!(scene.q.check("a1").await, "ended 2 head");
     assert_eq!(scene.q.stream("a1").await, ["head", "1 2", "completed 2"]);
     for expected in ["changed", "1 2 data: a\n\n", "end completed 2"] {
         assert_eq!(scene.q.received().await, expected);
