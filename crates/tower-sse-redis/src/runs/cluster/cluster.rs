@@ -1,10 +1,9 @@
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{collections::HashMap, collections::hash_map::Entry};
 
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::{sync::SetOnce, time::timeout};
 use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record};
-use tower_sse::runs::RunKey;
+use tower_sse::runs::{RunKey, StartError};
 
 use super::elsewhere::check;
 use super::elsewhere::mirrors::{MirrorMap, Mirrors};
@@ -153,24 +152,28 @@ impl Drop for ClusterHooks {
 /// The keys that requests of this process are claiming, one request at a time for each key.
 #[derive(Default)]
 pub(crate) struct KeyLocks {
-    /// The locked keys. Each token is cancelled when its key is unlocked.
-    locks: Mutex<HashMap<RunKey, CancellationToken>>,
+    locks: Mutex<HashMap<RunKey, Unlocked>>,
 }
+
+/// Set when a key is unlocked: to the error if the request that had locked it was refused.
+type Unlocked = Arc<SetOnce<Option<StartError>>>;
 
 /// A locked key. Dropping it unlocks the key.
 pub(crate) struct KeyLock<'l> {
     locks: &'l KeyLocks,
     key: RunKey,
+    /// The error of this request and of all those that wait for the key.
+    pub(crate) refused: Option<StartError>,
 }
 
 impl KeyLocks {
-    /// Locks a key, or returns a token that is cancelled when another request unlocks it.
-    pub(crate) fn try_lock(&self, key: &RunKey) -> Result<KeyLock<'_>, CancellationToken> {
+    /// Locks a key, or returns what is set when another request unlocks it.
+    pub(crate) fn try_lock(&self, key: &RunKey) -> Result<KeyLock<'_>, Unlocked> {
         match lock(&self.locks).entry(key.clone()) {
             Entry::Occupied(locked) => Err(locked.get().clone()),
             Entry::Vacant(unlocked) => {
-                unlocked.insert(CancellationToken::new());
-                Ok(KeyLock { locks: self, key: key.clone() })
+                unlocked.insert(Unlocked::default());
+                Ok(KeyLock { locks: self, key: key.clone(), refused: None })
             }
         }
     }
@@ -180,6 +183,6 @@ impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
         // Wakes tasks, so the locks must not be held.
         let unlocked = lock(&self.locks.locks).remove(&self.key);
-        unlocked.into_iter().for_each(|unlocked| unlocked.cancel());
+        _ = unlocked.map(|unlocked| unlocked.set(self.refused));
     }
 }

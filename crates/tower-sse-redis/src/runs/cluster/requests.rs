@@ -70,12 +70,17 @@ impl SharedRuns for Cluster {
                 match (found, locked) {
                     (Found::Run(record), _) => return Ok(Claim::Existing(record)),
                     (Found::Claimable(_), Err(unlocked)) => {
-                        unlocked.cancelled().await;
+                        // Otherwise, all would look again, and only one of them would be refused.
+                        if let Some(error) = *unlocked.wait().await {
+                            return Err(error);
+                        }
                         (until, looks) = (Instant::now() + self.timing.lease, 0);
                         continue;
                     }
-                    (Found::Claimable(earlier), Ok(_locked)) => {
-                        if let Some(producer) = self.start(key, earlier).await? {
+                    (Found::Claimable(earlier), Ok(mut locked)) => {
+                        let started = self.start(key, earlier).await;
+                        locked.refused = started.as_ref().err().copied();
+                        if let Some(producer) = started? {
                             return Ok(Claim::New(producer));
                         }
                     }
@@ -142,7 +147,7 @@ impl SharedRuns for Cluster {
                 let is_entered = process != self.id || self.exports.record(&run).is_some();
                 let locked = (!is_entered).then(|| self.keys.try_lock(key));
                 match locked.and_then(Result::err) {
-                    Some(unlocked) => unlocked.cancelled().await,
+                    Some(unlocked) => _ = unlocked.wait().await,
                     None => return self.cancel_run(&run, lines).await,
                 }
             }

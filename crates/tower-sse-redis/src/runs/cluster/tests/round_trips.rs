@@ -53,6 +53,18 @@ async fn simultaneous_requests_start_a_run_in_few_round_trips() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn simultaneous_requests_for_a_key_are_refused_together() {
+    let one = alone(|builder| builder.max_running(1)).await;
+    let _running = one.start_as(&key_of(1)).await;
+    let looks = one.store.count("look");
+    one.store.faults().delay = TRIP;
+    let starts = (0..CLIENTS).map(|_| one.try_start(&KEY, None));
+    let refused = within(4 * TRIP, join_all(starts)).await;
+    assert!(refused.into_iter().all(|started| started.err() == Some(StartError::Full)));
+    assert!(one.store.count("look") - looks <= 3 * CLIENTS);
+}
+
+#[tokio::test(start_paused = true)]
 async fn request_that_waited_for_a_call_joins_it_without_another_look() {
     let one = alone(|builder| builder).await;
     let answer = one.call();
