@@ -106,8 +106,15 @@ impl Link {
         }
         let session = opened?;
         let changing = self.endpoint.subscriptions.changing.lock().await;
-        let subscribed = session.subscribe(&self.endpoint.subscriptions.channels()).await;
-        subscribed.map_err(|error| failed("subscribe to channels of Redis", error))?;
+        let channels = self.endpoint.subscriptions.channels();
+        let subscribed = select! {
+            subscribed = session.subscribe(&channels) => {
+                subscribed.map_err(|error| failed("subscribe to channels of Redis", error))
+            }
+            // A reply can take longer than a process counts as alive without a beat.
+            error = repeat(self.interval(), || session.check(&self.endpoint)) => Err(error),
+        };
+        subscribed?;
         set_evicting(&self.health, session.info.eviction != Eviction::None);
         let session = Arc::new(session);
         self.set(&session, Some(number));
@@ -149,9 +156,9 @@ impl Link {
 }
 
 /// Repeats a check at intervals. Returns its error.
-async fn repeat<F>(interval: Duration, check: impl Fn() -> F) -> Error
+async fn repeat<F, T>(interval: Duration, check: impl Fn() -> F) -> Error
 where
-    F: Future<Output = Result<(), Error>>,
+    F: Future<Output = Result<T, Error>>,
 {
     loop {
         sleep(interval).await;

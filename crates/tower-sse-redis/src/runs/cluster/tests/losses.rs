@@ -39,6 +39,25 @@ async fn process_whose_subscription_gets_no_reply_connects_again_in_time() {
     assert_eq!(other.outcomes(), []);
 }
 
+/// The firewall forgets the connections of a new session, which has sent only one beat.
+#[tokio::test(start_paused = true)]
+async fn process_whose_first_subscription_gets_no_reply_connects_again_in_time() {
+    let (one, other, _source, _live) = watched(&["a"]).await;
+    let (network, id) = (&one.store.network, one.store.cluster().id.clone());
+    let counter = || network.command(&["HGET", "app:run:processes", id.as_str()]);
+    // Over a slow link, the reply to the beat and the subscription are under way for milliseconds.
+    network.limit_bandwidth(0, 100_000);
+    one.store.go_away();
+    network.admit(0);
+    let before = counter();
+    while counter() == before {
+        sleep(Duration::from_millis(1)).await;
+    }
+    one.store.drop_packets();
+    sleep(2 * LEASE).await;
+    assert_eq!(other.outcomes(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_whose_first_load_broke_off_is_found_after_the_next() {
     let large = "x".repeat(60_000);
