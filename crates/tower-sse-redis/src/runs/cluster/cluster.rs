@@ -14,7 +14,7 @@ use crate::runs::seam::{
     End, EndMode, EndReply, Failure, Incoming, ProcessId, Receive, RunId, kept_for,
 };
 use crate::runs::store::Store;
-use tower_sse_broker::tasks::lock;
+use tower_sse_broker::tasks::{lock, without_panic};
 
 /// The connection of this process's runs to those of other processes.
 pub(crate) struct Cluster {
@@ -183,6 +183,6 @@ impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
         // Wakes tasks, so the locks must not be held.
         let unlocked = lock(&self.locks.locks).remove(&self.key);
-        _ = unlocked.map(|unlocked| unlocked.set(self.refused));
+        without_panic(|| unlocked.map(|unlocked| unlocked.set(self.refused)));
     }
 }

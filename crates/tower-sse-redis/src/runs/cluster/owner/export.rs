@@ -279,7 +279,7 @@ impl Exporter {
             }
             _ => self.answered(over, asked),
         }
-        self.exports.replied.notify_waiters();
+        self.exports.notify_replied();
         Ok(())
     }
 
@@ -393,7 +393,7 @@ impl Exporter {
         let counted = mem::take(&mut self.counted);
         let is_replaced = self.exports.ended(&self.export, self.memory(), counted, now + kept_for);
         self.process.upgrade().inspect(|it| it.acknowledge_end(&self.export.record));
-        self.exports.replied.notify_waiters();
+        self.exports.notify_replied();
         if is_replaced {
             _ = self.store.reported(&self.exports.id, &[self.export.run()]).await;
         }

@@ -12,7 +12,7 @@ use tower_sse::simulation::HashMap;
 use super::stored::StoredRuns;
 use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{End, ProcessId, RunId};
-use tower_sse_broker::tasks::lock;
+use tower_sse_broker::tasks::{lock, without_panic};
 
 /// The runs of this process that the store should have.
 pub(crate) struct Exports {
@@ -325,6 +325,11 @@ impl Exports {
         // code of the program.
         let removed = self.lock().runs.remove(&export.record.epoch);
         drop(removed);
-        self.replied.notify_waiters();
+        self.notify_replied();
+    }
+
+    /// Wakes the requests that wait for replies. The panic of a waker must not end an export.
+    pub(super) fn notify_replied(&self) {
+        without_panic(|| self.replied.notify_waiters());
     }
 }

@@ -78,7 +78,7 @@ impl Keeper {
                 Err(_) => lost_claims.insert(run, Instant::now() + RETRY_DELAY),
             };
         }
-        self.exports.replied.notify_waiters();
+        self.exports.notify_replied();
     }
 
     /// Deletes the runs that have ended and for which there is no room, and lets the store delete

@@ -1,5 +1,7 @@
 //! Tasks that panic.
 
+use std::task::{Context, Wake};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -85,6 +87,24 @@ async fn run_whose_export_panics_twice_is_whole() {
     one.store.faults().panics = 0;
     drop(source);
     assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("in a waker");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_starts_its_run_although_the_waker_of_another_panics() {
+    let one = alone(|builder| builder).await;
+    let starting = claiming(&one, one.start()).await;
+    let mut waiting = Box::pin(one.runs.replace(&KEY, None, stream::pending::<Event>));
+    let waker = Arc::new(Panics).into();
+    assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    assert!(soon(starting).await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
