@@ -155,6 +155,15 @@ impl Link {
     }
 }
 
+/// Marks a link as not ready when the task that keeps it ends or is dropped.
+pub(super) struct Unready<'l>(pub(super) &'l Link);
+
+impl Drop for Unready<'_> {
+    fn drop(&mut self) {
+        self.0.health.set_ready(false);
+    }
+}
+
 /// Repeats a check at intervals. Returns its error.
 async fn repeat<F, T>(interval: Duration, check: impl Fn() -> F) -> Error
 where

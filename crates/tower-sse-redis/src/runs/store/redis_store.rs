@@ -7,7 +7,7 @@ use tower_sse::runs::RunKey;
 use tower_sse_broker::__private::Backoff;
 
 use super::commands::{Encoder, Script, publish_name, run_of_stream};
-use super::link::Link;
+use super::link::{Link, Unready};
 use super::redis_runs::RedisRuns;
 use super::replies::{Fields, check, each, first, number, parse_page, script};
 use super::session::Endpoint;
@@ -54,6 +54,7 @@ impl RedisStore {
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&link);
         spawn(async move {
+            let _unready = Unready(&kept);
             // A process counts as dead after a lease without contact, so it tries to reconnect much
             // more often.
             let mut backoff = Backoff::up_to(kept.interval() / 2);

@@ -62,11 +62,14 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     let live = process.attach_as(&key_of(1)).await;
     let cluster = Arc::downgrade(&process.store.cluster());
     let connection = process.store.cluster().store.connection();
+    let health = process.store.health.get().unwrap().clone();
+    assert!(health.is_ready());
     drop(process);
     assert_fails(live, &[], None).await;
     sleep(Duration::from_secs(3600)).await;
     assert!(cluster.upgrade().is_none(), "its tasks have ended");
     assert!(connection.has_changed().is_err(), "the store has been dropped");
+    assert!(!health.is_ready());
 }
 
 /// The server loses the first event, and then executes the second one's command without a reply.

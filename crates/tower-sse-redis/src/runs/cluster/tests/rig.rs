@@ -8,7 +8,7 @@ use tower_sse_redis_model::{Log, Network, Refusal};
 use super::*;
 use crate::runs::tests::{Counts, Faults, Store};
 use crate::runs::{cluster::cluster::Cluster, store::RedisStore};
-use crate::{Error, Redis, set_dialer};
+use crate::{Error, Health, Redis, set_dialer};
 
 pub(super) const LEASE: Duration = Duration::from_secs(8);
 
@@ -24,6 +24,7 @@ pub(super) struct Way {
     faults: Arc<Mutex<Faults>>,
     counts: Arc<Mutex<Counts>>,
     cluster: Arc<OnceLock<Weak<Cluster>>>,
+    pub(super) health: Arc<OnceLock<Health>>,
 }
 
 impl Way {
@@ -36,13 +37,14 @@ impl Way {
             let process = host.strip_suffix(&name)?;
             Some(served.clone().dial(process.to_owned()))
         });
-        let (faults, counts, cluster) = Default::default();
-        Self { network, server, process: 0, faults, counts, cluster }
+        let (faults, counts, cluster, health) = Default::default();
+        Self { network, server, process: 0, faults, counts, cluster, health }
     }
 
     /// Returns the way of another process to the same server.
     pub(super) fn beside(&self, process: usize) -> Self {
-        Self { process, faults: Arc::default(), cluster: Arc::default(), ..self.clone() }
+        let (faults, cluster, health) = Default::default();
+        Self { process, faults, cluster, health, ..self.clone() }
     }
 
     pub(super) async fn open(
@@ -53,6 +55,7 @@ impl Way {
     ) -> Result<Store, Error> {
         let url = format!("redis://process-{}.server-{}/", self.process, self.server);
         let runs = Redis::open(&url)?.runs("app").lease(LEASE);
+        _ = self.health.set(runs.health());
         let receive = Faults::pass(&self.faults, receive);
         let redis = RedisStore::open(runs, id, retain_for, receive).await?;
         Ok(Store { redis, faults: Arc::clone(&self.faults), counts: Arc::clone(&self.counts) })
