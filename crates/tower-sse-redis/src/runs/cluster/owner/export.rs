@@ -237,12 +237,17 @@ impl Exporter {
         let reply = self.store.sync(over, &sync).await?;
         let is_done = self.export.state().ended_at.is_some();
         match reply {
-            SyncReply::Over { outcome, newest, is_replaced, is_reported } if !is_done => {
+            SyncReply::Over { outcome, newest, is_replaced, is_reported } => {
                 // The hint that another run has the key is lost if it precedes the reply to the
-                // claim.
-                self.export.state().is_replaced |= is_replaced;
+                // claim. The claim of that run can be gone again, but only a replacement leaves a
+                // cancelled run unreported.
+                let is_cancelled = outcome == Outcome::Cancelled && !is_reported;
+                self.export.state().is_replaced |= is_replaced || is_cancelled;
                 self.answered(over, asked);
-                self.end_as(outcome, Some(newest), is_reported).await;
+                // Otherwise, the store has the end of the run, or can no longer get it.
+                if !is_done {
+                    self.end_as(outcome, Some(newest), is_reported).await;
+                }
             }
             SyncReply::Other if !is_done => {
                 self.export.state().is_replaced = true;
@@ -271,11 +276,6 @@ impl Exporter {
             }
             SyncReply::Behind if !is_done || !self.export.record.is_forgotten() => {
                 self.restore(over);
-            }
-            // The run has ended, and the store has its end or can no longer get it.
-            SyncReply::Over { is_replaced, .. } => {
-                self.export.state().is_replaced |= is_replaced;
-                self.answered(over, asked);
             }
             _ => self.answered(over, asked),
         }

@@ -149,6 +149,24 @@ async fn replaced_run_of_a_dead_process_is_reported() {
     assert_eq!((one.outcomes().len(), other.outcomes().len()), (0, 2));
 }
 
+/// The next run completes, and an operator deletes its claim, before the owner of the replaced run
+/// returns. Much later, this owner dies.
+#[tokio::test(start_paused = true)]
+async fn replaced_run_is_reported_once_although_the_next_one_is_gone() {
+    let (one, other, _source) = started(&["a"]).await;
+    sleep(LEASE / 8).await;
+    one.store.go_away();
+    drop(other.replace().await);
+    sleep(LEASE / 8).await;
+    one.store.claim("DEL", &KEY, &[]);
+    one.store.come_back().await;
+    sleep(LEASE).await;
+    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+    one.store.go_away();
+    sleep(2 * LEASE).await;
+    assert_eq!(other.outcomes(), [Outcome::Completed]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn lost_run_is_not_started_again_while_its_owner_may_return() {
     let (one, other, source) = started(&["a"]).await;
