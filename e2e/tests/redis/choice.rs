@@ -130,6 +130,20 @@ async fn list_leads_past_a_primary_that_takes_no_events() {
     }
 }
 
+/// A name can lead each connection to another node, like that of a service in front of all nodes.
+#[tokio::test]
+async fn name_of_all_nodes_leads_to_the_node_that_has_the_keys() {
+    let Some(cluster) = Nodes::start(KEY).await else { return };
+    let port = |step: usize| cluster.nodes[(cluster.owner + step) % 3].port();
+    let [owner, second, third] = [0, 1, 2].map(port);
+    let name = relay::Relay::to(owner).await;
+    let redis = Redis::open(&format!("redis://{}/", name.address)).unwrap();
+    for nodes in [[second, third], [owner, second], [second, owner]] {
+        name.alternate(nodes);
+        connects(redis.clone(), &format!("{{{KEY}}}")).await;
+    }
+}
+
 /// The process still reads the events that the server has.
 #[tokio::test]
 async fn primary_that_takes_no_events_is_used_if_there_is_no_other() {

@@ -97,7 +97,7 @@ impl Broker for RedisBroker {
             clock: Arc::clone(&clock),
             health: health.clone(),
         };
-        let (route, key) = (Arc::new(Route::new(servers)), Arc::from(key));
+        let (route, key) = (Arc::new(Route::new(servers, key.clone())), Arc::from(key));
         let (state, log_health) = (LogState::default(), health.clone());
         let log = StreamLog { route, key, clock, health: log_health, options, pause, state };
         follow(log, feed, gate, health, pending()).await?;

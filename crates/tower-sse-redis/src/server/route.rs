@@ -16,6 +16,8 @@ const QUESTION_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) servers: Servers,
+    /// The name of a stream, which may be missing, at the node that has the program's keys.
+    key: String,
     /// The node that a redirect named.
     redirected: Mutex<Option<Client>>,
     /// The address of the server from the last attempt to connect. `None` before the first attempt
@@ -27,9 +29,9 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    pub(crate) const fn new(servers: Servers) -> Self {
+    pub(crate) const fn new(servers: Servers, key: String) -> Self {
         let redirected = Mutex::new(None);
-        Self { servers, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
+        Self { servers, key, redirected, current: Mutex::new(None), useless: Mutex::new(None) }
     }
 
     /// Begins a round of attempts, in which servers that failed in the last round are tried again.
@@ -48,7 +50,7 @@ impl Route {
             Some(client) => vec![client],
             None => self.candidates().await?,
         };
-        let opened = self.servers.connect(&clients, config, name).await;
+        let opened = self.servers.connect(&clients, config, name, &self.key).await;
         let only = clients.first().filter(|_| clients.len() == 1).map(address);
         let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
         lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));
@@ -119,7 +121,8 @@ mod tests {
     use crate::{Redis, server::error::failed};
 
     fn route() -> Route {
-        Route::new(Redis::open("redis://user:secret@seed:6379/").unwrap().servers)
+        let redis = Redis::open("redis://user:secret@seed:6379/").unwrap();
+        Route::new(redis.servers, "key".to_owned())
     }
 
     fn follow(route: &Route, reply: &str) -> bool {

@@ -64,21 +64,26 @@ impl Servers {
     /// a node of a cluster. `CLIENT LIST` shows the connections under `name`. Also returns the
     /// server's address.
     ///
+    /// If the two connections reach different nodes of a cluster, returns the redirect to the node
+    /// that has `key`.
+    ///
     /// If the server refuses the credentials, asks the program's closure for new ones once.
     pub(crate) async fn connect(
         &self,
         clients: &[Client],
         config: &AsyncConnectionConfig,
         name: &str,
+        key: &str,
     ) -> Result<(String, Connections), Error> {
         let Some(provider) = &self.provider else {
-            return open_both(clients.to_vec(), config, name).await;
+            return open_both(clients.to_vec(), config, name, key).await;
         };
         let mut is_refused = false;
         loop {
             let credentials = provider.ask(self.timeout, ASK).await?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
-            match open_both(clients.collect::<Result<_, _>>()?, config, name).await {
+            let clients = clients.collect::<Result<_, _>>()?;
+            match open_both(clients, config, name, key).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -133,14 +138,23 @@ async fn open_both(
     clients: Vec<Client>,
     config: &AsyncConnectionConfig,
     name: &str,
+    key: &str,
 ) -> Result<(String, Connections), Error> {
-    let Opened { client, connection, info } = open_primary(clients, config, name).await?;
-    let other = open(client.clone(), config.clone(), name.to_owned()).await?;
-    // During a failover, a second connection to the same address can reach a different server.
-    if other.info.run_id != info.run_id {
-        return Err(failed(ACTION, "the address leads to different servers"));
+    let Opened { client, mut connection, info } = open_primary(clients, config, name).await?;
+    let mut other = open(client.clone(), config.clone(), name.to_owned()).await?;
+    if other.info.run_id == info.run_id {
+        let connections = [connection, other.connection];
+        return Ok((address(&client), Connections { connections, info }));
     }
-    Ok((address(&client), Connections { connections: [connection, other.connection], info }))
+    if info.is_cluster {
+        // A name can lead to all nodes. At most one of these two has the key.
+        for connection in [&mut connection, &mut other.connection] {
+            let reply = connection.send_packed_command(redis::cmd("XLEN").arg(key)).await;
+            reply.and_then(Value::extract_error).map_err(|error| failed(ACTION, error))?;
+        }
+    }
+    // During a failover, a second connection to the same address can reach a different server.
+    Err(failed(ACTION, "the address leads to different servers"))
 }
 
 /// Opens a connection to the first of these servers that responds and is a primary or a node of a

@@ -41,7 +41,7 @@ impl Link {
         let name = connection_name(&prefix);
         let link = Self {
             endpoint: Endpoint {
-                route: Route::new(servers),
+                route: Route::new(servers, scope.keys.everyone()),
                 name,
                 scope,
                 subscriptions,
