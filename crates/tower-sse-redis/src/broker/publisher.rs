@@ -65,12 +65,18 @@ impl RedisPublisher {
             };
             let mut in_flight = self.gate.begin(session);
             let ended = in_flight.session.ended.clone();
+            let over = async || {
+                select! {
+                    () = ended.cancelled() => {}
+                    () = self.gate.retired() => {}
+                }
+            };
             let stream = &mut in_flight.session.connection;
             *is_sent = true;
-            // Await the reply for a while even if the session ends: Redis may have refused the
-            // event.
+            // Await the reply for a while even if the session ends or the hub is closed: Redis may
+            // have refused the event.
             let given_up = async {
-                ended.cancelled().await;
+                over().await;
                 sleep(self.timeout).await;
             };
             let reply = select! {

@@ -60,6 +60,18 @@ async fn event_without_a_reply_is_unknown_soon_after_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_without_a_reply_is_unknown_soon_after_its_hub_closes() {
+    let (network, broker) = model(|_, _| {});
+    let hub = Hub::connect(broker).await.unwrap();
+    [READER, PUBLISHERS].iter().for_each(|process| network.drop_packets(*process));
+    let mut publishing = pin!(hub.publish("a", "1"));
+    assert!(timeout(LIMIT / 30, &mut publishing).await.is_err(), "it awaits its reply");
+    hub.close();
+    let error = timeout(LIMIT * 2, publishing).await.unwrap().unwrap_err();
+    assert!(matches!(error, PublishError::Unknown(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn event_that_waits_is_refused_when_its_hub_closes() {
     let (network, broker) = model(|_, _| {});
     let (health, hub) = (broker.health(), Hub::connect(broker).await.unwrap());
