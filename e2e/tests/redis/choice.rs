@@ -130,6 +130,25 @@ async fn list_leads_past_a_primary_that_takes_no_events() {
     }
 }
 
+/// The nearer server has room for only one of the two connections.
+#[tokio::test]
+async fn list_leads_past_a_server_that_takes_only_one_connection() {
+    let Some(full) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    let (_relay, farther) = farther(&other).await;
+    let place = Arc::new(Semaphore::new(1));
+    let nearer = relay::Relay::start(full.port(), move |mut client, mut server| {
+        let place = Arc::clone(&place);
+        async move {
+            let Ok(_taken) = place.try_acquire() else { return };
+            _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+        }
+    })
+    .await;
+    let nearer = format!("redis://{}/", nearer.address);
+    connects(Redis::open_any([nearer, farther]).unwrap(), "app").await;
+}
+
 /// A name can lead each connection to another node, like that of a service in front of all nodes.
 #[tokio::test]
 async fn name_of_all_nodes_leads_to_the_node_that_has_the_keys() {

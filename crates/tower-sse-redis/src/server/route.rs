@@ -50,13 +50,12 @@ impl Route {
             Some(client) => vec![client],
             None => self.candidates().await?,
         };
-        let opened = self.servers.connect(&clients, config, name, &self.key).await;
-        let only = clients.first().filter(|_| clients.len() == 1).map(address);
-        let current = opened.as_ref().map_or(only, |(address, _)| Some(address.clone()));
+        let mut current = clients.first().filter(|_| clients.len() == 1).map(address);
+        let opened = self.servers.connect(&clients, config, name, &self.key, &mut current).await;
         lock(&self.useless).take_if(|it| current.as_ref().is_some_and(|current| current != it));
         *lock(&self.current) = current;
         // If the `redirected` node failed, the next attempt begins at the program's own servers.
-        opened.map(|(_, opened)| opened).inspect_err(|_| *lock(&self.redirected) = None)
+        opened.inspect_err(|_| *lock(&self.redirected) = None)
     }
 
     /// Returns clients for the servers to try: the program's own, or the server that more Sentinels

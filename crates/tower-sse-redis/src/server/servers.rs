@@ -61,8 +61,8 @@ impl Servers {
     }
 
     /// Opens two connections to one server: the first of `clients` that responds and is a primary or
-    /// a node of a cluster. `CLIENT LIST` shows the connections under `name`. Also returns the
-    /// server's address.
+    /// a node of a cluster. `CLIENT LIST` shows the connections under `name`. Sets `reached` to the
+    /// server's address, even if the second connection fails.
     ///
     /// If the two connections reach different nodes of a cluster, returns the redirect to the node
     /// that has `key`.
@@ -74,16 +74,17 @@ impl Servers {
         config: &AsyncConnectionConfig,
         name: &str,
         key: &str,
-    ) -> Result<(String, Connections), Error> {
+        reached: &mut Option<String>,
+    ) -> Result<Connections, Error> {
         let Some(provider) = &self.provider else {
-            return open_both(clients.to_vec(), config, name, key).await;
+            return open_both(clients.to_vec(), config, name, key, reached).await;
         };
         let mut is_refused = false;
         loop {
             let credentials = provider.ask(self.timeout, ASK).await?;
             let clients = clients.iter().map(|client| with_credentials(client, &credentials));
             let clients = clients.collect::<Result<_, _>>()?;
-            match open_both(clients, config, name, key).await {
+            match open_both(clients, config, name, key, reached).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -139,12 +140,13 @@ async fn open_both(
     config: &AsyncConnectionConfig,
     name: &str,
     key: &str,
-) -> Result<(String, Connections), Error> {
+    reached: &mut Option<String>,
+) -> Result<Connections, Error> {
     let Opened { client, mut connection, info } = open_primary(clients, config, name).await?;
-    let mut other = open(client.clone(), config.clone(), name.to_owned()).await?;
+    *reached = Some(address(&client));
+    let mut other = open(client, config.clone(), name.to_owned()).await?;
     if other.info.run_id == info.run_id {
-        let connections = [connection, other.connection];
-        return Ok((address(&client), Connections { connections, info }));
+        return Ok(Connections { connections: [connection, other.connection], info });
     }
     if info.is_cluster {
         // A name can lead to all nodes. At most one of these two has the key.
