@@ -102,7 +102,9 @@ impl Route {
         // `ASK` names a node that does not have the slot yet. That node would redirect back.
         let moved = error.cause::<RedisError>().filter(|error| error.code() == Some("MOVED"));
         let mut redirected = lock(&self.redirected);
-        let from = redirected.as_ref().or(self.servers.clients.first());
+        let (clients, current) = (&self.servers.clients, lock(&self.current).clone());
+        let current = clients.iter().find(|client| current == Some(address(client)));
+        let from = redirected.as_ref().or(current).or(clients.first());
         *redirected = moved
             .and_then(RedisError::redirect_node)
             .and_then(|(address, _)| redirect(from?, address));
@@ -120,8 +122,11 @@ mod tests {
     use crate::{Redis, server::error::failed};
 
     fn route() -> Route {
-        let redis = Redis::open("redis://user:secret@seed:6379/").unwrap();
-        Route::new(redis.servers, "key".to_owned())
+        route_of(&Redis::open("redis://user:secret@seed:6379/").unwrap())
+    }
+
+    fn route_of(redis: &Redis) -> Route {
+        Route::new(redis.servers.clone(), "key".to_owned())
     }
 
     fn follow(route: &Route, reply: &str) -> bool {
@@ -150,6 +155,14 @@ mod tests {
         let redirected = route.redirected.lock().unwrap().clone().unwrap();
         let settings = redirected.get_connection_info().redis_settings().clone();
         assert_eq!((settings.username(), settings.password()), (Some("user"), Some("secret")));
+    }
+
+    #[test]
+    fn redirect_without_a_host_names_the_server_that_redirects() {
+        let route = route_of(&Redis::open_any(["redis://seed/", "redis://other/"]).unwrap());
+        *route.current.lock().unwrap() = Some("other:6379".to_owned());
+        assert!(follow(&route, "MOVED 7 :7001"));
+        assert_eq!(address(&route).as_deref(), Some("other:7001"));
     }
 
     #[test]
