@@ -5,7 +5,7 @@ use tokio::select;
 use tokio::time::{sleep, timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse::{BoxError, hub::PublishError};
-use tower_sse_broker::__private::{Gate, Identity, Session};
+use tower_sse_broker::__private::{Gate, Identity, InFlight, Session};
 
 use super::entry::{AddEvent, StreamId};
 use super::redis_stream::{Clock, RedisStream};
@@ -99,9 +99,7 @@ impl RedisPublisher {
                 let entry = Identity { number: id.sequence(), fingerprint: event.fingerprint };
                 return in_flight.acknowledge(entry, id.time());
             }
-            // Re-create the lost stream with a marker, so that every process reports the loss.
-            let known = StreamId::of_sequence(in_flight.newest_known());
-            in_flight.session.connection.mark(None, known).await.map_err(refused)?;
+            mark(&mut in_flight, over()).await.map_err(refused)?;
         }
     }
 }
@@ -118,6 +116,27 @@ fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     }
     let error = session.connection.error("publish an event to Redis", error);
     if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
+}
+
+/// Re-creates the lost stream with a marker, so that every process reports the loss. Ends the session
+/// if there is no reply or the stream is on another node: the unpublished event can then wait for
+/// the next session, as it can once the session is `over`.
+async fn mark(
+    in_flight: &mut InFlight<'_, RedisStream>,
+    over: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let known = StreamId::of_sequence(in_flight.newest_known());
+    let marked = select! {
+        biased;
+        marked = in_flight.session.connection.mark(None, known) => marked,
+        () = over => return Ok(()),
+    };
+    let is_lost = |error: &RedisError| error.code().is_none() || error.redirect_node().is_some();
+    match marked {
+        Err(error) if error.cause().is_some_and(is_lost) => in_flight.session.ended.cancel(),
+        marked => _ = marked?,
+    }
+    Ok(())
 }
 
 fn refused(error: Error) -> PublishError {

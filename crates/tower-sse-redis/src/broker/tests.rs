@@ -72,6 +72,26 @@ async fn event_without_a_reply_is_unknown_soon_after_its_hub_closes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_is_published_although_the_marker_before_it_gets_no_reply() {
+    let (network, broker) = model(|_, _| {});
+    let hub = Hub::connect(broker).await.unwrap();
+    // The first survey is over, and the reader waits.
+    sleep(LIMIT / 30).await;
+    network.command(&["DEL", "events"]);
+    // The publishers' link is so slow that each of the next commands arrives alone.
+    network.limit_bandwidth(PUBLISHERS, 1000);
+    let (publisher, before) = (hub.clone(), network.commands());
+    let publishing = tokio::spawn(async move { publisher.publish("a", "1").await });
+    // The stream is missing, and the publisher asks for its newest entry before it adds a marker.
+    while network.commands() < before + 2 {
+        sleep(LIMIT / 3000).await;
+    }
+    [READER, PUBLISHERS].iter().for_each(|process| network.drop_packets(*process));
+    network.limit_bandwidth(PUBLISHERS, u64::MAX);
+    timeout(BLOCK + LIMIT * 3, publishing).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn event_that_waits_is_refused_when_its_hub_closes() {
     let (network, broker) = model(|_, _| {});
     let (health, hub) = (broker.health(), Hub::connect(broker).await.unwrap());
