@@ -30,8 +30,7 @@ pub struct Session<C> {
     /// The connection that publishers use.
     pub connection: C,
     /// A token that's cancelled when the connection breaks, or when a loss must be
-    /// [marked](crate::__private::Log::mark). Closing or dropping the hub doesn't cancel it. If the
-    /// connection is unusable, cancel this token: the follower then reconnects.
+    /// [marked](crate::__private::Log::mark). Closing or dropping the hub doesn't cancel it.
     pub ended: CancellationToken,
 }
 
@@ -49,6 +48,14 @@ impl<C> Default for Gate<C> {
     fn default() -> Self {
         let retired = CancellationToken::new();
         Self { session: watch::Sender::new(None), retired, ledger: Mutex::default() }
+    }
+}
+
+impl<C> Session<C> {
+    /// Ends the session because its connection is unusable: the follower then reconnects. Publishers
+    /// wait for the end with wakers that are the program's code, whose panics are caught.
+    pub fn end(&self) {
+        without_panic(|| self.ended.cancel());
     }
 }
 
@@ -86,7 +93,7 @@ impl<C: Clone> Gate<C> {
     pub(crate) fn shut(&self) {
         let session = self.session.borrow().clone();
         self.replace(None);
-        without_panic(|| session.map(|session| session.ended.cancel()));
+        session.iter().for_each(Session::end);
         // Later acknowledgements belong to an ended session and are rejected.
         self.ledger().begin_session();
     }
@@ -139,7 +146,7 @@ impl<C> InFlight<'_, C> {
         let acknowledged = self.gate.ledger().acknowledge(self.sent, event);
         acknowledged.map(|()| Acknowledged::new(event.number, at)).map_err(|unproven| {
             if unproven == Unproven::RolledBack {
-                self.session.ended.cancel();
+                self.session.end();
             }
             PublishError::Unknown(unproven.reason().into())
         })

@@ -244,6 +244,7 @@ mod tests {
     use tower_sse::hub::{Hub, broker::Broker, broker::Feed, broker::Publisher};
 
     use super::*;
+    use crate::log::Identity;
 
     struct QueueAlone(Arc<Queue>);
 
@@ -306,5 +307,17 @@ mod tests {
         assert!(ending.as_mut().poll(&mut context).is_pending());
         gate.shut();
         assert!(ending.as_mut().poll(&mut context).is_ready());
+    }
+
+    #[test]
+    fn event_with_a_known_number_is_unknown_although_other_wakers_panic() {
+        let (gate, waker) = (Gate::default(), Waker::from(Arc::new(Panics)));
+        let session = gate.open(());
+        let mut ending = pin!(session.ended.cancelled());
+        assert!(ending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        let in_flight = gate.begin(session.clone());
+        let acknowledged = in_flight.acknowledge(Identity::unread(0), Duration::ZERO);
+        assert!(matches!(acknowledged, Err(PublishError::Unknown(_))), "{acknowledged:?}");
+        assert!(session.ended.is_cancelled());
     }
 }

@@ -90,7 +90,7 @@ impl RedisPublisher {
                 Ok(reply) => stream.parse_added(reply).map_err(refused)?,
                 // The stream is on another node or moving there: the event was not published.
                 Err(error) if error.redirect_node().is_some() => {
-                    in_flight.session.ended.cancel();
+                    in_flight.session.end();
                     continue;
                 }
                 Err(error) => return Err(failure(&in_flight.session, error)),
@@ -112,7 +112,7 @@ fn failure(session: &Session<RedisStream>, error: RedisError) -> PublishError {
     // A server with this error may no longer be the primary: reconnect.
     let is_read_only = error.code() == Some("READONLY");
     if !is_refused || is_read_only {
-        session.ended.cancel();
+        session.end();
     }
     let error = session.connection.error("publish an event to Redis", error);
     if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
@@ -133,7 +133,7 @@ async fn mark(
     };
     let is_lost = |error: &RedisError| error.code().is_none() || error.redirect_node().is_some();
     match marked {
-        Err(error) if error.cause().is_some_and(is_lost) => in_flight.session.ended.cancel(),
+        Err(error) if error.cause().is_some_and(is_lost) => in_flight.session.end(),
         marked => _ = marked?,
     }
     Ok(())
