@@ -34,6 +34,17 @@ async fn old_entries_are_trimmed_without_a_gap() {
     assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
 }
 
+#[tokio::test]
+async fn entries_of_any_age_are_trimmed_if_the_maximum_age_is_zero() {
+    let Some(server) = Server::start().await else { return };
+    for age in [Duration::ZERO, Duration::from_micros(1)] {
+        let builder = Hub::builder().retention(Retention::new().age(age));
+        let process = Process::connect_with(builder, server.broker().max_age(age)).await;
+        _ = process.publish(0..5).await;
+        until_async(async || server.length().await <= 1).await;
+    }
+}
+
 /// One process finds no entries. Before it has added an entry that marks the loss, the other
 /// process publishes. Both processes report a gap before this event.
 #[tokio::test]

@@ -174,7 +174,9 @@ impl RedisStream {
         const ACTION: &str = "survey the Redis stream";
         let mut command = cmd("EVAL");
         command.arg(SURVEY).arg(1).arg(&*self.key);
-        command.arg(max_age.map_or(0, whole_milliseconds)).arg(u8::from(asks_memory));
+        // The script takes 0 for no limit.
+        let max_age = max_age.map_or(0, |age| whole_milliseconds(age).max(1));
+        command.arg(max_age).arg(u8::from(asks_memory));
         self.query(&command, ACTION).await
     }
 
