@@ -23,12 +23,13 @@ const PAGE_BYTES: usize = 4 << 20;
 /// this, so a longer age would mean the same.
 pub(crate) const LONGEST: Duration = Duration::from_secs(1_000_000_000);
 /// The time between two polls, give or take a quarter, if notifications don't arrive or programs
-/// publish without waking the hub.
+/// publish without waking the hub. A poll also comes this long after a wake-up that finds nothing.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// The time between two polls, give or take a quarter, if notifications arrive and no poll has
-/// found rows that came without one within [`BUSY`]. Each poll takes processor time on the server.
+/// The time between two polls, give or take a quarter, if notifications arrive and no poll within
+/// [`BUSY`] has shown that rows come without a wake-up. No wake-up puts the next poll off. Each poll
+/// takes processor time on the server.
 const QUIET_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a hub polls at `POLL_INTERVAL` after a poll has found such rows.
+/// How long a hub polls at `POLL_INTERVAL` after a poll has shown that.
 const BUSY: Duration = Duration::from_secs(60);
 /// The minimum time between two batches that the wake-up `Wakes::inbox` causes. A batch takes about
 /// 0.5 ms of the server's processor time, however few rows it numbers. The minimum doesn't apply
@@ -60,19 +61,25 @@ pub(crate) struct LogState {
     /// The number of rows that were read.
     rows: u64,
     next_poll: Option<Instant>,
+    /// When the pause after slow polls ends. No wake-up shortens this pause.
+    paused_until: Option<Instant>,
     next_wake: Option<Instant>,
+    /// When `Wakes::inbox` last woke this task.
+    last_wake: Option<Instant>,
     /// How many rows had been read at the last wake-up by `Wakes::inbox`.
     woken: u64,
     /// How long the last poll took.
     last_took: Duration,
     next_full: Option<Instant>,
-    /// When a poll last found rows in the inbox, or rows in the log that came without a
-    /// notification.
+    /// When a poll last found `is_unwoken` or `is_unannounced` still set by the poll before it.
     found: Option<Instant>,
     /// Whether a wake-up ended the last wait, not a due poll.
     is_notified: bool,
     /// Whether the last poll found rows in the log and no wake-up has ended a wait since.
     is_unannounced: bool,
+    /// Whether the last poll found rows in the inbox that no wake-up by `Wakes::inbox` explains,
+    /// neither shortly before the poll nor since.
+    is_unwoken: bool,
     /// Whether the next look polls. If `false`, a wake-up ended the wait before a poll was due.
     is_due: bool,
     /// Whether this process itself caused the last wake-up.
@@ -173,8 +180,11 @@ impl Log for PostgresLog {
                     let (now, rows) = (Instant::now(), self.state.rows);
                     let read = rows - mem::replace(&mut self.state.woken, rows);
                     self.state.next_wake = (read != 1).then(|| now + WAKE_INTERVAL);
+                    (self.state.last_wake, self.state.is_unwoken) = (Some(now), false);
                     // A hub that does not notify may be faster. Only a poll then finds the rows.
-                    next_poll = next_poll.min(now + POLL_INTERVAL);
+                    let soon = now + POLL_INTERVAL;
+                    let soon = self.state.paused_until.map_or(soon, |end| end.max(soon));
+                    next_poll = next_poll.min(soon);
                     continue;
                 }
                 () = self.settings.wakes.log.notified() => (false, true),
@@ -211,14 +221,18 @@ impl Log for PostgresLog {
             self.queue.wake();
         }
         // A notification can arrive just after its rows: wait for the next poll before concluding
-        // that there's none.
+        // that there's none. Rows in the inbox may also be those of a wake-up whose batch is not
+        // over.
+        let is_woken = self.state.last_wake.is_some_and(|woken| asked - woken < POLL_INTERVAL);
+        let is_unwoken = polled.waits && !is_woken;
         let is_unannounced = !self.state.is_notified && polled.newest != Some(last);
-        if mem::replace(&mut self.state.is_unannounced, is_unannounced) || polled.waits {
+        let was_unwoken = mem::replace(&mut self.state.is_unwoken, is_unwoken);
+        if mem::replace(&mut self.state.is_unannounced, is_unannounced) || was_unwoken {
             self.state.found = Some(Instant::now());
         }
-        let pause = pause(self.interval(), took, self.state.last_took);
-        self.state.next_poll = Some(Instant::now() + pause);
-        self.state.last_took = took;
+        let (now, last_took) = (Instant::now(), mem::replace(&mut self.state.last_took, took));
+        self.state.next_poll = Some(now + pause(self.interval(), took, last_took));
+        self.state.paused_until = Some(now + pause(Duration::ZERO, took, last_took));
         Ok((polled.newest == Some(last)).then(Vec::new))
     }
 
@@ -307,6 +321,7 @@ impl LogEntry for LogRow {
 impl PostgresLog {
     fn interval(&self) -> Duration {
         let is_busy = self.state.is_unannounced
+            || self.state.is_unwoken
             || self.state.found.is_some_and(|found| found.elapsed() < BUSY);
         let is_quiet = !is_busy && self.settings.health.stats().listens();
         jittered(if is_quiet { QUIET_INTERVAL } else { POLL_INTERVAL })

@@ -115,6 +115,62 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
     assert!(quiet < 27 && busy > 40, "{quiet}, {busy}");
 }
 
+/// In each program, an event is in the inbox for a while before the wake, as under load. Between the
+/// events of the second program, no wake explains the rows that a poll finds.
+#[tokio::test]
+async fn listening_hubs_poll_seldom_while_each_event_is_woken() {
+    let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
+    let observer = server.connect().await;
+    for times in [[25, 25], [50, 150]] {
+        let [before, after] = times.map(Duration::from_millis);
+        let (mut processes, mut programs) = (Vec::new(), JoinSet::new());
+        for place in 0..8 {
+            let stream = format!("s{place}");
+            let (broker, client) = (server.broker_of(&stream), server.connect().await);
+            let waker = broker.waker();
+            let process = Process::connect(broker).await;
+            assert!(process.stats.listens());
+            processes.push(process);
+            programs.spawn(async move {
+                loop {
+                    sql(&client, &format!("select tower_sse.publish('a', '', '{stream}')")).await;
+                    sleep(before).await;
+                    waker();
+                    sleep(after).await;
+                }
+            });
+        }
+        let woken = polls_beside_80(&observer).await / 8;
+        println!("{woken} polls beside 80, {before:?} before and {after:?} after each wake");
+        assert!(woken < 15, "{woken}");
+    }
+}
+
+/// Wake-ups that find nothing keep coming too.
+#[tokio::test]
+async fn slow_polls_pause_a_hub_even_if_wake_ups_find_nothing() {
+    let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
+    let client = server.connect().await;
+    let slow = "do $$ begin
+        execute replace(pg_get_functiondef('tower_sse.poll'::regproc), E'\\nbegin\\n',
+            E'\\nbegin\\n perform pg_sleep(0.1);\\n');
+    end $$";
+    sql(&client, slow).await;
+    let broker = server.broker();
+    let waker = broker.waker();
+    let _process = Process::connect(broker).await;
+    let mut waking = JoinSet::new();
+    waking.spawn(async move {
+        loop {
+            waker();
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let slow = polls_beside_80(&client).await;
+    println!("{slow} slow polls beside 80");
+    assert!(slow < 20, "{slow}");
+}
+
 /// First, `process` reads the events of a hub that notifies it.
 #[tokio::test]
 async fn listening_hub_polls_often_beside_a_hub_that_does_not_listen() {
