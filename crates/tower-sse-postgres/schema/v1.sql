@@ -346,8 +346,9 @@ $$;
 -- Removes rows whose number is at least `first` if they are older than `age` in seconds or followed
 -- by `rows` newer ones. Removes at most `most` rows or about 64 MiB of data, and never the newest
 -- row. Returns the first number that may be left, the time of the oldest row left, and whether there
--- may be more to remove. The hub waits for this function, so a lock on one of the rows stops it for
--- half a second at most.
+-- may be more to remove. A row with a time in the future counts as expired if an expired row follows
+-- it, with only such rows between them and within the limits of one call. The hub waits for this
+-- function, so a lock on one of the rows stops it for half a second at most.
 create function tower_sse.trim(
     stream text, inout first bigint, age float8, rows bigint, most int,
     out oldest timestamptz, out more boolean
@@ -357,6 +358,7 @@ create function tower_sse.trim(
 declare
     expired constant timestamptz := coalesce(clock_timestamp() - make_interval(secs => age), '-infinity');
     kept bigint; stop bigint := first; found int := 0; bytes bigint := 0; candidate record;
+    is_expired boolean; is_full boolean; is_undecided boolean := false;
 begin
     select seq into kept from tower_sse.log l where l.stream = trim.stream and rows is not null
         order by l.stream desc, l.seq desc offset rows - 1 limit 1;
@@ -364,15 +366,19 @@ begin
         select l.seq, l.at, octet_length(l.data) as size from tower_sse.log l
         where l.stream = trim.stream and l.seq >= first order by l.stream, l.seq limit most + 1
     loop
-        if candidate.at > clock_timestamp() and candidate.seq >= coalesce(kept, 0) then
-            -- The server's clock was ahead: judge the row's age by the rows after it.
-            select greatest(kept, max(l.seq)) into kept from tower_sse.log l
-                where l.stream = trim.stream and l.seq > candidate.seq and l.at < expired;
+        is_expired := candidate.at < expired or candidate.seq < coalesce(kept, 0);
+        -- If a row's time is in the future, the server's clock was ahead. The row is only removed
+        -- once a row after it has expired.
+        is_undecided := is_undecided and not is_expired;
+        if not is_undecided then
+            stop := candidate.seq;
+            oldest := candidate.at;
         end if;
-        stop := candidate.seq;
-        oldest := candidate.at;
-        more := found = most or bytes > 67108864;
-        exit when more or candidate.at >= expired and candidate.seq >= coalesce(kept, 0);
+        -- Another call would begin at the first undecided row and stop here again.
+        is_full := found = most or bytes > 67108864;
+        more := is_full and not is_undecided;
+        exit when is_full or not is_expired and candidate.at <= clock_timestamp();
+        is_undecided := not is_expired;
         found := found + 1;
         bytes := bytes + candidate.size;
     end loop;

@@ -72,6 +72,8 @@ async fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
         ("3600, -86400, -86400, 3600", "1"),
         ("3600, -86400, 0", "2"),
         ("-86400, 0, 0", "3"),
+        // The row in the middle is young, whatever comes after it.
+        ("-86400, 0, 3600", "3"),
     ] {
         let insert = format!(
             "truncate tower_sse.log; insert into tower_sse.log (stream, seq, at)
@@ -82,6 +84,10 @@ async fn row_with_a_future_time_is_trimmed_with_older_rows_after_it() {
         sql(&client, "select from tower_sse.trim('s', 0, 600, null, 100)").await;
         assert_eq!(sql(&client, COUNT).await, [left], "{ages}");
     }
+    // A call that can't get past such rows doesn't ask for another one.
+    sql(&client, "update tower_sse.log set at = clock_timestamp() + interval '1 day'").await;
+    let trim = "select concat(first, ' ', more) from tower_sse.trim('s', 0, 600, null, 1)";
+    assert_eq!(sql(&client, trim).await, ["1 f"]);
 }
 
 #[tokio::test]
