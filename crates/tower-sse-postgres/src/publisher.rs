@@ -119,7 +119,7 @@ impl SendBatch<Arc<Connection>> for Batcher {
                     settings.health.set_error(error.clone());
                 }
                 if ends_session(error) {
-                    session.ended.cancel();
+                    session.end();
                 }
             }
         }

@@ -50,7 +50,7 @@ impl SendBatch<Worker> for Batcher {
         let Appended { at, numbers } = appended.unwrap_or_else(|error| {
             self.0.set_error(error.clone());
             if error.kind() == ErrorKind::Unreachable {
-                session.ended.cancel();
+                session.end();
             }
             Appended { at: Duration::ZERO, numbers: vec![Err(error); batch.len()] }
         });
