@@ -24,8 +24,11 @@ pub(crate) struct Deadline {
     reason: CloseReason,
     client: ClientKind,
     is_long_poll: bool,
-    /// Whether a long poll has sent bytes of its source.
+    /// Whether a long poll has sent bytes of its source, other than the id line with which a late
+    /// answer can begin.
     has_answered: bool,
+    /// Whether an id line is no answer if it comes next: it serves heartbeats, which repeat it.
+    pub(super) awaits_id_line: bool,
     /// Whether the program closed all streams, so that the client gets a reconnection time.
     pub(super) is_for_all: bool,
 }
@@ -57,6 +60,7 @@ impl Deadline {
             client,
             is_long_poll: false,
             has_answered: false,
+            awaits_id_line: false,
             is_for_all: false,
         }
     }
@@ -89,10 +93,11 @@ impl Deadline {
         Some(this)
     }
 
-    pub(super) const fn note_data(&mut self) {
-        // Only a long poll needs the flag, so the events of other streams don't write it.
+    pub(super) const fn note_data(&mut self, is_id_line: bool) {
+        // Only a long poll needs the flags, so the events of other streams don't write them.
         if self.is_long_poll {
-            self.has_answered = true;
+            self.has_answered |= !(self.awaits_id_line && is_id_line);
+            self.awaits_id_line = false;
         }
     }
 

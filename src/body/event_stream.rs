@@ -255,10 +255,8 @@ where
     fn note_sent(&mut self, data: &[u8]) {
         let this = self.state();
         let is_position = this.id_line.is_some() && is_position(data);
-        // A late answer can begin with an id line for the next heartbeats, which answers no poll.
-        let is_id = is_position && data.starts_with(b"id: ");
-        if let Some(deadline) = this.deadline.as_mut().filter(|_| !is_id) {
-            deadline.note_data();
+        if let Some(deadline) = this.deadline {
+            deadline.note_data(is_position && data.starts_with(b"id: "));
         }
         if !is_position {
             this.idle.reset();
@@ -298,6 +296,9 @@ where
         let start = start.filter(|start| start.is_sent_to(client));
         let (deadline, has_start) = (this.deadline.take(), start.is_some());
         *this.deadline = Deadline::start(deadline, this.options, client, has_start, cx);
+        if let Some(deadline) = this.deadline {
+            deadline.awaits_id_line = is_early;
+        }
         if this.boundary.is_opaque {
             return None;
         }

@@ -41,6 +41,16 @@ async fn poll_without_news_ends_after_its_longest_wait() {
     }
 }
 
+/// Only a late answer can begin with an id that serves the heartbeats.
+#[tokio::test(start_paused = true)]
+async fn poll_ends_behind_an_id_alone_although_heartbeats_are_events() {
+    let layer = SseLayer::new().heartbeat(Heartbeat::default().event("beat", "{}"));
+    let mut rig = rig_of(layer.without_retry(), Requester::EventSource);
+    rig.feed.data("id: 7\n\n");
+    rig.assert_polls([data("id: 7\n\n")]);
+    rig.assert_ends(CloseReason::Answered);
+}
+
 #[tokio::test(start_paused = true)]
 async fn query_asks_for_a_poll_of_up_to_25_seconds() {
     for (query, wait) in [
