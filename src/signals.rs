@@ -8,7 +8,7 @@
 //! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
 //! | [`OnRefusal`]: call this if the stream is refused | runs, early heads | layers | an extension of the response |
 //! | [`EarlyHead`]: the head was sent before the service answered | early heads, runs | layers, streams | an extension of the request and of the response |
-//! | [`AwaitedRun`]: the request awaits this process's run, or this is the run's answer | runs | early heads | an extension of the response |
+//! | [`AwaitedRun`]: the request awaits this process's run, or this is the run's answer | runs | early heads | the events of the run |
 //! | [`CancelledFor`]: a cancelled run has nothing left for this client | runs | early heads | an extension of the response |
 //! | [`Shutdown`]: the shutdown of a layer has begun | layers | their streams, early heads | a list of tasks |
 //! | [`Stopped`]: the source stops its stream, for this reason | early heads, runs | bodies, filters, early heads, runs | a cause of an error |
@@ -20,7 +20,7 @@
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Wake, Waker};
-use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, ptr, time::Duration};
+use std::{cell::Cell, error::Error, fmt, future::Future, iter, mem, time::Duration};
 
 use http::Extensions;
 use slab::Slab;
@@ -209,8 +209,9 @@ pub(crate) struct OnRefusal(pub(crate) Arc<dyn Fn() + Send + Sync>);
 #[derive(Clone, Default)]
 pub(crate) struct EarlyHead(Arc<Early>);
 
+/// What an early head has learned. Others only [wait](AwaitedRun).
 #[derive(Default)]
-struct Early {
+pub(crate) struct Early {
     on_refusal: Mutex<Vec<OnRefusal>>,
     /// Whether the service has answered with the stream of a run of this process and with options
     /// that set a drain.
@@ -222,12 +223,10 @@ struct Early {
     answered: OnceLock<Option<EarlyHead>>,
 }
 
-/// A request's wait for a run of this process. While it exists, or until the service has answered,
-/// the layer's shutdown leaves the stream to the early head. In the extensions of the run's answer,
-/// it lasts until the early head gets the answer.
-// The head counts its weak pointers, so that a wait ends on every exit path.
-#[derive(Clone)]
-pub(crate) struct AwaitedRun(Weak<Early>);
+/// A request's wait for a run of this process. While it exists and the service hasn't answered, the
+/// layer's shutdown leaves the stream to the early head. The events of the run hold it too, because
+/// they may be the answer. The head counts these pointers, so a wait ends on every exit path.
+pub(crate) type AwaitedRun = Weak<Early>;
 
 /// What an early head's body needs to know about the layer that sends its bytes.
 #[derive(Clone)]
@@ -243,8 +242,11 @@ pub(crate) struct Around {
 }
 
 impl EarlyHead {
-    /// Notes that the service has answered.
-    pub(crate) fn answer(&self, late: &Extensions) {
+    /// Notes that the service has answered. `has_drain` says whether the options of its stream set a
+    /// drain, which applies if the stream is that of an awaited run.
+    pub(crate) fn answer(&self, late: &Extensions, has_drain: bool) {
+        // Set first, so that the shutdown can't end the stream in between.
+        self.0.has_own_drain.store(has_drain && self.awaits_run(), Release);
         // Middleware can have copied this head from the request into the response.
         let second = late.get::<Self>().filter(|it| !Arc::ptr_eq(&it.0, &self.0));
         _ = self.0.answered.set(second.cloned());
@@ -280,16 +282,7 @@ impl EarlyHead {
     }
 
     pub(crate) fn await_run(&self) -> AwaitedRun {
-        AwaitedRun(Arc::downgrade(&self.0))
-    }
-
-    /// Returns whether the service has answered with the stream of a run that the request awaited.
-    pub(crate) fn has_awaited(&self, late: &Extensions) -> bool {
-        late.get().is_some_and(|it: &AwaitedRun| ptr::eq(it.0.as_ptr(), Arc::as_ptr(&self.0)))
-    }
-
-    pub(crate) fn set_has_own_drain(&self, has_own_drain: bool) {
-        self.0.has_own_drain.store(has_own_drain, Release);
+        Arc::downgrade(&self.0)
     }
 
     /// Returns whether the layer's shutdown leaves the stream to the early head.
@@ -604,11 +597,13 @@ impl ShutdownWait {
     fn register(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
         let (listed, own) = (waker.clone(), waker.clone());
-        let Some(shutdown) = self.shutdown.get() else { return false };
+        // Also while the head awaits a run: the wait can end on another task.
+        let Some(shutdown) = self.shutdown.known() else { return false };
         let mut waiting = lock(&shutdown.waiting);
         // Checked under the lock, because `begin` sets the flag before it takes the list.
         if shutdown.has_begun() {
-            return true;
+            drop(waiting);
+            return self.has_begun();
         }
         let (place, former) = match self.place.take() {
             Some((place, former)) => {

@@ -166,7 +166,12 @@ impl<F, B> Kind<F, B> {
     /// Returns the body's next state after this late response, and the bytes to send first.
     fn of(response: Response<B>, waiting: &mut Waiting<F>) -> (Self, Bytes) {
         let head = waiting.head.clone();
-        head.answer(response.extensions());
+        let is_coded = headers::has_content_coding(response.headers());
+        let is_stream = response.status().is_success()
+            && headers::is_event_stream(response.status(), response.headers());
+        let options = response.extensions().get::<StreamOptions>().filter(|_| is_stream);
+        let has_drain = options.is_some_and(|options| options.drain.is_some());
+        head.answer(response.extensions(), has_drain && !is_coded);
         let (mut parts, body) = response.into_parts();
         if let Some(CancelledFor(client)) = parts.extensions.remove() {
             // The client reconnects after the clean end. With this id, an `EventSource` gets a
@@ -175,9 +180,6 @@ impl<F, B> Kind<F, B> {
             let ending = Self::Ending { error: Some(Stopped::Cancelled.into()) };
             return (ending, client.resumes().then(id).unwrap_or_default());
         }
-        let is_coded = headers::has_content_coding(&parts.headers);
-        let is_stream =
-            parts.status.is_success() && headers::is_event_stream(parts.status, &parts.headers);
         if is_stream && !is_coded {
             let late = LateStream::new(head, parts.extensions);
             return (Self::Streaming { body, late }, Bytes::new());
@@ -220,8 +222,7 @@ impl LateStream {
     fn new(head: EarlyHead, mut late: Extensions) -> Self {
         let mut options = late.remove::<StreamOptions>().unwrap_or_default();
         // Without a drain in the answer's options, the layer's drain applies.
-        options.drain = options.drain.filter(|_| head.has_awaited(&late));
-        head.set_has_own_drain(options.drain.is_some());
+        options.drain = options.drain.filter(|_| head.awaits_run());
         let asked = Asked { options, start: late.remove(), answered_at: Instant::now() };
         let handled = late.get().map(|handled| match handled {
             Handled::Stream { .. } => Stopped::Whole,

@@ -122,16 +122,13 @@ pub(crate) fn nothing_left(
 fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
     let options = reader.record.lock().options.as_deref().cloned();
     let awaited = requester.await_run(&reader.record);
-    let mut response = Response::new(events_of(reader));
+    let mut response = Response::new(events_of(reader, awaited));
     make_event_stream(response.headers_mut());
     if let Some(Ok(id)) = requester.last.as_ref().map(|last| EventId::try_from(last.as_str())) {
         response.extensions_mut().insert(StartAt { id: Some(id), is_for_all: None, seen_by: None });
     }
     if let Some(options) = options {
         response.extensions_mut().insert(options);
-    }
-    if let Some(awaited) = awaited {
-        response.extensions_mut().insert(awaited);
     }
     response
 }
@@ -209,11 +206,13 @@ impl StartError {
 pub struct Attachment {
     /// `None` once the stream has ended.
     reader: Option<Reader>,
+    /// The wait of the request for which the handler started the run: its answer may be this stream.
+    _awaited: Option<AwaitedRun>,
 }
 
 impl Attachment {
-    pub(crate) fn new(reader: Reader) -> Self {
-        Self { reader: Some(reader) }
+    pub(crate) fn new(reader: Reader, awaited: Option<AwaitedRun>) -> Self {
+        Self { reader: Some(reader), _awaited: awaited }
     }
 }
 
@@ -239,6 +238,6 @@ impl Stream for Attachment {
 
 opaque_debug!(Attachment);
 
-pub(crate) fn events_of(reader: Reader) -> SseBody {
-    SseBody::boxed(Box::pin(EventBody::expecting_layer(Attachment::new(reader))))
+pub(crate) fn events_of(reader: Reader, awaited: Option<AwaitedRun>) -> SseBody {
+    SseBody::boxed(Box::pin(EventBody::expecting_layer(Attachment::new(reader, awaited))))
 }

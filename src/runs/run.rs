@@ -22,7 +22,7 @@ pub struct Run {
     /// Whether the handler starts a run if its request is repeated.
     starts: bool,
     /// The wait of the request for which the handler started the run: the handler can still answer.
-    _awaited: Option<AwaitedRun>,
+    awaited: Option<AwaitedRun>,
 }
 
 impl Run {
@@ -33,12 +33,12 @@ impl Run {
         request: Option<&Parts>,
     ) -> Self {
         let awaited = request.and_then(|parts| Requester::of_parts(parts).await_run(&record));
-        Self { runs, record, is_own, starts: true, _awaited: awaited }
+        Self { runs, record, is_own, starts: true, awaited }
     }
 
     /// Creates the handle of a run that the handler looked up but didn't start.
     pub(super) const fn found(runs: Runs, record: Arc<Record>) -> Self {
-        Self { runs, record, is_own: false, starts: false, _awaited: None }
+        Self { runs, record, is_own: false, starts: false, awaited: None }
     }
 
     /// Returns the run's key.
@@ -126,7 +126,8 @@ impl Run {
         let record = match self.serve(last.as_ref(), true).await {
             Ok(record) => record,
             Err(StartError::NotFound) => return None,
-            Err(_) => return self.lost().attach(None).ok().map(Attachment::new),
+            // Only another process's run is lost, which no request awaits here.
+            Err(_) => return self.lost().attach(None).ok().map(|it| Attachment::new(it, None)),
         };
         let reader = match record.attach(last.as_ref()) {
             Err(NoEvents::GivenWay) => self.lost().attach(None),
@@ -134,7 +135,9 @@ impl Run {
         };
         let reader = reader.ok()?;
         match reader.started().await {
-            Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
+            Ok(()) | Err(NoEvents::AllSeen(_)) => {
+                Some(Attachment::new(reader, self.awaited.clone()))
+            }
             Err(_) => None,
         }
     }

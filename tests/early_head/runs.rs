@@ -174,24 +174,34 @@ async fn shutdown_ends_the_stream_of_a_handler_whose_run_was_refused() {
     assert_eq!((read(body).await.1, start.elapsed()), (None, Duration::ZERO));
 }
 
+/// [`TASKS`] without those that read the first frame, which comes with the answer.
+fn tasks() -> impl Iterator<Item = (bool, bool, bool)> {
+    TASKS.into_iter().filter(|(_, peeks, _)| !peeks)
+}
+
 /// Returns whether the stream of a `GET` ends at once at a shutdown that comes after `2 * LATE`.
-async fn ends_with_the_shutdown(app: Router) -> bool {
+/// `tasks` as in [`TASKS`].
+async fn ends_with_the_shutdown(app: Router, tasks: (bool, bool, bool)) -> bool {
     let token = CancellationToken::new();
+    let apart = move |request, next| on_tasks(tasks, request, next);
+    let app = app.layer(early()).layer(axum::middleware::from_fn(apart));
     let layer = SseLayer::new().without_heartbeat().shutdown(token.clone());
-    let body = ask(&app.layer(early()).layer(layer), Requester::Get).await.into_body();
+    let body = ask(&app.layer(layer), Requester::Get).await.into_body();
     let start = Instant::now();
     let shutdown = async {
         sleep(2 * LATE).await;
         token.cancel();
     };
-    let (read, ()) = tokio::join!(timeout(3 * LATE, read(body)), shutdown);
-    read.is_ok() && start.elapsed() == 2 * LATE
+    let read = async { timeout(3 * LATE, read(body)).await.map(|_| start.elapsed()) };
+    tokio::join!(read, shutdown).0 == Ok(2 * LATE)
 }
 
 /// The handler drops its wait, or learns that the run has no answer, and then never answers.
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_stream_of_a_handler_that_awaits_no_run() {
-    for is_dropped in [true, false] {
+    let cases =
+        [true, false].into_iter().flat_map(|is_dropped| tasks().map(move |it| (is_dropped, it)));
+    for (is_dropped, tasks) in cases {
         let runs = Runs::new();
         let handler = async move |request: axum::extract::Request| {
             let (key, (parts, _)) = (run_of("/"), request.into_parts());
@@ -210,51 +220,66 @@ async fn shutdown_ends_the_stream_of_a_handler_that_awaits_no_run() {
             pending::<AxumResponse>().await
         };
         let app = Router::new().fallback(any(handler));
-        assert!(ends_with_the_shutdown(app).await, "dropped: {is_dropped}");
+        assert!(ends_with_the_shutdown(app, tasks).await, "dropped: {is_dropped}, {tasks:?}");
     }
 }
 
 /// The run's answer was an error, and middleware does something else.
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_stream_of_middleware_whose_run_was_refused() {
-    let app = slow(LATE, || StatusCode::BAD_GATEWAY).layer(Runs::new().layer(key));
-    let never = async |request: Request<AxumBody>, next: axum::middleware::Next| {
-        drop(next.run(request).await);
-        pending::<AxumResponse>().await
-    };
-    assert!(ends_with_the_shutdown(app.layer(axum::middleware::from_fn(never))).await);
+    for tasks in tasks() {
+        let app = slow(LATE, || StatusCode::BAD_GATEWAY).layer(Runs::new().layer(key));
+        let never = async |request: Request<AxumBody>, next: axum::middleware::Next| {
+            drop(next.run(request).await);
+            pending::<AxumResponse>().await
+        };
+        assert!(
+            ends_with_the_shutdown(app.layer(axum::middleware::from_fn(never)), tasks).await,
+            "{tasks:?}"
+        );
+    }
 }
 
 /// The layer's stream began with the first early head. The run is awaited behind the second.
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_no_run_behind_a_second_early_head() {
-    let runs = Runs::new();
-    let handler = async move |request: axum::extract::Request| {
-        let call = async move {
-            let (parts, _) = request.into_parts();
-            sleep(LATE).await;
-            let run = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
-            drop(run.answer(&parts).await);
-            pending::<AxumResponse>().await
+    for tasks in tasks() {
+        let runs = Runs::new();
+        let handler = async move |request: axum::extract::Request| {
+            let call = async move {
+                let (parts, _) = request.into_parts();
+                sleep(LATE).await;
+                let run = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
+                drop(run.answer(&parts).await);
+                pending::<AxumResponse>().await
+            };
+            EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
         };
-        EarlyHeadLayer::new(2 * AFTER).answer(call).await.into_response()
-    };
-    assert!(ends_with_the_shutdown(Router::new().fallback(any(handler))).await);
+        assert!(
+            ends_with_the_shutdown(Router::new().fallback(any(handler)), tasks).await,
+            "{tasks:?}"
+        );
+    }
 }
 
 /// The request began to await the run that fails before it awaited the other one.
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_for_the_run_that_is_left_of_two() {
-    let runs = Runs::new();
-    let handler = async move |request: axum::extract::Request| {
-        let (parts, _) = request.into_parts();
-        let endless = async || pending::<Result<stream::Pending<Event>, StatusCode>>().await;
-        let failing = async || Err::<stream::Pending<Event>, _>(StatusCode::BAD_GATEWAY);
-        let (one, other) = (run_of("/one"), run_of("/other"));
-        let failing = runs.start_with(&one, &parts, failing);
-        _ = tokio::join!(failing, runs.start_with(&other, &parts, endless));
-    };
-    assert!(!ends_with_the_shutdown(Router::new().fallback(any(handler))).await);
+    for tasks in tasks() {
+        let runs = Runs::new();
+        let handler = async move |request: axum::extract::Request| {
+            let (parts, _) = request.into_parts();
+            let endless = async || pending::<Result<stream::Pending<Event>, StatusCode>>().await;
+            let failing = async || Err::<stream::Pending<Event>, _>(StatusCode::BAD_GATEWAY);
+            let (one, other) = (run_of("/one"), run_of("/other"));
+            let failing = runs.start_with(&one, &parts, failing);
+            _ = tokio::join!(failing, runs.start_with(&other, &parts, endless));
+        };
+        assert!(
+            !ends_with_the_shutdown(Router::new().fallback(any(handler)), tasks).await,
+            "{tasks:?}"
+        );
+    }
 }
 
 /// Middleware reads the answer before the layer gets the early head.
@@ -280,6 +305,29 @@ async fn drain_of_a_late_run_applies_whichever_tasks_poll() {
         _ = tokio::join!(receive(&app, Requester::Get), shutdown);
         assert_eq!(start.elapsed(), 2 * LATE + 5 * SECOND, "{tasks:?}");
     }
+}
+
+/// The handler builds its answer from an attachment.
+#[tokio::test(start_paused = true)]
+async fn drain_of_a_late_attachment_applies() {
+    let (runs, token) = (Runs::new(), CancellationToken::new());
+    let handler = async move |request: axum::extract::Request| {
+        let (parts, _) = request.into_parts();
+        sleep(LATE).await;
+        let run = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
+        let attachment = run.attach(None).await.unwrap();
+        tower_sse::response(attachment)
+            .with_options(StreamOptions::new().drain(Drain::after(5 * SECOND)))
+    };
+    let layer = SseLayer::new().without_heartbeat().shutdown(token.clone());
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    let start = Instant::now();
+    let shutdown = async {
+        sleep(2 * LATE).await;
+        token.cancel();
+    };
+    _ = tokio::join!(receive(&app, Requester::Get), shutdown);
+    assert_eq!(start.elapsed(), 2 * LATE + 5 * SECOND);
 }
 
 /// The body is polled before the handler starts a run, and after that.

@@ -71,10 +71,7 @@ where
             make_event_stream(&mut parts.headers);
             allow_chunks(&mut parts.version);
             parts.extensions.insert(on_refusal(&runs.process, &record));
-            if let Some(awaited) = awaited {
-                parts.extensions.insert(awaited);
-            }
-            Ok(Response::from_parts(parts, answer::events_of(reader)))
+            Ok(Response::from_parts(parts, answer::events_of(reader, awaited)))
         }
         Ok(Answer::Other(answer, guard)) => Err((answer, guard)),
         Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
@@ -110,6 +107,8 @@ impl Drop for Uncalled<'_> {
 /// it waits for another request's call.
 async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl FnMut()) -> Action {
     let last = requester.last.as_ref();
+    // Kept until the end, because the request also waits between two claims.
+    let mut _awaited = None;
     loop {
         let record = match runs.claim(key, last, Purpose::Attach).await {
             Err(error) => return Action::Answer(error.answer_to(requester)),
@@ -130,6 +129,7 @@ async fn find(runs: &Runs, key: &RunKey, requester: &Requester, mut wait: impl F
         if last.is_none() && !record.phase().is_usable() {
             continue;
         }
+        _awaited = requester.await_run(&record);
         if record.phase() == Phase::Starting {
             wait();
         }
