@@ -219,7 +219,8 @@ impl Subscription {
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
     /// stalled gets few old values: mainly those in the buffers of its connection. Behind a
     /// compressor, or behind a [filter](crate::filter) that changes, drops or inserts events, the
-    /// client can get more old values.
+    /// client can get more old values. If the server doesn't write a value within 10 ms, or a
+    /// compressor keeps it, a comment line follows.
     #[must_use]
     pub fn response(self) -> Response<EventBody<Self>> {
         respond(self, |it| it, None)
