@@ -186,6 +186,9 @@ impl Observer<'_> {
         let (idle, quiet, busy) =
             tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
         self.bar.set_message("streams, and no server");
+        // The hop may hold the streams of clients that have left.
+        ask(&self.hop.origin, "cut.").await.ok_or("the origin does not answer")?;
+        sleep(HELD).await;
         // A hop with health checks can take long to find a server that was down.
         let streams = self.open_together().await;
         ask(&self.hop.origin, "down.").await.ok_or("the origin does not answer")?;

@@ -140,18 +140,21 @@ type Log = Mutex<VecDeque<(String, Arc<Mutex<Seen>>)>>;
 pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     let (address, log) = (listener.local_addr()?, Arc::new(Log::default()));
     loop {
-        let (down, mut closed) = channel(1);
+        let (cut, mut cuts) = channel(1);
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 accepted = listener.accept() => {
                     // If no descriptor is free, the next attempt would fail at once, so wait.
                     let Ok((stream, _)) = accepted else { sleep(DOWN / 100).await; continue };
-                    let (log, down) = (Arc::clone(&log), down.clone());
-                    connections.spawn(async move { _ = converse(stream, &log, &down).await });
+                    let (log, cut) = (Arc::clone(&log), cut.clone());
+                    connections.spawn(async move { _ = converse(stream, &log, &cut).await });
                 }
                 Some(_) = connections.join_next() => {}
-                _ = closed.recv() => break,
+                Some(goes_away) = cuts.recv() => {
+                    if goes_away { break }
+                    connections.shutdown().await;
+                }
             }
         }
         drop(listener);
@@ -161,7 +164,8 @@ pub(crate) async fn serve(mut listener: TcpListener) -> io::Result<()> {
     }
 }
 
-async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Result<()> {
+/// Sends `cut` whether the origin must go away, or only cut its connections.
+async fn converse(mut stream: TcpStream, log: &Log, cut: &Sender<bool>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some((head, is_chunked)) = read_request(&mut stream, &mut buffer).await? {
@@ -171,8 +175,8 @@ async fn converse(mut stream: TcpStream, log: &Log, down: &Sender<()>) -> io::Re
         let (name, id) = named.unwrap_or_default();
         let Some(script) = SCRIPTS.iter().find(|script| script.name == name) else {
             stream.write_all(report(name, id, log).as_bytes()).await?;
-            if name == "down" {
-                _ = down.send(()).await;
+            if ["cut", "down"].contains(&name) {
+                _ = cut.send(name == "down").await;
             }
             return stream.shutdown().await;
         };

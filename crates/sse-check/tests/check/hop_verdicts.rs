@@ -196,6 +196,13 @@ async fn streams_that_find_no_connection_fail() {
     futures_util::future::join_all(each).await;
 }
 
+#[tokio::test]
+async fn streams_that_clients_have_left_are_not_counted() {
+    let faults = Faults { streams: Some(5), on_leaving: OnLeaving::Never, ..Faults::default() };
+    let report = look_at(faults, "--for 1s --streams 5").await;
+    report.expect_value("streams", json!({ "open": 5, "status": null }), "pass");
+}
+
 /// The hop checks its server only now and then, so it does not notice soon that the server is back.
 #[tokio::test]
 async fn streams_are_counted_before_a_hop_loses_its_server() {
