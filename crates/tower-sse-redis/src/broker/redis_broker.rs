@@ -160,7 +160,8 @@ impl RedisBroker {
     /// default is 2 seconds. Publishing waits up to `deadline` for a reply even if the
     /// [timeout](crate::Redis::timeout) is shorter. But if Redis sends no replies at all for longer
     /// than the timeout, the hub reconnects, and publishing returns
-    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) at most one more timeout later.
+    /// [`Unknown`](tower_sse::hub::PublishError::Unknown) at most one more timeout later. It does so
+    /// too at most one timeout after the hub was closed.
     ///
     /// ```
     /// # use std::time::Duration;

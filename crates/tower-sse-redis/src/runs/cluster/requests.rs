@@ -2,7 +2,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tower_sse::LastEventId;
 use tower_sse::runs::__private::{
     Claim, Connected, Epoch, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns, seen,
@@ -70,9 +70,11 @@ impl SharedRuns for Cluster {
                 match (found, locked) {
                     (Found::Run(record), _) => return Ok(Claim::Existing(record)),
                     (Found::Claimable(_), Err(unlocked)) => {
+                        // If the waker of another request panics, this one isn't woken.
+                        let unlocked = timeout(self.timing.lease, unlocked.wait()).await;
                         // Otherwise, all would look again, and only one of them would be refused.
-                        if let Some(error) = *unlocked.wait().await {
-                            return Err(error);
+                        if let Ok(Some(error)) = unlocked {
+                            return Err(*error);
                         }
                         (until, looks) = (Instant::now() + self.timing.lease, 0);
                         continue;
@@ -147,7 +149,7 @@ impl SharedRuns for Cluster {
                 let is_entered = process != self.id || self.exports.record(&run).is_some();
                 let locked = (!is_entered).then(|| self.keys.try_lock(key));
                 match locked.and_then(Result::err) {
-                    Some(unlocked) => _ = unlocked.wait().await,
+                    Some(unlocked) => _ = timeout(self.timing.lease, unlocked.wait()).await,
                     None => return self.cancel_run(&run, lines).await,
                 }
             }

@@ -156,9 +156,9 @@ impl Link {
 }
 
 /// Marks a link as not ready when the task that keeps it ends or is dropped.
-pub(super) struct Unready<'l>(pub(super) &'l Link);
+pub(super) struct Unready(pub(super) Arc<Link>);
 
-impl Drop for Unready<'_> {
+impl Drop for Unready {
     fn drop(&mut self) {
         self.0.health.set_ready(false);
     }

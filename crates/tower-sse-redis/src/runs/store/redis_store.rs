@@ -52,9 +52,10 @@ impl RedisStore {
         let link = Arc::new(Link::open(runs, process, retain_for, receive).await?);
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
-        let kept = Arc::clone(&link);
+        // Made here, because a runtime can drop a task that it has never polled.
+        let unready = Unready(Arc::clone(&link));
         spawn(async move {
-            let _unready = Unready(&kept);
+            let kept = &unready.0;
             // A process counts as dead after a lease without contact, so it tries to reconnect much
             // more often.
             let mut backoff = Backoff::up_to(kept.interval() / 2);
