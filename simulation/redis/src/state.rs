@@ -284,8 +284,9 @@ fn wrong_type() -> Reply {
 }
 
 impl Network {
-    /// Returns the current server's streams of runs that have lost their key to another run. A run
-    /// that was stopped before it began has no owner: its stream is an end, and expires with it.
+    /// Returns the current server's streams of runs that have lost their key to another run. Streams
+    /// with an end only are left out: if a run was stopped before it began, no process has it, and
+    /// its stream expires by itself. So a run that was replaced before it began isn't checked.
     pub fn streams_of_replaced_runs(&self) -> Vec<String> {
         let state = self.lock();
         let now = self.now(&state, state.current);
