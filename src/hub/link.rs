@@ -1,10 +1,10 @@
 use std::sync::{OnceLock, atomic::AtomicBool, atomic::Ordering::Relaxed};
 use std::{pin::Pin, time::Duration};
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::PublishError;
-use crate::{event::Event, sync::AtomicU64};
+use crate::{callback::without_panic, event::Event, sync::AtomicU64};
 
 /// The hub's end of the link to a broker. Dropping the link cancels `closed`, which ends the
 /// broker's tasks.
@@ -13,7 +13,6 @@ pub(crate) struct Link {
     publisher: OnceLock<Box<dyn AnyPublisher>>,
     /// Cancelled when the hub is closed or dropped.
     pub(crate) closed: CancellationToken,
-    _closed_when_dropped: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
     /// How old the newest event was when it arrived, in microseconds; 0 for loaded history.
@@ -24,7 +23,6 @@ impl Link {
     pub(crate) fn new(closed: CancellationToken) -> Self {
         Self {
             publisher: OnceLock::new(),
-            _closed_when_dropped: closed.clone().drop_guard(),
             closed,
             has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
@@ -68,6 +66,15 @@ impl Link {
 
     pub(crate) fn lag(&self) -> Duration {
         Duration::from_micros(self.lag.load(Relaxed))
+    }
+}
+
+impl Drop for Link {
+    /// Cancels `closed` before the publisher is dropped, which may wait for the thread that feeds
+    /// the hub.
+    fn drop(&mut self) {
+        // A waker of the program can panic.
+        without_panic(|| self.closed.cancel());
     }
 }
 

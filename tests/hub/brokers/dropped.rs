@@ -96,6 +96,22 @@ fn publisher_joins_the_thread_that_feeds_its_hub() {
     }
 }
 
+#[test]
+fn publisher_joins_a_thread_that_waits_for_the_end_of_its_hub() {
+    without_deadlock(|| {
+        let hub = connect_by_hand(Hub::builder(), |feed| {
+            let wait = move || {
+                while !feed.is_closed() {
+                    thread::yield_now();
+                }
+            };
+            let mut thread = Some(thread::spawn(wait));
+            OnDrop(move || thread.take().unwrap().join().unwrap())
+        });
+        drop(hub);
+    });
+}
+
 /// Connects a hub within `runtime`, and drops the hub's last clone while the hub is fed. Returns
 /// the runtime in which the hub's publisher was dropped. Asserts that the feeding thread dropped
 /// neither the publisher nor the hub's closures.
