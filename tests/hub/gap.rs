@@ -127,6 +127,7 @@ fn gap_is_an_object_with_its_topic() {
         ("räume/7", "räume/7"),
         (r#"a"b\c"#, r"a\u0022b\u005cc"),
         ("a\nb\0\u{85}\u{2028}\u{2029}", r"a\u000ab\u0000\u0085\u2028\u2029"),
+        ("a\rb%0D\r\n c", r"a\u000db%0D\u000d\u000a c"),
     ] {
         let hub = Hub::new();
         let mut wire = hub.subscribe_to(topic).resume(foreign());

@@ -9,7 +9,7 @@ use http::Response;
 use tokio::time::{Sleep, sleep};
 
 use super::Subscription;
-use super::preamble::gap_data;
+use super::preamble::{decode_gap, gap_data};
 use super::subscription::{StartPolicy, respond};
 use crate::decode::{Decoder, Message, MessageId};
 use crate::event::{Encoded, Event, EventId};
@@ -152,7 +152,11 @@ impl Stream for Messages {
                 if let Some(own_ids) = &mut this.subscription.own_ids {
                     own_ids.set_id(&mut message, is_gap || this.is_preamble);
                 }
-                return Poll::Ready(Some(if is_gap { Err(Gap(message)) } else { Ok(message) }));
+                if !is_gap {
+                    return Poll::Ready(Some(Ok(message)));
+                }
+                message.data = decode_gap(&message.data);
+                return Poll::Ready(Some(Err(Gap(message))));
             }
             this.is_preamble = this.subscription.preamble.is_some();
             match ready!(Pin::new(&mut this.subscription).poll_next(cx)) {

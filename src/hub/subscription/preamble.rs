@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 
 use super::cursors::TopicCursor;
 use crate::event::one_line::escape_json;
@@ -58,11 +59,22 @@ pub(super) fn encode_gaps(
         // Each gap has an id: by the HTML standard, an event without one that is the first of its
         // connection resets the client's last event id.
         let topic = topic.name();
-        let data = if is_bare { format!("{reason} {topic}") } else { gap_data(topic, reason) };
+        let data = if is_bare { bare_gap(topic, reason) } else { gap_data(topic, reason) };
         let gap = Event::new().event(GAP).id(EventId::from(position)).data(data);
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());
     }
     Encoded::of(gaps.freeze())
+}
+
+/// Encodes a CR, which would be decoded as an LF in an event's data.
+fn bare_gap(topic: &str, reason: GapReason) -> String {
+    const ENCODED: &AsciiSet = &AsciiSet::EMPTY.add(b'\r').add(b'%');
+    format!("{reason} {}", utf8_percent_encode(topic, ENCODED))
+}
+
+/// Decodes the data of a [`bare_gap`].
+pub(super) fn decode_gap(data: &str) -> String {
+    percent_decode_str(data).decode_utf8_lossy().into_owned()
 }
 
 pub(super) fn gap_data(topic: &str, reason: GapReason) -> String {
