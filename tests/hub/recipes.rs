@@ -131,6 +131,8 @@ fn recent_events_of_each_topic_include_those_of_quiet_ones() {
     assert_eq!(first_visit(0), ["hello@5"]);
     assert_eq!(first_visit(1), ["hello@0", "quiet@1", "busy@4"]);
     assert_eq!(first_visit(2), ["hello@0", "quiet@1", "busy@3", "busy@4"]);
+    let topics = hub.subscribe(["busy", "quiet"]).recent_of_each(2).recent(1);
+    assert_eq!(Client::new(topics.resume(None)).read(), ["busy@4"]);
 }
 
 #[test]

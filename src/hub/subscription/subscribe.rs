@@ -80,9 +80,10 @@ impl Subscribe {
     /// events within its [`retention`](crate::hub::HubBuilder::retention), by default none older
     /// than 5 minutes. The newest event of a topic with
     /// [`Retention::latest`](crate::Retention::latest) is also sent, and doesn't count towards
-    /// `events`.
+    /// `events`. If nothing newer has been sent when the client reconnects, it gets all events
+    /// since that value, or a gap.
     pub fn recent(mut self, events: usize) -> Self {
-        self.recent = events;
+        (self.recent, self.is_recent_of_each) = (events, false);
         self
     }
 
@@ -90,8 +91,8 @@ impl Subscribe {
     /// topic. A client that disconnects before it has received them can get more than `events` of a
     /// topic when it reconnects.
     pub fn recent_of_each(mut self, events: usize) -> Self {
-        self.is_recent_of_each = true;
-        self.recent(events)
+        (self.recent, self.is_recent_of_each) = (events, true);
+        self
     }
 
     /// Sets what the subscription does if the client may have missed events. By default, it
