@@ -9,23 +9,20 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::task::coop;
 
-use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
+use super::stream_state::{
+    LARGEST_PIECE, Opening, Polled, StateProj, StreamPhase, StreamState, first_data,
+};
 use super::{Deadline, LastFrames, boundary::is_position, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event};
 use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
-use crate::{BoxError, coop::CoopBudget, decode::first_block_has_retry};
+use crate::{BoxError, coop::CoopBudget, decode::first_block_retry};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 pub(super) struct EventStream<'p, B> {
     pub(super) source: Pin<&'p mut Option<B>>,
     pub(super) state: Pin<&'p mut StreamState>,
 }
-
-/// Larger frames are split into pieces of this size, in bytes, because reading a huge frame line by
-/// line would block the thread. Frames with a content coding aren't split: the layer doesn't read
-/// them.
-const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<'p, B> EventStream<'p, B> {
     /// Sets the close reason of a stream that the program has closed. Then drops what must be
@@ -327,33 +324,28 @@ where
     }
 
     /// Returns the time for the layer's first `retry` line. Returns `None` if the layer sends none,
-    /// for example because the source's first lines have a `retry` line of their own.
+    /// for example because the source's first lines have a `retry` line of their own. The stream's
+    /// options then get the source's time.
     fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
-        let options = &self.state.options;
+        let (options, client) = (&self.state.options, self.state.client);
         let is_set = options.merged.retry.is_some();
-        let retry = options.first_retry(self.state.client)?;
+        let retry = options.first_retry(client);
         // Each client of a recorded stream gets a reconnection time of its own.
-        if !is_set && is_recorded() {
+        if retry.is_none() && (is_set || !client.resumes()) || !is_set && is_recorded() {
             return None;
         }
         if self.verdict(cx) != DeadlineVerdict::Continue {
-            return is_set.then_some(retry);
+            return retry.filter(|_| is_set);
         }
         // Some clients reject a block with two `retry` lines.
-        match self.poll_source(cx) {
-            Poll::Pending => Some(retry),
-            Poll::Ready(first) => {
-                let has_retry = first_data(&first).is_some_and(first_block_has_retry);
-                *self.state().phase = StreamPhase::Holding(Box::new(first));
-                (!has_retry).then_some(retry)
-            }
-        }
+        let Poll::Ready(first) = self.poll_source(cx) else { return retry };
+        let own = first_data(&first).and_then(first_block_retry);
+        let this = self.state();
+        *this.phase = StreamPhase::Holding(Box::new(first));
+        let Some(own) = own else { return retry };
+        *this.options = this.options.with_retry(own);
+        None
     }
-}
-
-fn first_data(first: &Polled) -> Option<&[u8]> {
-    let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
-    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
 }
 
 impl<B> EventStream<'_, B>

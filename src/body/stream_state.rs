@@ -64,6 +64,17 @@ pub(crate) enum Opening {
 
 pub(super) type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
+/// Larger frames are split into pieces of this size, in bytes, because reading a huge frame line by
+/// line would block the thread. Frames with a content coding aren't split: the layer doesn't read
+/// them.
+pub(super) const LARGEST_PIECE: usize = 256 * 1024;
+
+/// Returns the first bytes of a frame's data.
+pub(super) fn first_data(frame: &Polled) -> Option<&[u8]> {
+    let data = frame.as_ref()?.as_ref().ok()?.data_ref()?;
+    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
+}
+
 impl StreamState {
     pub(crate) fn new(
         has_content_coding: bool,

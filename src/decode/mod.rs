@@ -22,4 +22,4 @@ pub use self::{decoder::Decoder, event_ref::EventRef, message_stream::MessageStr
 #[cfg(any(feature = "runs", feature = "testing"))]
 pub(crate) use self::event_ref::Line;
 pub(crate) use self::event_ref::{text, without_line_end};
-pub(crate) use self::splitter::{BYTE_ORDER_MARK, first_block_has_retry, first_line};
+pub(crate) use self::splitter::{BYTE_ORDER_MARK, first_block_retry, first_line};

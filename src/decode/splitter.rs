@@ -183,18 +183,17 @@ impl EventSplitter {
     }
 }
 
-/// Returns whether the first bytes of a stream show a `retry` field in its first block.
-pub(crate) fn first_block_has_retry(mut stream: &[u8]) -> bool {
-    let mut splitter = EventSplitter::new();
+/// Returns the reconnection time that the first bytes of a stream set in its first block.
+pub(crate) fn first_block_retry(mut stream: &[u8]) -> Option<Duration> {
+    let (mut splitter, mut time) = (EventSplitter::new(), None);
     while let Ok(Some(piece)) = splitter.next(&mut stream) {
-        if piece.retry().is_some() {
-            return true;
-        } else if matches!(piece, Piece::Event(_) | Piece::Between([b'\n' | b'\r', ..])) {
-            return false;
+        time = piece.retry().map(reconnection_time).or(time);
+        if matches!(piece, Piece::Event(_) | Piece::Between([b'\n' | b'\r', ..])) {
+            return time;
         }
     }
     // An incomplete line at the end of these bytes counts too.
-    splitter.finish().is_some_and(|piece| piece.retry().is_some())
+    splitter.finish().and_then(|piece| piece.retry().map(reconnection_time)).or(time)
 }
 
 impl Default for EventSplitter {
@@ -420,22 +419,23 @@ error_text!(EventTooLarge, |it| "an event is larger than {} bytes", it.max_event
 
 #[cfg(test)]
 mod tests {
-    use super::first_block_has_retry;
+    use super::{Duration, first_block_retry};
 
     #[test]
-    fn first_block_has_retry_only_with_a_whole_number_before_its_end() {
+    fn first_block_retry_is_a_whole_number_before_its_end() {
         for (stream, expected) in [
-            ("", false),
-            ("retry: 5\n\n", true),
-            ("data: x\r\nretry:50", true),
-            ("retry: soon\ndata: x\n\n", false),
-            ("retry\nretry:\nretry: -1\n\n", false),
-            ("data: x\n\nretry: 5\n\n", false),
-            ("\u{feff}: note\r\nretry: 5\n", true),
-            (": note\n\nretry: 5\n", false),
-            ("data: x\nretry: 5\nretry: soon\n\n", true),
+            ("", None),
+            ("retry: 5\n\n", Some(5)),
+            ("data: x\r\nretry:50", Some(50)),
+            ("retry: soon\ndata: x\n\n", None),
+            ("retry\nretry:\nretry: -1\n\n", None),
+            ("data: x\n\nretry: 5\n\n", None),
+            ("\u{feff}: note\r\nretry: 5\n", Some(5)),
+            (": note\n\nretry: 5\n", None),
+            ("data: x\nretry: 5\nretry: soon\n\n", Some(5)),
         ] {
-            assert_eq!(first_block_has_retry(stream.as_bytes()), expected, "{stream:?}");
+            let expected = expected.map(Duration::from_millis);
+            assert_eq!(first_block_retry(stream.as_bytes()), expected, "{stream:?}");
         }
     }
 }
