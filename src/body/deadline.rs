@@ -81,7 +81,7 @@ impl Deadline {
         };
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(client, None)));
         this.is_long_poll = max_wait.is_some();
-        if max_age != Some(limit) {
+        if max_wait == Some(limit) {
             this.reason = CloseReason::Answered;
         }
         if limit.is_zero() {
@@ -191,11 +191,16 @@ impl Deadline {
             self.end_soon(cx, CloseReason::Drained, drain.patience());
             return;
         }
+        let due = Instant::now().checked_add(delay);
+        let is_earlier = self.until.is_some_and(|until| due.is_none_or(|due| until <= due));
+        if is_earlier && self.reason == CloseReason::Answered && self.client.is_cut_by_failing() {
+            // The poll ends first, without a failure.
+            return;
+        }
         // A stream that reaches its maximum age during the delay counts as drained, because its
         // client cannot reconnect to this server.
         self.reason = CloseReason::Drained;
         if self.stage == Stage::Open {
-            let due = Instant::now().checked_add(delay);
             self.enter(cx, Stage::Open, earlier(self.until, due));
         }
     }

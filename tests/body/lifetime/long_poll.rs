@@ -147,7 +147,8 @@ async fn event_source_returns_within_a_second_unless_told_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn shorter_age_ends_a_poll_as_expired() {
     let options = |age| polling().max_age(MaxAge::new(age).grace(Duration::ZERO));
-    for (age, reason) in [(SECOND, CloseReason::Expired), (2 * WAIT, CloseReason::Answered)] {
+    let (expired, answered) = (CloseReason::Expired, CloseReason::Answered);
+    for (age, reason) in [(SECOND, expired), (WAIT, answered), (2 * WAIT, answered)] {
         let mut rig = Rig::with_options(layer(Drain::per_client()), options(age));
         rig.assert_waits(age.min(WAIT)).await;
         rig.assert_ends(reason);
@@ -160,6 +161,22 @@ async fn shutdown_spreads_the_clients_of_polls() {
     rig.idle(SECOND).await;
     rig.shutdown.cancel();
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn poll_that_ends_before_its_drain_ends_cleanly() {
+    for client in Requester::ALL {
+        let mut rig = rig_of(layer(Drain::after(3 * WAIT)), client);
+        rig.idle(SECOND).await;
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), Polled::Pending);
+        rig.assert_waits(WAIT - SECOND).await;
+        if matches!(client, Requester::Fetch | Requester::Post) {
+            rig.assert_ends(CloseReason::Answered);
+        } else {
+            rig.assert_ends_with(GOODBYE, CloseReason::Drained);
+        }
+    }
 }
 
 /// The layer cannot see where events end in a coded stream.
