@@ -31,7 +31,7 @@ use crate::connection::{ClientKind, CloseReason};
 use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
-use crate::wake::{Runtimes, drop_waker, wake_all};
+use crate::wake::{Runtimes, drop_waker, wake, wake_all};
 use crate::{BoxError, error::causes, stats::Stats};
 
 /// A slot for an outer layer's shutdown, usually filled before the body is polled.
@@ -221,12 +221,26 @@ pub(crate) struct Early {
     /// Set once the service has answered: to the second early head if the answer has one, or else
     /// to `None`.
     answered: OnceLock<Option<EarlyHead>>,
+    /// The task of a stream that a shutdown leaves to the early head. The end of the last
+    /// [wait](AwaitedRun) wakes it.
+    spared: Mutex<Option<Waker>>,
 }
 
 /// A request's wait for a run of this process. While it exists and the service hasn't answered, the
 /// layer's shutdown leaves the stream to the early head. The events of the run hold it too, because
 /// they may be the answer. The head counts these pointers, so a wait ends on every exit path.
-pub(crate) type AwaitedRun = Weak<Early>;
+#[derive(Clone)]
+pub(crate) struct AwaitedRun(Weak<Early>);
+
+impl Drop for AwaitedRun {
+    fn drop(&mut self) {
+        let Some(early) = mem::take(&mut self.0).upgrade() else { return };
+        if Arc::weak_count(&early) == 0 {
+            let waker = lock(&early.spared).take();
+            waker.into_iter().for_each(wake);
+        }
+    }
+}
 
 /// What an early head's body needs to know about the layer that sends its bytes.
 #[derive(Clone)]
@@ -282,7 +296,7 @@ impl EarlyHead {
     }
 
     pub(crate) fn await_run(&self) -> AwaitedRun {
-        Arc::downgrade(&self.0)
+        AwaitedRun(Arc::downgrade(&self.0))
     }
 
     /// Returns whether the layer's shutdown leaves the stream to the early head.
@@ -582,10 +596,27 @@ impl ShutdownWait {
     /// unless no shutdown is known yet.
     #[inline]
     pub(crate) fn poll_begun(&mut self, waker: &Waker) -> bool {
-        match &self.place {
+        let has_begun = match &self.place {
             Some((_, registered)) if registered.will_wake(waker) => self.has_begun(),
             _ => self.register(waker),
+        };
+        match &self.shutdown {
+            EndsWith::Early(head) if !has_begun => self.is_left(head, waker),
+            _ => has_begun,
         }
+    }
+
+    /// If the shutdown has begun but leaves the stream to the early head, the end of the wait for a
+    /// run wakes `waker`. Returns whether the wait has ended meanwhile.
+    #[cold]
+    fn is_left(&self, head: &EarlyHead, waker: &Waker) -> bool {
+        if !self.shutdown.known().is_some_and(|it| it.has_begun()) {
+            return false;
+        }
+        let waker = Some(waker.clone());
+        let former = mem::replace(&mut *lock(&head.0.spared), waker);
+        drop_waker(former);
+        self.has_begun()
     }
 
     /// Returns whether the shutdown will wake `waker` and can't be replaced by another shutdown.
@@ -625,6 +656,10 @@ impl ShutdownWait {
 
 impl Drop for ShutdownWait {
     fn drop(&mut self) {
+        if let EndsWith::Early(head) = &self.shutdown {
+            let spared = lock(&head.0.spared).take();
+            drop_waker(spared);
+        }
         let Some((place, own)) = self.place.take() else { return };
         // The head may have begun to wait for a run since the stream entered the list.
         let Some(shutdown) = self.shutdown.known() else { return };

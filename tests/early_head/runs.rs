@@ -224,6 +224,34 @@ async fn shutdown_ends_the_stream_of_a_handler_that_awaits_no_run() {
     }
 }
 
+/// The shutdown begins during the wait, which ends on another task than the stream's.
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_a_stream_once_its_wait_ends_on_another_task() {
+    let (runs, token) = (Runs::new(), CancellationToken::new());
+    let handler = async move |request: axum::extract::Request| {
+        let (runs, (parts, _)) = (runs.clone(), request.into_parts());
+        let work = async move {
+            let failing = async || {
+                sleep(LATE).await;
+                Err::<stream::Pending<Event>, _>(StatusCode::BAD_GATEWAY)
+            };
+            assert!(runs.start_with(&run_of("/"), &parts, failing).await.unwrap().is_err());
+            pending::<AxumResponse>().await
+        };
+        tokio::spawn(work).await.unwrap()
+    };
+    let layer = SseLayer::new().without_heartbeat().shutdown(token.clone());
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    let start = Instant::now();
+    let body = ask(&app, Requester::Get).await.into_body();
+    tokio::spawn(async move {
+        sleep(LATE / 4).await;
+        token.cancel();
+    });
+    assert!(timeout(3 * LATE, read(body)).await.is_ok());
+    assert_eq!(start.elapsed(), LATE);
+}
+
 /// The run's answer was an error, and middleware does something else.
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_the_stream_of_middleware_whose_run_was_refused() {
