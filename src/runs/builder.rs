@@ -139,8 +139,9 @@ impl RunsBuilder {
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes. `Duration::MAX` turns
     /// this limit off.
     ///
-    /// The clock starts with the run, and restarts when the last client detaches. A client that
-    /// waits for a starting run counts as attached.
+    /// The clock starts with the run, and restarts when the last client detaches. For a client of
+    /// [another process](super#several-processes), it restarts up to three quarters of a lease
+    /// later. A client that waits for a starting run counts as attached.
     ///
     /// # Panics
     ///
