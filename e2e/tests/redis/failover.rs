@@ -19,6 +19,25 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     assert_eq!(process.stats.losses(), 1);
 }
 
+/// The server becomes a replica while no read waits, so Redis tells the process nothing.
+#[tokio::test]
+async fn server_that_is_demoted_between_two_reads_is_left() {
+    let Some(server) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    other.replicate(&server).await;
+    let redis = Redis::open_any([server.url(), other.url()]).unwrap();
+    let mut process = Process::connect(patient(redis).pause(Duration::from_secs(5))).await;
+    until(|| process.health.is_ready() && process.stats.log().is_some()).await;
+    process.delivers([0]).await;
+
+    let _: String = other.command("REPLICAOF NO ONE").await;
+    server.replicate(&other).await;
+    until(|| process.health.reconnections() > 0 && process.health.is_ready()).await;
+    process.delivers([1]).await;
+    assert_eq!(process.stats.losses(), 0);
+    assert_eq!(hub_connections(&other).await, 2);
+}
+
 #[tokio::test]
 async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
     let Some(mut cluster) = Nodes::start(KEY).await else { return };
@@ -188,7 +207,7 @@ async fn sentinel(dies: bool, found: Found) {
     println!("Sentinel, server that {what}, {found:?}: {verdict:?}");
 }
 
-async fn hub_connections(server: &Server) -> usize {
+pub(crate) async fn hub_connections(server: &Server) -> usize {
     let list: String = server.command("CLIENT LIST").await;
     list.lines().filter(|line| line.contains(" name=tower-sse:")).count()
 }

@@ -56,6 +56,8 @@ pub(crate) struct OpenedLog {
     publishing: RedisStream,
     info: ServerInfo,
     checked: Option<Instant>,
+    /// Whether the server has accepted writes in this session.
+    accepts_writes: bool,
     /// The survey in progress. It also checks the publishers' connection, over which it runs. The
     /// reader does not wait for the survey, whose reply comes after those of earlier publications.
     surveying: JoinSet<Surveyed>,
@@ -83,7 +85,13 @@ impl Log for StreamLog {
             }
         }
         // After two attempts, accept even a server that refuses writes.
-        self.connect(known, false).await
+        match self.connect(known, false).await {
+            // Another node of the cluster names the node that has just refused writes.
+            Err(error) if has_code(&error, "MOVED") && self.route.follow(&error) => {
+                self.connect(known, false).await
+            }
+            result => result,
+        }
     }
 
     async fn newest_before(
@@ -182,13 +190,13 @@ impl Log for StreamLog {
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         self.state.last = StreamId::of_sequence(last.number);
-        let OpenedLog { reading, surveying, replaced, .. } = session;
+        let OpenedLog { reading, accepts_writes, surveying, replaced, .. } = session;
         let mut waiting = pin!(reading.wait_after(last, count));
         loop {
             select! {
                 biased;
                 looked = &mut waiting => return looked,
-                Some(Ok(surveyed)) = surveying.join_next() => self.record(surveyed)?,
+                Some(Ok(surveyed)) = surveying.join_next() => self.record(surveyed, accepts_writes)?,
                 error = replaced.as_mut() => return Err(error),
             }
         }
@@ -301,14 +309,20 @@ impl StreamLog {
             reading.probe().await?;
         }
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
-        let (checked, surveying, route) = (None, JoinSet::new(), Arc::clone(&self.route));
+        let (surveying, route) = (JoinSet::new(), Arc::clone(&self.route));
         let replaced = Box::pin(async move { route.replaced().await });
-        Ok(OpenedLog { reading, publishing, info, checked, surveying, replaced })
+        let (checked, accepts_writes) = (None, false);
+        Ok(OpenedLog { reading, publishing, info, checked, accepts_writes, surveying, replaced })
     }
 
     /// Records the state of the stream after a survey and whether Redis refuses writes. Also
-    /// records an error that Redis replied, and returns any other error.
-    fn record(&self, (survey, writes): Surveyed) -> Result<(), Error> {
+    /// records an error that Redis replied, and returns any other error. Also returns an error if
+    /// the server was a primary in this session and has become a replica: Redis then ends only
+    /// reads that wait for an entry.
+    fn record(&self, (survey, writes): Surveyed, accepts_writes: &mut bool) -> Result<(), Error> {
+        let is_replica = writes.as_ref().is_err_and(|error| has_code(error, "READONLY"));
+        let is_demoted = *accepts_writes && is_replica;
+        *accepts_writes |= writes.is_ok();
         let is_refused = writes.as_ref().is_err_and(|error| error.kind() == ErrorKind::ReadOnly);
         self.health.set_ready(!is_refused);
         if let Ok(Some((events, oldest, bytes))) = survey {
@@ -317,6 +331,7 @@ impl StreamLog {
             self.health.stats().update(|stats| stats.log = Some(log));
         }
         let result = match writes {
+            Err(error) if is_demoted => return Err(error),
             Err(error) if ends_session(&error) => Err(error),
             writes => survey.and(writes),
         };
@@ -328,4 +343,8 @@ impl StreamLog {
 /// `XTRIM`, doesn't end the session.
 fn ends_session(error: &Error) -> bool {
     error.cause::<RedisError>().is_none_or(|error| error.code().is_none())
+}
+
+fn has_code(error: &Error, code: &str) -> bool {
+    error.cause::<RedisError>().is_some_and(|error| error.code() == Some(code))
 }
