@@ -51,8 +51,8 @@ tower_sse::named_enum! {
         /// There is no connection, the connection broke, the server or the disk didn't respond in
         /// time, or the process has found a loss and is reconnecting.
         Unreachable = "unreachable",
-        /// Redis has started but is still loading its data, or is a replica that has lost its
-        /// primary and refuses reads.
+        /// Redis has started but is still loading its data, is a replica that has lost its primary
+        /// and refuses reads, or its cluster is down, for example during a failover.
         Loading = "loading",
         /// Another connection has kept the SQLite file locked, or still uses a `-wal` or `-shm`
         /// file that was removed.

@@ -109,8 +109,8 @@ impl Redis {
     /// Sentinel's own URL needs the Sentinel's port, usually 26379, and password, if any.
     ///
     /// A process connects to the server that more Sentinels name than any other, because a Sentinel
-    /// that is cut off from the others can name an old primary. A connected process asks again
-    /// every 10 seconds.
+    /// that is cut off from the others can name an old primary. Sentinels that answer a second
+    /// later than another don't count. A connected process asks again every 10 seconds.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Which of several servers a process uses if some of those that respond can't be used. Also
 //! processes whose server refuses writes, and publishing while the stream moves in a cluster.
 
-use crate::*;
+use crate::{failover::hub_connections, *};
 
 /// A Sentinel that names the server that a test sets.
 struct Named {
@@ -55,14 +55,18 @@ async fn answer(
     }
 }
 
-/// Sentinels, of which the first answers at once and the others 10 milliseconds later.
+/// Sentinels, of which the first answers at once and the others later.
 struct Sentinels(Vec<Named>);
 
 impl Sentinels {
     async fn start(named: &[u16]) -> Self {
+        Self::start_farther(named, Duration::from_millis(10)).await
+    }
+
+    async fn start_farther(named: &[u16], delay: Duration) -> Self {
         let mut sentinels = Vec::new();
         for (at, primary) in named.iter().enumerate() {
-            let delay = Duration::from_millis(if at == 0 { 0 } else { 10 });
+            let delay = if at == 0 { Duration::ZERO } else { delay };
             sentinels.push(Named::start(*primary, delay).await);
         }
         Self(sentinels)
@@ -119,6 +123,18 @@ async fn most_sentinels_decide_although_another_one_answers_first() {
     }
 }
 
+/// The first Sentinel is cut off from the others, which are far away from the program.
+#[tokio::test]
+async fn most_sentinels_decide_although_they_are_far_away() {
+    let Some(new) = Server::start().await else { return };
+    let Some(old) = Server::start().await else { return };
+    let named = [old.port(), new.port(), new.port()];
+    let sentinels = Sentinels::start_farther(&named, Duration::from_millis(300)).await;
+    let mut process = Process::connect(patient(sentinels.redis())).await;
+    process.delivers([0]).await;
+    assert_eq!([hub_connections(&new).await, hub_connections(&old).await], [2, 0]);
+}
+
 #[tokio::test]
 async fn list_leads_past_a_primary_that_takes_no_events() {
     let Some(new) = Server::start().await else { return };
@@ -169,6 +185,20 @@ async fn primary_that_takes_no_events_is_used_if_there_is_no_other() {
     let Some(server) = lone_primary(true).await else { return };
     let nobody = format!("redis://127.0.0.1:{}/", free_port());
     let broker = patient(Redis::open_any([server.url(), nobody]).unwrap());
+    let process = Process::connect(broker.publish_deadline(SHORT_DEADLINE)).await;
+    assert_eq!(process.hub.stats().events, 3);
+    let reason = process.refusal().await;
+    assert_eq!(reason.downcast_ref().map(Error::kind), Some(ErrorKind::ReadOnly), "{reason}");
+}
+
+/// The process knows two other nodes, which lead to the node that takes no events.
+#[tokio::test]
+async fn node_that_takes_no_events_is_used_for_its_keys() {
+    let Some(cluster) = Nodes::start(KEY).await else { return };
+    let [owner, second, third] = [0, 1, 2].map(|it| &cluster.nodes[(cluster.owner + it) % 3]);
+    publishes_and_reads(owner.broker()).await;
+    let _: String = owner.command("CONFIG SET min-replicas-to-write 1").await;
+    let broker = patient(Redis::open_any([second.url(), third.url()]).unwrap());
     let process = Process::connect(broker.publish_deadline(SHORT_DEADLINE)).await;
     assert_eq!(process.hub.stats().events, 3);
     let reason = process.refusal().await;

@@ -16,7 +16,7 @@ fn kind_of(error: &RedisError) -> ErrorKind {
         Some("ERR") if begins_with(error, &["max number of clients"]) => ErrorKind::OutOfResources,
         Some("READONLY" | "NOREPLICAS" | "MISCONF") => ErrorKind::ReadOnly,
         Some("NOPERM" | "NOAUTH" | "WRONGPASS") => ErrorKind::NotPermitted,
-        Some("LOADING" | "MASTERDOWN") => ErrorKind::Loading,
+        Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN") => ErrorKind::Loading,
         // If a permission is missing, a script's error can have the code `ERR`.
         Some("ERR") if begins_with(error, &NO_PERMISSION) => ErrorKind::NotPermitted,
         None if error.kind() == redis::ErrorKind::AuthenticationFailed => ErrorKind::NotPermitted,
@@ -37,6 +37,15 @@ mod tests {
     use redis::parse_redis_value;
 
     use super::{ErrorKind, kind_of};
+
+    #[test]
+    fn cluster_that_is_down_is_a_temporary_cause() {
+        for text in ["The cluster is down", "Hash slot not served"] {
+            let reply = parse_redis_value(format!("-CLUSTERDOWN {text}\r\n").as_bytes());
+            let error = reply.unwrap().extract_error().unwrap_err();
+            assert_eq!(kind_of(&error), ErrorKind::Loading, "{error}");
+        }
+    }
 
     #[test]
     fn script_that_lacks_a_permission_is_not_permitted() {

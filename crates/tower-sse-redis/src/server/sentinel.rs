@@ -7,8 +7,9 @@ use super::servers::{ACTION, Failures, Servers, address, dial, redirect};
 use crate::server::error::failed;
 use crate::{Error, ErrorKind};
 
-/// How long to wait for each further Sentinel's answer once one has named a primary.
-const OTHERS: Duration = Duration::from_millis(250);
+/// How long to wait for each further Sentinel's answer once one has named a primary. With TLS and a
+/// password, an answer takes four round trips.
+const OTHERS: Duration = Duration::from_secs(1);
 
 /// Asks all Sentinels at once for the primary's address. Returns a client for each address, with
 /// the number of Sentinels that name it. The host in the program's URL is the primary's name. The
