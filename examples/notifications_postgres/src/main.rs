@@ -174,7 +174,7 @@ async fn notify(
 ) -> Result<StatusCode, StatusCode> {
     let topic = if user == "all" { user } else { format!("user:{user}") };
     query(NOTIFY).bind(topic).bind(text).execute(&app.pool).await.map_err(failed)?;
-    // Without this call, hubs find the event by polling, in up to about two seconds.
+    // Without this call, hubs find the event by polling, in up to 2.5 seconds.
     (app.wake)();
     Ok(StatusCode::NO_CONTENT)
 }
