@@ -171,9 +171,11 @@ impl Exporter {
         })
     }
 
-    /// Waits before the next attempt, unless something changes.
+    /// Waits before the next attempt, unless something other than new events changes. With each
+    /// new event, the attempt would push all events again that the store lacks.
     async fn pause(&self) {
         self.export.state().late_at = Some(Instant::now());
+        self.export.record.set_mark();
         _ = timeout(RETRY_DELAY, self.export.changed.notified()).await;
     }
 
