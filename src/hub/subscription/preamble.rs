@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use super::cursors::TopicCursor;
 use crate::event::one_line::escape_json;
@@ -68,7 +68,7 @@ pub(super) fn encode_gaps(
 
 /// Encodes a CR, which would be decoded as an LF in an event's data.
 fn bare_gap(topic: &str, reason: GapReason) -> String {
-    const ENCODED: &AsciiSet = &AsciiSet::EMPTY.add(b'\r').add(b'%');
+    const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
     format!("{reason} {}", utf8_percent_encode(topic, ENCODED))
 }
 
