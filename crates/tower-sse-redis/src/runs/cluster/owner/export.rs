@@ -175,7 +175,10 @@ impl Exporter {
     /// new event, the attempt would push all events again that the store lacks.
     async fn pause(&self) {
         self.export.state().late_at = Some(Instant::now());
-        self.export.record.set_mark();
+        if !self.export.record.set_mark() {
+            // An event during the attempt has left a notification.
+            _ = timeout(Duration::ZERO, self.export.changed.notified()).await;
+        }
         _ = timeout(RETRY_DELAY, self.export.changed.notified()).await;
     }
 
