@@ -192,8 +192,9 @@ impl Deadline {
             return;
         }
         let due = Instant::now().checked_add(delay);
-        let is_earlier = self.until.is_some_and(|until| due.is_none_or(|due| until <= due));
-        if is_earlier && self.reason == CloseReason::Answered && self.client.is_cut_by_failing() {
+        let is_first = self.stage == Stage::Due
+            || self.until.is_some_and(|until| due.is_none_or(|due| until <= due));
+        if is_first && self.reason == CloseReason::Answered && self.client.is_cut_by_failing() {
             // The poll ends first, without a failure.
             return;
         }
