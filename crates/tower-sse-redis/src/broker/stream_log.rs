@@ -302,7 +302,8 @@ impl StreamLog {
         let reply_timeout = timeout.max(self.options.publish_deadline);
         publishing.connection.set_response_timeout(reply_timeout);
         reading.set_clock().await?;
-        if must_write && self.route.has_others() {
+        let accepts_writes = must_write && self.route.has_others();
+        if accepts_writes {
             reading.check_writes().await?;
         }
         if known.last == 0 {
@@ -311,7 +312,7 @@ impl StreamLog {
         reading.mark(None, StreamId::of_sequence(known.newest)).await?;
         let (surveying, route) = (JoinSet::new(), Arc::clone(&self.route));
         let replaced = Box::pin(async move { route.replaced().await });
-        let (checked, accepts_writes) = (None, false);
+        let checked = None;
         Ok(OpenedLog { reading, publishing, info, checked, accepts_writes, surveying, replaced })
     }
 
