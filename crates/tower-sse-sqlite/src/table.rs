@@ -241,7 +241,8 @@ impl Table {
     }
 
     /// Removes rows that are older than `age` or come before the newest `max` rows or bytes: up to
-    /// [`MAX_TRIMMED`] rows, or a little more than [`MAX_TRIMMED_BYTES`]. Keeps the rows that count as new (see [`SETTLED`]) and the row before them.
+    /// [`MAX_TRIMMED`] rows, or rows of [`MAX_TRIMMED_BYTES`] and one more. Keeps the rows that
+    /// count as new (see [`SETTLED`]) and the row before them.
     pub(crate) fn trim(&self, age: Duration, max: Option<(u64, u64)>) -> Result<Trimmed> {
         let (before_age, now) = (before(age), now());
         // If a row's time is in the future, judge its age by the rows after it.
@@ -276,17 +277,19 @@ impl Table {
                 from ({old} order by id limit {MAX_TRIMMED})
             ) where before < {MAX_TRIMMED_BYTES}"
         );
+        let mut count = 0;
         if self.number(&is_full)? > 0 {
             let mut trim = self.statement(&format!("delete from {{}} where id in ({part})"))?;
             // Don't wait for a lock, because the thread has other jobs.
             PATIENCE.set(Duration::ZERO);
             let trimmed = trim.execute([]);
             PATIENCE.set(LOCK_LIMIT);
-            trimmed?;
+            count = trimmed?;
         }
         let is_done =
             self.number(&format!("select not exists (select 1 from {{}} where id < {first})"))? > 0;
-        Ok(Trimmed { is_full: self.number(&is_full)? > 0, is_done })
+        // If a program's trigger keeps the rows, another trim would not remove them either.
+        Ok(Trimmed { is_full: count > 0 && self.number(&is_full)? > 0, is_done })
     }
 
     /// Returns the age of the oldest row whose time is neither in the future nor before 1970, and
