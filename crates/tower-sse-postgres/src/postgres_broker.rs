@@ -153,7 +153,7 @@ impl PostgresBroker {
     /// second for a test notification whenever it connects. Without notifications, hubs find the
     /// events of other processes by polling, usually within about 100 ms. While the server's
     /// [notification queue is full](crate::operating#full-queue), hubs that listen can need up to
-    /// about two seconds.
+    /// 2.5 seconds.
     ///
     /// ```
     /// # use tower_sse_postgres::Postgres;
