@@ -601,7 +601,7 @@ impl ShutdownWait {
             _ => self.register(waker),
         };
         match &self.shutdown {
-            EndsWith::Early(head) if !has_begun => self.is_left(head, waker),
+            EndsWith::Early(head) if !has_begun => self.poll_wait_over(head, waker),
             _ => has_begun,
         }
     }
@@ -609,7 +609,7 @@ impl ShutdownWait {
     /// If the shutdown has begun but leaves the stream to the early head, the end of the wait for a
     /// run wakes `waker`. Returns whether the wait has ended meanwhile.
     #[cold]
-    fn is_left(&self, head: &EarlyHead, waker: &Waker) -> bool {
+    fn poll_wait_over(&self, head: &EarlyHead, waker: &Waker) -> bool {
         if !self.shutdown.known().is_some_and(|it| it.has_begun()) {
             return false;
         }

@@ -2,7 +2,7 @@
 //! first lines and heartbeats, and decides when and how the stream ends.
 
 use std::task::{Context, Poll, ready};
-use std::{mem, pin::Pin};
+use std::{mem, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -343,7 +343,7 @@ where
         let this = self.state();
         *this.phase = StreamPhase::Holding(Box::new(first));
         let Some(own) = own else { return retry };
-        *this.options = this.options.with_retry(own);
+        Arc::make_mut(this.options).merged.retry = Some(Some(Retry::fixed(own)));
         None
     }
 }

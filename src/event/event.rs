@@ -135,8 +135,8 @@ impl Event {
     /// Sets the `retry` field: how long the client waits before it reconnects. The client keeps
     /// this time until it receives another one. By default, `SseLayer` sends an `EventSource` a new
     /// time at the start of each connection, and often at a clean end behind a heartbeat, unless the
-    /// source's first event is ready at once and sets one. To start every stream with a `retry` field, use
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
+    /// source's first event is ready at once and sets one. To start every stream with a `retry`
+    /// field, use [`SseLayer::retry`](crate::SseLayer::retry).
     ///
     /// The time is written in whole milliseconds, rounded down. Above 2³¹−1 milliseconds,
     /// JavaScript clients that wait with `setTimeout` can reconnect at once.

@@ -61,12 +61,6 @@ impl ResolvedOptions {
         Arc::new(Self { merged, ..Self::clone(layer) })
     }
 
-    pub(crate) fn with_retry(&self, time: Duration) -> Arc<Self> {
-        let mut this = self.clone();
-        this.merged.retry = Some(Some(Retry::fixed(time)));
-        Arc::new(this)
-    }
-
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
         self.merged.heartbeat.as_ref()?.as_ref()
     }
