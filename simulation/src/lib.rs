@@ -10,7 +10,7 @@
 //!
 //! | variable | |
 //! |---|---|
-//! | `TOWER_SSE_SEEDS` | the number of seeds, 2,000 by default, and 1,000 for runs |
+//! | `TOWER_SSE_SEEDS` | the number of seeds, 1,000 by default, and 500 for runs |
 //! | `TOWER_SSE_FIRST_SEED` | the first seed, 0 by default |
 //! | `TOWER_SSE_SEED` | the only seed, whose log is printed (with `--nocapture`) |
 //!

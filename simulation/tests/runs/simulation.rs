@@ -3,12 +3,12 @@ use crate::*;
 
 #[test]
 fn no_seed_breaks_a_promise_of_runs() {
-    check_seeds(1_000, &["whole", "told", "not found"], simulate);
+    check_seeds(500, &["whole", "told", "not found"], simulate);
 }
 
 #[test]
 fn no_seed_breaks_a_promise_of_runs_in_a_cluster() {
-    check_seeds(1_000, &["whole", "told", "not found"], simulate_cluster);
+    check_seeds(500, &["whole", "told", "not found"], simulate_cluster);
 }
 
 #[test]
