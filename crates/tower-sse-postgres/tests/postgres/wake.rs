@@ -116,7 +116,8 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
 }
 
 /// In each program, an event is in the inbox for a while before the wake, as under load. Between the
-/// events of the second program, no wake explains the rows that a poll finds.
+/// events of the second program, no wake explains the rows that a poll finds. A hub rightly polls
+/// often if a wake is late: then this test measures again.
 #[tokio::test]
 async fn listening_hubs_poll_seldom_while_each_event_is_woken() {
     let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
@@ -124,6 +125,7 @@ async fn listening_hubs_poll_seldom_while_each_event_is_woken() {
     for times in [[25, 25], [50, 150]] {
         let [before, after] = times.map(Duration::from_millis);
         let (mut processes, mut programs) = (Vec::new(), JoinSet::new());
+        let late = Arc::new(AtomicUsize::new(0));
         for place in 0..8 {
             let stream = format!("s{place}");
             let (broker, client) = (server.broker_of(&stream), server.connect().await);
@@ -131,18 +133,30 @@ async fn listening_hubs_poll_seldom_while_each_event_is_woken() {
             let process = Process::connect(broker).await;
             assert!(process.stats.listens());
             processes.push(process);
+            let late = Arc::clone(&late);
             programs.spawn(async move {
                 loop {
+                    let began = Instant::now();
                     sql(&client, &format!("select tower_sse.publish('a', '', '{stream}')")).await;
                     sleep(before).await;
                     waker();
+                    if began.elapsed() > before + Duration::from_millis(30) {
+                        late.fetch_add(1, SeqCst);
+                    }
                     sleep(after).await;
                 }
             });
         }
-        let woken = polls_beside_80(&observer).await / 8;
-        println!("{woken} polls beside 80, {before:?} before and {after:?} after each wake");
-        assert!(woken < 15, "{woken}");
+        for _ in 0..3 {
+            let was_late = late.load(SeqCst);
+            let woken = polls_beside_80(&observer).await / 8;
+            let late = late.load(SeqCst) - was_late;
+            println!("{woken} polls beside 80, {before:?} before and {after:?} after each wake");
+            if woken < 15 {
+                break;
+            }
+            assert!(late > 0, "{woken}");
+        }
     }
 }
 
