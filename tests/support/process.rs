@@ -47,10 +47,13 @@ impl Program {
     /// Reads the output up to a line that begins with `label`, and returns the address after the
     /// label.
     pub async fn address(&mut self, label: &str) -> SocketAddr {
+        self.find_address(label).await.unwrap_or_else(|| panic!("no line {label}"))
+    }
+
+    async fn find_address(&mut self, label: &str) -> Option<SocketAddr> {
         loop {
-            let line = self.line().await.unwrap_or_else(|| panic!("no line {label}"));
-            if let Some(address) = line.strip_prefix(label) {
-                return address.split(['/', ',']).next().unwrap().parse().unwrap();
+            if let Some(address) = self.line().await?.strip_prefix(label) {
+                return Some(address.split(['/', ',']).next()?.parse().unwrap());
             }
         }
     }
@@ -136,10 +139,16 @@ pub struct Process {
 const TASK: &str = "TOWER_SSE_TEST_TASK";
 
 impl Process {
-    /// Starts a program, and waits until it prints the address at which it listens.
+    /// Starts a program, and waits until it prints the address at which it listens. Starts it again
+    /// if it ends before, as a supervisor would: on a busy machine, its store can be too slow.
     pub async fn serve(command: &mut Command) -> Self {
-        let mut program = Program::start(command);
-        Self { address: program.address("listening on http://").await, program }
+        for _ in 0..3 {
+            let mut program = Program::start(command);
+            if let Some(address) = program.find_address("listening on http://").await {
+                return Self { address, program };
+            }
+        }
+        panic!("{command:?} ends before it listens");
     }
 
     /// Runs an ignored test of this program in a new process, and waits until it
