@@ -11,9 +11,9 @@ use tower_sse::early_head::{EarlyHeadLayer, anthropic_error, openai_error};
 use crate::support::Proxy;
 use crate::*;
 
-/// The time that the handlers take. nginx waits for a third of it.
-const SLOW: Duration = Duration::from_secs(6);
-const NGINX: &str = "proxy_read_timeout 2s; proxy_http_version 1.1;";
+/// The time that the handlers take. nginx waits for less than half of it.
+const SLOW: Duration = Duration::from_secs(7);
+const NGINX: &str = "proxy_read_timeout 3s; proxy_http_version 1.1;";
 
 /// The words of each whole answer.
 const WORDS: [&str; 2] = ["Good ", "morning"];
@@ -95,7 +95,7 @@ async fn start() -> Option<Proxy> {
     let program = find_nginx()?;
     let heartbeat = Heartbeat::every(Duration::from_millis(500));
     let ping = heartbeat.clone().event("ping", r#"{"type": "ping"}"#);
-    let early = EarlyHeadLayer::new(Duration::from_secs(1)).when(|_| true);
+    let early = EarlyHeadLayer::new(Duration::from_millis(500)).when(|_| true);
     let of = |early: EarlyHeadLayer| routes().layer(early);
     let app = Router::new()
         .nest("/bare", routes())
