@@ -38,7 +38,7 @@
 //!
 //! `check` prints a line for each scene that passed or was skipped. If any scene failed, `check`
 //! panics at the end and lists the failed scenes. To see the lines when the test passes, run `cargo
-//! test -- --nocapture`. [`outcomes`] returns the results instead of printing them.
+//! test -- --nocapture`. [`outcome`] runs one scene and returns its problem.
 //!
 //! # The scenes
 //!
@@ -156,5 +156,5 @@ mod kit;
 mod scenes;
 mod world;
 
-pub use self::kit::{check, outcomes};
+pub use self::kit::{check, outcome};
 pub use self::world::{Fault, Problem, World};

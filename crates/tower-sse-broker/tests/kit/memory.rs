@@ -35,7 +35,13 @@ async fn memory_broker_passes_the_kit_on_several_threads() {
 fn futures_of_the_kit_can_be_spawned() {
     const fn assert_send<T: Send>(_: &T) {}
     assert_send(&check(world));
-    assert_send(&outcomes(world));
+    assert_send(&outcome("receipts_are_ids", world));
+}
+
+#[tokio::test]
+#[should_panic(expected = "the kit has no scene \"receipts\"")]
+async fn unknown_scenes_are_named() {
+    _ = outcome("receipts", world).await;
 }
 
 #[test]
