@@ -93,9 +93,14 @@ impl Browser {
 
     /// Resets the browser: a new tab is the only one, and the storage of pages is cleared.
     pub(crate) fn empty(&self) -> io::Result<()> {
-        let tab = self.command("POST", "window/new", &json!({ "type": "tab" }))?;
-        self.command("DELETE", "window", &json!({}))?;
-        self.command("POST", "window", &json!({ "handle": tab["handle"] }))?;
+        let old: Vec<Value> =
+            serde_json::from_value(self.command("GET", "window/handles", &json!({}))?)?;
+        let new = self.command("POST", "window/new", &json!({ "type": "tab" }))?;
+        for handle in old {
+            self.command("POST", "window", &json!({ "handle": handle }))?;
+            self.command("DELETE", "window", &json!({}))?;
+        }
+        self.command("POST", "window", &json!({ "handle": new["handle"] }))?;
         let everywhere = json!({ "origin": "*", "storageTypes": "all" });
         let clear = json!({ "cmd": "Storage.clearDataForOrigin", "params": everywhere });
         self.command("POST", "goog/cdp/execute", &clear)?;

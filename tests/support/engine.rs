@@ -1,5 +1,5 @@
 //! A page of a test in Chromium, Firefox or WebKitGTK, or the page's script in Node. The page
-//! reports to the test's server, so that no engine needs a driver.
+//! reports to the test's server, so that other engines than Chromium need no driver.
 
 #![allow(dead_code)]
 
@@ -12,12 +12,15 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use super::{browser::Tools, relay::Relay};
+use super::{browser::Tools, chromium, relay::Relay};
 use crate::support::{Directory, find, package, serve_axum, soon};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Engine {
+    /// One of the browsers that tests reuse.
     Chromium,
+    /// Without a driver, which would change how it treats workers and hidden tabs.
+    ChromiumAlone,
     Firefox,
     WebKitGtk,
     /// Node, with npm's `eventsource` package.
@@ -48,10 +51,11 @@ pub(crate) struct EnginePage {
     _engine: OpenEngine,
 }
 
-/// An engine with a page. Dropping it kills the engine with its processes and its display.
-pub(crate) struct OpenEngine {
-    process: Child,
-    _profile: Directory,
+/// An engine with a page. Dropping it closes the page, and kills an engine of its own with all
+/// processes and its display.
+pub(crate) enum OpenEngine {
+    Reused { _chromium: Box<chromium::Chromium> },
+    Own { process: Box<Child>, _profile: Directory },
 }
 
 impl Engine {
@@ -59,7 +63,7 @@ impl Engine {
     /// in this directory. Returns `None` if the engine is not installed.
     fn command(self, profile: &Path) -> Option<Command> {
         let command = match self {
-            Self::Chromium => {
+            Self::Chromium | Self::ChromiumAlone => {
                 let mut command = Command::new(Tools::find()?.chromium);
                 command.args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]);
                 command.args(["--disable-dev-shm-usage", "--disable-popup-blocking"]);
@@ -89,11 +93,17 @@ impl Engine {
     }
 
     /// Opens a page. Returns `None` if the engine is not installed.
-    pub(crate) fn open(self, url: &str) -> Option<OpenEngine> {
+    pub(crate) async fn open(self, url: &str) -> Option<OpenEngine> {
+        if matches!(self, Self::Chromium) {
+            let chromium = chromium::Chromium::start(&Tools::find()?).await;
+            chromium.open(url).await;
+            return Some(OpenEngine::Reused { _chromium: Box::new(chromium) });
+        }
         let profile = Directory::new("engine");
         let mut command = self.command(profile.path())?;
         command.arg(url).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        Some(OpenEngine { process: command.spawn().unwrap(), _profile: profile })
+        let process = Box::new(command.spawn().unwrap());
+        Some(OpenEngine::Own { process, _profile: profile })
     }
 }
 
@@ -114,7 +124,7 @@ impl EnginePage {
         let app = app.route("/", get(Html(page))).route("/report", post(report));
         let server = serve_axum(app).await;
         let relay = Relay::to(server.port()).await;
-        let engine = engine.open(&format!("http://{}/", relay.address))?;
+        let engine = engine.open(&format!("http://{}/", relay.address)).await?;
         Some(Self { reports, relay, _engine: engine })
     }
 
@@ -125,7 +135,8 @@ impl EnginePage {
 
 impl Drop for OpenEngine {
     fn drop(&mut self) {
-        let group = self.process.id().expect("it is not awaited");
+        let Self::Own { process, .. } = self else { return };
+        let group = process.id().expect("it is not awaited");
         _ = killpg(Pid::from_raw(group.cast_signed()), Signal::SIGKILL);
     }
 }

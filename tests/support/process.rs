@@ -139,16 +139,17 @@ pub struct Process {
 const TASK: &str = "TOWER_SSE_TEST_TASK";
 
 impl Process {
-    /// Starts a program, and waits until it prints the address at which it listens. Starts it again
-    /// if it ends before, as a supervisor would: on a busy machine, its store can be too slow.
+    /// Starts a program, and waits until it prints the address at which it listens.
     pub async fn serve(command: &mut Command) -> Self {
-        for _ in 0..3 {
-            let mut program = Program::start(command);
-            if let Some(address) = program.find_address("listening on http://").await {
-                return Self { address, program };
-            }
-        }
-        panic!("{command:?} ends before it listens");
+        let started = Self::serve_or_end(command).await;
+        started.unwrap_or_else(|| panic!("{command:?} ends before it listens"))
+    }
+
+    /// Returns `None` if the program ends before it listens.
+    pub async fn serve_or_end(command: &mut Command) -> Option<Self> {
+        let mut program = Program::start(command);
+        let address = program.find_address("listening on http://").await?;
+        Some(Self { address, program })
     }
 
     /// Runs an ignored test of this program in a new process, and waits until it

@@ -137,7 +137,7 @@ async fn shows_every_event_once_behind_each_hop(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_receives_every_event_once_behind_hops_that_buffer() {
-    shows_every_event_once_behind_each_hop(Engine::Chromium).await;
+    shows_every_event_once_behind_each_hop(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]

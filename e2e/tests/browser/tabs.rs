@@ -79,7 +79,7 @@ async fn each_tab_shows_every_event_once(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_shares_one_stream_between_tabs() {
-    each_tab_shows_every_event_once(Engine::Chromium).await;
+    each_tab_shows_every_event_once(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn worker_opens_another_stream_after_an_outage() {
     // The code is in a block, because the page of the test has a `last` too.
     let functions = "const show = report, reload = () => report('reload');";
     let tab = format!("{{ {functions} {} }}", script("new SharedWorker"));
-    let Some(mut page) = EnginePage::open(Engine::Chromium, app, &tab).await else { return };
+    let Some(mut page) = EnginePage::open(Engine::ChromiumAlone, app, &tab).await else { return };
     until(|| hub.stats().subscribers == 1).await;
     hub.publish("news", "before").await.unwrap();
     assert_eq!(page.next_report().await, "before");
@@ -171,7 +171,7 @@ async fn hidden_tab_closes_its_stream_and_misses_nothing(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_closes_the_stream_of_a_hidden_tab() {
-    hidden_tab_closes_its_stream_and_misses_nothing(Engine::Chromium).await;
+    hidden_tab_closes_its_stream_and_misses_nothing(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn second_window_is_not_held_back(
     until(|| windows.count("/events") == 2).await;
     assert_eq!(windows.count("/control-events"), 1, "{engine:?} holds nothing back any more");
     windows.heads.cancel();
-    if matches!(engine, Engine::Chromium) {
+    if matches!(engine, Engine::ChromiumAlone) {
         until(|| windows.count("/control-events") == 2).await;
     }
 }
@@ -104,8 +104,8 @@ async fn htmx(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_holds_no_second_window_back() {
-    fetch_event_source(Engine::Chromium).await;
-    htmx(Engine::Chromium).await;
+    fetch_event_source(Engine::ChromiumAlone).await;
+    htmx(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]

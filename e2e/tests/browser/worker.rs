@@ -78,7 +78,7 @@ async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
     let open = SCOPES.map(|scope| format!("{scope} open"));
     until_reported(&mut page, &open.each_ref().map(|open| &**open)).await;
     // In Firefox, the stream of the answering worker closes without a cut once the worker is idle.
-    if matches!(engine, Engine::Chromium) {
+    if matches!(engine, Engine::ChromiumAlone) {
         page.relay.cut();
     }
     let mut reports = until_reported(&mut page, &["answering closed"]).await;
@@ -100,7 +100,7 @@ async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_goes_on_behind_a_worker_that_lets_streams_pass() {
-    worker_that_lets_streams_pass_stops_none(Engine::Chromium).await;
+    worker_that_lets_streams_pass_stops_none(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn open(engine: Engine, is_half: bool) -> Option<(EnginePage, Process)> {
 
 #[tokio::test]
 async fn page_tells_half_an_answer_from_a_whole_one() {
-    for engine in [Engine::Chromium, Engine::Firefox, Engine::WebKitGtk] {
+    for engine in [Engine::ChromiumAlone, Engine::Firefox, Engine::WebKitGtk] {
         let Some((mut page, _)) = open(engine, false).await else { continue };
         for report in ["end", "closed"] {
             assert_eq!(page.next_report().await, report, "{engine:?}");

@@ -20,16 +20,17 @@ type Answer = axum::response::Response;
 /// Evaluates the expression of each order until its value is truthy. Does nothing in a second tab.
 const SCRIPT: &str = "<script>
 if (!location.search) (async () => {
+  const pause = () => new Promise(resolve => setTimeout(resolve, 20));
   for (;;) {
-    await new Promise(resolve => setTimeout(resolve, 10));
     try {
       const { number, expression, reloads } = await (await fetch('/driver')).json();
-      const value = number && (0, eval)(expression);
-      if (!value) continue;
+      const look = () => { try { return (0, eval)(expression); } catch {} };
+      let value;
+      while (!(value = look())) await pause();
       await fetch(`/driver/${number}`, { method: 'POST', body: JSON.stringify(value),
         headers: { 'content-type': 'application/json' } });
       if (reloads) return location.reload();
-    } catch {}
+    } catch { await pause(); }
   }
 })();
 </script>";
@@ -53,7 +54,7 @@ struct State {
     end: watch::Sender<()>,
     /// For each method, the server that got the last request for an answer.
     last: Mutex<HashMap<Method, SocketAddr>>,
-    order: Mutex<Option<Order>>,
+    order: watch::Sender<Option<Order>>,
 }
 
 struct Order {
@@ -73,7 +74,7 @@ impl Front {
             timeouts: AtomicUsize::new(0),
             end: watch::Sender::default(),
             last: Mutex::default(),
-            order: Mutex::default(),
+            order: watch::Sender::default(),
         });
         let app = Router::new()
             .route("/driver", get(next_order))
@@ -120,20 +121,19 @@ impl Front {
         let (answer, answered) = oneshot::channel();
         let number = self.state.orders.fetch_add(1, SeqCst) + 1;
         let order = Order { number, expression: expression.to_owned(), reloads, answer };
-        *self.state.order.lock().unwrap() = Some(order);
+        self.state.order.send_replace(Some(order));
         // Long enough for the start of an engine on a busy machine.
         let answered = timeout(4 * PATIENCE, answered).await;
         answered.unwrap_or_else(|_| panic!("{expression} did not become true")).unwrap()
     }
 }
 
+/// Waits for the next order.
 async fn next_order(Shared(front): Shared<Arc<State>>) -> Json<Value> {
-    Json(match &*front.order.lock().unwrap() {
-        Some(Order { number, expression, reloads, .. }) => {
-            json!({ "number": number, "expression": expression, "reloads": reloads })
-        }
-        None => json!({}),
-    })
+    let mut orders = front.order.subscribe();
+    let order = orders.wait_for(Option::is_some).await.unwrap();
+    let Order { number, expression, reloads, .. } = order.as_ref().expect("an order");
+    Json(json!({ "number": number, "expression": expression, "reloads": reloads }))
 }
 
 async fn answer_order(
@@ -141,8 +141,12 @@ async fn answer_order(
     Path(number): Path<usize>,
     Json(value): Json<Value>,
 ) {
-    let order = front.order.lock().unwrap().take_if(|order| order.number == number);
-    if let Some(order) = order {
+    let mut answered = None;
+    front.order.send_if_modified(|order| {
+        answered = order.take_if(|order| order.number == number);
+        answered.is_some()
+    });
+    if let Some(order) = answered {
         _ = order.answer.send(value);
     }
 }

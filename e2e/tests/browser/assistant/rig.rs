@@ -43,7 +43,8 @@ pub(crate) struct Rig {
     pub(crate) front: Front,
     pub(crate) processes: Vec<Process>,
     redis: Option<redis_server::Server>,
-    _engine: OpenEngine,
+    /// `None` until the processes listen.
+    engine: Option<OpenEngine>,
 }
 
 impl Rig {
@@ -65,16 +66,17 @@ impl Rig {
         };
         let (api, front) = (Api::default(), Front::start(limit).await);
         let api_url = format!("http://{}/v1", api.serve().await);
-        let engine = engine.open(&format!("http://{}/", front.address))?;
-        let processes = Vec::new();
-        let mut rig = Self { api, api_url, front, processes, redis, _engine: engine };
+        let url = format!("http://{}/", front.address);
+        let mut rig = Self { api, api_url, front, processes: Vec::new(), redis, engine: None };
         for _ in 0..if store == Store::Redis { 3 } else { 1 } {
             rig.add_process(proxy_timeout).await;
         }
+        rig.engine = Some(engine.open(&url).await?);
         Some(rig)
     }
 
-    /// Starts one more process, which gets requests from now on.
+    /// Starts one more process, which gets requests from now on. Starts it again if it ends before it
+    /// listens, as a supervisor would: on a busy machine, Redis can be too slow for it.
     pub(crate) async fn add_process(&mut self, proxy_timeout: f64) {
         let mut command = Command::new(example_program("assistant"));
         command.env("PORT", "0").env("PROXY_TIMEOUT", proxy_timeout.to_string());
@@ -83,7 +85,10 @@ impl Rig {
             Some(redis) => command.env("REDIS_URL", redis.url()),
             None => command.env_remove("REDIS_URL"),
         };
-        self.processes.push(Process::serve(&mut command).await);
+        self.processes.push(match Process::serve_or_end(&mut command).await {
+            Some(process) => process,
+            None => Process::serve(&mut command).await,
+        });
         self.lead_to_processes();
     }
 
