@@ -38,7 +38,7 @@ async fn waker_and_notification_are_faster_than_polls() {
     let mut process = Process::connect(broker).await;
     let client = server.connect().await;
     let mut saved = [const { Vec::new() }; 2];
-    for number in (0..3 * 31).step_by(3) {
+    for number in (0..3 * 21).step_by(3) {
         let polled = latency(&client, &mut process, number, false, || {}).await;
         let woken = latency(&client, &mut process, number + 1, false, &waker).await;
         let notified = latency(&client, &mut process, number + 2, true, || {}).await;
@@ -521,7 +521,7 @@ async fn hub_is_not_ready_while_its_server_stands_still() {
 #[tokio::test]
 async fn locked_rows_of_the_log_stop_only_the_trim() {
     let Some(server) = Server::start().await else { return };
-    let brief = Retention::new().age(Duration::from_millis(500));
+    let brief = Retention::new().age(Duration::from_secs(3));
     let mut process = Process::connect_with(Hub::builder().retention(brief), server.broker()).await;
     process.delivers(0..5).await;
     let deleting = server.connect().await;
