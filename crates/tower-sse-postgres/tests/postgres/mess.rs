@@ -254,7 +254,7 @@ async fn mess(duration: Duration, long: Duration) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mess_of_seconds_loses_nothing() {
-    mess(Duration::from_secs(10), Duration::from_secs(3)).await;
+    mess(Duration::from_secs(5), Duration::from_secs(2)).await;
 }
 
 /// Run by `.ci/slow postgres-mess`.
