@@ -35,36 +35,49 @@ const BROKEN: &str = "
 async fn pages_fit_a_desktop_and_a_phone() {
     let Some(tools) = Tools::find() else { return };
     let pages = pages();
+    let (desktop, phone) = (json!({}), phone(360));
+    let wide = ["--window-size=1280,1600", "--hide-scrollbars"];
+    let (mut misfits, others) = tokio::join!(
+        misfits(&tools, &pages, "1280", &wide, &desktop),
+        misfits(&tools, &pages, "360", &["--hide-scrollbars"], &phone),
+    );
+    misfits.extend(others);
+    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
+}
+
+/// Returns what does not fit in these pages at a width in pixels.
+async fn misfits(
+    tools: &Tools,
+    pages: &[PathBuf],
+    width: &str,
+    arguments: &[&str],
+    options: &Value,
+) -> Vec<String> {
+    let browser = Chromium::start_with(tools, arguments, options).await;
     let mut misfits = Vec::new();
-    for (name, arguments, options) in [
-        ("1280", vec!["--window-size=1280,1600", "--hide-scrollbars"], json!({})),
-        ("360", vec!["--hide-scrollbars"], phone(360)),
-    ] {
-        let browser = Chromium::start_with(&tools, &arguments, &options).await;
-        for page in &pages {
-            browser.open(&format!("file://{}", page.display())).await;
-            browser.until("document.readyState === 'complete'").await;
-            for script in [TOO_WIDE, BROKEN] {
-                let found = browser.answer(script).await.unwrap();
-                for found in found.as_array().unwrap() {
-                    let found = found.as_str().unwrap();
-                    misfits.push(format!("{} at {name} pixels: {found}", page.display()));
-                }
-            }
-            if let Some(directory) = directory_of_screenshots() {
-                let path = directory.join(format!("{}-{name}.png", file_name(page)));
-                fs::write(path, browser.screenshot_of_all()).unwrap();
+    for page in pages {
+        browser.open(&format!("file://{}", page.display())).await;
+        browser.until("document.readyState === 'complete'").await;
+        for script in [TOO_WIDE, BROKEN] {
+            let found = browser.answer(script).await.unwrap();
+            for found in found.as_array().unwrap() {
+                let found = found.as_str().unwrap();
+                misfits.push(format!("{} at {width} pixels: {found}", page.display()));
             }
         }
+        if let Some(directory) = directory_of_screenshots() {
+            let path = directory.join(format!("{}-{width}.png", file_name(page)));
+            fs::write(path, browser.screenshot_of_all()).unwrap();
+        }
     }
-    assert!(misfits.is_empty(), "{}", misfits.join("\n"));
+    misfits
 }
 
 /// Returns the pages of modules, which are the manual, and all other pages with a table.
 fn pages() -> Vec<PathBuf> {
     let test = env::current_exe().unwrap();
-    let roots =
-        ["", "_redis", "_postgres", "_sqlite"].map(|name| format!("docs/doc/tower_sse{name}"));
+    let roots = ["", "_broker", "_redis", "_postgres", "_sqlite"]
+        .map(|name| format!("docs/doc/tower_sse{name}"));
     let mut directories = roots.map(|root| test.ancestors().nth(3).unwrap().join(root)).to_vec();
     for root in &directories {
         assert!(root.exists(), "no {}: run `.ci/run docs` first", root.display());
