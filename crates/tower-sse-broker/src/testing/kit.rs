@@ -43,18 +43,20 @@ where
     assert!(count == 0, "{count} of {played} scenes failed:\n{failed}");
 }
 
-/// Runs the [scene](super#the-scenes) with this name, and returns its outcome. Use it to look into
-/// one scene that [`check`] reports.
+/// Runs the [scene](super#the-scenes) with this name, with one or two new [`World`]s. Use it to look
+/// into one scene that [`check`] reports.
+///
+/// Needs a tokio runtime of any flavor, with its timer enabled.
 ///
 /// # Errors
 ///
-/// Returns the problem if the scene failed, or an error whose [`is_skipped`](Problem::is_skipped)
-/// returns `true` if it was skipped.
+/// Returns the problem if the scene failed, also if the broker or the world panicked. If the scene
+/// was skipped, the error's [`is_skipped`](Problem::is_skipped) returns `true`.
 ///
 /// # Panics
 ///
 /// Panics if no scene has this name.
-pub async fn outcome<W, F, Fut>(scene: &str, world: F) -> Result<(), Problem>
+pub async fn play<W, F, Fut>(scene: &str, world: F) -> Result<(), Problem>
 where
     W: World,
     F: Fn() -> Fut + Send,

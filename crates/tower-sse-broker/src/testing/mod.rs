@@ -38,7 +38,7 @@
 //!
 //! `check` prints a line for each scene that passed or was skipped. If any scene failed, `check`
 //! panics at the end and lists the failed scenes. To see the lines when the test passes, run `cargo
-//! test -- --nocapture`. [`outcome`] runs one scene and returns its problem.
+//! test -- --nocapture`. [`play`] runs one scene and returns its outcome.
 //!
 //! # The scenes
 //!
@@ -156,5 +156,5 @@ mod kit;
 mod scenes;
 mod world;
 
-pub use self::kit::{check, outcome};
+pub use self::kit::{check, play};
 pub use self::world::{Fault, Problem, World};

@@ -4,13 +4,14 @@ use crate::local::{Flaw, LocalWorld};
 use crate::*;
 
 async fn assert_finds(scene: &str, flaw: Flaw) {
-    let outcome = outcome(scene, async || LocalWorld::new(Some(flaw))).await;
+    let outcome = play(scene, async || LocalWorld::new(Some(flaw))).await;
     assert!(outcome.is_err_and(|problem| !problem.is_skipped()), "{scene} misses {flaw:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn broker_without_a_flaw_passes_the_kit() {
     for flaw in [None, Some(Flaw::Batches)] {
+        println!("{flaw:?}");
         check(async || LocalWorld::new(flaw)).await;
     }
 }

@@ -20,7 +20,7 @@ use tokio::{sync::watch, task::yield_now};
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Arrival, Broker, Closed, Feed, Publication, Publisher};
 use tower_sse::{Event, testing::MemoryBroker};
-use tower_sse_broker::testing::{Fault, Problem, World, check, outcome};
+use tower_sse_broker::testing::{Fault, Problem, World, check, play};
 
 use list_broker::{Kind, ListBroker};
 use log::{Entry, Log, encode, feed_entry};

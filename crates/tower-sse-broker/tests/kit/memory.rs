@@ -35,13 +35,23 @@ async fn memory_broker_passes_the_kit_on_several_threads() {
 fn futures_of_the_kit_can_be_spawned() {
     const fn assert_send<T: Send>(_: &T) {}
     assert_send(&check(world));
-    assert_send(&outcome("receipts_are_ids", world));
+    assert_send(&play("receipts_are_ids", world));
 }
 
 #[tokio::test]
 #[should_panic(expected = "the kit has no scene \"receipts\"")]
 async fn unknown_scenes_are_named() {
-    _ = outcome("receipts", world).await;
+    _ = play("receipts", world).await;
+}
+
+/// The world of this broker can't cause an outage.
+#[tokio::test(start_paused = true)]
+async fn single_scenes_pass_or_are_skipped() {
+    for scene in ["receipts_are_ids", "worlds_do_not_see_each_other"] {
+        play(scene, world).await.unwrap();
+    }
+    let outage = play("an_outage_ends_each_publish", world).await;
+    assert!(outage.is_err_and(|problem| problem.is_skipped()));
 }
 
 #[test]
