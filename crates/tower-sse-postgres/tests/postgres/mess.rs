@@ -146,12 +146,13 @@ async fn read(hubs: Vec<Hub>, mut client: Client, moves: bool) -> Vec<(String, S
     }
 }
 
-/// Breaks connections and restarts the server until `end`. Returns how often it did each.
+/// Restarts the server and breaks connections until `end`: first once each, then at random. Returns
+/// how often it did each.
 async fn disrupt(server: &mut Server, end: Instant) -> [usize; 2] {
-    let (mut kills, mut restarts) = (0, 0);
+    let (mut kills, mut restarts, mut first) = (0, 0, [0, 1].into_iter());
     while Instant::now() < end {
         sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
-        match fastrand::u8(..8) {
+        match first.next().unwrap_or_else(|| fastrand::u8(..8)) {
             0 => {
                 let how = if fastrand::bool() { Stop::Fast } else { Stop::Immediate };
                 block_in_place(|| server.stop(how));

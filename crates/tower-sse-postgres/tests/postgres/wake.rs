@@ -38,7 +38,7 @@ async fn waker_and_notification_are_faster_than_polls() {
     let mut process = Process::connect(broker).await;
     let client = server.connect().await;
     let mut saved = [const { Vec::new() }; 2];
-    for number in (0..3 * 21).step_by(3) {
+    for number in (0..3 * 41).step_by(3) {
         let polled = latency(&client, &mut process, number, false, || {}).await;
         let woken = latency(&client, &mut process, number + 1, false, &waker).await;
         let notified = latency(&client, &mut process, number + 2, true, || {}).await;
@@ -95,11 +95,16 @@ async fn polls(client: &Sql, schema: &str) -> u64 {
     client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
 }
 
+async fn during_80_polls(client: &Sql) {
+    let before = polls(client, "deaf").await;
+    until_async(async || polls(client, "deaf").await >= before + 80).await;
+}
+
 /// Counts the polls of the schema `tower_sse` during 80 polls of the deaf hub.
 async fn polls_beside_80(client: &Sql) -> u64 {
-    let (own, other) = (polls(client, "tower_sse").await, polls(client, "deaf").await);
-    until_async(async || polls(client, "deaf").await >= other + 80).await;
-    polls(client, "tower_sse").await - own
+    let before = polls(client, "tower_sse").await;
+    during_80_polls(client).await;
+    polls(client, "tower_sse").await - before
 }
 
 #[tokio::test]
@@ -120,41 +125,49 @@ async fn listening_hub_polls_seldom_until_an_event_comes_without_a_wake() {
 /// a wake is late.
 async fn wake_later(
     client: Sql,
-    schema: String,
+    publish: String,
     waker: impl Fn(),
     [before, after]: [Duration; 2],
     is_late: Arc<AtomicBool>,
 ) {
     loop {
         let began = Instant::now();
-        sql(&client, &format!("select {schema}.publish('a', '', 'tower_sse')")).await;
+        sql(&client, &publish).await;
         sleep(before).await;
         waker();
-        is_late.fetch_or(began.elapsed() > before + Duration::from_millis(30), SeqCst);
+        is_late.fetch_or(began.elapsed() > before + Duration::from_millis(20), SeqCst);
         sleep(after).await;
     }
 }
 
-/// Counts the polls of eight new hubs during 80 polls of the deaf hub, each beside a program that
-/// wakes it after these times. Returns the counts of those that no late wake makes poll often.
+const SCHEMAS: [&str; 4] = ["s0", "s1", "s2", "s3"];
+
+/// Starts two hubs in each schema, each beside a program that wakes it after these times, and counts
+/// their polls during 80 polls of the deaf hub. Returns the counts of the schemas without a late
+/// wake, after which a hub rightly polls often.
 async fn polls_while_woken(server: &Server, observer: &Sql, times: [Duration; 2]) -> Vec<u64> {
-    let (mut processes, mut programs, mut counts) = (Vec::new(), JoinSet::new(), Vec::new());
-    for place in 0..8 {
-        let schema = format!("s{place}");
-        let postgres = Postgres::open(&server.address()).unwrap().schema(&schema).unwrap();
-        let broker = postgres.broker("tower_sse");
-        let (waker, is_late) = (broker.waker(), Arc::<AtomicBool>::default());
-        let process = Process::connect(broker).await;
-        assert!(process.stats.listens());
-        processes.push(process);
-        let client = server.connect().await;
-        counts.push((schema.clone(), polls(observer, &schema).await, Arc::clone(&is_late)));
-        programs.spawn(wake_later(client, schema, waker, times, is_late));
+    let (mut processes, mut programs) = (Vec::new(), JoinSet::new());
+    let late = SCHEMAS.map(|_| Arc::<AtomicBool>::default());
+    for (schema, is_late) in SCHEMAS.iter().zip(&late) {
+        let postgres = Postgres::open(&server.address()).unwrap().schema(*schema).unwrap();
+        for stream in ["one", "two"] {
+            let broker = postgres.broker(stream);
+            let (waker, client) = (broker.waker(), server.connect().await);
+            let process = Process::connect(broker).await;
+            assert!(process.stats.listens());
+            processes.push(process);
+            let publish = format!("select {schema}.publish('a', '', '{stream}')");
+            programs.spawn(wake_later(client, publish, waker, times, Arc::clone(is_late)));
+        }
     }
-    polls_beside_80(observer).await;
+    let mut counts = Vec::new();
+    for schema in SCHEMAS {
+        counts.push(polls(observer, schema).await);
+    }
+    during_80_polls(observer).await;
     let mut woken = Vec::new();
-    for (schema, before, is_late) in counts {
-        let polls = polls(observer, &schema).await - before;
+    for ((schema, is_late), before) in SCHEMAS.iter().zip(&late).zip(counts) {
+        let polls = polls(observer, schema).await - before;
         if !is_late.load(SeqCst) {
             woken.push(polls);
         }
@@ -163,23 +176,23 @@ async fn polls_while_woken(server: &Server, observer: &Sql, times: [Duration; 2]
 }
 
 /// In each program, an event is in the inbox for a while before the wake, as under load. Between the
-/// events of the second program, no wake explains the rows that a poll finds. If all programs are
-/// late, this test begins again, at most twice.
-#[tokio::test]
+/// events of the second program, no wake explains the rows that a poll finds. On a busy machine,
+/// where most schemas have a late wake, this test begins again, and shows nothing after three times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn listening_hubs_poll_seldom_while_each_event_is_woken() {
     let Some((server, _deaf)) = beside_a_deaf_hub().await else { return };
     let observer = server.connect().await;
-    for place in 0..8 {
-        sql(&observer, &schema_named(&format!("s{place}")).unwrap()).await;
+    for schema in SCHEMAS {
+        sql(&observer, &schema_named(schema).unwrap()).await;
     }
     for times in [[25, 25], [50, 150]] {
         let times = times.map(Duration::from_millis);
         for _ in 0..3 {
             let woken = polls_while_woken(&server, &observer, times).await;
-            println!("{woken:?} polls beside 80, {times:?} before and after each wake");
-            if !woken.is_empty() {
+            println!("{woken:?} polls of two hubs beside 80, {times:?} before and after each wake");
+            if woken.len() > 1 {
                 let woken = median(woken.into_iter().map(|polls| polls as f64).collect());
-                assert!(woken < 15.0, "{woken}");
+                assert!(woken < 30.0, "{woken}");
                 break;
             }
         }
