@@ -93,14 +93,23 @@ impl Browser {
 
     /// Resets the browser: a new tab is the only one, and the storage of pages is cleared.
     pub(crate) fn empty(&self) -> io::Result<()> {
-        let old: Vec<Value> =
-            serde_json::from_value(self.command("GET", "window/handles", &json!({}))?)?;
-        let new = self.command("POST", "window/new", &json!({ "type": "tab" }))?;
-        for handle in old {
-            self.command("POST", "window", &json!({ "handle": handle }))?;
-            self.command("DELETE", "window", &json!({}))?;
+        let select = |tab: &Value| self.command("POST", "window", &json!({ "handle": tab }));
+        let new = self.command("POST", "window/new", &json!({ "type": "tab" }))?["handle"].take();
+        loop {
+            let tabs = self.command("GET", "window/handles", &json!({}))?;
+            let mut old =
+                tabs.as_array().into_iter().flatten().filter(|tab| **tab != new).peekable();
+            if old.peek().is_none() {
+                break;
+            }
+            for tab in old {
+                // A page can have closed its tab in the meantime.
+                if select(tab).is_ok() {
+                    _ = self.command("DELETE", "window", &json!({}));
+                }
+            }
         }
-        self.command("POST", "window", &json!({ "handle": new["handle"] }))?;
+        select(&new)?;
         let everywhere = json!({ "origin": "*", "storageTypes": "all" });
         let clear = json!({ "cmd": "Storage.clearDataForOrigin", "params": everywhere });
         self.command("POST", "goog/cdp/execute", &clear)?;

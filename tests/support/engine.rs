@@ -1,5 +1,6 @@
 //! A page of a test in Chromium, Firefox or WebKitGTK, or the page's script in Node. The page
-//! reports to the test's server, so that other engines than Chromium need no driver.
+//! reports to the test's server, so that no engine but a reused
+//! Chromium needs a driver.
 
 #![allow(dead_code)]
 
@@ -17,9 +18,10 @@ use crate::support::{Directory, find, package, serve_axum, soon};
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Engine {
-    /// One of the browsers that tests reuse.
+    /// One of the browsers that tests reuse. Opening a page waits until it has loaded.
     Chromium,
-    /// Without a driver, which would change how it treats workers and hidden tabs.
+    /// A browser for one page, without a driver. A driver changes how Chromium treats workers and
+    /// hidden tabs, and makes many short requests slower.
     ChromiumAlone,
     Firefox,
     WebKitGtk,
@@ -51,7 +53,7 @@ pub(crate) struct EnginePage {
     _engine: OpenEngine,
 }
 
-/// An engine with a page. Dropping it closes the page, and kills an engine of its own with all
+/// An engine with a page. Dropping it resets a reused browser, or kills the engine with its
 /// processes and its display.
 pub(crate) enum OpenEngine {
     Reused { _chromium: Box<chromium::Chromium> },

@@ -17,7 +17,8 @@ use crate::*;
 
 type Answer = axum::response::Response;
 
-/// Evaluates the expression of each order until its value is truthy. Does nothing in a second tab.
+/// Evaluates the expression of each order until its value is truthy, and only then asks for the
+/// next one. Does nothing in a second tab.
 const SCRIPT: &str = "<script>
 if (!location.search) (async () => {
   const pause = () => new Promise(resolve => setTimeout(resolve, 20));

@@ -75,8 +75,8 @@ impl Rig {
         Some(rig)
     }
 
-    /// Starts one more process, which gets requests from now on. Starts it again if it ends before it
-    /// listens, as a supervisor would: on a busy machine, Redis can be too slow for it.
+    /// Starts one more process, which gets requests from now on. On a busy machine, Redis can be too
+    /// slow for it. It then ends before it listens, and is started again, as by a supervisor.
     pub(crate) async fn add_process(&mut self, proxy_timeout: f64) {
         let mut command = Command::new(example_program("assistant"));
         command.env("PORT", "0").env("PROXY_TIMEOUT", proxy_timeout.to_string());
@@ -85,7 +85,11 @@ impl Rig {
             Some(redis) => command.env("REDIS_URL", redis.url()),
             None => command.env_remove("REDIS_URL"),
         };
-        self.processes.push(match Process::serve_or_end(&mut command).await {
+        let started = match &self.redis {
+            Some(_) => Process::serve_or_end(&mut command).await,
+            None => None,
+        };
+        self.processes.push(match started {
             Some(process) => process,
             None => Process::serve(&mut command).await,
         });

@@ -5,8 +5,6 @@ use super::*;
 pub(crate) const PROCESSES: usize = 3;
 /// A short lease, so that tests of a death take seconds.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
-/// The lease of a program that sets none.
-pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(8);
 /// How long a run of a dead process lasts at most: the lease and a quarter of the lease.
 pub(crate) const DEATH: Duration = Duration::from_millis(3_000 + 750);
 

@@ -36,7 +36,7 @@ pub(crate) use tower_sse_redis::Redis;
 
 pub(crate) use self::app::{DONE, Service};
 pub(crate) use self::client::{Client, Closed, Progress, reads_whole};
-pub(crate) use self::cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE, calls};
+pub(crate) use self::cluster::{Cluster, DEATH, LEASE, calls};
 pub(crate) use self::eternal_keys::assert_no_eternal_keys;
 pub(crate) use self::reading::{EVENTS, GAP, RUNS, nothing_is_lost_while, read_everywhere};
 pub(crate) use self::server::{Data, Server};
