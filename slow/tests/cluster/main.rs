@@ -13,3 +13,6 @@ mod rig;
 mod support;
 
 use rig::*;
+
+/// The lease of a program that sets none.
+const DEFAULT_LEASE: Duration = Duration::from_secs(8);
