@@ -1,6 +1,5 @@
 //! A page of a test in Chromium, Firefox or WebKitGTK, or the page's script in Node. The page
-//! reports to the test's server, so that no engine but a reused
-//! Chromium needs a driver.
+//! reports to the test's server, so that only a reused Chromium has a driver.
 
 #![allow(dead_code)]
 

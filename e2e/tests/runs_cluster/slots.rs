@@ -14,8 +14,8 @@ const REPLACE: &str = concat!(
 /// How long a client at a process that does not own the run may wait for an event, if a process
 /// starts in no time.
 const STALL: Duration = Duration::from_secs(2);
-/// A busy machine delays each of many steps. How many times longer a client may wait for each second
-/// in which a process starts and connects in the same test.
+/// A client may also wait this many times as long as a process of the same test takes to start,
+/// because a busy machine delays each of many steps.
 const STARTS: u32 = 20;
 /// The time between two keys of a slow move, which lasts longer than a lease in total.
 const SLOW: Duration = Duration::from_millis(200);

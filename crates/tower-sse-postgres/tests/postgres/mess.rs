@@ -152,6 +152,7 @@ async fn disrupt(server: &mut Server, end: Instant) -> [usize; 2] {
     let (mut kills, mut restarts, mut first) = (0, 0, [0, 1].into_iter());
     while Instant::now() < end {
         sleep(Duration::from_millis(fastrand::u64(200..1500))).await;
+        // 0 restarts the server, and 1 breaks connections.
         match first.next().unwrap_or_else(|| fastrand::u8(..8)) {
             0 => {
                 let how = if fastrand::bool() { Stop::Fast } else { Stop::Immediate };

@@ -95,6 +95,7 @@ async fn polls(client: &Sql, schema: &str) -> u64 {
     client.query_one(calls, &[&schema]).await.unwrap().get::<_, i64>(0).try_into().unwrap()
 }
 
+/// Waits for 80 polls of the deaf hub.
 async fn during_80_polls(client: &Sql) {
     let before = polls(client, "deaf").await;
     until_async(async || polls(client, "deaf").await >= before + 80).await;
