@@ -287,7 +287,6 @@ impl<L: Log> Follower<L> {
         {
             // A client that resumes from before the history receives a gap.
             self.report_loss(before.number);
-            self.gate.ledger().know(before.number);
             self.last = before;
             if before.is_unread() {
                 self.log.skip(session, before.number).await?;
@@ -408,6 +407,9 @@ impl<L: Log> Follower<L> {
     /// next `await`.
     fn feed_some(&mut self, mut before: Before, entries: &mut vec::IntoIter<L::Entry>) -> Before {
         let tracks = self.gate.ledger().needs_entries();
+        if let Some(last) = entries.as_slice().iter().take(ENTRIES_PER_POLL).next_back() {
+            self.know(last.number());
+        }
         let (mut tracked, mut mark) = (Vec::new(), 0);
         for count in 1..=ENTRIES_PER_POLL {
             let Some(entry) = entries.next() else { break };
@@ -451,8 +453,16 @@ impl<L: Log> Follower<L> {
         before
     }
 
+    /// Records that the log contained an entry with this number. Call this before clients can
+    /// receive the number: if the log then returns to an older state, this process must not publish
+    /// another event with the number.
+    fn know(&self, number: u64) {
+        self.gate.ledger().know(number);
+    }
+
     /// Reports that events with numbers up to `number` may have been lost.
     fn report_loss(&mut self, number: u64) {
+        self.know(number);
         if self.feed.report_loss(number) == Ok(true) && self.is_loaded {
             self.health.stats().update(|stats| stats.losses += 1);
             warn!("{} has lost events, so clients get gaps", L::SERVER);

@@ -1,4 +1,5 @@
-//! A test of the follower: an older log replaces the log, and reads of it time out.
+//! Tests of the follower: an older log replaces the log, reads of it time out, and a client receives
+//! an event before the follower continues.
 
 use std::sync::Mutex;
 
@@ -26,6 +27,20 @@ struct State {
     late: u32,
     /// The data of the rows that the follower has fed.
     fed: Vec<&'static str>,
+    gate: Arc<Gate<()>>,
+    /// The numbers of the rows that were fed before the gate knew their numbers.
+    fed_unknown: Vec<u64>,
+}
+
+impl Rows {
+    async fn until_a_mark_is_fed(&self) {
+        let fed = async {
+            while lock(&self.0).fed.last() != Some(&MARK) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(60), fed).await.unwrap();
+    }
 }
 
 impl Log for Rows {
@@ -90,7 +105,11 @@ impl Log for Rows {
     }
 
     fn content(&mut self, Row(Identity { number, .. }, data): Row) -> Content {
-        lock(&self.0).fed.push(data);
+        let mut state = lock(&self.0);
+        state.fed.push(data);
+        let is_known = state.gate.ledger().newest_known >= number;
+        state.fed_unknown.extend((!is_known).then_some(number));
+        drop(state);
         if data == MARK {
             return Content::Mark;
         }
@@ -118,7 +137,8 @@ impl Broker for Rows {
     }
 
     async fn start(self, feed: Feed) -> Result<Self, Error> {
-        follow(self.clone(), feed, Arc::default(), Health::default(), pending()).await?;
+        let gate = Arc::clone(&lock(&self.0).gate);
+        follow(self.clone(), feed, gate, Health::default(), pending()).await?;
         Ok(self)
     }
 }
@@ -140,12 +160,20 @@ async fn event_after_a_large_one_in_an_older_log_keeps_its_data() {
             let mut state = lock(&log.0);
             (state.rows, state.late) = (vec![older], MAX_TIMEOUTS + 1);
         }
-        let fed = async || {
-            while lock(&log.0).fed.last() != Some(&MARK) {
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(Duration::from_secs(60), fed()).await.unwrap();
+        log.until_a_mark_is_fed().await;
         assert_eq!(lock(&log.0).fed, ["last", "next", MARK], "{older:?}");
     }
+}
+
+/// A client can receive an event while the follower is still feeding it. If the log then returns to
+/// an older state, the process must not publish another event with the number.
+#[tokio::test(start_paused = true)]
+async fn numbers_are_known_before_clients_receive_them() {
+    let log = Rows::default();
+    let count = ENTRIES_PER_POLL as u64 * 2 + 1;
+    lock(&log.0).rows.extend((1..count).map(|number| (number, 1, "loaded")));
+    let _hub = Hub::connect(log.clone()).await.unwrap();
+    lock(&log.0).rows.extend([(count, 1, "followed"), (count + 1, 1, MARK)]);
+    log.until_a_mark_is_fed().await;
+    assert_eq!(lock(&log.0).fed_unknown, [] as [u64; 0]);
 }
