@@ -109,9 +109,10 @@
 //! `wake`. A program with a hub can call the hub's [waker](PostgresBroker::waker) after the commit
 //! instead, which costs less and is as fast.
 //!
-//! Without `wake` or the waker, a hub finds the event by polling. The first event after a quiet
-//! minute takes up to 2.5 seconds. Later events take up to about 100 ms, or longer if the server is
-//! slow. Hubs that don't listen poll about 10 times a second even after a quiet minute.
+//! Without `wake` or the waker, a hub finds the event by polling, which takes up to 2.5 seconds. It
+//! takes up to about 100 ms, or longer if the server is slow, while such events come at least once a
+//! minute and no other events wake the hub. Hubs that don't listen poll about 10 times a second at
+//! all times.
 //!
 //! An open transaction delays only its own events, unless it [stays open for hours or locks the
 //! crate's tables](operating#transactions).
