@@ -13,10 +13,21 @@
 //! poll their bodies, so `max_age` can't end them. `TCP_USER_TIMEOUT` can't either, because nothing
 //! is unacknowledged. So this server limits the age of connections: see [`Limits`].
 //!
+//! A client that has sent only half a request line, or HTTP/2's preface, would hold the shutdown
+//! until the deadline. So this server gives connections without a request one second.
+//!
 //! Set `PORT` to use another port.
 
 use std::{
-    convert::Infallible, env, error::Error, future::Future, io, iter, pin::pin, process,
+    convert::Infallible,
+    env,
+    error::Error,
+    future::{self, Future},
+    io, iter,
+    pin::pin,
+    process,
+    sync::Arc,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -38,7 +49,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::{Service, ServiceBuilder};
+use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_sse::{BoxError, Event, MaxAge, SseLayer, event::Encoded, stats::Stats};
 
 /// The limits of connections that do not end by themselves.
@@ -126,9 +137,18 @@ where
                 continue;
             }
         };
-        let service = TowerToHyperService::new(service.clone());
+        let has_request = Arc::new(AtomicBool::new(false));
+        let service = service.clone().map_request({
+            let has_request = Arc::clone(&has_request);
+            move |request| {
+                has_request.store(true, Relaxed);
+                request
+            }
+        });
+        let service = TowerToHyperService::new(service);
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = end_in_time(connection, limits, shutdown.clone(), cut.clone());
+        let connection =
+            end_in_time(connection, limits, shutdown.clone(), cut.clone(), has_request);
         tasks.0.spawn(connections.track_future(connection));
     }
     // Clients that connect now find no listener here, and may reach another server.
@@ -146,12 +166,14 @@ where
 }
 
 /// Drives a connection. Ends it gracefully at the shutdown or at its maximum age, and cuts it if
-/// its streams have not ended by the deadline or within the grace period.
+/// its streams have not ended by the deadline or within the grace period. Cuts it after a second if
+/// it has had no request by then.
 async fn end_in_time<C>(
     connection: C,
     limits: Limits,
     shutdown: CancellationToken,
     cut: CancellationToken,
+    has_request: Arc<AtomicBool>,
 ) where
     C: GracefulConnection<Error = BoxError>,
 {
@@ -165,11 +187,19 @@ async fn end_in_time<C>(
         Some(served) => served,
         None => {
             // Over HTTP/1, hyper reads no further request. Over HTTP/2, it sends a GOAWAY and still
-            // serves requests that are under way.
+            // serves requests that are under way. It would wait for the rest of half a handshake or
+            // half a request too.
             connection.as_mut().graceful_shutdown();
+            let no_request = async {
+                sleep(Duration::from_secs(1)).await;
+                if has_request.load(Relaxed) {
+                    future::pending().await
+                }
+            };
             tokio::select! {
                 served = connection => served,
                 () = cut.cancelled() => Ok(()),
+                () = no_request => Ok(()),
                 () = sleep(limits.grace) => {
                     eprintln!("cutting a connection at its maximum age");
                     Ok(())

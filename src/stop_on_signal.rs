@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Give the token to [`SseLayer::shutdown`](crate::SseLayer::shutdown) and to your server's
 /// graceful shutdown, and return from `main` when either this future or the server is ready. The
-/// deadline is for clients that don't read: a server would wait for them forever.
+/// deadline is for clients that don't read, or that have sent only half a request or HTTP/2
+/// handshake: a server would wait for them forever.
 ///
 /// ```no_run
 /// use std::{io, time::Duration};

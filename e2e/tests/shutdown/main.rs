@@ -3,6 +3,8 @@
 mod deadline;
 mod drain;
 mod end;
+#[cfg(target_os = "linux")]
+mod half;
 mod host;
 mod own_end;
 #[cfg(unix)]
