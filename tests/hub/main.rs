@@ -9,6 +9,7 @@ mod closes;
 mod ended;
 mod fed;
 mod gap;
+mod gap_end;
 mod heartbeats;
 mod held;
 mod ids;

@@ -291,7 +291,7 @@ impl Stream for Subscription {
                 }
                 Read::Nothing(changed) => changed,
             };
-            if is_closed && !this.has_scanned(this.hub.committed()) {
+            if is_closed && !this.ends && !this.has_scanned(this.hub.committed()) {
                 // The scan began before the last events were committed.
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
@@ -345,6 +345,8 @@ impl Subscription {
         {
             return Read::Item(item);
         }
+        // After a gap that ends the stream, the number of the newest missed event.
+        let last = if self.ends { self.newest_seen(u64::MAX) } else { u64::MAX };
         for _ in 0..READS_PER_POLL {
             // Each event that is committed after this load has a sequence number above `committed`.
             let committed = self.hub.committed();
@@ -371,16 +373,19 @@ impl Subscription {
             let Some(cursor) = self.cursors.get_mut(index) else {
                 return Read::Nothing(changed);
             };
-            let (item, next) = cursor.read(bound, &self.hub.topics);
+            let (item, next) = cursor.read(bound.min(last.saturating_add(1)), &self.hub.topics);
             self.requeue(index, next);
             match item {
+                // All events that are older than the newest missed one have been sent.
+                TopicRead::Nothing if bound > last && next.is_none_or(|next| next > last) => {
+                    return Read::Nothing(changed);
+                }
                 // The topic's next item is not below `bound`.
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => {
                     self.cursors.set_sent(batch.last);
                     // Topics that keep only their newest value had no such gap.
                     self.unknown_id = None;
-                    self.ended = self.ends && self.newest_seen(u64::MAX) <= batch.last;
                     return Read::Item(Encoded::of(batch.bytes));
                 }
                 // Reported before the client's first visit. After an unknown id, the topic's first
@@ -645,10 +650,12 @@ pub enum GapPolicy {
     #[default]
     Report,
     /// Reports the gap and ends the stream. An `EventSource` reconnects after the time of
-    /// [`SseLayer::retry`](crate::SseLayer::retry). Before the end, the stream can have events of
-    /// other topics that are older than the newest missed event. With
-    /// [`since`](super::Subscribe::since), gaps for events from before its position don't end the
-    /// stream. If a topic evicts events faster than its clients reconnect, those clients receive
+    /// [`SseLayer::retry`](crate::SseLayer::retry). Before the end, a stream of several topics can
+    /// have events that are older than the newest missed event, but none that are newer. After such
+    /// events, a client that reconnects receives one more gap.
+    ///
+    /// With [`since`](super::Subscribe::since), gaps for events from before its position don't end
+    /// the stream. If a topic evicts events faster than its clients reconnect, those clients receive
     /// mostly gaps.
     ReportAndEnd,
 }
