@@ -11,6 +11,7 @@ pub const TOPICS: &str = "a subscription of 100 topics";
 pub const AT_LIMIT_BESIDE_MANY: &str = "publish at the memory limit beside 100000";
 pub const AT_LIMIT_TO_MANY: &str = "publish at the memory limit to one of 100000";
 pub const ONE_TOPIC: &str = "of one topic";
+const BY_ID: &str = "resume beside 100000 kept messages";
 
 /// Returns the cases of the hub in memory. In most of them, one event of 256 bytes is published,
 /// and all subscribers are polled until nothing is left. The others subscribe or resume. The peer
@@ -37,6 +38,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("subscribe and leave", OURS, subscribed()),
         Case::new("subscribe and leave", BROADCAST, subscribed_to_channel()),
         Case::new("resume 1024 events behind", OURS, resumed(1024, text)),
+        Case::new(BY_ID, OURS, resumed_by(None)),
+        Case::new(BY_ID, "by an own id", resumed_by(Some("99999"))),
+        Case::new(BY_ID, "by an unknown own id", resumed_by(Some("unknown"))),
     ]
 }
 
@@ -199,6 +203,28 @@ fn resumed(events: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     move |times| {
         let resume = || hub.subscribe(["news"]).resume(last.clone());
         (0..times).map(|_| read(&mut Polled(resume()))).sum()
+    }
+}
+
+/// Subscribes and leaves, in a topic that keeps 100,000 messages: by the newest message's id, or by
+/// this id of the program.
+fn resumed_by(own: Option<&str>) -> impl FnMut(u64) -> u64 + use<> {
+    const MESSAGES: usize = 100_000;
+    let retention = Retention::new().events(MESSAGES).bytes(usize::MAX);
+    let hub = Hub::builder().retention(retention).build();
+    for n in 0..MESSAGES {
+        let event = Event::from(format!("{n} AAPL 231.4"));
+        _ = black_box(hub.publish_now("trades", event).expect("an event that can be published"));
+    }
+    let newest = LastEventId::from(hub.position());
+    let last = own.map_or(newest, |own| LastEventId::try_from(own).expect("an id"));
+    move |times| {
+        for _ in 0..times {
+            let trades = hub.subscribe_to("trades");
+            let trades = trades.own_ids(|trade| Some(trade.data.split(' ').next()?.into()));
+            drop(black_box(trades.resume(last.clone())));
+        }
+        times
     }
 }
 

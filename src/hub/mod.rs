@@ -469,11 +469,15 @@
 //! The hub finds a number as long as it keeps the message, by default for at most five minutes.
 //! After that, the client gets a gap and then all messages that the hub still has. If your topics
 //! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
+//! If the closure captures variables, the hub finds only the [newest
+//! numbers](Subscribe::own_ids#costs).
 //!
 //! At a gap, and while the hub keeps no message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
 //! for each gap, such as `Event::new().comment("gap").id(newest)`. Here, `newest` is the number of
 //! the last message that the closure got, or before the first message, the request's last event id.
+//! With [`ReportAndEnd`](GapPolicy::ReportAndEnd), also call [`since`](Subscribe::since): otherwise,
+//! a client that returns with this number gets the same gap again, and its stream ends.
 //!
 //! ## Messages in a database
 //!
@@ -699,6 +703,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [240, 160, 312]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [240, 160, 320]);
     }
 }

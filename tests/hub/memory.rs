@@ -38,6 +38,23 @@ fn default_hub_holds_90_000_topics_with_a_small_event() {
     assert!((85_000..95_000).contains(&topics), "{topics} topics");
 }
 
+#[test]
+fn index_of_own_ids_takes_800_bytes_and_60_for_each_message() {
+    let hub = Hub::builder().retention(Retention::new().events(EVENTS)).build();
+    let resume = || {
+        let ids = |message: &Message| Some(message.data.as_str().into());
+        drop(hub.subscribe_to("a").own_ids(ids).resume(last_id("unknown")));
+    };
+    let mut index = 0;
+    for n in 0..4 * EVENTS {
+        publish(&hub, "a", &n.to_string());
+        index += measure(resume).bytes_current;
+        let kept = EVENTS.min(n + 1);
+        assert!(index < 800 + 60 * kept as i64, "{index} bytes for {kept}");
+    }
+    assert!(index > 20 * EVENTS as i64, "{index} bytes");
+}
+
 /// The hub does not count this memory, because an empty topic goes with its last subscriber.
 #[test]
 fn empty_topic_takes_no_more_memory_than_one_with_an_event() {

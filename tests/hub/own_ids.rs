@@ -263,6 +263,10 @@ async fn message_without_an_own_id_has_the_hubs() {
     assert_eq!(wire(items(&mut view_of(&hub, newest_id(&rest)))).await, "");
 }
 
+/// HTTP removes blanks around a header's value, and allows no control characters in it.
+const UNUSABLE: [&str; 9] =
+    ["", "two\nlines", "nul\0", "7 ", " 7", "7\t", "\t7", "escape \u{1b}", "delete \u{7f}"];
+
 /// Without any id, the client would resume before the message. With an empty one, a client that
 /// reconnects would send no id and miss what was published in the meantime.
 #[tokio::test(start_paused = true)]
@@ -272,7 +276,7 @@ async fn message_whose_own_id_is_unusable_has_the_hubs() {
         let visit = hub.subscribe_to("a").own_ids(|message| Some(message.data.as_str().into()));
         visit.resume(last).view(show as Show)
     };
-    for (number, data) in (1..).zip(["", "two\nlines", "nul\0"]) {
+    for (number, data) in (1..).zip(UNUSABLE) {
         publish(&hub, "a", data);
         let position = Some(id(&hub, number));
         assert_eq!(
@@ -282,5 +286,158 @@ async fn message_whose_own_id_is_unusable_has_the_hubs() {
         );
         let mut body = open(Requester::EventSource, view(None));
         assert_eq!(newest_id(&wire(frames(&mut body)).await), position, "{data:?} at the start");
+    }
+}
+
+/// The program says in which topic, and at which number, a message is that has an id.
+struct Rig {
+    hub: Hub,
+    topics: Vec<String>,
+    limits: Vec<usize>,
+    /// The topic, the number and the ids of each message.
+    messages: Vec<(usize, u64, [String; 2])>,
+}
+
+fn first_id(message: &Message) -> Option<MessageId> {
+    message.data.split(' ').next().map(MessageId::from)
+}
+
+fn second_id(message: &Message) -> Option<MessageId> {
+    message.data.split(' ').nth(1).filter(|id| *id != "none").map(MessageId::from)
+}
+
+impl Rig {
+    fn new(random: &mut fastrand::Rng) -> Self {
+        let topics: Vec<_> = (0..random.usize(1..10)).map(|topic| format!("t{topic}")).collect();
+        let limits: Vec<_> =
+            topics.iter().map(|_| *random.choice(&[1, 3, 40, 1_500, 5_000]).unwrap()).collect();
+        let of: HashMap<_, _> = topics.iter().cloned().zip(limits.clone()).collect();
+        let retention_of = move |topic: &str| match of[topic] {
+            1 => Some(Retention::latest()),
+            events => Some(Retention::new().events(events)),
+        };
+        let hub = Hub::builder().retention_of(retention_of).build();
+        Self { hub, topics, limits, messages: Vec::new() }
+    }
+
+    fn publish(&mut self, random: &mut fastrand::Rng) {
+        // Sometimes, many messages have the same ids.
+        let (ids, topics) = (*random.choice(&[1, 50, 100_000]).unwrap(), self.topics.len());
+        for _ in 0..*random.choice(&[1, 10, 700]).unwrap() {
+            let topic = random.usize(..topics).min(random.usize(..topics));
+            let second = format!("s{}", random.u32(..ids));
+            let second = if random.bool() { second } else { "none".to_owned() };
+            let ids = [format!("f{}", random.u32(..ids)), second];
+            let number = publish(&self.hub, &self.topics[topic], &ids.join(" "));
+            self.messages.push((topic, number, ids));
+        }
+    }
+
+    /// Returns the number of the oldest kept message with this id, in the newest `searched` messages
+    /// of these topics.
+    fn find(&self, topics: &[usize], which: usize, id: &str, searched: usize) -> Option<u64> {
+        let mut left = self.limits.clone();
+        let mut kept = Vec::new();
+        for (topic, number, ids) in self.messages.iter().rev() {
+            if topics.contains(topic) && left[*topic] > 0 {
+                left[*topic] -= 1;
+                kept.push((*number, &ids[which]));
+            }
+        }
+        kept.truncate(searched);
+        kept.iter().rev().find(|(_, own)| *own == id && id != "none").map(|(number, _)| *number)
+    }
+}
+
+#[test]
+fn client_resumes_after_the_oldest_kept_message_with_its_id() {
+    let (mut found, mut lost) = (0, 0);
+    for seed in 0..40 {
+        let _case = case(&seed.to_string());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut rig = Rig::new(&mut random);
+        for _ in 0..12 {
+            rig.publish(&mut random);
+            for _ in 0..3 {
+                let mut topics: Vec<_> = (0..rig.topics.len()).collect();
+                random.shuffle(&mut topics);
+                topics.truncate(random.usize(1..=topics.len()));
+                let names: Vec<_> = topics.iter().map(|topic| &rig.topics[*topic]).collect();
+                let which = random.usize(..2);
+                let (_, _, ids) = random.choice(&rig.messages).unwrap();
+                let last = if random.u8(..5) == 0 { "unknown" } else { &ids[which] };
+                let visit = || rig.hub.subscribe(&names);
+                let capturing = move |it: &Message| [first_id, second_id][which](it);
+                let (visit, searched) = match (random.u8(..3), which) {
+                    (0, _) => (visit().own_ids(capturing), 1024),
+                    (_, 0) => (visit().own_ids(first_id), usize::MAX),
+                    _ => (visit().own_ids(|it| second_id(it)), usize::MAX),
+                };
+                let position = rig.find(&topics, which, last, searched);
+                let expected = match position {
+                    Some(number) => resumed(&rig.hub, &names, number).read_one(),
+                    None => Client::new(rig.hub.subscribe(&names).resume(foreign())).read_one(),
+                };
+                *(if position.is_some() { &mut found } else { &mut lost }) += 1;
+                assert_eq!(
+                    Client::new(visit.resume(last_id(last))).read_one(),
+                    expected,
+                    "after {last}"
+                );
+            }
+        }
+    }
+    assert!(found > 500 && lost > 500, "{found}, {lost}");
+}
+
+/// A client chooses the id that it sends, and can repeat it.
+#[test]
+fn no_id_makes_the_hub_read_a_message_twice() {
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    fn counted(message: &Message) -> Option<MessageId> {
+        CALLS.fetch_add(1, SeqCst);
+        own_id(message)
+    }
+    let hub = Hub::builder().retention(Retention::new().events(3_000)).build();
+    publish_both(&hub, 1..=6_000);
+    let calls_of = |visit: Subscribe, last| {
+        let before = CALLS.load(SeqCst);
+        drop(visit.resume(last));
+        CALLS.load(SeqCst) - before
+    };
+    let visit = || hub.subscribe(["a", "b"]);
+    assert_eq!(calls_of(visit().own_ids(counted), own(9_999)), 6_000);
+    for n in 6_001..6_050 {
+        assert_eq!(calls_of(visit().own_ids(counted), own(n)), 0, "not published yet");
+        publish_both(&hub, [n]);
+        assert_eq!(calls_of(visit().own_ids(counted), own(n)), 2, "once more for the start");
+    }
+    // The next function of this type can return other ids.
+    let captured = String::from("own");
+    let capturing = move |it: &Message| counted(it).filter(|id| id.starts_with(&*captured));
+    assert_eq!(calls_of(visit().own_ids(capturing), own(9_999)), 1_024);
+}
+
+/// With the closure's id, the client would get the same gap whenever it returned.
+#[tokio::test(start_paused = true)]
+async fn since_gets_a_client_past_a_gap_with_an_own_id() {
+    let (broker, [hub]) = connected();
+    publish_both(&hub, 1..=2);
+    broker.lose_history();
+    publish_both(&hub, 4..=5);
+    let again = |is_since: bool, last: Option<LastEventId>| {
+        let newest = last.clone().unwrap();
+        let visit = visit(&hub).gap_policy(GapPolicy::ReportAndEnd);
+        let visit = if is_since { visit.since(hub.position()) } else { visit };
+        visit.resume(last).view(move |item| match item {
+            Ok(message) => Some(message.into()),
+            Err(_) => Some(Event::new().event("reload").data("").try_id(newest.as_str()).unwrap()),
+        })
+    };
+    for (is_since, ends) in [(false, true), (true, false)] {
+        let mut view = again(is_since, own(2));
+        let all = wire(items(&mut view)).await;
+        assert_eq!((all.matches("reload").count(), newest_id(&all)), (2, own(2)), "{all}");
+        assert_eq!(view.next().now_or_never().is_some(), ends, "{is_since}");
     }
 }

@@ -1,26 +1,76 @@
 //! Ids that the program gives its messages, translated to positions and back.
 
+use std::{any::TypeId, cmp::Reverse, slice, sync::Arc};
+
 use bytes::Bytes;
+use http::HeaderValue;
 
 use super::cursors::TopicCursor;
 use crate::decode::{Decoder, Message, MessageId};
-use crate::{connection::LastEventId, event::EventId, history::Position, hub::losses::Losses};
+use crate::hub::{losses::Losses, topic::IdIndex, topic::Topics};
+use crate::{connection::LastEventId, event::EventId, history::Position, lock::lock};
 
 type IdOf = dyn Fn(&Message) -> Option<MessageId> + Send + Sync;
 
 pub(super) struct OwnIds {
-    pub(super) id_of: Box<IdOf>,
+    id_of: Box<IdOf>,
+    /// The type of the program's function, if values of this type are all the same because they
+    /// capture nothing.
+    function: Option<TypeId>,
     /// The newest position that has an id of the program, and that id.
-    pub(super) newest: Option<(MessageId, MessageId)>,
+    newest: Option<(MessageId, MessageId)>,
 }
 
+/// The number of messages that are searched for an id if the function captures something. The hub
+/// can't keep the ids then: the next subscription's function may return others.
+const SEARCHED: usize = 1024;
+
 impl OwnIds {
+    pub(super) fn new<F>(id_of: F) -> Self
+    where
+        F: Fn(&Message) -> Option<MessageId> + Send + Sync + 'static,
+    {
+        let function = (size_of::<F>() == 0).then(TypeId::of::<F>);
+        let id_of = move |it: &Message| id_of(it).filter(|id| can_return(id));
+        Self { id_of: Box::new(id_of), function, newest: None }
+    }
+
     /// Returns the number of the message with this id. If several have it, the oldest counts,
     /// because a duplicate is better than a loss.
-    pub(super) fn find(&self, last: &LastEventId, cursors: &[TopicCursor]) -> Option<u64> {
-        let mut kept = kept(cursors, usize::MAX, u64::MAX).into_iter();
-        let has_id = |bytes| self.id_in(bytes).is_some_and(|own| *own == *last.as_str());
-        kept.find_map(|(sequence, bytes)| has_id(bytes).then_some(sequence))
+    pub(super) fn find(
+        &self,
+        last: &LastEventId,
+        cursors: &[TopicCursor],
+        topics: &Topics,
+    ) -> Option<u64> {
+        let Some(function) = self.function else {
+            let has_id = |bytes| self.id_in(bytes).is_some_and(|own| *own == *last.as_str());
+            let mut searched = newest(cursors, SEARCHED, 0, u64::MAX).into_iter();
+            return searched.find_map(|(number, bytes)| has_id(bytes).then_some(number));
+        };
+        let hash = topics.hash(last.as_str());
+        let find_in = |cursor: &TopicCursor| {
+            let (indexes, oldest, kept) = {
+                let mut state = cursor.topic().lock();
+                let oldest = state.log.next(0)?;
+                (Arc::clone(state.id_indexes.get_or_insert_default()), oldest, state.log.len())
+            };
+            let indexed = lock(&indexes).entry(function).or_default().up_to;
+            let new = newest(slice::from_ref(cursor), usize::MAX, indexed, u64::MAX);
+            let up_to = new.last().map_or(indexed, |(number, _)| *number);
+            let hashed = |(number, bytes)| Some((topics.hash(&self.id_in(bytes)?), number));
+            let hashes: Vec<_> = new.into_iter().filter_map(hashed).collect();
+            let mut indexes = lock(&indexes);
+            let IdIndex { by_hash, up_to: indexed } = indexes.entry(function).or_default();
+            by_hash.extend(hashes);
+            *indexed = up_to.max(*indexed);
+            // Evicted messages stay until they are half of the index, because a removal visits all.
+            if by_hash.len() > 2 * kept {
+                by_hash.retain(|(_, number)| *number >= oldest);
+            }
+            by_hash.range((hash, oldest)..=(hash, u64::MAX)).next().map(|(_, number)| *number)
+        };
+        cursors.iter().filter_map(find_in).min()
     }
 
     /// Gives the stream's first position the program's id of the newest message up to that
@@ -41,7 +91,7 @@ impl OwnIds {
             };
             losses.first_after(*sequence).is_none_or(is_after) && cursors.iter().all(has_no_gap)
         };
-        let newest = kept(cursors, 1, at.sequence).pop().filter(is_last);
+        let newest = newest(cursors, 1, 0, at.sequence).pop().filter(is_last);
         let own = newest.and_then(|(_, bytes)| self.id_in(bytes));
         self.newest = own.map(|own| (at.to_string().into(), own));
         self
@@ -75,16 +125,32 @@ impl OwnIds {
     }
 }
 
-/// Returns the number and bytes of each topic's newest `count` messages up to number `up_to`, the
-/// oldest first.
-fn kept(cursors: &[TopicCursor], count: usize, up_to: u64) -> Vec<Kept> {
-    let mut kept = Vec::new();
+/// Returns whether a client can send this id back: HTTP allows no control characters in a header,
+/// and removes blanks around its value.
+fn can_return(id: &str) -> bool {
+    let is_value = !id.is_empty() && HeaderValue::from_bytes(id.as_bytes()).is_ok();
+    is_value && id.trim_matches([' ', '\t']) == id
+}
+
+/// Returns the number and bytes of the newest `count` messages of all topics together, from those
+/// above number `above` up to number `up_to`, the oldest first.
+fn newest(cursors: &[TopicCursor], count: usize, mut above: u64, up_to: u64) -> Vec<Kept> {
+    let mut newest: Vec<Kept> = Vec::new();
     for cursor in cursors {
-        let log = &cursor.topic().lock().log;
-        kept.extend(log.recent(count, up_to).map(|(number, it)| (number, it.clone())));
+        {
+            let log = &cursor.topic().lock().log;
+            let recent = log.recent(count, up_to).take_while(|(number, _)| *number > above);
+            newest.extend(recent.map(|(number, it)| (number, it.clone())));
+        }
+        if newest.len() / 2 > count {
+            newest.sort_unstable_by_key(|(number, _)| Reverse(*number));
+            newest.truncate(count);
+            above = newest.last().map_or(above, |(number, _)| *number);
+        }
     }
-    kept.sort_unstable_by_key(|(sequence, _)| *sequence);
-    kept
+    newest.sort_unstable_by_key(|(number, _)| *number);
+    newest.drain(..newest.len().saturating_sub(count));
+    newest
 }
 
 type Kept = (u64, Bytes);

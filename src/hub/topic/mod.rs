@@ -12,5 +12,5 @@ mod tombstones;
 mod topic;
 mod topics;
 
-pub(super) use self::topic::{Topic, TopicEnd, TopicState};
+pub(super) use self::topic::{IdIndex, Topic, TopicEnd, TopicState};
 pub(super) use self::topics::{RetentionOf, Topics};

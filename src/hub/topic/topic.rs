@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::any::TypeId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::{sync::Arc, time::Duration};
 
 use crate::history::{Log, Retention, Waiters, WakeList};
 use crate::sync::Ordering::{Acquire, Release};
@@ -33,6 +35,22 @@ pub(crate) struct TopicState {
     /// The topic's place in the eviction queue while it keeps events.
     pub(super) place: Option<EvictionPlace>,
     pub(crate) waiters: Waiters,
+    /// Set once a client has resumed by an id of the program.
+    pub(crate) id_indexes: Option<Arc<IdIndexes>>,
+}
+
+/// The indexes of a topic, by the type of the function that returns the ids.
+// This is the standard library's lock even under loom, whose models have no such ids.
+pub(crate) type IdIndexes = std::sync::Mutex<BTreeMap<TypeId, IdIndex>>;
+
+/// The ids that a function of the program has returned for a topic's events.
+#[derive(Debug, Default)]
+pub(crate) struct IdIndex {
+    /// The hash of each id, and the number of its event, which may have been evicted. The hash is
+    /// keyed, so clients can't force a collision.
+    pub(crate) by_hash: BTreeSet<(u64, u64)>,
+    /// The number up to which all events that have an id are in the index.
+    pub(crate) up_to: u64,
 }
 
 impl Topic {
@@ -57,6 +75,7 @@ impl Topic {
                 is_removed: false,
                 place: None,
                 waiters: Waiters::default(),
+                id_indexes: None,
             }),
         }
     }

@@ -73,8 +73,8 @@ impl Topics {
         names.get(hash, name).cloned()
     }
 
-    fn hash(&self, name: &str) -> u64 {
-        self.hash_key.hash_one(name)
+    pub(crate) fn hash(&self, text: &str) -> u64 {
+        self.hash_key.hash_one(text)
     }
 
     #[inline]
