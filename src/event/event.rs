@@ -332,6 +332,11 @@ impl Event {
         self.id.is_some()
     }
 
+    #[cfg(feature = "hub")]
+    pub(crate) fn has_id_other_than(&self, id: &str) -> bool {
+        self.has_id() && !matches!(&self.id, Some(Id::Text(own)) if own.as_str() == id)
+    }
+
     /// Returns the fields that a [broker](crate::hub::broker) keeps (feature `hub`). An event that
     /// a hub passes to its broker always has data and never has an id.
     #[cfg(feature = "hub")]

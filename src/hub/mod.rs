@@ -81,7 +81,8 @@
 //! A client that disconnects before it has received an id can miss events without a gap. That's why
 //! an `EventSource` or a [library](crate::ClientKind::Library) gets an id at once by default, if
 //! necessary in an event named [`start`](Subscribe::start_event). For other clients, turn `start`
-//! on, or send a [greeting](Subscribe::greeting).
+//! on, or send a [greeting](Subscribe::greeting). A [filter](crate::filter) that drops a stream's
+//! first event drops this id with it: use a [view](#one-clients-view) instead.
 //!
 //! You can't take a published event back. [Filter](#one-clients-view) it out of later streams.
 //!
@@ -439,7 +440,7 @@
 //! The closure also gets [gaps](GapPolicy). Some clients fail at an event name they don't know:
 //! send them the gap under a name of their protocol, or return `None` to hide it. To keep the event
 //! `start` from such clients too, call [`start_event(false)`](Subscribe::start_event). They then
-//! get no positions of hidden events.
+//! get no positions of hidden events, except at the end of all topics.
 //!
 //! # Your own ids
 //!

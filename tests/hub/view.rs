@@ -184,6 +184,86 @@ async fn view_starts_and_stops_a_client_as_its_subscription_does() {
     assert_eq!(open(Requester::EventSource, Some(id(&hub, 257))).status(), 200);
 }
 
+/// Otherwise, a client whose connection breaks before it gets an id returns as on a first visit, and
+/// what was published in the meantime is lost without a gap.
+#[tokio::test(start_paused = true)]
+async fn client_whose_first_items_are_hidden_gets_an_id_at_once() {
+    let latest = |topic: &str| topic.starts_with("gauge").then(Retention::latest);
+    let layer = SseLayer::new().without_retry();
+    let visits: [fn(Subscribe) -> Subscribe; 4] = [
+        |visit| visit.recent(10),
+        |visit| visit.recent_of_each(1),
+        |visit| visit.greeting("hidden"),
+        |visit| visit,
+    ];
+    for (index, visit) in visits.into_iter().enumerate() {
+        let _case = case(&index.to_string());
+        let hub = Hub::builder().retention_of(latest).build();
+        publish_many(&hub, "hidden", 3);
+        publish(&hub, "gauge", "hidden");
+        let open = |client: Requester, last| {
+            let view = visit(hub.subscribe(["a", "gauge"])).resume(last).view(visible).response();
+            answer_to(client.request("/"), &layer, view).into_body()
+        };
+        let mut page = open(Requester::EventSource, None);
+        let first = text(&mut page).await;
+        assert_eq!(first, format!("event: start\ndata: {{}}\n{}", position(&hub, 4)));
+        assert_eq!(text(&mut open(Requester::Fetch, None)).await, position(&hub, 4));
+        publish_many(&hub, "hidden", 1);
+        assert_eq!(text(&mut page).await, "", "it has an id, so this position can wait");
+        publish_many(&hub, "v", 1);
+        let shown = text(&mut open(Requester::EventSource, Some(last_id_in(&first)))).await;
+        assert_eq!(shown, format!("data: v\n{}", position(&hub, 6)));
+    }
+    let hub = Hub::new();
+    publish_many(&hub, "hidden", 1);
+    // This client has an id.
+    let mut view = view_of(&hub, Some(id(&hub, 0)), hidden);
+    assert_eq!(wire(&mut view).await, "");
+}
+
+/// Unlike a view, a filter has no position that it could send instead.
+#[tokio::test(start_paused = true)]
+async fn filter_that_drops_the_first_event_drops_its_id() {
+    let hub = Hub::new();
+    publish_many(&hub, "hidden", 1);
+    let drop_all = || filter::from_fn(|_| Verdict::Drop);
+    let response = hub.subscribe_to("a").recent(1).resume(None).response();
+    let response = response.map(|body| FilterBody::new(body, drop_all()));
+    let layer = SseLayer::new().without_retry();
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer, response).into_body();
+    assert_eq!(text(&mut body).await, "");
+    advance(60 * SECOND).await;
+    assert!(!text(&mut body).await.contains("id: "));
+}
+
+/// Without the position of the topic's end, an `EventSource` would return for ever.
+#[tokio::test(start_paused = true)]
+async fn hidden_last_event_stops_a_client_that_gets_no_start() {
+    let hub = Hub::new();
+    publish_many(&hub, "v", 1);
+    publish_many(&hub, "hidden", 1);
+    end(&hub, "a", "hidden");
+    let layer = SseLayer::new().without_retry();
+    let visit = |last| hub.subscribe_to("a").recent(1).start_event(false).resume(last);
+    let open = |last| {
+        answer_to(Requester::EventSource.request("/"), &layer, visit(last).view(visible).response())
+    };
+    for (last, shown) in [
+        (Some(id(&hub, 0)), format!("data: v\n{}", position(&hub, 1))),
+        (Some(id(&hub, 1)), String::new()),
+        (None, String::new()),
+    ] {
+        let mut body = open(last).into_body();
+        let wire = text(&mut body).await;
+        assert_eq!((poll_frame(&mut body), &wire), (Polled::End, &(shown + &position(&hub, 3))));
+        assert_eq!(open(Some(last_id_in(&wire))).status(), 204);
+    }
+    // The view has sent an id of the program.
+    let mut numbered = visit(Some(id(&hub, 0))).view(|item| Some(visible(item)?.id(7)));
+    assert_eq!(wire(&mut numbered).await, "data: v\nid: 7\n\n");
+}
+
 /// If no position were sent, a client that polls for hours would get a gap for hidden events.
 #[tokio::test(start_paused = true)]
 async fn long_poll_ends_with_the_position_of_hidden_events() {

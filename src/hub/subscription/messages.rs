@@ -121,10 +121,15 @@ impl Subscription {
     /// A client also receives the positions of hidden events, so it gets no gap for these when it
     /// reconnects. At the latest after 256 hidden events, or 5 seconds after the first, it receives
     /// the newest position: an `EventSource` or a [library](crate::ClientKind::Library) in a
-    /// [`start`](super::Subscribe::start_event) event, other clients as an id alone. In a [long
+    /// [`start`](super::Subscribe::start_event) event, other clients as an id alone. A client
+    /// without an id receives its first position at once. In a [long
     /// poll](crate::StreamOptions::long_poll) of less than 10 seconds, half of the poll's wait
-    /// replaces the 5 seconds. With `start_event(false)`, no client receives the position. If you
-    /// also set [`own_ids`](super::Subscribe::own_ids), each client receives it as an id alone.
+    /// replaces the 5 seconds.
+    ///
+    /// With `start_event(false)`, a client receives a position only when all topics have ended and
+    /// the last event is hidden, so that it stops. It's an id alone, which Firefox forgets, and is
+    /// left out if `show` has set another id. If you also set
+    /// [`own_ids`](super::Subscribe::own_ids), each client receives all positions as ids alone.
     ///
     /// If `show` panics, so does the [body](EventBody), as for any stream that panics.
     ///
@@ -136,8 +141,9 @@ impl Subscription {
     where
         F: FnMut(Result<Message, Gap>) -> Option<Event>,
     {
-        let (messages, budget) = (self.messages(), CoopBudget::default());
-        View { messages, show, hidden: None, budget, viewer: Arc::default() }
+        let (needs_id, budget) = (self.start == StartPolicy::FirstItem, CoopBudget::default());
+        let (messages, viewer) = (self.messages(), Arc::default());
+        View { messages, show, hidden: None, needs_id, sets_ids: false, budget, viewer }
     }
 }
 
@@ -173,6 +179,10 @@ pub struct View<F> {
     messages: Messages,
     show: F,
     hidden: Option<Hidden>,
+    /// Whether the client has received no id, and may have come without one.
+    needs_id: bool,
+    /// Whether `show` has set an event's id.
+    sets_ids: bool,
     budget: CoopBudget,
     /// The layer's description of the client, set through the response's `StartAt`.
     viewer: Arc<OnceLock<Viewer>>,
@@ -214,18 +224,24 @@ impl<F: FnMut(Result<Message, Gap>) -> Option<Event>> Stream for View<F> {
                 Poll::Ready(None) => return Poll::Ready(this.position()),
                 Poll::Pending => {
                     let Some(hidden) = &mut this.hidden else { return Poll::Pending };
-                    ready!(hidden.due.as_mut().poll(cx));
+                    if !this.needs_id {
+                        ready!(hidden.due.as_mut().poll(cx));
+                    }
                     return Poll::Ready(this.position());
                 }
             };
             let id = item.as_ref().map_or_else(Gap::last_event_id, |it| &it.last_event_id).clone();
             if let Some(event) = (this.show)(item) {
-                this.hidden = None;
+                (this.hidden, this.needs_id) = (None, false);
+                this.sets_ids |= event.has_id_other_than(&id);
                 return Poll::Ready(Some(with_id(event, &id)));
             }
-            let Subscription { start, own_ids, .. } = &this.messages.subscription;
-            let has_ids = *start != StartPolicy::Off || own_ids.is_some();
-            if has_ids && this.hide(id) == MAX_HIDDEN {
+            let it = &this.messages.subscription;
+            let has_ids = it.start != StartPolicy::Off || it.own_ids.is_some();
+            // Without the position of the end, an `EventSource` would return for ever.
+            if (has_ids || (!this.sets_ids && it.have_topics_ended()))
+                && this.hide(id) == MAX_HIDDEN
+            {
                 return Poll::Ready(this.position());
             }
             ready!(this.budget.poll_empty(cx));
@@ -246,6 +262,7 @@ impl<F> View<F> {
 
     fn position(&mut self) -> Option<Encoded> {
         let hidden = self.hidden.take()?;
+        self.needs_id = false;
         let may_start = self.messages.subscription.start != StartPolicy::Off;
         let needs_event = may_start && self.viewer.get().is_some_and(|it| it.needs_event);
         let event = Event::new();

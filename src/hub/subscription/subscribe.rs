@@ -143,7 +143,7 @@ impl Subscribe {
     ///
     /// - The event is left out if something else with an id comes first, such as the
     ///   [greeting](Self::greeting), a gap, or a [`recent`](Self::recent) or
-    ///   [latest](crate::Retention::latest) event.
+    ///   [latest](crate::Retention::latest) event. A view that hides it sends its position at once.
     /// - The layer adds the event to the subscription's own [`response`](Subscription::response).
     ///   If you wrap the subscription in another stream, send a greeting instead.
     /// - A [view](Subscription::view) sends an `EventSource` or a library later positions under
@@ -271,10 +271,12 @@ impl Subscribe {
             }
             None => self.start(last, newest, &mut subscription),
         }
-        let is_needed = !matches!(last, ResumeFrom::Seen(_)) && !subscription.has_id_first();
-        if is_needed || start == StartPolicy::Off {
-            subscription.start = start;
-        }
+        subscription.start = match last {
+            _ if start == StartPolicy::Off => start,
+            ResumeFrom::Seen(_) => StartPolicy::NotNeeded,
+            _ if subscription.has_id_first() => StartPolicy::FirstItem,
+            _ => start,
+        };
         let at = hub.position(subscription.cursors.sent());
         subscription.own_ids = own_ids.map(|it| it.start(at, &subscription.cursors, &hub.losses));
         subscription

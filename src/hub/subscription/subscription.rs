@@ -71,8 +71,10 @@ pub struct Subscription {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StartPolicy {
     Off,
-    /// No client at the start, because the client or the first item has an id.
+    /// No client at the start, because the client has an id.
     NotNeeded,
+    /// No client at the start, because the first item has an id. A view can hide this item.
+    FirstItem,
     /// Every client, or only an `EventSource` and a library.
     On {
         is_for_all: bool,
