@@ -167,9 +167,10 @@ impl Hub {
     /// last event, the broker may acknowledge events that the process publishes after it. No client
     /// receives these events, unless the broker reports a loss between them and the last event.
     ///
-    /// If a broker loses a topic's last event and doesn't report the loss, processes can disagree
-    /// about whether the topic has ended. The processes that received the last event drop the
-    /// topic's new events.
+    /// If a broker loses a topic's last event, processes can disagree about whether the topic has
+    /// ended: publishing fails only in those that received the last event. If the broker has
+    /// reported the loss, an event from another process starts the topic again in all processes.
+    /// Otherwise, the processes that received the last event drop that event.
     ///
     /// # Errors
     ///
@@ -199,7 +200,7 @@ impl Hub {
     /// [`since`](super::Subscribe::since), it receives the gaps after that position. In a topic
     /// with [`Retention::latest`](crate::Retention::latest), the next event replaces the gap. A hub
     /// remembers the gaps of at most 65,536 topics that have neither events nor subscribers. If
-    /// there are more, clients that resume in other topics can get a gap too.
+    /// there are more, clients of [quiet topics](super#gaps) can get a gap too.
     ///
     /// With a [broker](Self::connect), the clients of all processes receive the gap. SQL
     /// transactions, and programs in other languages, can publish a gap too, as an event named

@@ -92,6 +92,10 @@
 //! data is a JSON object with the `topic` and the [`reason`](GapReason). A client whose id the hub
 //! doesn't know gets gaps too: [`resume`](Subscribe::resume) lists the cases.
 //!
+//! A topic with neither events nor subscribers is removed. The hub remembers what the last 65,536
+//! removed topics have lost. If there are more, clients that return to a quiet topic with an older
+//! id get a gap, although they have missed nothing.
+//!
 //! [`GapPolicy`] sets what happens at a gap. If your program may have missed events itself, for
 //! example from an upstream, report a gap with [`Hub::gap`].
 //!
