@@ -90,7 +90,8 @@ where
             large_events_arrive events_at_once_stay_apart;
         order: all_processes_see_one_order receipts_are_ids clients_ahead_wait forged_ids_are_told;
         history: a_late_process_loads_the_history history_is_as_old_as_asked
-            history_of_any_age_is_loaded trimmed_events_are_told_to_a_new_process;
+            a_longer_history_follows_a_shorter_one history_of_any_age_is_loaded
+            trimmed_events_are_told_to_a_new_process;
         ends: ends_are_the_same_everywhere ended_names_become_free an_end_is_read_after_a_break;
         losses: a_loss_is_told_although_nobody_publishes a_loss_during_a_break_is_told numbers_are_not_used_again_after_a_loss a_loss_while_a_hub_loads_is_told
             a_rolled_back_log_is_told_to_all an_overtaken_log_is_told_to_all;

@@ -51,8 +51,8 @@
 //!   topics as one
 //! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
 //!   reconnection times
-//! - `large_events_arrive`: shortens events of up to 1 MiB, or splits a character. Refusing events
-//!   above 64 KiB is allowed.
+//! - `large_events_arrive`: shortens events of up to 1 MiB, splits a character, or forgets that such
+//!   an event ends its topic. Refusing events above 64 KiB is allowed.
 //! - `events_at_once_stay_apart`: mixes up the fields of events that are published at once, or ends
 //!   the wrong topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process, forgets
@@ -62,6 +62,7 @@
 //!   event a lower number than an event that was acknowledged earlier
 //! - `history_is_as_old_as_asked`: leaves out old events without reporting a loss, treats them as
 //!   new, or rounds `Feed::max_age` down
+//! - `a_longer_history_follows_a_shorter_one`: loads for all processes what the first one asked for
 //! - `history_of_any_age_is_loaded`: overflows if
 //!   [`Feed::max_age`](tower_sse::hub::broker::Feed::max_age) is `Duration::MAX`
 //! - `trimmed_events_are_told_to_a_new_process` (`trim`): doesn't report removed events
@@ -71,8 +72,8 @@
 //! - `worlds_do_not_see_each_other`: mixes up two logs, or gives all logs the same name
 //! - `ends_are_the_same_everywhere`: forgets that a topic has ended, for example when it loads the
 //!   history
-//! - `ended_names_become_free`: gives events wrong times of publication, or uses a different clock
-//!   in each process
+//! - `ended_names_become_free`: gives events wrong times of publication, uses a different clock in
+//!   each process, or doesn't store the second end of a name
 //! - `an_end_is_read_after_a_break` (`cut`): misses the end of a topic
 //! - `a_rolled_back_log_is_told_to_all` (`roll_back`), `an_overtaken_log_is_told_to_all`
 //!   (`roll_back`): doesn't report lost events in every process

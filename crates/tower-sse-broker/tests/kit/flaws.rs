@@ -77,6 +77,22 @@ finds! {
         in a_dropped_publish_leaves_the_others;
     split_characters_are_found: ChunksSplitCharacters in large_events_arrive;
     publishes_that_wait_for_the_server_are_found: WaitsWhileDown in an_outage_ends_each_publish;
+    ignored_second_ends_are_found: SecondEndIgnored in ended_names_become_free;
+    lost_ends_of_large_events_are_found: EndOfLargeLost in large_events_arrive;
+    histories_as_short_as_the_first_are_found: FirstAgeForAll
+        in a_longer_history_follows_a_shorter_one;
+    clients_that_are_never_ahead_are_found: NoneAhead in clients_ahead_wait;
+    brokers_that_accept_every_number_are_found: AnyNumberIsPossible in forged_ids_are_told;
+    logs_with_one_name_are_found: OneName in worlds_do_not_see_each_other;
+    events_without_times_are_found: NoTimes in ended_names_become_free;
+    numbers_that_begin_again_are_found: NumbersRestart in numbers_are_not_used_again_after_a_loss;
+    losses_of_single_processes_are_found: LossInOneProcess in a_rolled_back_log_is_told_to_all;
+    overtaken_rollbacks_are_found: OvertakenUnnoticed in an_overtaken_log_is_told_to_all;
+    losses_that_loading_skips_are_found: LossWhileLoading in a_loss_while_a_hub_loads_is_told;
+    tasks_that_dropped_connects_leave_are_found: ConnectLeavesTasks
+        in a_dropped_connect_leaves_nothing;
+    hubs_that_end_others_in_any_order_are_found: OneClosedEndsAll
+        in any_order_of_steps_loses_nothing;
 }
 
 #[tokio::test(start_paused = true)]

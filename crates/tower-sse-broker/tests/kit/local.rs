@@ -82,6 +82,30 @@ pub(super) enum Flaw {
     ChunksSplitCharacters,
     /// A publish has no time limit while the server is unavailable.
     WaitsWhileDown,
+    /// If an ended topic's name is used again, its second end is stored as any other event.
+    SecondEndIgnored,
+    /// An event whose data exceeds 16 KiB does not end its topic.
+    EndOfLargeLost,
+    /// Each process loads only what the first process asked for, but reports no loss.
+    FirstAgeForAll,
+    /// The highest possible number is the newest one that the process has read.
+    NoneAhead,
+    AnyNumberIsPossible,
+    /// All logs have the same name.
+    OneName,
+    /// The publication time of each event is zero.
+    NoTimes,
+    /// A lost log's numbers are assigned again.
+    NumbersRestart,
+    /// Only the first process reports losses.
+    LossInOneProcess,
+    /// Entries are compared by their numbers alone, so a rollback that newer entries have overtaken
+    /// goes unnoticed.
+    OvertakenUnnoticed,
+    /// A loss that is marked while the history loads is not reported.
+    LossWhileLoading,
+    /// A task of `start` ends at the next event, even if the future of `start` is dropped before.
+    ConnectLeavesTasks,
 }
 
 impl Flaw {
@@ -115,6 +139,9 @@ struct Local {
     ended: watch::Sender<bool>,
     /// The bytes of events that are being published.
     in_flight: AtomicUsize,
+    /// The first process' age, in the order of the connections.
+    first_age: OnceLock<Duration>,
+    ended_topics: Mutex<HashSet<String>>,
     /// Held while the server stores an event. With some flaws, other tasks run before the release.
     turn: tokio::sync::Mutex<()>,
 }
@@ -132,6 +159,8 @@ impl LocalWorld {
             is_down: watch::Sender::new(false),
             ended: watch::Sender::new(false),
             in_flight: AtomicUsize::new(0),
+            first_age: OnceLock::new(),
+            ended_topics: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }))
     }
@@ -157,6 +186,7 @@ impl World for LocalWorld {
         Some(Box::pin(async {
             match self.0.flaw {
                 Some(Flaw::OnlyPublishersLook) => self.0.log.lose_unmarked(),
+                Some(Flaw::NumbersRestart) => self.0.log.restart(),
                 _ => self.0.log.lose(),
             }
         }))
@@ -164,7 +194,13 @@ impl World for LocalWorld {
 
     fn roll_back(&self) -> Option<(Fault<'_>, Fault<'_>)> {
         let log = &self.0.log;
-        Some((Box::pin(async { log.copy() }), Box::pin(async { log.put_back() })))
+        let put_back = async {
+            match self.0.flaw {
+                Some(Flaw::OvertakenUnnoticed) => log.put_back_unmarked(),
+                _ => log.put_back(),
+            }
+        };
+        Some((Box::pin(async { log.copy() }), Box::pin(put_back)))
     }
 
     fn cut(&self) -> Option<Fault<'_>> {
@@ -208,6 +244,11 @@ impl Process {
         }
         let cut = self.local.cut.subscribe();
         let mut entries = self.local.log.read(self.read);
+        let first_age = *self.local.first_age.get_or_init(|| max_age);
+        if self.has(Flaw::FirstAgeForAll) {
+            entries.retain(|entry| entry.2 <= first_age);
+            self.read = self.local.log.newest();
+        }
         if self.has(Flaw::HistoryOf1000) {
             keep_newest(&mut entries, 1000);
         }
@@ -242,6 +283,11 @@ impl Process {
             _ = self.feed(feed, page.to_vec());
             yield_now().await;
         }
+        if self.has(Flaw::LossWhileLoading)
+            && let Some((_, _, _, None)) = self.local.log.read(self.read).first()
+        {
+            self.read = self.local.log.newest();
+        }
     }
 
     /// Feeds new entries. `was_away` tells whether they follow a break.
@@ -252,6 +298,9 @@ impl Process {
             && !self.local.log.read(self.read.saturating_sub(1)).first().is_some_and(is_last)
         {
             self.read = self.local.log.newest();
+        }
+        if self.has(Flaw::OvertakenUnnoticed) && self.local.log.newest() < self.read {
+            self.local.log.mark_after(self.read);
         }
         let mut entries = self.local.log.read(self.read);
         let newest = entries.last().map(|(number, ..)| *number);
@@ -281,7 +330,10 @@ impl Process {
             entries.reverse();
             entries.iter_mut().zip(numbers).for_each(|(entry, number)| entry.0 = number);
         }
-        if self.has(Flaw::SilentLoss) {
+        if self.has(Flaw::NoTimes) {
+            entries.iter_mut().for_each(|entry| entry.1 = Duration::ZERO);
+        }
+        if self.has(Flaw::SilentLoss) || self.has(Flaw::LossInOneProcess) && self.index > 0 {
             entries.retain(|(.., text)| text.is_some());
         }
         if self.has(Flaw::OneLossPerSecond) {
@@ -336,10 +388,14 @@ impl Broker for Process {
     type Error = Infallible;
 
     fn name(&self) -> String {
-        self.local.log.name.clone()
+        if self.has(Flaw::OneName) { "log".to_owned() } else { self.local.log.name.clone() }
     }
 
     async fn start(mut self, mut feed: Feed) -> Result<LocalPublisher, Infallible> {
+        if self.has(Flaw::ConnectLeavesTasks) {
+            let mut changes = self.local.log.changes();
+            tokio::spawn(async move { changes.changed().await });
+        }
         let publisher = LocalPublisher(Arc::clone(&self.local), Batch::default());
         self.load(&mut feed).await;
         feed.spawn(|feed| self.follow(feed));
@@ -375,7 +431,15 @@ impl Publisher for LocalPublisher {
         }
         let Local { log, flaw, in_flight, turn, cut, .. } = &*self.0;
         let cut = cut.subscribe();
-        publication.ends_topic &= *flaw != Some(Flaw::ForgottenEnds);
+        publication.ends_topic &= match flaw {
+            Some(Flaw::ForgottenEnds) => false,
+            Some(Flaw::SecondEndIgnored) => {
+                let mut ended = self.0.ended_topics.lock().unwrap();
+                !publication.ends_topic || ended.insert(publication.topic.clone())
+            }
+            Some(Flaw::EndOfLargeLost) => publication.event.fields().data.len() <= 16 << 10,
+            _ => true,
+        };
         let mut fields = encode(&publication);
         spoil(&mut fields, *flaw);
         if let Some(flaw) = flaw.filter(|flaw| flaw.batches()) {
@@ -410,6 +474,14 @@ impl Publisher for LocalPublisher {
         }
         let is_other = *flaw == Some(Flaw::OtherNumbers);
         Ok(Acknowledged::new(number + u64::from(is_other), at))
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        match self.0.flaw {
+            Some(Flaw::NoneAhead) => committed,
+            Some(Flaw::AnyNumberIsPossible) => u64::MAX,
+            _ => committed.saturating_add(1 << 20),
+        }
     }
 }
 

@@ -119,6 +119,24 @@ impl Log {
         self.append(None);
     }
 
+    /// Replaces the log with the copy.
+    pub(super) fn put_back_unmarked(&self) {
+        let copy = self.copied.lock().unwrap().clone();
+        *self.state.lock().unwrap() = copy;
+    }
+
+    /// Marks the loss of all events up to this number.
+    pub(super) fn mark_after(&self, number: u64) {
+        self.state.lock().unwrap().newest = number;
+        self.append(None);
+    }
+
+    /// Loses all events and numbers.
+    pub(super) fn restart(&self) {
+        *self.state.lock().unwrap() = State::default();
+        self.append(None);
+    }
+
     pub(super) fn lose(&self) {
         self.lose_unmarked();
         self.append(None);

@@ -10,9 +10,9 @@ mod local;
 mod log;
 mod memory;
 
-use std::sync::{Arc, Mutex, atomic::AtomicUsize, atomic::Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, atomic::AtomicUsize, atomic::Ordering::Relaxed};
 use std::time::{Duration, UNIX_EPOCH};
-use std::{convert::Infallible, mem};
+use std::{collections::HashSet, convert::Infallible, mem};
 
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

@@ -181,9 +181,17 @@ pub(crate) async fn large_events_arrive<W: World>(world: &W) -> Result<(), Probl
         ensure!(is_accepted || data.len() > LARGE, "{} bytes were refused", data.len());
         expected.extend(is_accepted.then_some(data));
     }
+    for (index, data) in expected.iter().enumerate() {
+        a.end(&format!("job {index}"), data.clone()).await?;
+    }
     let late = HubProcess::connect_with(ample(), world, "late").await?;
     for process in [a, b, late] {
         process.client(["news"], start.clone()).reads(&expected).await?;
+        for (index, data) in expected.iter().enumerate() {
+            let mut client = process.client([format!("job {index}")], start.clone());
+            client.reads([data]).await?;
+            client.ends().await?;
+        }
     }
     Ok(())
 }

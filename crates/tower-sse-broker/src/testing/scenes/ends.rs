@@ -67,6 +67,13 @@ pub(crate) async fn ended_names_become_free<W: World>(world: &W) -> Result<(), P
         process.reaches(&anew).await?;
         process.client(["job"], end.clone()).reads(["anew"]).await?;
     }
+    // A broker can store a name's end in a place that already has the first one.
+    b.end("job", "done again").await?;
+    for process in [&a, &b] {
+        let mut client = process.client(["job"], anew.clone());
+        client.reads(["done again"]).await?;
+        client.ends().await?;
+    }
     Ok(())
 }
 

@@ -87,6 +87,27 @@ async fn sends_nothing_old(
     Ok(())
 }
 
+/// A process that asks for less must not decide what the next one loads. It may trim the log.
+pub(crate) async fn a_longer_history_follows_a_shorter_one<W: World>(
+    world: &W,
+) -> Result<(), Problem> {
+    const AGE: Duration = Duration::from_millis(100);
+    let short = Hub::builder().retention(Retention::new().age(AGE));
+    let short = HubProcess::connect_with(short, world, "short").await?;
+    let start = short.publish("news", "start").await?.id();
+    short.publish("news", "old").await?;
+    sleep(AGE * 2).await;
+    let long = HubProcess::connect(world, "long").await?;
+    let mut client = long.client(["news"], start);
+    long.publish("news", "new").await?;
+    let first = client.message("the old event or a gap").await?;
+    ensure!(
+        is_gap(&first) || first.data == "old",
+        "a process has neither loaded an event that it asked for nor reported a loss",
+    );
+    client.read_until("new").await
+}
+
 /// For hubs that keep only each topic's newest event, `Feed::max_age` is `Duration::MAX`.
 pub(crate) async fn history_of_any_age_is_loaded<W: World>(world: &W) -> Result<(), Problem> {
     let latest = || Hub::builder().retention(Retention::latest());
