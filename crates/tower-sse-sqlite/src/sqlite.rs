@@ -92,6 +92,7 @@ impl Sqlite {
             max_bytes: 1 << 30,
             health: Health::default(),
             next_trim: Instant::now(),
+            first_kept: None,
             growth: 1.0,
             last_row: LastRow::default(),
         };

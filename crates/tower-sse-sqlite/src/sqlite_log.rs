@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tower_sse::hub::broker::Arrival;
 use tower_sse_broker::__private::{Content, Identity, Known, Log, LogEntry, Page};
 use tower_sse_broker::__private::{LogOptions, event_of};
@@ -29,6 +29,8 @@ pub(crate) struct SqliteLog {
     pub(crate) max_bytes: u64,
     pub(crate) health: Health,
     pub(crate) next_trim: Instant,
+    /// The first row that an unfinished trim keeps.
+    pub(crate) first_kept: Option<u64>,
     /// About how much the table has grown since a trim found it within its limits, as a fraction of
     /// these limits. A session starts with 1, so its first trim counts the rows.
     pub(crate) growth: f64,
@@ -49,7 +51,7 @@ impl Log for SqliteLog {
     const SERVER: &'static str = "SQLite";
 
     async fn open(&mut self, mut known: Known) -> Result<Worker> {
-        self.growth = 1.0;
+        (self.growth, self.first_kept) = (1.0, None);
         let mut worker = Worker::start(self.source.clone(), &self.last_row).await?;
         // If this file replaced another one, it may lack rows of that file, even rows that this
         // process has not read.
@@ -111,26 +113,35 @@ impl Log for SqliteLog {
     }
 
     async fn wait(&mut self, worker: &mut Worker) -> Result<()> {
-        _ = timeout(MAX_PAUSE, worker.changed.notified()).await;
+        let until = self.next_trim.min(Instant::now() + MAX_PAUSE);
+        _ = timeout_at(until, worker.changed.notified()).await;
         Ok(())
     }
 
-    /// If a trim is due, trims the table and updates its statistics.
+    /// If a trim is due, trims the table and updates its statistics. Removes many rows part by part
+    /// and pauses between two parts for as long as one takes, for the publishers of all hubs.
     async fn upkeep(&mut self, worker: &mut Worker, _: Identity) -> Result<()> {
         if Instant::now() < self.next_trim {
             return Ok(());
         }
         self.next_trim = Instant::now() + TRIM_INTERVAL.mul_f64(0.75 + fastrand::f64() / 2.0);
         // Count the rows only after the table has grown by a tenth, because counting reads them.
-        let max = (self.growth >= 0.1).then_some((self.options.max_events, self.max_bytes));
+        let counts = self.first_kept.is_none() && self.growth >= 0.1;
+        let max = counts.then_some((self.options.max_events, self.max_bytes));
         let age = self.options.max_age.unwrap_or(Duration::MAX);
         let ends_session = |error: &Error| error.kind() == ErrorKind::Unreachable;
-        let trimmed = worker.run(move |table| table.trim(age, max)).await;
-        if let Some(Trimmed { is_full, is_done }) = self.health.tolerate(trimmed, ends_session)? {
+        let (began, first_kept) = (Instant::now(), self.first_kept.take());
+        let trim = move |table: &Table| {
+            let first = first_kept.map_or_else(|| table.first_kept(age, max), Ok)?;
+            table.trim(first).map(|trimmed| (first, trimmed))
+        };
+        let trimmed = self.health.tolerate(worker.run(trim).await, ends_session)?;
+        if let Some((first, Trimmed { is_full, is_done })) = trimmed {
             if is_full {
-                self.next_trim = Instant::now();
+                self.first_kept = Some(first);
+                self.next_trim = Instant::now() + began.elapsed();
             }
-            if is_done && max.is_some() {
+            if is_done && counts {
                 self.growth = 0.0;
             }
         }
