@@ -82,6 +82,49 @@ pub async fn first_visits_miss_nothing(connect: impl AsyncFn() -> Hub) {
     }
 }
 
+/// Asserts that each client receives one gap and all later events after all processes were stopped
+/// and a copy of the log was put in place. `put_back` waits until the hubs, which are closed, have
+/// disconnected, and puts the copy in place.
+pub async fn restore_is_told<H, S>(
+    connect: impl AsyncFn() -> HubProcess<H, S>,
+    copy: impl AsyncFnOnce(),
+    put_back: impl AsyncFnOnce(),
+) {
+    let processes = [connect().await, connect().await];
+    let mut ids = Vec::new();
+    ids.extend(processes[0].publish(1..=5).await);
+    copy().await;
+    for number in 6..=10 {
+        ids.extend(processes[1].publish([number]).await);
+    }
+    let mut clients = Vec::new();
+    for mut process in processes {
+        process.reads(1..=10).await;
+        process.hub.close();
+        clients.push(process.client);
+    }
+    put_back().await;
+    let processes = [connect().await, connect().await, connect().await];
+    for (process, client) in processes.iter().zip(&mut clients) {
+        client.move_to(&process.hub);
+    }
+    for process in &processes {
+        let resumed = |it: &Receipt| Client::resume(&process.hub, &["a"], Some(it.id().into()));
+        clients.extend(ids.iter().map(resumed));
+    }
+    processes[0].publish(11..=15).await;
+    let expected = ["gap", "11", "12", "13", "14", "15"];
+    for client in &mut clients {
+        let mut received = Vec::new();
+        while received.last().is_none_or(|last| last != "15") {
+            let message = client.next().await;
+            let is_gap = message.event == "gap";
+            received.push(if is_gap { "gap".to_owned() } else { message.data.to_string() });
+        }
+        assert_eq!(received, expected);
+    }
+}
+
 /// A client that reads its messages one by one and remembers the last event id.
 pub struct Client {
     topics: Vec<String>,

@@ -72,8 +72,8 @@
 //! Two more exceptions:
 //!
 //! - After a backup is restored or a lagging standby is promoted, clients can receive an event
-//!   again, with another id. Events that the backup lacks [can be lost without a
-//!   gap](operating#losses) if all processes that had seen them have stopped.
+//!   again, with another id. If all processes that had seen the events that the backup lacks have
+//!   stopped, [one statement](operating#losses) before the next start tells clients of the loss.
 //! - With `synchronous_commit = off`, a crash of the server can undo a commit. Clients then receive
 //!   neither the transaction's events nor a gap.
 //!

@@ -4,7 +4,7 @@ create table if not exists "news" ( -- tower-sse-sqlite, version 1
     nonce integer not null default (random() | 1),
     at integer not null default (cast((julianday('now') - 2440587.5) * 86400000000 as integer)),
     bytes integer not null as (length(cast(topic || data || ifnull(comment, '') as blob))) stored,
-    ends integer not null default 0 constraint "ends is 0 or 1" check (ends in (0, 1, 2)),
+    ends integer not null default 0 constraint "ends is 0, 1 or 2" check (ends in (0, 1, 2)),
     retry integer constraint "retry is from 0 to 2^63 - 1" check (retry >= 0),
     event text constraint "event has at most 256 bytes" check (length(cast(event as blob)) <= 256)
         constraint "event has no line break and no U+0000" check (

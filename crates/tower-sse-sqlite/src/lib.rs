@@ -64,9 +64,9 @@
 //!
 //! If a text exceeds its limit, an `insert` fails with an error that names the limit.
 //! `Hub::publish` returns [`TooLarge`](tower_sse::hub::PublishError::TooLarge). If the database's
-//! encoding is UTF-16, each ASCII character counts as two bytes. Don't set `ends` to 2: this marks
-//! a loss, so all clients get a gap. Leave the column `id` out: an `insert` with an id below the
-//! newest id fails.
+//! encoding is UTF-16, each ASCII character counts as two bytes. Set `ends` to 2 only after a
+//! [restore](operating#what-can-happen-to-the-file): this marks a loss, so all clients get a gap.
+//! Leave the column `id` out: an `insert` with an id below the newest id fails.
 //!
 //! A trigger can publish each update of another table:
 //!
@@ -106,7 +106,8 @@
 //! - You [delete rows](#publishing-by-sql) other than the oldest.
 //! - A power failure or a crash of the operating system undoes the newest commits. To prevent this,
 //!   [set `synchronous`](operating#power-failures).
-//! - You replace the file with an older copy while no process is running.
+//! - You replace the file with an older copy while no process is running, and [add no
+//!   mark](operating#what-can-happen-to-the-file).
 //! - The file, its `-wal` or its `-shm` is removed or replaced, and a program that publishes with
 //!   SQL doesn't reopen it.
 //!

@@ -77,6 +77,23 @@ async fn reads_one_gap(server: &Server, pair: &mut [Process; 2], next: usize) {
     }
 }
 
+/// Runs the statement of the page `operating` before the first process starts.
+#[tokio::test]
+async fn restore_while_all_hubs_are_stopped_is_told_after_the_documented_statement() {
+    let Some(server) = Server::start().await else { return };
+    let client = server.connect().await;
+    let statement = block(include_str!("../../docs/operating.md"), "sql,restored");
+    let hubs = "select pid::text from pg_stat_activity where application_name like 'tower-sse%'";
+    let copy = async || drop(sql(&client, "create table copy as table tower_sse.log").await);
+    let put_back = async || {
+        until_async(async || sql(&client, hubs).await.is_empty()).await;
+        sql(&client, "truncate tower_sse.log; insert into tower_sse.log table copy").await;
+        sql(&client, &statement).await;
+    };
+    let connect = async || Process::connect(server.broker()).await;
+    hub_process::restore_is_told(connect, copy, put_back).await;
+}
+
 #[tokio::test]
 async fn emptied_log_is_one_loss() {
     let Some(server) = Server::start().await else { return };

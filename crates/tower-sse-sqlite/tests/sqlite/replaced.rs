@@ -67,6 +67,24 @@ async fn unread_row_that_a_copy_in_place_lacks_is_told_to_all() {
     }
 }
 
+/// Adds the mark of the page `operating` before the first process starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn restore_while_all_processes_are_stopped_is_told_after_the_documented_mark() {
+    let page = include_str!("../../docs/operating.md");
+    let (_, mark) = page.split_once("```sql,restored\n").unwrap();
+    let (mark, _) = mark.split_once("```").unwrap();
+    let file = File::new();
+    let copy = file.with_suffix("-copy");
+    let restore = async || {
+        // The last connection to the file removes it.
+        until(|| !file.with_suffix("-wal").exists()).await;
+        fs::rename(&copy, &file.path).unwrap();
+        file.run(mark);
+    };
+    let connect = async || Process::connect(file.broker()).await;
+    hub_process::restore_is_told(connect, async || file.back_up_to(&copy), restore).await;
+}
+
 /// Does what [`assert_notices`] does, with a backup that is restored into the file.
 async fn assert_notices_a_restore(trigger: &str) {
     let (file, copy) = (File::new(), File::new());

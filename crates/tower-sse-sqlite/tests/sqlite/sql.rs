@@ -56,7 +56,7 @@ async fn row_beyond_a_limit_is_refused_with_the_name_of_the_limit() {
         (2, "char(0) || 'b'", "event has no line break"),
         (3, "-1", "retry is from 0"),
         (4, "printf('%4097s', '')", "comment has at most 4 KiB"),
-        (5, "3", "ends is 0 or 1"),
+        (5, "3", "ends is 0, 1 or 2"),
         (6, "9223372036854775807", "id is from 1 to 2^62"),
         (6, "-5", "id is from 1 to 2^62"),
     ] {
