@@ -79,7 +79,7 @@ impl Rig {
 fn client_gets_all_up_to_the_missed_events_and_later_ones_afterwards() {
     let mut ended_after_events = 0;
     for seed in 0..400 {
-        let _case = case(&seed.to_string());
+        let _case = case(seed.to_string());
         let mut random = fastrand::Rng::with_seed(seed);
         let mut rig = Rig::new(&mut random);
         let mut last = 0;
@@ -113,7 +113,7 @@ fn client_gets_all_up_to_the_missed_events_and_later_ones_afterwards() {
 fn nothing_newer_than_the_missed_events_comes_before_the_end() {
     let mut gaps = 0;
     for seed in 0..400 {
-        let _case = case(&seed.to_string());
+        let _case = case(seed.to_string());
         let mut random = fastrand::Rng::with_seed(seed);
         let mut rig = Rig::new(&mut random);
         let mut client = rig.begin(0);

@@ -353,7 +353,7 @@ impl Rig {
 fn client_resumes_after_the_oldest_kept_message_with_its_id() {
     let (mut found, mut lost) = (0, 0);
     for seed in 0..40 {
-        let _case = case(&seed.to_string());
+        let _case = case(seed.to_string());
         let mut random = fastrand::Rng::with_seed(seed);
         let mut rig = Rig::new(&mut random);
         for _ in 0..12 {
@@ -371,7 +371,10 @@ fn client_resumes_after_the_oldest_kept_message_with_its_id() {
                 let (visit, searched) = match (random.u8(..3), which) {
                     (0, _) => (visit().own_ids(capturing), 1024),
                     (_, 0) => (visit().own_ids(first_id), usize::MAX),
-                    _ => (visit().own_ids(|it| second_id(it)), usize::MAX),
+                    _ => (
+                        visit().own_ids(|it| second_id(it).filter(|id| !id.is_empty())),
+                        usize::MAX,
+                    ),
                 };
                 let position = rig.find(&topics, which, last, searched);
                 let expected = match position {

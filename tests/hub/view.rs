@@ -197,7 +197,7 @@ async fn client_whose_first_items_are_hidden_gets_an_id_at_once() {
         |visit| visit,
     ];
     for (index, visit) in visits.into_iter().enumerate() {
-        let _case = case(&index.to_string());
+        let _case = case(index.to_string());
         let hub = Hub::builder().retention_of(latest).build();
         publish_many(&hub, "hidden", 3);
         publish(&hub, "gauge", "hidden");
