@@ -157,8 +157,9 @@
 //! such an id, no process can read or publish events: delete the whole stream.
 //!
 //! Entries in another format are skipped and [counted](BrokerStats::foreign_entries). Don't use the
-//! field names `gap`, `skip` and `end`: hubs use them to mark losses, to advance the ids and to end
-//! topics.
+//! field names `skip` and `end`: hubs use them to advance the ids and to end topics. An entry with
+//! the field `gap` marks a loss, so all clients get a gap: add it only after a
+//! [restore](operating#restores).
 //!
 //! After a topic has [ended](tower_sse::hub::Hub::end), processes ignore the topic's further events
 //! until its last event exceeds the hub's age limit, or a loss is reported.

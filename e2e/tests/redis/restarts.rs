@@ -53,3 +53,28 @@ async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["3"]);
 }
+
+/// Runs the command of the page `operating` before the first process starts.
+#[tokio::test]
+async fn restore_while_all_processes_are_stopped_is_told_after_the_documented_command() {
+    let (Some(_), Some(server)) = (find(&["redis-cli"]), Server::start_durable().await) else {
+        return;
+    };
+    let page = include_str!("../../../crates/tower-sse-redis/docs/operating.md");
+    let (_, command) = page.split_once("```sh,restored\n").unwrap();
+    let (command, _) = command.split_once("```").unwrap();
+    let cli = format!("redis-cli -p {}", server.port());
+    let command = command.replace("redis-cli", &cli).replace("app:events", KEY);
+    let (redis, server) = (server.redis(), tokio::sync::Mutex::new(server));
+    let put_back = async || {
+        let mut server = server.lock().await;
+        until_async(async || !server.command::<String>("CLIENT LIST").await.contains(KEY)).await;
+        server.kill();
+        server.restart_with(Data::Snapshot).await;
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(String::from_utf8_lossy(&output.stdout).ends_with("000-0\n"), "{output:?}");
+    };
+    let connect = async || Process::connect(patient(redis.clone())).await;
+    let copy = async || server.lock().await.take_snapshot();
+    hub_process::restore_is_told(connect, copy, put_back).await;
+}
