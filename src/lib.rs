@@ -304,6 +304,7 @@ mod signals;
 #[cfg(tower_sse_simulation)]
 #[doc(hidden)]
 pub mod simulation;
+mod sparse;
 pub mod stats;
 #[cfg(all(feature = "signal", any(unix, windows)))]
 mod stop_on_signal;

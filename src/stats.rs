@@ -9,7 +9,7 @@ use std::{collections::VecDeque, time::Duration};
 use tokio::time::Instant;
 
 use crate::connection::{CloseReason, CloseReport};
-use crate::lock::lock;
+use crate::{lock::lock, sparse::spare_capacity};
 
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
@@ -94,6 +94,9 @@ impl Ages {
         *open -= 1;
         if *open == 0 {
             self.openings.remove(at);
+            if let Some(capacity) = spare_capacity(self.openings.len(), self.openings.capacity()) {
+                self.openings.shrink_to(capacity);
+            }
         }
     }
 

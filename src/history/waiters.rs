@@ -49,11 +49,15 @@ impl Waiters {
 
     /// Removes the waker with this ticket. The caller drops the waker after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
-        if ticket.is_valid_in(self.generation) {
-            self.wakers.try_remove(ticket.index as usize)
-        } else {
-            None
+        if !ticket.is_valid_in(self.generation) {
+            return None;
         }
+        let waker = self.wakers.try_remove(ticket.index as usize);
+        // Free the capacity that a large number of clients has left.
+        if self.wakers.is_empty() && self.wakers.capacity() > FEW {
+            self.wakers = Slab::new();
+        }
+        waker
     }
 
     pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {

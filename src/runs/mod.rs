@@ -389,4 +389,5 @@ pub mod __private {
     pub use super::record::{MirrorWriter, Mirrored, Phase, Record};
     pub use super::shared::{Connected, Pending, SharedRuns};
     pub use crate::history::{Epoch, seen};
+    pub use crate::sparse::shrink_if_sparse;
 }

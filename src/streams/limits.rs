@@ -2,7 +2,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::{cmp::Reverse, collections::HashMap, sync::atomic::AtomicU64};
 
-use crate::lock::lock;
+use crate::{lock::lock, sparse::shrink_if_sparse};
 
 /// The limits of each subject's open streams, and the places in use. An open stream takes a place
 /// for each of its subjects that has a limit.
@@ -90,31 +90,5 @@ impl SubjectLimits {
 impl Class {
     pub(super) fn count_refusal(&self) {
         self.refused.fetch_add(1, Relaxed);
-    }
-}
-
-/// Shrinks a table that is nearly empty, for example after a storm of clients.
-pub(super) fn shrink_if_sparse<V>(table: &mut HashMap<Arc<str>, V>) {
-    if table.capacity() > 64 && table.capacity() / 8 > table.len() {
-        table.shrink_to(2 * table.len());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_table_shrinks_once_an_eighth_is_used() {
-        let shrunk = |grown, left: fn(usize) -> usize| {
-            let mut table: HashMap<Arc<str>, ()> = HashMap::with_capacity(grown);
-            let capacity = table.capacity();
-            table.extend((0..left(capacity)).map(|n| (n.to_string().into(), ())));
-            shrink_if_sparse(&mut table);
-            (table.capacity() < capacity, table.capacity() >= 2 * table.len())
-        };
-        assert_eq!(shrunk(100, |capacity| capacity / 8), (false, true));
-        assert_eq!(shrunk(100, |capacity| capacity / 8 - 4), (true, true));
-        assert_eq!(shrunk(50, |_| 0), (false, true), "a small one does not grow and shrink");
     }
 }

@@ -7,10 +7,10 @@ use std::{collections::hash_map::Entry, mem, slice, task::Waker, vec};
 
 use tokio_util::sync::DropGuard;
 
-use super::limits::{SubjectLimits, shrink_if_sparse};
+use super::limits::SubjectLimits;
 use super::member::{Generation, Member, Revocation};
 use crate::wake::{BATCH, Runtimes, in_batches};
-use crate::{callback::without_panic, lock::lock};
+use crate::{callback::without_panic, lock::lock, sparse::shrink_if_sparse};
 
 #[derive(Debug, Default)]
 pub(super) struct OpenStreams {

@@ -34,6 +34,24 @@ async fn oldest_age_is_that_of_the_oldest_stream_that_is_open() {
 }
 
 #[test]
+fn ages_of_streams_that_have_closed_take_no_memory() {
+    let builder = &mut runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().unwrap();
+    let stats = Stats::new();
+    let layer: SseLayer = SseLayer::new().stats(&stats);
+    let counted = measure(|| {
+        runtime.block_on(async {
+            let mut streams = Vec::new();
+            for _ in 0..1_000 {
+                streams.push(open::<Bodies>(&layer).unwrap());
+                advance(SECOND).await;
+            }
+        });
+    });
+    assert!(counted.bytes_current < 4_000, "{} bytes", counted.bytes_current);
+}
+
+#[test]
 fn several_layers_can_share_stats_and_a_clone_can_have_others() {
     let (stats, others) = (Stats::new(), Stats::new());
     let of_bodies: SseLayer = SseLayer::new().stats(&stats);

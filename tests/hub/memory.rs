@@ -125,6 +125,33 @@ fn removed_topic_is_not_remembered_by_its_name() {
     assert_eq!(read(&hub, &[&format!("{name}7")], id(&hub, 7)).len(), 1, "a gap");
 }
 
+/// Clients can choose names, so a crowd's table of topics must not stay when it has left.
+#[test]
+fn names_that_a_crowd_has_left_take_no_memory() {
+    let names: Vec<_> = (0..100_000).map(|n| format!("client:{n:08}")).collect();
+    let hub = Hub::new();
+    let _stays = hub.subscribe_to("a").resume(None);
+    let mut subscriptions = Vec::with_capacity(names.len());
+    let counted = measure(|| {
+        subscriptions.extend(names.iter().map(|name| hub.subscribe_to(name).resume(None)));
+        subscriptions.clear();
+    });
+    assert_eq!(hub.stats().topics, 1);
+    assert!(counted.bytes_current < 100_000, "{} bytes", counted.bytes_current);
+}
+
+/// The topic stays, because it keeps an event.
+#[test]
+fn crowd_that_waited_in_a_topic_leaves_no_memory() {
+    let (hub, (_, waker)) = (Hub::new(), Wakes::new());
+    publish(&hub, "a", "x");
+    let counted = measure(|| {
+        let clients: Vec<_> = (0..20_000).map(|_| asleep(&hub, &["a"], &waker)).collect();
+        drop(clients);
+    });
+    assert!(counted.bytes_current < 1_000, "{} bytes", counted.bytes_current);
+}
+
 /// One large event takes the memory of many small topics.
 #[test]
 fn large_events_evict_many_small_topics() {

@@ -122,6 +122,32 @@ async fn runs_that_stalled_clients_hold_are_within_the_limit() {
     assert_eq!(runs.stats().memory, 0);
 }
 
+/// A run that is replaced while a client reads it stays until this client has left.
+#[test]
+fn replaced_runs_whose_clients_have_left_take_no_memory() {
+    const RUNS: usize = 1_500;
+    let runtime = runtime();
+    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
+    let end_all = |range| start_all(&runtime, &runs, range, stream::empty);
+    end_all(0..100);
+    let taken = measure(|| {
+        let mut attached = Vec::with_capacity(RUNS);
+        runtime.block_on(async {
+            for n in 0..RUNS {
+                let run = runs.replace(&key(0), None, events(1)).await.unwrap();
+                attached.push(run.attach(None).await.unwrap());
+                if n % 100 == 99 {
+                    settle().await;
+                }
+            }
+        });
+        drop(attached);
+        end_all(0..2);
+    });
+    assert_eq!((runs.stats().kept, runs.stats().memory), (0, 0));
+    assert!(taken.bytes_current < 100_000, "{} bytes", taken.bytes_current);
+}
+
 /// The run in the docs of `max_memory` takes 16 kB. A replay adds 5 kB, and the copies for 16
 /// clients add a total of 69 kB.
 #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
 use crate::callback::Opaque;
 use crate::history::{DeferredDrops, Limits, Log, MemoryCounter, Retention};
 use crate::hub::HubStats;
+use crate::sparse::spare_capacity;
 use crate::sync::{Mutex, RandomState, RwLock, lock};
 
 pub(crate) struct Topics {
@@ -184,7 +185,11 @@ impl Topics {
         // The caller still has the topic, so removing the entry drops no topic under the locks.
         let is_topic = |named: &ByName| Arc::ptr_eq(&named.topic, topic);
         if let Ok(entry) = names.by_name.find_entry(topic.hash, is_topic) {
-            entry.remove();
+            let (_, vacant) = entry.remove();
+            let by_name = vacant.into_table();
+            if let Some(capacity) = spare_capacity(by_name.len(), by_name.capacity()) {
+                by_name.shrink_to(capacity, |named| named.hash);
+            }
         }
     }
 }

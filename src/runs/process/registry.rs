@@ -9,7 +9,7 @@ use crate::runs::key::{epoch_after, unique_epoch};
 use crate::runs::record::{Deferred, Phase, Record, State};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunKey, StartError};
-use crate::{runs::options::Options, runs::outcome::Failure};
+use crate::{runs::options::Options, runs::outcome::Failure, sparse::shrink_if_sparse};
 
 /// All runs of this process. Lock order: the registry's lock comes before a record's.
 #[derive(Debug, Default)]
@@ -132,13 +132,13 @@ impl Registry {
                 self.running_by_owner.remove(owner);
             }
         }
-        shrink(&mut self.running_by_owner);
+        shrink_if_sparse(&mut self.running_by_owner);
     }
 
     fn remove_key(&mut self, record: &Arc<Record>) {
         if self.by_key.get(&record.key).is_some_and(|other| Arc::ptr_eq(other, record)) {
             self.by_key.remove(&record.key);
-            shrink(&mut self.by_key);
+            shrink_if_sparse(&mut self.by_key);
         }
     }
 }
@@ -217,6 +217,8 @@ impl Registry {
                 self.lingering.retain(|record| record.strong_count() > 0);
             }
         }
+        // A weak reference keeps the memory of its record.
+        while self.lingering.pop_if(|record| record.strong_count() == 0).is_some() {}
         // Keeps the record until no lock is held: dropping it can run code of the program, because
         // its options can contain closures.
         deferred.changed.push(Arc::clone(record));
@@ -252,11 +254,5 @@ impl Registry {
         oldest.lock().clear(deferred);
         deferred.changed.push(oldest);
         true
-    }
-}
-
-fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
-    if map.capacity() > 64 && map.len() < map.capacity() / 4 {
-        map.shrink_to(map.capacity() / 2);
     }
 }

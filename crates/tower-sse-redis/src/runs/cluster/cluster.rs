@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::{collections::HashMap, collections::hash_map::Entry};
 
 use tokio::{sync::SetOnce, time::timeout};
-use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record};
+use tower_sse::runs::__private::{Epoch, Hooks, Options, Process, Record, shrink_if_sparse};
 use tower_sse::runs::{RunKey, StartError};
 
 use super::elsewhere::check;
@@ -182,7 +182,12 @@ impl KeyLocks {
 impl Drop for KeyLock<'_> {
     fn drop(&mut self) {
         // Wakes tasks, so the locks must not be held.
-        let unlocked = lock(&self.locks.locks).remove(&self.key);
+        let unlocked = {
+            let mut locks = lock(&self.locks.locks);
+            let unlocked = locks.remove(&self.key);
+            shrink_if_sparse(&mut locks);
+            unlocked
+        };
         without_panic(|| unlocked.map(|unlocked| unlocked.set(self.refused)));
     }
 }

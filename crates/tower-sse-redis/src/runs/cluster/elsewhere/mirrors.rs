@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
-use tower_sse::runs::__private::{Phase, Process, Record};
+use tower_sse::runs::__private::{Phase, Process, Record, shrink_if_sparse};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
@@ -194,7 +194,8 @@ impl MirrorMap {
 
     /// Removes the mirrors that nothing uses, and those that have lost their run.
     pub(super) fn prune(&self, store: &Store) {
-        self.lock().retain(|run, mirrors| {
+        let mut by_run = self.lock();
+        by_run.retain(|run, mirrors| {
             mirrors.retain(|mirror| mirror.is_used());
             // Unsubscribes while the map is locked, so that a mirror that is added later subscribes
             // afterwards.
@@ -203,5 +204,6 @@ impl MirrorMap {
             }
             !mirrors.is_empty()
         });
+        shrink_if_sparse(&mut by_run);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::{iter, mem};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
-use tower_sse::runs::__private::{Epoch, Record};
+use tower_sse::runs::__private::{Epoch, Record, shrink_if_sparse};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
@@ -205,6 +205,7 @@ impl Exports {
         let is_over = {
             let unknown = &mut self.lock().unknown;
             unknown.retain(|_, since| now - *since < lease * 2);
+            shrink_if_sparse(unknown);
             let is_over = now - *unknown.entry(run.clone()).or_insert(now) >= lease;
             is_over && unknown.remove(&run).is_some()
         };

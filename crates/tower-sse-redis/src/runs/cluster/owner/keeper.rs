@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tower_sse::runs::__private::Process;
+use tower_sse::runs::__private::{Process, shrink_if_sparse};
 
 use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::RETRY_DELAY;
@@ -77,6 +77,7 @@ impl Keeper {
                 Ok(_) | Err(Failure::Run | Failure::Version) => lost_claims.remove(&run),
                 Err(_) => lost_claims.insert(run, Instant::now() + RETRY_DELAY),
             };
+            shrink_if_sparse(lost_claims);
         }
         self.exports.notify_replied();
     }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use tower_sse::runs::__private::Epoch;
@@ -8,7 +8,7 @@ use crate::runs::seam::{EndMode, RunId};
 /// The runs of this process that have ended and that the store keeps.
 #[derive(Default)]
 pub(super) struct StoredRuns {
-    runs: HashMap<Epoch, StoredRun>,
+    runs: BTreeMap<Epoch, StoredRun>,
     /// Runs in the order in which the store will delete them by itself.
     order: BTreeSet<(Instant, Epoch)>,
     bytes: usize,
