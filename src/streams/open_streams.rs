@@ -7,7 +7,7 @@ use std::{collections::hash_map::Entry, mem, slice, task::Waker, vec};
 
 use tokio_util::sync::DropGuard;
 
-use super::limits::SubjectLimits;
+use super::limits::{Class, SubjectLimits};
 use super::member::{Generation, Member, Revocation};
 use crate::wake::{BATCH, Runtimes, in_batches};
 use crate::{callback::without_panic, lock::lock, sparse::shrink_if_sparse};
@@ -59,28 +59,25 @@ impl OpenStreams {
         self.close_since(ticket, member);
     }
 
-    /// Adds a subject to an open stream. Closes the stream at once if the subject was closed after
-    /// the ticket was taken. Returns `false` if the subject has no place left, which ends the
-    /// stream.
-    pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) -> bool {
-        if member.list(self.generation()) {
-            self.count_open(member, 1);
-        }
-        let subject = self.shared_name(subject);
-        let place = slice::from_ref(&subject);
-        if member.has_places
-            && let Err(class) = self.limits.take(place)
-        {
+    /// Ends a stream because a late subject has no place.
+    pub(super) fn refuse(&self, member: &Arc<Member>, class: &Class) {
+        self.list(member);
+        if self.revoke(vec![Arc::clone(member)], Revocation::Subject) > 0 {
             class.count_refusal();
-            _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
-            self.leave(member);
-            return false;
         }
+        self.leave(member);
+    }
+
+    /// Adds a subject, whose place is taken, to an open stream. Closes the stream at once if the
+    /// subject was closed after the ticket was taken.
+    pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) {
+        self.list(member);
+        let subject = self.shared_name(subject);
         if !member.add(&subject) {
             if member.has_places {
-                self.limits.free(place);
+                self.limits.free(slice::from_ref(&subject));
             }
-            return true;
+            return;
         }
         self.enter(member, &subject);
         self.close_since(ticket, member);
@@ -88,7 +85,12 @@ impl OpenStreams {
         if member.has_ended() {
             self.leave_one(member, &subject);
         }
-        true
+    }
+
+    fn list(&self, member: &Member) {
+        if member.list(self.generation()) {
+            self.count_open(member, 1);
+        }
     }
 
     fn enter(&self, member: &Arc<Member>, subject: &Arc<str>) {
@@ -610,7 +612,10 @@ mod tests {
             ];
             let end = round / 2 % ends.len();
             thread::scope(|scope| {
-                scope.spawn(|| streams.grow(ticket, &member, &"b".into()));
+                scope.spawn(|| {
+                    assert!(streams.limits.take(&["b".into()]).is_ok());
+                    streams.grow(ticket, &member, &"b".into());
+                });
                 scope.spawn(ends[end]);
             });
             let is_closed = member.revocation(streams.generation()).is_some();

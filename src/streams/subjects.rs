@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex, Weak};
-use std::{fmt, task::Waker};
+use std::{fmt, slice, task::Waker};
 
 use super::member::{Member, Revocation};
 use super::open_streams::{OpenStreams, Ticket};
@@ -29,6 +29,8 @@ struct SubjectNames {
     /// The request's open streams. Two layers open two streams for one request if middleware hides
     /// the inner layer's stream from the outer layer.
     members: Vec<Weak<Member>>,
+    /// Whether the open stream was ended because a subject had no place.
+    is_refused: bool,
     /// The stream's head, if it was sent before the handler answered.
     head: Option<EarlyHead>,
 }
@@ -59,7 +61,7 @@ impl Subjects {
     ///
     /// You can also add a subject to a stream that is open, for example when its client joins a
     /// room. The subject takes a place at once. If no place is free, the stream ends like one that
-    /// was [closed](super#how-closed-streams-end), and `add` returns `false`.
+    /// was [closed](super#how-closed-streams-end), and `add` returns `false` from then on.
     ///
     /// Until the handler has answered, a [`close`](super::Streams::close) call since the request's
     /// arrival closes the stream, even a call that came before `add`. After the answer, only later
@@ -76,23 +78,29 @@ impl Subjects {
     pub fn add(&self, subject: impl Into<Arc<str>>) -> bool {
         let (subject, OfRequest { open_streams, ticket, names }) = (subject.into(), &*self.request);
         let mut names = lock(names);
+        if names.is_refused {
+            return false;
+        }
         let is_new = !names.added.contains(&subject);
+        let open: Vec<_> = names.members.iter().filter_map(Weak::upgrade).collect();
+        let is_answered = names.head.as_ref().is_none_or(EarlyHead::is_answered);
+        // Taken under the lock, so that no other call takes an added subject for one with a place.
+        if is_new
+            && let Some(member) = open.iter().find(|member| member.has_places)
+            && let Err(class) = open_streams.limits.take(slice::from_ref(&subject))
+        {
+            names.is_refused = true;
+            drop(names);
+            open_streams.refuse(member, class);
+            return false;
+        }
         if is_new {
             names.added.push(Arc::clone(&subject));
         }
-        let open: Vec<_> = names.members.iter().filter_map(Weak::upgrade).collect();
-        let is_answered = names.head.as_ref().is_none_or(EarlyHead::is_answered);
         drop(names);
-        if open.is_empty() {
-            return open_streams.limits.has_place(&subject);
-        }
         let since = if is_answered { open_streams.ticket() } else { *ticket };
-        let has_place = !is_new || open.iter().all(|it| open_streams.grow(since, it, &subject));
-        if !has_place {
-            // If it's added again, it still has no place.
-            lock(&self.request.names).added.retain(|added| *added != subject);
-        }
-        has_place
+        open.iter().filter(|_| is_new).for_each(|it| open_streams.grow(since, it, &subject));
+        !open.is_empty() || open_streams.limits.has_place(&subject)
     }
 
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
@@ -114,6 +122,8 @@ impl Subjects {
         }
         names.members.retain(|member| member.strong_count() > 0);
         let mut has_places = names.members.is_empty();
+        // Middleware can repeat a request whose stream was refused.
+        names.is_refused &= !has_places;
         if has_places && let Err(class) = open_streams.limits.take(&names.added) {
             if may_be_refused {
                 class.count_refusal();

@@ -135,6 +135,58 @@ async fn place_of_a_late_subject_is_free_when_the_close_is_reported() {
     assert!(is_free.load(SeqCst));
 }
 
+#[tokio::test(start_paused = true)]
+async fn refused_stream_stays_refused_when_a_place_becomes_free() {
+    let streams = Streams::builder().limit("room:", 1).build();
+    let other = open(&streams, &["room:1"]);
+    let (mut stream, subjects) = open_kept(&streams, &["user:1"]);
+    assert!(!subjects.add("room:1"));
+    drop(other);
+    assert!(!subjects.add("room:1") && !subjects.add("room:2") && !subjects.add("user:2"));
+    while stream.poll() != Polled::End {}
+    drop(stream);
+    assert!(!subjects.add("room:1"));
+    assert_eq!(streams.subjects(), []);
+    assert!(open(&streams, &["room:1"]).poll() == Polled::Pending, "nothing holds the place");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_late_subjects_end_counts_once() {
+    let streams = Streams::builder().limit("room:", 1).build();
+    let _other = open(&streams, &["room:1", "room:2"]);
+    let (_stream, subjects) = open_kept(&streams, &[]);
+    let (_closed, of_closed) = open_kept(&streams, &["user:1"]);
+    now(streams.close("user:1"));
+    for subject in ["room:1", "room:1", "room:2"] {
+        assert!(!subjects.add(subject) && !of_closed.add(subject));
+    }
+    assert_eq!(streams.stats().refused_by_prefix, [("room:".into(), 1)]);
+}
+
+/// The waker runs within the first call, as another thread could.
+#[test]
+fn subject_without_a_place_has_none_in_a_simultaneous_call() {
+    struct Adds(Subjects, mpsc::Sender<bool>);
+
+    impl Wake for Adds {
+        fn wake(self: Arc<Self>) {
+            _ = self.1.send(self.0.add("room:1"));
+        }
+    }
+
+    let streams = Streams::builder().limit("room:", 1).build();
+    let _other = open(&streams, &["room:1"]);
+    let mut request = Requester::Fetch.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    let layer = SseLayer::new().without_heartbeat().streams(&streams);
+    let mut body = answer_to(request, &layer, event_stream(Feed::new().1)).into_body();
+    let (sender, second) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Adds(subjects.clone(), sender)));
+    _ = pin!(body.frame()).poll(&mut Context::from_waker(&waker));
+    assert!(!subjects.add("room:1"));
+    assert_eq!(second.try_recv(), Ok(false));
+}
+
 /// Wakers are code of the program, so none is called with a lock held.
 #[test]
 fn waker_can_list_subjects_when_a_late_one_has_no_place() {
@@ -158,6 +210,6 @@ fn waker_can_list_subjects_when_a_late_one_has_no_place() {
         _ = pin!(body.frame()).poll(&mut Context::from_waker(&waker));
         subjects.add("user:1");
     });
-    let expected = r#"[("user:1", 1)] {"user:1"}"#;
+    let expected = r#"[("user:1", 1)] {}"#;
     assert_eq!(read.recv_timeout(PATIENCE).expect("a wake, and no deadlock"), expected);
 }
