@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memrchr2;
 
 use crate::decode::{BYTE_ORDER_MARK, first_line};
-use crate::options::{COMMENT_LINE, has_retry_line};
+use crate::options::has_retry_line;
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
 /// write without changing the events. To update it, usually only the end of a frame is read.
@@ -18,7 +18,7 @@ pub(crate) struct Boundary {
     /// Whether the last bytes were a CRLF. Valid only at a line start within an event.
     after_crlf: bool,
     start: Start,
-    /// Whether the last line is a comment that this crate wrote between events.
+    /// Whether the last line is a comment between events.
     pub(super) after_comment: bool,
     /// Whether the bytes have a content coding, so that nothing can be written between them.
     pub(super) is_opaque: bool,
@@ -117,16 +117,21 @@ impl Boundary {
         if self.is_opaque {
             return frame;
         }
-        if !frame.is_empty() {
-            // An `EventBody` sends this line behind a frame that a server holds.
-            self.after_comment = frame == COMMENT_LINE && self.between_events();
-        }
-        if self.start.is_past {
+        let at_line_start = self.at_line_start();
+        let passed = if self.start.is_past {
             self.observe(&frame);
             frame
         } else {
             self.pass_start(frame)
+        };
+        if !passed.is_empty() {
+            let is_comment = |(line, starts_here): (&[u8], _)| {
+                line.starts_with(b":") && (starts_here || at_line_start)
+            };
+            self.after_comment =
+                self.between_events() && pop_line(&mut &*passed).is_some_and(is_comment);
         }
+        passed
     }
 
     /// Returns the id line that ends the last event of `frame`, followed by an empty line. Returns

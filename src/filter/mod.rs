@@ -78,6 +78,19 @@
 //! });
 //! ```
 //!
+//! Drop what only keeps the stream open. Clients of language models read the data of every event as
+//! JSON. So most of them fail at the event `data: : keepalive` that Vertex AI sends, and OpenAI's
+//! clients also at an event without data:
+//!
+//! ```
+//! # use tower_sse::filter::{self, Verdict};
+//! let without_keep_alives =
+//!     filter::from_fn(|event| match event.data().starts_with(':') || !event.has_data() {
+//!         true => Verdict::Drop,
+//!         false => Verdict::Pass,
+//!     });
+//! ```
+//!
 //! [`Verdict::End`] ends the stream, for example when a budget is used up. [`EventFilter`] shows
 //! how to fail a stream whose answer was cut short.
 //!
@@ -91,8 +104,12 @@
 //! # Events
 //!
 //! An event begins with the first field line that is not a `retry` line, and ends with the next
-//! empty line. The filter also sees events without data. Comments, `retry` lines and empty lines
-//! between events pass, and the filter doesn't see them.
+//! empty line. The filter also sees events without data. Comments and `retry` lines between events
+//! pass, and the filter doesn't see them.
+//!
+//! An upstream may send an empty line after a comment, as axum's `KeepAlive` and OpenRouter do. The
+//! filter drops this line, so the comment joins the next event. OpenAI's client for Python (3.52)
+//! would take the comment for an event and fail.
 //!
 //! If the source ends mid-event, the filter gets the incomplete event, which isn't
 //! [terminated](crate::decode::EventRef::is_terminated). If the source fails mid-event, neither the

@@ -314,9 +314,12 @@ struct Flow<F: EventFilter> {
     /// Whether a verdict has dropped an event before any other bytes of the event's frame were
     /// sent. If no earlier frame has sent a byte either, the stream begins with a later event.
     starts_late: bool,
-    /// Whether the last event was not sent and ended in a CR. An LF that follows belongs to this
-    /// event.
-    skips_lf: bool,
+    /// If the last event or line ended in a CR, whether it was sent. An LF that follows belongs to
+    /// it.
+    after_cr: Option<bool>,
+    /// If a `retry` line was sent after the last event, whether an empty line has followed it. The
+    /// empty line was not sent.
+    after_retry: Option<bool>,
 }
 
 impl<F: EventFilter> Flow<F> {
@@ -332,7 +335,8 @@ impl<F: EventFilter> Flow<F> {
             ends_in_cr: false,
             is_stopped: false,
             starts_late: false,
-            skips_lf: false,
+            after_cr: None,
+            after_retry: None,
         }
     }
 
@@ -357,30 +361,53 @@ impl<F: EventFilter> Flow<F> {
     /// Sends a piece that ends at index `end` of the frame, or what takes its place.
     #[inline]
     fn piece(&mut self, piece: Piece<'_>, end: usize, output: &mut Output<'_>) {
-        let mut bytes = piece.as_bytes();
+        let bytes = piece.as_bytes();
         match piece {
             Piece::Event(event) => {
-                self.skips_lf = false;
                 if let Some((events, passes)) = self.event(event) {
                     if !events.as_bytes().is_empty() {
                         output.put(events.as_bytes());
                         self.has_sent_event = true;
+                        self.after_retry = None;
                     }
                     if !passes {
-                        self.skips_lf = bytes.ends_with(b"\r");
+                        self.after_cr = bytes.ends_with(b"\r").then_some(false);
                         self.starts_late |= output.is_empty();
                         return;
                     }
                 }
                 self.has_sent_event = true;
+                if self.after_retry.take() == Some(true) && piece.retry().is_some() {
+                    output.put(b"\n");
+                }
             }
+            Piece::Between([b'\n' | b'\r', ..]) => return self.empty_lines(bytes, end, output),
             Piece::Between(_) | Piece::Comment(_) => {
-                let skips_lf = mem::take(&mut self.skips_lf);
-                bytes = bytes.strip_prefix(b"\n").filter(|_| skips_lf).unwrap_or(bytes);
+                if piece.retry().is_some() && self.after_retry.replace(false) == Some(true) {
+                    // Some clients reject a block with two `retry` lines.
+                    output.put(b"\n");
+                }
                 self.between += bytes.len() as u64;
             }
         }
+        self.after_cr = bytes.ends_with(b"\r").then_some(true);
         output.pass(bytes, end);
+    }
+
+    /// Drops empty lines between events, but not an LF that ends an earlier line. Some clients take
+    /// a block without an event for an event.
+    fn empty_lines(&mut self, bytes: &[u8], end: usize, output: &mut Output<'_>) {
+        let lf = self.after_cr.take().filter(|_| bytes.starts_with(b"\n"));
+        let (lf_bytes, lines) =
+            bytes.split_at_checked(usize::from(lf.is_some())).unwrap_or_default();
+        if lf == Some(true) {
+            output.pass(lf_bytes, end - lines.len());
+        }
+        if !lines.is_empty() {
+            self.after_cr = lines.ends_with(b"\r").then_some(false);
+            self.after_retry = self.after_retry.map(|_| true);
+            self.starts_late |= output.is_empty();
+        }
     }
 
     /// Returns the events to send when the source has ended, before the stream ends or fails.

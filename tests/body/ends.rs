@@ -216,7 +216,7 @@ async fn last_bytes(
 
 /// go-sse does not reconnect if the last line of a stream is a comment.
 #[tokio::test(start_paused = true)]
-async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
+async fn clean_end_behind_a_comment_has_a_reconnection_time() {
     let beat = |comment: &str| Heartbeat::every(5 * SECOND).comment(comment);
     let layer = || SseLayer::new().retry(2 * SECOND).heartbeat(5 * SECOND);
     let ends = [CleanEnd::Source, CleanEnd::Age, CleanEnd::LogOut];
@@ -228,9 +228,14 @@ async fn clean_end_behind_a_comment_of_the_layer_has_a_reconnection_time() {
             }
             let padded = SseLayer::new().retry(2 * SECOND).without_heartbeat().padding(9);
             assert_eq!(last_bytes(padded, client, "", end).await.trim_start(), "retry: 2000\n");
-            // After an event of the source or of a heartbeat, no comment of the layer is the last
-            // line.
-            assert_eq!(last_bytes(layer(), client, "data: a\n\n", end).await, "", "{end:?}");
+            for comment in [": of the source\n", "data: a\n\n: one\r\n: two\r\n"] {
+                let last = last_bytes(layer(), client, comment, end).await;
+                assert_eq!(last.trim_start(), "retry: 2000\n", "{client:?} {end:?} {comment:?}");
+            }
+            // After an event of the source or of a heartbeat, the last line is no comment.
+            for text in ["data: a\n\n", ": a\n\n", "data: a\n: b\n\n"] {
+                assert_eq!(last_bytes(layer(), client, text, end).await, "", "{end:?} {text:?}");
+            }
             let events = layer().heartbeat(Heartbeat::every(5 * SECOND).event("beat", "{}"));
             assert_eq!(last_bytes(events, client, "", end).await, "", "{end:?}");
             let off = last_bytes(layer().without_retry(), client, "", end).await;

@@ -8,7 +8,7 @@ use crate::{naive_filter::ADDED, *};
 
 type Line = (String, &'static str);
 
-/// An event, or a comment between events. A comment has no empty line.
+/// An event, or a comment between events, which may have no empty line.
 #[derive(Clone, Debug)]
 struct Block {
     lines: Vec<Line>,
@@ -80,6 +80,10 @@ fn text(block: &Block) -> String {
     text + if is_joined { "\r\n" } else { block.empty_line }
 }
 
+fn is_comment(block: &Block) -> bool {
+    block.lines[0].0.starts_with(':')
+}
+
 fn is_data(line: &str) -> bool {
     line == "data" || line.starts_with("data:")
 }
@@ -102,10 +106,12 @@ fn by_hand(blocks: &[Block], changes: &[Change], adds_at_end: bool) -> String {
     let mut stream = String::new();
     let mut changes = changes.iter();
     for block in blocks {
-        let change = match block.empty_line {
-            "" => Change::Pass,
-            _ => changes.next().copied().unwrap_or(Change::Pass),
-        };
+        if is_comment(block) {
+            // The next event's block begins with the comment.
+            stream += &text(&Block { empty_line: "", ..block.clone() });
+            continue;
+        }
+        let change = changes.next().copied().unwrap_or(Change::Pass);
         stream += &match change {
             Change::Pass => text(block),
             Change::Drop => String::new(),
@@ -145,6 +151,27 @@ fn events_at_the_end_follow_a_last_cr_as_whole_ones() {
     }
 }
 
+/// What servers send to keep a stream open, or to set the reconnection time, is a block without an
+/// event. Some clients take such a block for an event once they have seen an id.
+#[test]
+fn blocks_without_an_event_are_no_events_for_any_client() {
+    for block in [":\n\n", ": OPENROUTER PROCESSING\n\n", ":\r\n\r\n", "retry: 1000\n\n", "\n"] {
+        let stream = format!("{block}id: 1\ndata: a\n\n{block}{block}data: b\n\n{block}");
+        for chunks in [vec![stream.as_bytes()], stream.as_bytes().chunks(1).collect()] {
+            let sent = filtered(&chunks, &[], false) + ADDED;
+            for (name, read) in CLIENTS {
+                let data: Vec<_> = read(&sent).into_iter().map(|(_, data)| data).collect();
+                let (_, added) = ADDED.trim_end().split_once("data: ").unwrap();
+                let is_time_alone = name == "at empty lines" && block.starts_with("retry");
+                // Two reconnection times stay in blocks of their own.
+                let expected =
+                    if is_time_alone { vec!["a", "", "b", added] } else { vec!["a", "b", added] };
+                assert_eq!(data, expected, "{name}: {sent:?}");
+            }
+        }
+    }
+}
+
 const ENDS: [&str; 3] = ["\n", "\r\n", "\r"];
 
 fn line_end() -> BoxedStrategy<[&'static str; 5]> {
@@ -161,6 +188,8 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
         &["data: d", ": note", "data: e", "event: e"],
         &["event: e", "data: f", "x: 1"],
         &[": comment"],
+        &[": comment, then an empty line"],
+        &[": two lines", ": and an empty line"],
         &["id: 8"],
     ]);
     // Most blocks of a stream have the same line ends.
@@ -168,15 +197,12 @@ fn blocks() -> impl Strategy<Value = Vec<Block>> {
         |(of_stream, blocks)| {
             let block = |(lines, own, is_own): (&[&str], [&'static str; 5], bool)| {
                 let ends = if is_own { own } else { of_stream };
-                let is_comment = lines[0].starts_with(':');
+                let has_none = lines[0] == ": comment";
                 // A lone CR as the empty line, behind an LF, would be taken for half of a CRLF.
                 let is_half = ends[4] == "\r" && ends[lines.len() - 1] != "\r";
                 let empty_line = if is_half { "\r\n" } else { ends[4] };
                 let lines = lines.iter().zip(ends).map(|(line, end)| ((*line).to_owned(), end));
-                Block {
-                    lines: lines.collect(),
-                    empty_line: if is_comment { "" } else { empty_line },
-                }
+                Block { lines: lines.collect(), empty_line: if has_none { "" } else { empty_line } }
             };
             blocks.into_iter().map(block).collect()
         },

@@ -45,13 +45,14 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2048, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_passes_is_identical_byte_for_byte(
+    fn what_passes_is_identical_but_for_empty_lines_between_events(
         stream in special_bytes(),
         cuts in vec(any::<Index>(), 0..8),
     ) {
         let chunks = slices(&Bytes::from(stream.clone()), &cuts);
         let (feed, mut body, _log) = fed_by(PASS);
         let (mut passed, mut is_between) = (Vec::new(), true);
+        let expected = filtered(&stream, &PASS).sent;
         for chunk in chunks {
             feed.data(chunk.clone());
             let Polled::Data(sent) = poll_frame(&mut body) else {
@@ -66,7 +67,7 @@ proptest! {
         }
         feed.end();
         passed.extend(read(&mut body).0.concat());
-        prop_assert_eq!(passed, stream);
+        prop_assert_eq!(passed, expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What clients make of a stream that they split in different ways: three naive parsers, which
+//! What clients make of a stream that they split in different ways: four naive parsers, which
 //! share nothing with the crate.
 
 // Each test uses only a part of this file.
@@ -12,8 +12,12 @@ pub type Dispatched = (String, String);
 type Client = fn(&str) -> Vec<Dispatched>;
 
 /// The parsers, with names for the messages of failed tests.
-pub const CLIENTS: [(&str, Client); 3] =
-    [("at pairs", at_pairs), ("at any two ends", at_any_two_ends), ("by lines", by_lines)];
+pub const CLIENTS: [(&str, Client); 4] = [
+    ("at pairs", at_pairs),
+    ("at any two ends", at_any_two_ends),
+    ("by lines", by_lines),
+    ("at empty lines", at_empty_lines),
+];
 
 /// Splits where the same line end comes twice, as npm's `@google/genai` and `openai` do.
 fn at_pairs(stream: &str) -> Vec<Dispatched> {
@@ -39,6 +43,33 @@ fn at_any_two_ends(stream: &str) -> Vec<Dispatched> {
 fn by_lines(stream: &str) -> Vec<Dispatched> {
     let reading = naive::read(stream.as_bytes());
     reading.events.into_iter().map(|(name, data, _)| (name, data)).collect()
+}
+
+/// Takes each empty line for the end of an event, as OpenAI's client for Python does: unless neither
+/// its block has a name, data or a reconnection time nor the stream an id.
+fn at_empty_lines(stream: &str) -> Vec<Dispatched> {
+    let stream = naive::normalized(stream.strip_prefix('\u{feff}').unwrap_or(stream));
+    let (mut dispatched, mut has_id) = (Vec::new(), false);
+    let (mut name, mut data, mut has_time) = ("", Vec::new(), false);
+    for (line, _) in stream.match_indices('\n').scan(0, |start, (at, _)| {
+        let line = &stream[std::mem::replace(start, at + 1)..at];
+        Some((line, at))
+    }) {
+        if line.is_empty() {
+            if has_id || has_time || !name.is_empty() || !data.is_empty() {
+                dispatched.push((name.to_owned(), data.join("\n")));
+            }
+            (name, data, has_time) = ("", Vec::new(), false);
+        }
+        match naive::field(line) {
+            ("event", value) => name = value,
+            ("data", value) => data.push(value),
+            ("id", value) => has_id |= !value.contains('\0'),
+            ("retry", value) => has_time |= value.parse::<u64>().is_ok(),
+            _ => {}
+        }
+    }
+    dispatched
 }
 
 /// Splits at the separators whose place and length `next` finds. If the last piece has no

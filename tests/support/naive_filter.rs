@@ -39,8 +39,19 @@ pub struct Expected {
     pub outcome: &'static str,
     pub seen: Vec<Block>,
     pub source_ends: Vec<&'static str>,
-    /// Whether an event was dropped before anything was sent.
+    /// Whether an event or an empty line was dropped before anything was sent.
     pub starts_late: bool,
+    pub time: Time,
+}
+
+/// The last reconnection time behind the last event that was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Time {
+    #[default]
+    None,
+    InBlock,
+    /// In a block whose empty line was dropped.
+    InEarlierBlock,
 }
 
 pub const TOO_LARGE: &str = "is larger than";
@@ -59,10 +70,18 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
                 (line.clone(), is_retry(line) && len_to_cr(line) > plan.max_event_size)
             }
         };
+        let has_time = match &part {
+            Part::Event(block) => block.retry.is_some(),
+            Part::Line(line) => naive::read(line).retry.is_some(),
+        };
         match part {
             _ if is_too_large => return too_large(expected),
             Part::Event(block) => match expected.decide(block, plan) {
-                Some(true) => expected.pass(raw),
+                Some(true) => {
+                    expected.separate_times(has_time);
+                    expected.pass(raw);
+                    expected.time = Time::None;
+                }
                 Some(false) => {}
                 None => {
                     let has_failed = expected.error == Some(BY_FILTER);
@@ -70,7 +89,19 @@ pub fn filtered(stream: &[u8], plan: &Plan) -> Expected {
                     return expected;
                 }
             },
-            Part::Line(_) => expected.pass(raw),
+            Part::Line(line) if line.iter().all(|byte| b"\r\n".contains(byte)) => {
+                expected.starts_late |= expected.sent.is_empty();
+                if expected.time == Time::InBlock {
+                    expected.time = Time::InEarlierBlock;
+                }
+            }
+            Part::Line(_) => {
+                expected.separate_times(has_time);
+                expected.pass(raw);
+                if has_time {
+                    expected.time = Time::InBlock;
+                }
+            }
         }
     }
     expected.end(last, plan)
@@ -100,7 +131,14 @@ impl Expected {
     /// Returns `self` without what a correct filter may do differently, and without what only the
     /// oracle knows.
     pub fn comparable(self) -> Self {
-        Self { seen: naive::comparable(self.seen), starts_late: false, ..self }
+        Self { seen: naive::comparable(self.seen), starts_late: false, time: Time::None, ..self }
+    }
+
+    /// Keeps two reconnection times in blocks of their own: some clients reject a block with two.
+    fn separate_times(&mut self, has_time: bool) {
+        if has_time && self.time == Time::InEarlierBlock {
+            self.sent.push(b'\n');
+        }
     }
 
     /// Sends bytes of the source. If they begin like a byte order mark and everything before them
@@ -119,6 +157,7 @@ impl Expected {
         self.seen.push(block);
         if matches!(choice, Choice::Replace | Choice::Insert | Choice::End) {
             self.sent.extend(ADDED.bytes());
+            self.time = Time::None;
         }
         match choice {
             Choice::Pass | Choice::Insert => Some(true),

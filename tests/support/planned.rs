@@ -108,5 +108,5 @@ pub fn done(log: &Logged, sent: Vec<u8>, error: Option<String>) -> Expected {
     let error = error.map(|error| {
         known.into_iter().find(|known| error.contains(known)).unwrap_or_else(|| panic!("{error}"))
     });
-    Expected { sent, error, outcome, seen, source_ends, starts_late: false }
+    Expected { sent, error, outcome, seen, source_ends, ..Expected::default() }
 }

@@ -83,6 +83,16 @@ fn section_on_newest_values_shows_the_page_of_the_ticker() {
     assert!(read("examples/ticker/page.html").contains(&format!("\nconst BEAT{code}")), "{code}");
 }
 
+#[test]
+fn section_on_filters_shows_the_filter_that_is_tested() {
+    let manual = read("src/filter/mod.rs").replace("//! ", "");
+    let (_, code) = manual.split_once("let without_keep_alives =").expect("a block");
+    let lines: Vec<_> = code.split("```").next().unwrap().split_whitespace().collect();
+    let tested = read("e2e/tests/runs/gateways/keep_alives.rs");
+    let tested: Vec<_> = tested.split_whitespace().collect();
+    assert!(tested.join(" ").contains(&lines.join(" ")));
+}
+
 /// `fastrand` is not cryptographic: a user can compute the numbers of other users from their own.
 #[test]
 fn cookies_and_tickets_of_pages_and_examples_cannot_be_computed() {

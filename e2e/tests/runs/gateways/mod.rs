@@ -1,6 +1,7 @@
 //! The gateways that the page `upstreams` shows, in front of a model, with OpenAI's client for npm.
 
 mod first_token;
+mod keep_alives;
 mod redaction;
 
 use axum::body::to_bytes;

@@ -93,9 +93,17 @@ impl Client {
     pub(crate) fn python(script: &str, arguments: &[&str]) -> Option<Self> {
         let mut command = Command::new(find(&["python3"])?);
         command.arg(Path::new(SCRIPTS).join(script)).args(arguments);
-        command.env("PYTHONPATH", target("python-runs"));
+        let paths = [target("python-runs"), target("python")];
+        command.env("PYTHONPATH", std::env::join_paths(paths).unwrap());
         command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
         Some(Self::spawn(script, command))
+    }
+
+    /// Starts a script that uses a package of PyPI that `.ci/run` installs. Returns `None` if Python
+    /// or the package is missing.
+    pub(crate) fn few_python(package: &str, script: &str, arguments: &[&str]) -> Option<Self> {
+        installed(&format!("python/{package}"))?;
+        Self::python(script, arguments)
     }
 
     fn spawn(name: &str, mut command: Command) -> Self {

@@ -40,5 +40,5 @@ pub(crate) use self::app::Service;
 pub(crate) use self::client::{Client, Packages};
 pub(crate) use self::deployment::Deployment;
 pub(crate) use self::proxy::{Cut, Proxy};
-pub(crate) use crate::support::{Process, Program, find, find_nginx, listen, serve_axum};
-pub(crate) use crate::support::{skip, soon, target};
+pub(crate) use crate::support::{Process, Program, find, find_nginx, installed, listen};
+pub(crate) use crate::support::{serve_axum, skip, soon, target};
