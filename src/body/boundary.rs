@@ -240,15 +240,10 @@ impl Boundary {
     }
 }
 
-/// Returns whether the frame has only ids, perhaps in `start` events. A page may not notice such a
-/// frame, so it must not delay the heartbeats that the page's watchdog expects.
-pub(super) fn is_position(data: &[u8]) -> bool {
-    let is_id = |block: &str| {
-        let line = block.strip_prefix("event: start\ndata: {}\n").unwrap_or(block);
-        line.starts_with("id: ") && !line.contains('\n')
-    };
-    str::from_utf8(data)
-        .is_ok_and(|it| it.ends_with("\n\n") && it.split_terminator("\n\n").all(is_id))
+/// Returns whether the frame is an id line and an empty line.
+pub(super) fn is_id_line(data: &[u8]) -> bool {
+    let id = data.strip_prefix(b"id: ").and_then(|rest| rest.strip_suffix(b"\n\n"));
+    id.is_some_and(|id| !id.contains(&b'\n'))
 }
 
 /// Splits `bytes` into complete lines, with their line ends, and the incomplete line after them.

@@ -12,7 +12,7 @@ use tokio::task::coop;
 use super::stream_state::{
     LARGEST_PIECE, Opening, Polled, StateProj, StreamPhase, StreamState, first_data,
 };
-use super::{Deadline, LastFrames, boundary::is_position, deadline::DeadlineVerdict};
+use super::{Deadline, LastFrames, boundary::is_id_line, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event};
 use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
@@ -184,6 +184,13 @@ where
                     return Poll::Ready(None);
                 }
             };
+            // A page sees only events that it listens to, so other events, even if one is always
+            // ready, don't delay the heartbeats that its watchdog expects.
+            if self.state.id_line.is_some()
+                && let Poll::Ready(heartbeat) = self.poll_heartbeat(cx)
+            {
+                return Poll::Ready(Some(heartbeat));
+            }
             match self.poll_source(cx) {
                 Poll::Pending if self.has_answered(cx) => {
                     self.cut(CloseReason::Answered);
@@ -251,11 +258,11 @@ where
 
     fn note_sent(&mut self, data: &[u8]) {
         let this = self.state();
-        let is_position = this.id_line.is_some() && is_position(data);
+        let has_event_heartbeats = this.id_line.is_some();
         if let Some(deadline) = this.deadline {
-            deadline.note_data(is_position && data.starts_with(b"id: "));
+            deadline.note_data(has_event_heartbeats && is_id_line(data));
         }
-        if !is_position {
+        if !has_event_heartbeats {
             this.idle.reset();
         }
     }
@@ -299,14 +306,14 @@ where
         if this.boundary.is_opaque {
             return None;
         }
-        let retry = self.first_retry(cx);
-        let options = &self.state.options;
+        let (retry, options) = (self.first_retry(cx), &self.state.options);
         let start = start.map(|it| start_event(it, client, options.merged.omits_defaults));
-        let start = start.unwrap_or_default();
-        let mut preamble = options.preamble(retry, start);
-        let is_heartbeat = preamble.is_empty() && is_early;
+        let mut preamble = options.preamble(retry, start.unwrap_or_default());
+        let begins = options.begins_with_heartbeat(client);
+        let is_heartbeat = if is_early { preamble.is_empty() } else { begins };
         if is_heartbeat {
-            preamble = options.first_sign();
+            let heartbeat = options.first_sign(self.state.id_line.as_deref());
+            preamble = [preamble, heartbeat].concat().into();
             if options.heartbeat().is_some() {
                 self.state().record.count_heartbeat();
             }

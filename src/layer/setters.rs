@@ -26,6 +26,22 @@ impl<M> SseLayer<M> {
         config.options = Arc::new(config.options.with(options));
         self
     }
+
+    /// Sets what pages with the module `tower-sse.js` expect:
+    ///
+    /// - Heartbeats are [events for pages](Heartbeat::for_pages), every 15 seconds. For another
+    ///   interval, call [`heartbeat`](Self::heartbeat) afterwards.
+    /// - The query parameter `last` has the [last event id](Self::last_event_id_query).
+    /// - The query parameter `poll` asks for a [long poll](Self::long_poll_query).
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    /// let layer: SseLayer = SseLayer::new().for_pages();
+    /// ```
+    pub fn for_pages(self) -> Self {
+        let heartbeat = Heartbeat::default().for_pages();
+        self.heartbeat(heartbeat).last_event_id_query("last").long_poll_query("poll")
+    }
 }
 
 /// Options that keep idle streams open and stop proxies from holding events back.

@@ -47,7 +47,8 @@ use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, strea
 ///
 /// - **Stay open**: [`heartbeat`](Self::heartbeat), [`padding`](Self::padding),
 ///   [`incremental`](Self::incremental)
-/// - **Resume**: [`last_event_id_query`](Self::last_event_id_query),
+/// - **Resume**: [`for_pages`](Self::for_pages),
+///   [`last_event_id_query`](Self::last_event_id_query),
 ///   [`long_poll_query`](Self::long_poll_query), [`retry`](Self::retry),
 ///   [`client_kind`](Self::client_kind)
 /// - **End**: [`terminator`](Self::terminator), [`on_error`](Self::on_error),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{Encoded, Event, IntoEventName};
+use crate::event::{Encoded, Event, IntoEventName, whole_milliseconds};
 
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing an idle
 /// connection and lets the server notice a peer that has vanished.
@@ -61,8 +61,14 @@ impl Heartbeat {
 
     /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
     /// the page can tell an idle source from a broken connection. If the heartbeat is due in the
-    /// middle of another event, the comment is sent instead. Frames with only ids, which a page may
-    /// not see, don't delay the heartbeat.
+    /// middle of another event, the comment is sent instead.
+    ///
+    /// A page sees only the events that it listens to. So a heartbeat event comes after each
+    /// interval, even if other events come. A stream also begins with one, which shows that the
+    /// stream passes. It doesn't if it's a [long poll](crate::StreamOptions::long_poll), if an
+    /// [early head](crate::early_head) came before the answer, or if the client is a
+    /// [library](crate::ClientKind::Library). A layer inside of a
+    /// [`RunLayer`](crate::runs::RunLayer) sends none.
     ///
     /// As data, set JSON such as `{}`: some clients decode the data of every event. With an empty
     /// name, the event has no `event` line, for clients that know only `data`.
@@ -89,6 +95,20 @@ impl Heartbeat {
         let event = if name.as_str().is_empty() { event } else { event.event(name) };
         self.event = Some(Encoded::from(event).into());
         self
+    }
+
+    /// Sends the event `heartbeat`, whose data is the interval in milliseconds. From it,
+    /// [`tower-sse.js`](crate::SseLayer::for_pages) learns how long a silence may last.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Heartbeat, SseLayer};
+    /// let heartbeat = Heartbeat::every(Duration::from_secs(5)).for_pages();
+    /// let layer: SseLayer = SseLayer::new().for_pages().heartbeat(heartbeat);
+    /// ```
+    pub fn for_pages(self) -> Self {
+        let interval = whole_milliseconds(self.interval);
+        self.event("heartbeat", interval.to_string())
     }
 
     /// Returns the heartbeat to send between events. A heartbeat event ends with `id_line`, which

@@ -61,8 +61,15 @@ impl ResolvedOptions {
         Arc::new(Self { merged, ..Self::clone(layer) })
     }
 
+    /// Returns the heartbeat. A recorded stream has no heartbeats that are events: the record would
+    /// repeat them to each client of the run.
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.merged.heartbeat.as_ref()?.as_ref()
+        let heartbeat = self.merged.heartbeat.as_ref()?.as_ref();
+        heartbeat.filter(|it| it.event.is_none() || !is_recorded())
+    }
+
+    pub(crate) fn heartbeat_event(&self) -> Option<&Bytes> {
+        self.heartbeat()?.event.as_ref()
     }
 
     pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
@@ -95,16 +102,24 @@ impl ResolvedOptions {
         joined(joined(retry, padding), start)
     }
 
-    /// Returns the first lines of a stream whose source hasn't answered yet, for proxies that hold
-    /// the head back until the body's first byte.
-    pub(crate) fn first_sign(&self) -> Bytes {
-        self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(None))
+    /// Decides whether the stream begins with a heartbeat event, which shows a page that the stream
+    /// passes. A poll doesn't: its first event comes at once or ends it. Nor does a library's
+    /// stream: some libraries forget their id at an event without one.
+    pub(crate) fn begins_with_heartbeat(&self, client: ClientKind) -> bool {
+        let is_poll = self.merged.long_poll.is_some();
+        self.heartbeat_event().is_some() && !is_poll && client != ClientKind::Library
+    }
+
+    /// Returns the heartbeat with which a stream begins. Without heartbeats, it's a comment, for
+    /// proxies that hold an early head back until the body's first byte.
+    pub(crate) fn first_sign(&self, id_line: Option<&Bytes>) -> Bytes {
+        self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(id_line))
     }
 
     /// Returns the client's id line and an empty line, for heartbeats that are events. Returns no
     /// bytes if the client's id isn't known, and `None` if heartbeats aren't events.
     pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
-        self.heartbeat()?.event.as_ref()?;
+        self.heartbeat_event()?;
         let line = |id| Encoded::from(Event::new().id(id)).into();
         Some(Box::new(start.and_then(|it| it.id.clone()).map(line).unwrap_or_default()))
     }

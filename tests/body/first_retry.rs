@@ -145,10 +145,9 @@ async fn time_of_the_drain_needs_no_empty_line_behind_an_event() {
         rig.assert_ends(CloseReason::Drained);
     }
     let heartbeat = Heartbeat::every(SECOND).event("ping", "1");
-    let mut rig = Rig::starting(parting().heartbeat(heartbeat), Requester::EventSource);
-    time_of(&rig.poll());
-    rig.idle(SECOND + SECOND / 8).await;
-    assert_eq!(rig.poll(), data("event: ping\ndata: 1\n\n"));
+    let layer = parting().retry(SECOND).heartbeat(heartbeat);
+    let mut rig = Rig::starting(layer, Requester::EventSource);
+    assert_eq!(rig.poll(), data("retry: 1000\nevent: ping\ndata: 1\n\n"));
     rig.shutdown.cancel();
     rig.assert_ends_with(GOODBYE, CloseReason::Drained);
 

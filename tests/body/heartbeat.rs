@@ -149,26 +149,73 @@ async fn busy_source_without_bytes_does_not_starve_heartbeats() {
     }
 }
 
-/// An `id` line at the start of a frame does not show that the frame has no event: many servers
-/// write an event's id first.
+/// A page sees only the events that it listens to, and no frames with only ids.
 #[tokio::test(start_paused = true)]
-async fn only_positions_without_an_event_delay_no_heartbeat_event() {
-    let start = "event: start\ndata: {}\nid: 1\n\n";
-    for (frame, delays) in [
-        ("id: 1\n\n", false),
-        (start, false),
-        ("id: 1\n\nevent: start\ndata: {}\nid: 2\n\n", false),
-        ("id: 1\ndata: x\n\n", true),
-        ("id: 1\n\ndata: x\nid: 2\n\n", true),
-        ("event: start\ndata: of the program\nid: 1\n\n", true),
-        ("data: {}\nid: 1\n\n", true),
-    ] {
-        let heartbeat = Heartbeat::every(16 * SECOND).event("beat", "{}");
-        let (feed, mut body) = fed(&SseLayer::new().heartbeat(heartbeat));
-        idle(&mut body, 15 * SECOND).await;
-        feed.passes(frame, &mut body);
-        idle(&mut body, 2 * SECOND).await;
-        let polled = poll_frame(&mut body);
-        assert_eq!(polled == Polled::Pending, delays, "{polled:?} after {frame:?}");
+async fn other_events_delay_no_heartbeat_event() {
+    let beat = Heartbeat::every(16 * SECOND).event("beat", "{}");
+    let (feed, mut body) = fed(&SseLayer::new().heartbeat(beat.clone()));
+    let mut beats = Vec::new();
+    let begun = Instant::now();
+    for second in 0..50 {
+        feed.data(["data: a\n\n", "id: 1\n\n", "event: start\ndata: {}\nid: 1\n\n"][second % 3]);
+        while let Polled::Data(bytes) = poll_frame(&mut body) {
+            if bytes.starts_with(b"event: beat\n") {
+                beats.push(begun.elapsed().as_secs());
+            }
+        }
+        time::advance(SECOND).await;
     }
+    assert_eq!(beats, [0, 16, 32, 48]);
+    // A comment is only for proxies, which see every byte.
+    let (feed, mut body) = fed(&every_16_seconds());
+    for _ in 0..50 {
+        feed.passes("data: a\n\n", &mut body);
+        idle(&mut body, SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_that_is_always_ready_delays_no_heartbeat_event() {
+    let events = || stream::repeat_with(|| Event::from("x"));
+    let beat = Heartbeat::every(16 * SECOND).event("beat", "{}");
+    let layer = SseLayer::new().heartbeat(beat);
+    let mut body = through(&layer, tower_sse::response(events())).into_body();
+    let mut beats = 0;
+    for _ in 0..40 {
+        for _ in 0..10 {
+            // Each frame uses up some of the task's cooperative budget.
+            yield_now().await;
+            let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            beats += usize::from(frame.starts_with(b"event: beat\n"));
+        }
+        time::advance(SECOND).await;
+    }
+    assert_eq!(beats, 3);
+}
+
+/// The page learns that the stream passes and that heartbeats will come. A library may forget its
+/// id at an event without one.
+#[tokio::test(start_paused = true)]
+async fn stream_begins_with_a_heartbeat_event_except_for_a_library() {
+    let beat = Heartbeat::every(16 * SECOND).event("beat", "{}");
+    let layer = || SseLayer::new().heartbeat(beat.clone()).retry(SECOND).padding(4);
+    for client in Requester::ALL {
+        let (feed, mut body) = fed_to(client.request("/"), &layer());
+        feed.data("data: a\n\n");
+        let first = match client {
+            Requester::Library => data("retry: 1000\n:  \n"),
+            _ => data("retry: 1000\n:  \nevent: beat\ndata: {}\n\n"),
+        };
+        assert_polls(&mut body, [first, data("data: a\n\n"), Polled::Pending]);
+        time::advance(17 * SECOND).await;
+        assert_polls(&mut body, [data("event: beat\ndata: {}\n\n"), Polled::Pending]);
+    }
+    // A poll ends at once if its first event isn't new, and an encoded stream has no heartbeats.
+    let poll = StreamOptions::new().long_poll(8 * SECOND);
+    let (_feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer().options(poll));
+    assert_polls(&mut body, [data("retry: 1000\n:  \n"), Polled::Pending]);
+    let (_feed, source) = Feed::new();
+    let response = event_stream(source).with_header("content-encoding", "gzip");
+    let mut body = answer_to(Requester::EventSource.request("/"), &layer(), response).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
 }

@@ -69,6 +69,7 @@ async fn events_of_the_layer_are_no_events_of_the_source() {
 
     let heartbeat = Heartbeat::every(10 * SECOND).event("ping", "");
     let mut rig = Rig::new(layer().heartbeat(heartbeat), Requester::Get);
+    assert_eq!(rig.poll(), data("event: ping\ndata: \n\n"));
     rig.idle(10 * SECOND).await;
     assert_eq!(rig.poll(), data("event: ping\ndata: \n\n"));
     advance(SECOND).await;

@@ -43,13 +43,17 @@ async fn first_byte_is_the_heartbeat_of_the_layer() {
     let reports = Reports::default();
     let layer = reports.observe(SseLayer::new());
     let ping = layer.clone().heartbeat(Heartbeat::every(15 * SECOND).event("ping", "{}"));
-    let app = slow(LATE, events).layer(early()).layer(ping);
-    let ping = "event: ping\ndata: {}\n\n";
-    assert_eq!(receive(&app, Requester::Post).await, (ping.repeat(4) + EVENTS, None));
+    let app = slow(LATE, events).layer(early()).layer(ping.clone());
+    let text = "event: ping\ndata: {}\n\n";
+    assert_eq!(receive(&app, Requester::Post).await, (text.repeat(4) + EVENTS, None));
     let app = slow(LATE, events).layer(early()).layer(layer.without_heartbeat());
     assert_eq!(receive(&app, Requester::Post).await, (format!(": \n{EVENTS}"), None));
+    // Before the answer, heartbeats have no id. So none is sent if the stream begins with a line.
+    let app = slow(LATE, events).layer(early()).layer(ping.retry(SECOND));
+    let expected = format!("retry: 1000\n{}{EVENTS}", text.repeat(3));
+    assert_eq!(receive(&app, Requester::EventSource).await, (expected, None));
     let heartbeats = reports.closed().iter().map(|report| report.heartbeats).collect::<Vec<_>>();
-    assert_eq!(heartbeats, [4, 0]);
+    assert_eq!(heartbeats, [4, 0, 3]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -560,6 +560,22 @@ async fn late_poll_waits_although_heartbeats_repeat_its_id() {
     }
 }
 
+/// Many servers write an event's id first.
+#[tokio::test(start_paused = true)]
+async fn late_poll_ends_with_an_event_whose_id_comes_first() {
+    let layer = SseLayer::new().heartbeat(Heartbeat::every(5 * LATE).event("beat", "{}"));
+    let layer = layer.without_retry().options(StreamOptions::new().long_poll(100 * SECOND));
+    let events = || {
+        let first = stream::iter([Ok::<_, Infallible>("id: 1\ndata: x\n\n")]);
+        event_stream(AxumBody::from_stream(first.chain(stream::pending())))
+    };
+    let app = slow(LATE, events).layer(early()).layer(layer);
+    let start = Instant::now();
+    let (text, error) = receive(&app, Requester::Fetch).await;
+    assert!(text.ends_with("id: 1\ndata: x\n\n") && error.is_none(), "{text}");
+    assert_eq!(start.elapsed(), LATE);
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_of_a_late_answer_resumes() {
     let app = slow(LATE, events).layer(Runs::new().layer(key)).layer(early());

@@ -242,14 +242,15 @@ async fn body_that_is_collected_ends() {
 async fn comment_behind_a_held_value_leaves_its_id_and_reconnection() {
     let hub = prices();
     publish_all(&hub, ["a1"]);
-    let beat = format!("event: beat\ndata: {{}}\nid: {}\n\n", hub.position());
+    let beat = |id: &str| format!("event: beat\ndata: {{}}\nid: {id}\n\n");
+    let (zero, one) = (beat(id(&hub, 0).as_str()), beat(hub.position().as_str()));
     let beats = SseLayer::new().heartbeat(Heartbeat::every(SECOND).event("beat", "{}"));
     let ends = SseLayer::new().without_heartbeat().max_age(SECOND);
-    for (layer, next) in [(beats, &*beat), (ends, "retry: 2000\n")] {
+    for (layer, first, next) in [(beats, &*zero, &*one), (ends, "", "retry: 2000\n")] {
         let visit = hub.subscribe(["a"]).resume(id(&hub, 0)).response();
         let layer = layer.retry(2 * SECOND);
         let mut body = answer_to(Requester::EventSource.request("/"), &layer, visit).into_body();
-        assert_eq!(frame(&mut body), "retry: 2000\n");
+        assert_eq!(frame(&mut body), format!("retry: 2000\n{first}"));
         let _held = frame(&mut body);
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         advance(20 * MILLISECOND).await;

@@ -43,9 +43,7 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
             (Requester::Get, Some(latest.clone().into()), String::new()),
         ] {
             let mut body = open(client, topics, last);
-            if !first.is_empty() {
-                assert_eq!(text(poll_frame(&mut body)), first);
-            }
+            assert_eq!(text(poll_frame(&mut body)), first + &with(latest.as_str()));
             for _ in 0..2 {
                 assert_eq!(beat(&mut body).await, with(latest.as_str()), "{client:?} {topics:?}");
             }
@@ -53,6 +51,7 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
     }
     // The heartbeat repeats the id of the last event, even if a frame has several events.
     let mut body = open(Requester::EventSource, &["a", "b"], Some(id(&hub, 0)));
+    assert_eq!(text(poll_frame(&mut body)), with(id(&hub, 0).as_str()));
     assert!(text(poll_frame(&mut body)).starts_with("data: a1\n"));
     while let Polled::Data(_) = poll_frame(&mut body) {}
     assert_eq!(beat(&mut body).await, with(latest.as_str()));
@@ -61,6 +60,7 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
     while let Polled::Data(_) = poll_frame(&mut body) {}
     assert_eq!(beat(&mut body).await, with(hub.position().as_str()));
     let mut returned = open(Requester::EventSource, &["c"], Some(foreign()));
+    assert_eq!(text(poll_frame(&mut returned)), with("1-0"), "an id of no hub, for another gap");
     let gap = text(poll_frame(&mut returned));
     let gap_id = gap
         .strip_prefix("event: gap\ndata: {\"topic\":\"c\",\"reason\":\"other_hub\"}\nid: ")
@@ -68,11 +68,37 @@ async fn heartbeat_event_of_a_hub_repeats_the_id_that_the_client_has() {
     assert_eq!(beat(&mut returned).await, with(gap_id.trim_end()));
 }
 
+/// A process may lag behind the one that gave the client its id. If the client is cut after the
+/// first heartbeat, it continues at another process with that heartbeat's id.
+#[tokio::test(start_paused = true)]
+async fn first_heartbeat_event_skips_and_repeats_nothing_at_another_process() {
+    let (broker, [first, lagging]) = connected();
+    publish_all(&first, ["a1"]);
+    broker.pause(&lagging);
+    publish_all(&first, ["a2", "a3"]);
+    let (missed, gap) = (["a2@2", "a3@3"], ["gap a@0", "a1@1", "a2@2", "a3@3"]);
+    for (last, rest) in [
+        (None, &missed[..]),
+        (Some(id(&first, 1)), &missed),
+        (Some(id(&first, 2)), &missed[1..]),
+        (Some(id(&first, 3)), &[]),
+        (Some(foreign()), &gap),
+    ] {
+        let visit = lagging.subscribe_to("a").resume(last.clone()).response();
+        let mut body = answer_to(Requester::Fetch.request("/"), &layer(), visit).into_body();
+        let beat = text(poll_frame(&mut body));
+        let own = beat.strip_prefix(EVENT).and_then(|rest| rest.strip_prefix("id: "));
+        let own = own.map(|id| last_id(id.trim_end())).or(last.clone()).expect("an id");
+        assert_eq!(read(&first, &["a"], own), rest, "{last:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
     let (feed, source) = support::Feed::new();
     let mut body = answer_to(Request::new(()), &layer(), event_stream(source)).into_body();
     let without = format!("{EVENT}\n");
+    assert_eq!(text(poll_frame(&mut body)), without);
     assert_eq!(beat(&mut body).await, without, "a source that has none");
     let large = format!("data: {}", "x".repeat(256 * 1024 - 6));
     for (frames, expected) in [
@@ -138,6 +164,7 @@ async fn heartbeat_event_of_a_run_repeats_the_id_that_the_client_has() {
     };
     let mut first = open(None).await;
     // The client has no id of the run yet, and the hub's position is no id of the run.
+    assert_eq!(text(poll_frame(&mut first)), format!("{EVENT}\n"));
     assert_eq!(beat(&mut first).await, format!("{EVENT}\n"));
     publish(&hub, "a", "a1");
     for _ in 0..50 {
@@ -146,5 +173,5 @@ async fn heartbeat_event_of_a_run_repeats_the_id_that_the_client_has() {
     let event = text(poll_frame(&mut first));
     let id = event.strip_prefix("data: a1\nid: ").unwrap().trim_end();
     assert_eq!(beat(&mut first).await, with(id));
-    assert_eq!(beat(&mut open(Some(id)).await).await, with(id));
+    assert_eq!(text(poll_frame(&mut open(Some(id)).await)), with(id));
 }

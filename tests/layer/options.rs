@@ -84,8 +84,12 @@ async fn each_option_can_be_set_or_undone_for_one_response() {
         (&layer(), new().without_heartbeat(), "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n"),
         (&layer(), new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
         (&layer(), new().without_terminator(), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
-        (&bare, new().heartbeat(beat), "event: beat\ndata: 1\n\ndata: one\n\n"),
-        (&bare, new().heartbeat(unnamed), "data: {}\n\ndata: one\n\n"),
+        (
+            &bare,
+            new().heartbeat(beat),
+            "event: beat\ndata: 1\n\nevent: beat\ndata: 1\n\ndata: one\n\n",
+        ),
+        (&bare, new().heartbeat(unnamed), "data: {}\n\ndata: {}\n\ndata: one\n\n"),
         (&bare, new().retry(Retry::fixed(7 * SECOND)), "retry: 7000\ndata: one\n\n"),
         (&bare, new().padding(5), ":   \ndata: one\n\n"),
         (&bare, new().terminator(Event::from("end")), "data: one\n\ndata: end\n\n"),
@@ -189,4 +193,32 @@ async fn service_of_bare_streams_has_the_options_of_its_request() {
     let response = answer_to(request, &SseLayer::new(), stream::iter([Event::from("one")]));
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "data: one\n\ndata: request\n\n");
+}
+
+/// The module `tower-sse.js` expects these names, and the interval as data.
+#[tokio::test(start_paused = true)]
+async fn layer_for_pages_sends_heartbeats_and_reads_queries_as_pages_expect() {
+    for (layer, interval) in [
+        (SseLayer::new().for_pages(), "15000"),
+        (SseLayer::new().for_pages().heartbeat(Heartbeat::every(5 * SECOND).for_pages()), "5000"),
+    ] {
+        let request = Requester::EventSource.request("/events?last=e-7");
+        let mut body =
+            answer_to(request, &layer.clone().without_retry(), event_stream(Feed::new().1));
+        let beat = format!("event: heartbeat\ndata: {interval}\n\n");
+        assert_eq!(poll_frame(body.body_mut()), Polled::Data(beat.into()));
+
+        let last = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&last);
+        let service = layer.without_retry().layer(service_fn(move |request: Request<()>| {
+            *seen.lock().unwrap() = request.extensions().get::<LastEventId>().cloned();
+            ready(Ok::<_, Infallible>(event_stream(Feed::new().1)))
+        }));
+        let request = Requester::EventSource.request("/events?poll=8&last=e-7");
+        let mut body = service.oneshot(request).await.unwrap().into_body();
+        assert_eq!(last.lock().unwrap().as_ref().map(LastEventId::as_str), Some("e-7"));
+        idle(&mut body, 4 * SECOND).await;
+        idle(&mut body, 4 * SECOND + MILLISECOND).await;
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    }
 }

@@ -186,22 +186,24 @@ async fn head_of_an_upstream_in_any_version_allows_chunks() {
 #[tokio::test(start_paused = true)]
 async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
     let heartbeat = |every| Heartbeat::every(Duration::from_secs(every));
-    let handler = Handler::default();
-    let inner = SseLayer::new().heartbeat(heartbeat(1)).layer(handler.service());
-    let outer = SseLayer::new().heartbeat(heartbeat(100));
-    let service = outer.layer(Runs::new().layer(key).layer(inner));
-    let answer = tokio::spawn(service.oneshot(post()));
-    settle().await;
-    let feed = handler.stream();
-    let mut body = answer.await.unwrap().unwrap().into_body();
-    feed.data("data: a\n\n");
-    let mut frames = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
-    let frame = frames().await;
-    assert!(frame.starts_with(b"data: a\nid: "), "{frame:?}");
-    // The clock is paused, so it advances to the next timer.
-    let before = tokio::time::Instant::now();
-    assert_eq!(frames().await, ": \n");
-    assert!(before.elapsed() >= Duration::from_secs(100), "{:?}", before.elapsed());
+    for inside in [heartbeat(1), heartbeat(1).event("beat", "{}")] {
+        let handler = Handler::default();
+        let inner = SseLayer::new().heartbeat(inside).layer(handler.service());
+        let outer = SseLayer::new().heartbeat(heartbeat(100));
+        let service = outer.layer(Runs::new().layer(key).layer(inner));
+        let answer = tokio::spawn(service.oneshot(post()));
+        settle().await;
+        let feed = handler.stream();
+        let mut body = answer.await.unwrap().unwrap().into_body();
+        feed.data("data: a\n\n");
+        let mut frames = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let frame = frames().await;
+        assert!(frame.starts_with(b"data: a\nid: "), "{frame:?}");
+        // The clock is paused, so it advances to the next timer.
+        let before = tokio::time::Instant::now();
+        assert_eq!(frames().await, ": \n");
+        assert!(before.elapsed() >= Duration::from_secs(100), "{:?}", before.elapsed());
+    }
 }
 
 #[tokio::test(start_paused = true)]
