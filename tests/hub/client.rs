@@ -6,12 +6,15 @@ pub(crate) struct Client {
     subscription: Subscription,
     decoder: Decoder,
     pub(crate) last: Option<LastEventId>,
+    /// The reason in the newest gap.
+    pub(crate) reason: Option<String>,
     pub(crate) has_ended: bool,
 }
 
 impl Client {
     pub(crate) fn new(subscription: Subscription) -> Self {
-        Self { subscription, decoder: Decoder::new(), last: None, has_ended: false }
+        let decoder = Decoder::new();
+        Self { subscription, decoder, last: None, reason: None, has_ended: false }
     }
 
     /// Returns the messages of the next item. The data of a gap is replaced with the gap's topic.
@@ -27,7 +30,10 @@ impl Client {
             let mut messages = Vec::new();
             while let Some(mut message) = self.decoder.decode(&mut bytes).unwrap() {
                 if message.event == "gap" {
-                    message.data = topic_of_gap(&message.data);
+                    let mut gap: HashMap<String, String> =
+                        serde_json::from_str(&message.data).unwrap();
+                    message.data = gap.remove("topic").unwrap();
+                    self.reason = gap.remove("reason");
                 }
                 self.last = Some(last_id(&message.last_event_id));
                 messages.push(message);
@@ -81,10 +87,6 @@ impl Client {
         let expected: Vec<_> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(self.read(), expected);
     }
-}
-
-fn topic_of_gap(data: &str) -> String {
-    serde_json::from_str::<HashMap<String, String>>(data).unwrap().remove("topic").unwrap()
 }
 
 /// Formats a message: `a1@7` is the event with the data `a1` and the sequence number 7, `gap a@6` a

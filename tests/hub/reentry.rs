@@ -10,7 +10,7 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
     }
 }
 
-/// Runs `test`, and fails instead of waiting forever if there is a deadlock.
+/// Runs `test`, and fails instead of waiting forever if there is a deadlock or an endless loop.
 pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
@@ -18,9 +18,9 @@ pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
         done.send(()).unwrap();
     });
     if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-        panic!("a deadlock");
+        panic!("a deadlock, or an endless loop");
     }
-    thread.join().unwrap();
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic));
 }
 
 #[test]

@@ -1,10 +1,24 @@
 //! What the [model](crate::model) checks, while several threads publish, read and lose events.
 
-use std::{slice, time::Instant};
+use std::{array::from_fn, slice, time::Instant};
 
 use crate::*;
 
-const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
+/// The number of threads that publish.
+const PUBLISHERS: usize = 4;
+
+/// The number of events for each event of a quiet topic.
+const QUIET: usize = 100;
+
+/// Returns the topic of a publisher's event. The first four topics are busy, the others quiet.
+const fn topic_of(publisher: usize, n: usize) -> &'static str {
+    let busy = TOPICS.len() - 5;
+    TOPICS[if n.is_multiple_of(QUIET) {
+        busy + (publisher + n / QUIET) % 5
+    } else {
+        (publisher + n) % busy
+    }]
+}
 
 /// What a client has received, over one connection or several.
 struct History {
@@ -69,9 +83,9 @@ impl History {
 /// event by its sequence number.
 fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str> {
     let published = thread::scope(|scope| {
-        let publishers = [0, 1, 2, 3].map(|publisher| {
+        let publishers = from_fn::<_, PUBLISHERS, _>(|publisher| {
             let publish_one = move |n| {
-                let topic = TOPICS[(publisher + n) % TOPICS.len()];
+                let topic = topic_of(publisher, n);
                 (publish(&hubs[n % hubs.len()], topic, topic), topic)
             };
             scope.spawn(move || (0..count).map(publish_one).collect::<Vec<_>>())
@@ -79,7 +93,7 @@ fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str>
         publishers.map(|publisher| publisher.join().unwrap())
     });
     let published: BTreeMap<_, _> = published.into_iter().flatten().collect();
-    assert_eq!(published.len(), TOPICS.len() * count, "no number twice");
+    assert_eq!(published.len(), PUBLISHERS * count, "no number twice");
     let newest = *published.keys().last().expect("an event");
     // The thread that loses the history can still have events to deliver.
     while hubs.iter().any(|hub| sequence(hub.position().as_str()) < newest) {
@@ -91,12 +105,12 @@ fn publish_in_threads(hubs: &[Hub], count: usize) -> BTreeMap<u64, &'static str>
 
 /// Runs clients that connect, read some items, leave, and reconnect to the next hub with their last
 /// event id, while threads publish. Checks what each client has received.
-fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: bool) {
+fn reconnecting_clients(hubs: &[Hub], of: &[&[&str]], count: usize, is_lossy: bool) {
     thread::scope(|scope| {
-        let clients = of.map(|topics| {
+        let clients = of.iter().copied().zip(0..).map(|(topics, seed)| {
             let client = move || {
                 let mut history = History::new(&hubs[0]);
-                let mut random = fastrand::Rng::with_seed(topics.len() as u64);
+                let mut random = fastrand::Rng::with_seed(seed);
                 for hub in hubs.iter().cycle() {
                     let subscription = hub.subscribe(topics).resume(history.last.clone());
                     if !history.read(subscription, random.usize(..30)) {
@@ -107,6 +121,7 @@ fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: 
             };
             (topics, scope.spawn(client))
         });
+        let clients: Vec<_> = clients.collect();
         let published = publish_in_threads(hubs, count);
         for (topics, client) in clients {
             let history = client.join().unwrap();
@@ -118,22 +133,36 @@ fn reconnecting_clients(hubs: &[Hub], of: [&[&str]; 4], count: usize, is_lossy: 
     assert!(hubs.iter().all(|hub| hub.stats().subscribers == 0));
 }
 
-const SUBSCRIPTIONS: [&[&str]; 4] = [&TOPICS, &["a"], &["b", "d"], &["c", "a", "d"]];
+/// Nine clients wait for the last topic, which is quiet.
+const SUBSCRIPTIONS: [&[&str]; 12] = [
+    &TOPICS,
+    &["a"],
+    &["b", "d"],
+    &["c", "a", "d"],
+    &["i"],
+    &["i"],
+    &["e", "i"],
+    &["i", "h", "g", "f", "e"],
+    &["a", "i", "b", "h", "c"],
+    &["i", "a", "h", "b", "g", "c", "f"],
+    &["d", "i"],
+    &["e", "f", "g", "h", "i"],
+];
 
 #[test]
 fn reconnecting_clients_miss_no_event_during_publishing() {
     let count = 6_000;
     let hub = Hub::builder().retention(Retention::new().events(count).bytes(usize::MAX)).build();
-    reconnecting_clients(&[hub], SUBSCRIPTIONS, count, false);
+    reconnecting_clients(&[hub], &SUBSCRIPTIONS, count, false);
 }
 
 #[test]
 fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
     let hub = Hub::builder().retention(Retention::new().events(3)).build();
-    reconnecting_clients(&[hub], SUBSCRIPTIONS, 6_000, true);
+    reconnecting_clients(&[hub], &SUBSCRIPTIONS, 6_000, true);
     // Topics go and come back all the time.
     let hub = Hub::builder().max_memory(200).build();
-    reconnecting_clients(&[hub], SUBSCRIPTIONS, 6_000, true);
+    reconnecting_clients(&[hub], &SUBSCRIPTIONS, 6_000, true);
 }
 
 #[test]
@@ -149,9 +178,11 @@ fn client_moving_between_hubs_during_losses_receives_each_event_or_a_gap() {
                 broker.lose_history();
             }
         });
-        // Each client has a topic of its own: if a client gets the gaps of several topics, only the
-        // last gap has the loss's number.
-        reconnecting_clients(&hubs, TOPICS.each_ref().map(slice::from_ref), 3_000, true);
+        // Most clients have one topic: if a client gets the gaps of several topics, only the last
+        // gap has the loss's number.
+        let mut of: Vec<_> = TOPICS.iter().map(slice::from_ref).collect();
+        of.extend(SUBSCRIPTIONS);
+        reconnecting_clients(&hubs, &of, 3_000, true);
     });
 }
 

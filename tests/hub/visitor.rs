@@ -2,6 +2,9 @@
 
 use crate::*;
 
+/// The number of topics up to which the hub looks at each topic for each event.
+const FEW: usize = 4;
+
 /// A client that connects and disconnects, and the messages that are due to it.
 #[derive(Default)]
 pub(crate) struct Visitor {
@@ -87,8 +90,9 @@ impl Visitor {
             Poll::Ready(Some(messages)) => {
                 naive.gaps += messages.iter().filter(|it| it.event == "gap").count() as u64;
                 self.ids = vec![self.last.clone()];
+                let reason = connection.reason.clone();
                 for message in messages {
-                    self.check(&message, naive);
+                    self.check(&message, reason.as_deref(), naive);
                     self.ids.push(self.last.clone());
                 }
                 true
@@ -110,7 +114,7 @@ impl Visitor {
         }
     }
 
-    fn check(&mut self, message: &Message, naive: &Naive) {
+    fn check(&mut self, message: &Message, reason: Option<&str>, naive: &Naive) {
         if message.event == "greeting" {
             self.last = Some(last_id(&message.last_event_id));
             assert_eq!(self.greeting_due.take(), Some(sequence(&message.last_event_id)));
@@ -121,7 +125,7 @@ impl Visitor {
         let name = if is_gap { &message.data } else { &message.data[..1] };
         let index =
             self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("one of its topics");
-        if is_gap && self.is_of_loss(index, naive) {
+        if is_gap && self.is_of_loss(index, reason, naive) {
             self.check_gap_of_loss(message, naive);
             return;
         }
@@ -145,15 +149,13 @@ impl Visitor {
         }
         assert_eq!(self.greeting_due, None, "the greeting comes before all but these gaps");
         if is_gap {
-            self.check_gap(index, gap_due, message, naive);
+            self.check_gap(index, gap_due, message, reason, naive);
             return;
         }
-        assert!(
-            !self.topics.iter().enumerate().any(|(it, _)| self.has_evicted(it, naive)),
-            "gaps come first"
-        );
-        self.is_foreign = false;
         let number = sequence(&message.last_event_id);
+        let is_due = |it| self.own_gap(it, naive).is_some_and(|gap| gap < number);
+        assert!(!(0..self.topics.len()).any(is_due), "gaps come first");
+        self.is_foreign = false;
         let is_before_loss = self.due_loss(naive).is_none_or(|loss| number < loss);
         assert!(is_before_loss, "from after a loss that was not reported");
         self.skip_gaps(number, naive);
@@ -165,27 +167,36 @@ impl Visitor {
     }
 
     /// Checks a gap of evicted events, which comes first, or one that the program has reported.
-    fn check_gap(&mut self, index: usize, gap_due: bool, message: &Message, naive: &Naive) {
+    fn check_gap(
+        &mut self,
+        index: usize,
+        gap_due: bool,
+        message: &Message,
+        reason: Option<&str>,
+        naive: &Naive,
+    ) {
         let evicted = naive.evicted_up_to(self.topics[index]);
         let is_evicted = gap_due || evicted > self.served[index];
         let reported = self.reported_gap(index, naive).filter(|_| !is_evicted);
         assert!(is_evicted || reported.is_some(), "a gap, and nothing was evicted");
+        assert_eq!(is_evicted, reason != Some("reported"));
         let served = reported.unwrap_or(evicted).max(self.served[index]);
         self.served[index] = served;
         self.skip_gaps(reported.unwrap_or(0), naive);
         // Skip later gaps only for this check, because the hub can still evict them.
         let passed = self.served.clone();
         self.skip_gaps(u64::MAX, naive);
-        self.check_id_of_gap(served, message, naive);
+        let mut others = 0..self.topics.len();
+        // The gaps of evicted events come together.
+        if is_evicted && others.any(|other| self.has_evicted(other, naive)) {
+            self.check_id_before_gaps(message);
+        } else {
+            self.check_id_of_gap(served, message, naive);
+        }
         self.served = passed;
     }
 
     fn check_id_of_gap(&mut self, served: u64, message: &Message, naive: &Naive) {
-        let mut others = 0..self.topics.len();
-        if others.any(|other| self.has_evicted(other, naive)) {
-            self.check_id_before_gaps(message);
-            return;
-        }
         self.is_foreign = false;
         // The id is never past an event, a gap or a loss that the client has yet to receive.
         let event = |it| self.missed(it, naive).map(|event| event.sequence);
@@ -247,11 +258,15 @@ impl Visitor {
         rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
     }
 
-    /// Returns the sequence number of the gap that is due in this topic alone. A gap of evicted
-    /// events has 0, because it comes before all others.
+    /// Returns the sequence number before which the gap comes that is due in this topic alone. A
+    /// gap of evicted events has 0, because it comes before all others. But a client of many topics
+    /// may receive events that are older than the evicted events before it.
     fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
-        let evicted = self.has_evicted(index, naive).then_some(0);
-        evicted.or_else(|| self.reported_gap(index, naive))
+        if !self.has_evicted(index, naive) {
+            return self.reported_gap(index, naive);
+        }
+        let is_first = self.gap_due[index] || self.topics.len() <= FEW;
+        Some(if is_first { 0 } else { self.missed(index, naive)?.sequence })
     }
 
     fn due_loss(&self, naive: &Naive) -> Option<u64> {
@@ -268,11 +283,17 @@ impl Visitor {
         })
     }
 
-    /// Returns whether a gap of this topic must report a loss of all topics.
-    fn is_of_loss(&self, index: usize, naive: &Naive) -> bool {
+    /// Returns whether a gap of this topic reports a loss of all topics.
+    fn is_of_loss(&self, index: usize, reason: Option<&str>, naive: &Naive) -> bool {
+        let is_lost = reason == Some("lost");
         let is_at_start = self.gaps_at.is_some() && self.gap_due[index];
-        let Some(loss) = self.due_loss(naive) else { return false };
-        !is_at_start && self.own_gap(index, naive).is_none_or(|gap| gap > loss)
+        let due = self.due_loss(naive).filter(|_| !is_at_start);
+        let must_be =
+            due.is_some_and(|loss| self.own_gap(index, naive).is_none_or(|gap| gap > loss));
+        // A gap of evicted events from after the loss can come with one from before it.
+        let may_be_own = self.topics.len() > FEW && self.has_evicted(index, naive);
+        assert!(is_lost == must_be || may_be_own && !is_lost, "a gap because of {reason:?}");
+        is_lost
     }
 
     fn check_gap_of_loss(&mut self, message: &Message, naive: &Naive) {
