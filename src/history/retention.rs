@@ -42,7 +42,9 @@ impl Retention {
     /// The section [Only the newest value](crate::hub#only-the-newest-value) has an example, and
     /// says what clients receive.
     ///
-    /// There is no age limit unless you set [`age`](Self::age). With a
+    /// There is no age limit unless you set [`age`](Self::age): a topic keeps its newest event until
+    /// memory is short. If these are the hub's limits, the name of a topic that has
+    /// [ended](crate::hub::Hub::end) can still be used again after 5 minutes. With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that is older than
     /// the age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
     /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if you pass it these
@@ -88,6 +90,12 @@ impl Retention {
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self
+    }
+
+    /// Returns how long the name of an ended topic stays taken.
+    pub(crate) fn of_ended(self) -> Duration {
+        let has_no_age = self.is_latest && self.age == Duration::MAX;
+        if has_no_age { Self::new().age } else { self.age }
     }
 
     pub(crate) fn of_topic(self) -> (usize, usize, Duration) {

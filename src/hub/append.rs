@@ -208,8 +208,8 @@ impl HubState {
         Ok(Receipt { position: self.position(sequence), subscribers })
     }
 
-    const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
-        let retained = self.topics.retention.age;
+    fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
+        let retained = self.topics.retention.of_ended();
         TopicEnd {
             sequence,
             free_at: at.saturating_add(retained),

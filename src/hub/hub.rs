@@ -159,9 +159,11 @@ impl Hub {
     /// reconnecting.
     ///
     /// Publishing to an ended topic fails with [`PublishError::Ended`]. Once the last event exceeds
-    /// the [age limit](super::HubBuilder::retention), the next event starts the topic again. A hub
-    /// remembers at most 65,536 ended topics that have neither events nor subscribers left. If
-    /// there are more, it forgets the topics that ended first.
+    /// the hub's [age limit](super::HubBuilder::retention), the next event starts the topic again.
+    /// In a hub with [`Retention::latest`](crate::Retention::latest), which has no age limit by
+    /// default, that's after 5 minutes. A hub remembers at most 65,536 ended topics that have
+    /// neither events nor subscribers left. If there are more, it forgets the topics that ended
+    /// first.
     ///
     /// With a broker, set the same age limit in all processes. Until a process has received the
     /// last event, the broker may acknowledge events that the process publishes after it. No client

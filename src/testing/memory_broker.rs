@@ -121,8 +121,9 @@ impl Broker for MemoryBroker {
     }
 
     async fn start(self, mut feed: Feed) -> Result<MemoryPublisher, Infallible> {
-        let retained = feed.max_age();
-        let old = lock(&self.state).newest_older_than(retained);
+        let old = lock(&self.state).newest_older_than(feed.max_age());
+        let hub = feed.hub().0.upgrade();
+        let retained = hub.map_or(Duration::ZERO, |hub| hub.topics.retention.of_ended());
         if old > 0 {
             // A client that resumes from before the hub's history receives a gap.
             _ = feed.report_loss(old);

@@ -71,6 +71,33 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
     }
 }
 
+/// The newest values have no age limit. Without a time of its own, an ended name would stay taken
+/// as long as the hub exists.
+#[tokio::test(start_paused = true)]
+async fn name_of_a_newest_value_is_free_after_the_default_age() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let latest = Hub::builder().retention(Retention::latest());
+    let other = Hub::builder().retention(Retention::latest());
+    for (name, builder, taken) in [
+        ("no age", latest, 300 * SECOND),
+        ("other limits", other.retention_of(|_| Some(Retention::new().age(HOUR))), 300 * SECOND),
+        ("an age", Hub::builder().retention(Retention::latest().age(HOUR)), HOUR),
+    ] {
+        let _case = case(name);
+        let broker = MemoryBroker::new();
+        let [hub, late] = [builder, Hub::builder()].map(|it| connect_with(it, &broker));
+        end(&hub, "a", "a1");
+        advance(taken - MILLISECOND).await;
+        assert!(is_ended(&hub.publish("a", "a2").await));
+        advance(MILLISECOND).await;
+        resumed(&hub, &["a"], 0).assert_ends_with(&["a1@1"]);
+        late.publish("a", "a2").await.unwrap();
+        let mut client = resumed(&hub, &["a"], 1);
+        hub.publish("a", "a3").await.unwrap();
+        assert_eq!(client.read().last().unwrap(), "a3@3");
+    }
+}
+
 /// The client's process knows the end of the topic, but has not received the event yet.
 #[tokio::test(start_paused = true)]
 async fn event_that_begins_an_ended_topic_anew_is_published() {
