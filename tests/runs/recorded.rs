@@ -204,6 +204,7 @@ async fn check(source: &[u8], cuts: &[Index]) {
         let count = |field| others.iter().filter(|line| line.split(':').next() == field).count();
         assert_eq!(count(Some("id")), 0, "{block}");
         assert!(count(Some("retry")) <= 1, "{block}");
+        assert_ne!(count(Some("data")), 0, "{block}");
     }
     let mut unique = ids.clone();
     unique.dedup();
@@ -231,7 +232,8 @@ async fn recorded_events_are_normal_and_keep_their_order_of_lines() {
         ("retry: 1\n\nretry: 2\n\ndata: a\n\n", "data: a\nretry: 2\nid: E-1\n\n"),
         ("retry: 1\ndata: a\nretry: 3\n\n", "data: a\nretry: 3\nid: E-1\n\n"),
         ("other: x\n\nother: y\ndata: a\n\n", "other: y\ndata: a\nid: E-1\n\n"),
-        ("event: x\n\ndata\n\n", "event: x\nid: E-1\n\ndata\nid: E-2\n\n"),
+        ("event: x\n\ndata\n\nevent: x\r\n\r\n", "data\nid: E-1\n\n"),
+        ("event: x\nretry: 4\n\nevent: y\ndata: a\n\n", "event: y\ndata: a\nretry: 4\nid: E-1\n\n"),
         ("data: a\n\ndata: half\n", "data: a\nid: E-1\n\n"),
         ("data: a\n\nid: 9\n\n", "data: a\nid: E-1\n\n"),
     ] {

@@ -38,15 +38,15 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// A parser that cuts the bytes of an event stream into events, regardless of frames. Each event
 /// gets an id of the run.
 ///
-/// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
-/// with these exceptions:
+/// An event is a block with a `data` line: browsers don't dispatch other blocks, and some clients fail
+/// at them. Its lines are kept in order and end in LF, with these exceptions:
 ///
 /// - Comments are dropped. So are the source's ids, which the run's ids replace.
 /// - Of the valid `retry` lines since the previous event, only the last is kept, as the line before
 ///   the id. Some clients reject a block with two such lines.
 /// - Lines that begin with a byte order mark are dropped. At the stream's start, only the mark is
 ///   dropped.
-/// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
+/// - Blocks without a `data` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(crate) struct Cutter {
     splitter: EventSplitter,
@@ -153,14 +153,15 @@ impl Cutter {
     }
 }
 
-/// Adds an event's lines to `lines` if it has a `data` or `event` line. Returns whether it has one.
+/// Adds an event's lines to `lines` if it has a `data` line. Returns whether it has one.
 #[inline]
 fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
-    let mut is_event = false;
+    if !event.has_data() {
+        return false;
+    }
     for (line, _) in event.lines() {
         match Line::parse(line) {
             Line::Empty | Line::Comment(_) | Line::Field { name: b"id" | b"retry", .. } => continue,
-            Line::Field { name: b"data" | b"event", .. } => is_event = true,
             // A client whose stream began with this line would strip the mark and read the rest as
             // a field.
             Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => continue,
@@ -169,10 +170,7 @@ fn add_lines(lines: &mut Vec<u8>, event: EventRef<'_>) -> bool {
         lines.extend_from_slice(line);
         lines.push(b'\n');
     }
-    if !is_event {
-        lines.clear();
-    }
-    is_event
+    true
 }
 
 #[inline]
@@ -196,12 +194,16 @@ fn write<'e>(
 /// Returns the length of the event at the start of `bytes`, without its empty line, if each line
 /// begins with `data:` or `event:` and ends in LF. Such lines are recorded as they are.
 fn plain_lines(bytes: &[u8]) -> Option<usize> {
-    let mut rest = bytes;
-    while rest.starts_with(b"data:") || rest.starts_with(b"event:") {
+    let (mut rest, mut has_data) = (bytes, false);
+    loop {
+        let is_data = rest.starts_with(b"data:");
+        if !is_data && !rest.starts_with(b"event:") {
+            break;
+        }
+        has_data |= is_data;
         rest = rest.get(memchr2(b'\n', b'\r', rest)?..)?.strip_prefix(b"\n")?;
     }
-    let len = bytes.len() - rest.len();
-    (len > 0 && rest.first() == Some(&b'\n')).then_some(len)
+    (has_data && rest.first() == Some(&b'\n')).then_some(bytes.len() - rest.len())
 }
 
 /// The maximum size of a chunk, in bytes. A server that holds an event for a slow client holds the

@@ -428,7 +428,7 @@ impl Deferred {
 /// Encodes an event without an id. Returns `None` if the event has neither name nor data, or could
 /// exceed `limit` bytes on the wire with its id.
 pub(crate) fn lines_of(event: Event, limit: usize) -> Option<Bytes> {
-    let mut bytes = Encoded::from(event).into();
+    let mut bytes = Encoded::from(event.dispatched()?).into();
     let mut cutter = Cutter::default();
     if !cutter.cut(&mut bytes, limit).ok()? || cutter.event_len(MAX_ID_LEN) > limit {
         return None;
@@ -464,6 +464,12 @@ mod tests {
         let lines = lines_of(event.retry(Duration::from_secs(1)), usize::MAX).unwrap();
         assert_eq!(lines, "event: usage\ndata: a\ndata: b\nretry: 1000\n");
         assert_eq!(lines_of(Event::from("a"), usize::MAX).unwrap(), "data: a\n");
+        // A browser wouldn't dispatch a name alone.
+        assert_eq!(
+            lines_of(Event::new().event("end"), usize::MAX).unwrap(),
+            "event: end\ndata: \n"
+        );
+        assert_eq!(lines_of(Event::new().id(7), usize::MAX), None);
     }
 
     #[test]

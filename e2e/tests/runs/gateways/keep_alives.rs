@@ -52,7 +52,7 @@ async fn serve() -> String {
         .route("/bytes/chat/completions", answer(BLOCKS.to_vec()))
         .route("/passed/chat/completions", answer(BLOCKS.to_vec()).layer(pass))
         .route("/filtered/chat/completions", answer(all()).layer(drops))
-        .route("/run/chat/completions", answer(BLOCKS.to_vec()).layer(run))
+        .route("/run/chat/completions", answer([&BLOCKS[..], &WITHOUT_DATA].concat()).layer(run))
         .layer(SseLayer::new());
     format!("http://{}", serve_axum(app).await)
 }
