@@ -63,13 +63,13 @@ pub struct StreamOptions {
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
     // Several if set in several places. The age that the stream reaches first counts.
-    pub(super) max_age: Vec<MaxAge>,
+    pub(crate) max_age: Vec<MaxAge>,
     pub(crate) long_poll: Option<Duration>,
     pub(crate) drain: Option<Drain>,
     // Empty if turned off.
     pub(crate) farewell: Option<Bytes>,
     pub(crate) terminator: Option<Bytes>,
-    pub(super) on_error: Option<ErrorToEvent>,
+    pub(crate) on_error: Option<ErrorToEvent>,
     pub(crate) on_close: Option<OnClose>,
 }
 

@@ -17,8 +17,23 @@ const NONE: &[u8] = b"-";
 /// and options for only the first client's stream are left out.
 pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     let Some(options) = options else { return Bytes::from_static(NONE) };
+    // All fields are named, so that a new option is encoded or left out on purpose.
+    let StreamOptions {
+        heartbeat,
+        retry,
+        padding,
+        drain,
+        farewell,
+        terminator,
+        omits_defaults: _,
+        client_kind: _,
+        max_age: _,
+        long_poll: _,
+        on_error: _,
+        on_close: _,
+    } = options;
     let mut out = vec![VERSION];
-    field(&mut out, b'h', options.heartbeat.as_ref(), |value, out| {
+    field(&mut out, b'h', heartbeat.as_ref(), |value, out| {
         if let Some(heartbeat) = value {
             // Tokio's timers are no finer than a millisecond.
             let interval = whole_milliseconds(heartbeat.interval).max(1);
@@ -27,14 +42,14 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
             text(out, heartbeat.event.as_deref().unwrap_or_default());
         }
     });
-    field(&mut out, b'r', options.retry.as_ref(), |retry, out| {
+    field(&mut out, b'r', retry.as_ref(), |retry, out| {
         retry.iter().for_each(|retry| put_retry(out, *retry));
     });
-    field(&mut out, b'p', options.padding.as_ref(), |value, out| out.extend_from_slice(value));
-    field(&mut out, b'd', options.drain.as_ref(), put_drain);
+    field(&mut out, b'p', padding.as_ref(), |value, out| out.extend_from_slice(value));
+    field(&mut out, b'd', drain.as_ref(), put_drain);
     let event = |value: &Bytes, out: &mut Vec<u8>| out.extend_from_slice(value);
-    field(&mut out, b'f', options.farewell.as_ref(), event);
-    field(&mut out, b't', options.terminator.as_ref(), event);
+    field(&mut out, b'f', farewell.as_ref(), event);
+    field(&mut out, b't', terminator.as_ref(), event);
     out.into()
 }
 
@@ -158,7 +173,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Drain, Heartbeat, Retry, StreamOptions, decode, encode};
-    use crate::event::Event;
+    use crate::{connection::ClientKind, event::Event};
 
     fn options() -> [StreamOptions; 4] {
         let second = Duration::from_secs(1);
@@ -190,6 +205,40 @@ mod tests {
             assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
             assert_eq!(encode(Some(&decoded)), encoded);
         }
+    }
+
+    /// Names all fields, so that a new option needs a value here, and is missed if it isn't decoded.
+    #[test]
+    fn every_option_is_recorded_unless_it_is_left_out_by_name() {
+        let [_, set, ..] = options();
+        let all = StreamOptions {
+            heartbeat: set.heartbeat,
+            retry: set.retry,
+            omits_defaults: true,
+            client_kind: Some(ClientKind::Other),
+            padding: set.padding,
+            max_age: vec![Duration::from_secs(1).into()],
+            long_poll: Some(Duration::from_secs(1)),
+            drain: set.drain,
+            farewell: set.farewell,
+            terminator: set.terminator,
+            on_error: StreamOptions::new().on_error(|_| Event::new()).on_error,
+            on_close: StreamOptions::new().on_close(|_| {}).on_close,
+        };
+        assert!(!format!("{all:?}").contains("None"), "an option is not set: {all:?}");
+        let encoded = encode(Some(&all));
+        let recorded = decode(&encoded).unwrap();
+        assert_eq!(encode(Some(&recorded)), encoded);
+        let expected = StreamOptions {
+            omits_defaults: false,
+            client_kind: None,
+            max_age: Vec::new(),
+            long_poll: None,
+            on_error: None,
+            on_close: None,
+            ..all
+        };
+        assert_eq!(format!("{recorded:?}"), format!("{expected:?}"));
     }
 
     #[test]
