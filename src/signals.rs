@@ -27,7 +27,7 @@ use slab::Slab;
 use tokio::{task::coop, time::Instant};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::connection::{ClientKind, CloseReason};
+use crate::connection::{ClientKind, CloseReason, LastEventId};
 use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, Mutex, lock};
@@ -251,6 +251,8 @@ pub(crate) struct Around {
     pub(crate) omits_start: bool,
     /// Whether heartbeats are events, which repeat the client's id.
     pub(crate) repeats_id: bool,
+    /// The id that the client sent.
+    pub(crate) last_id: Option<LastEventId>,
     /// When a long poll ends at the latest.
     pub(crate) poll_end: Option<Instant>,
 }

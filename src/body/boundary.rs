@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use memchr::memrchr2;
 
 use crate::decode::{BYTE_ORDER_MARK, first_line};
-use crate::options::has_retry_line;
+use crate::options::{COMMENT_LINE, has_retry_line};
 
 /// The position of a source's stream within its lines and events, which shows where the layer can
 /// write without changing the events. To update it, usually only the end of a frame is read.
@@ -78,8 +78,8 @@ impl Boundary {
     }
 
     /// Returns the bytes to send for an event of the layer, or no bytes if no event fits here.
-    pub(super) fn interject_event(&mut self, event: Option<&Bytes>) -> Bytes {
-        let event = event.filter(|_| self.between_events()).cloned();
+    pub(super) fn interject_event(&mut self, event: Option<Bytes>) -> Bytes {
+        let event = event.filter(|_| self.between_events());
         event.map(|event| self.interject(event)).unwrap_or_default()
     }
 
@@ -132,19 +132,6 @@ impl Boundary {
                 self.between_events() && pop_line(&mut &*passed).is_some_and(is_comment);
         }
         passed
-    }
-
-    /// Returns the id line that ends the last event of `frame`, followed by an empty line. Returns
-    /// no bytes if `frame` doesn't end with an id line and an empty line, both ended by LF or both
-    /// by CRLF: repeating an older id would send the client back.
-    #[cold]
-    pub(crate) fn last_id(&self, frame: &[u8]) -> Bytes {
-        let event = frame.strip_suffix(b"\n\n").or_else(|| frame.strip_suffix(b"\r\n\r\n"));
-        let (before, line) = split_last_line(event.unwrap_or_default());
-        // Behind a part of a byte order mark, the frame begins within a line.
-        let is_start = self.at_line_start() && self.start.matched == 0;
-        let has_id = line.starts_with(b"id:") && (is_start || !before.is_empty());
-        if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() }
     }
 
     /// Passes a frame up to the first point between events and drops the rest, because a busy
@@ -244,6 +231,22 @@ impl Boundary {
 pub(super) fn is_id_line(data: &[u8]) -> bool {
     let id = data.strip_prefix(b"id: ").and_then(|rest| rest.strip_suffix(b"\n\n"));
     id.is_some_and(|id| !id.contains(&b'\n'))
+}
+
+/// Sets `id_line` to the id line that ends the last event of `passed`, followed by an empty line, or
+/// to no bytes if `passed` doesn't end with an id line and an empty line, both ended by LF or both by
+/// CRLF: repeating an older id would send the client back. `is_start` says whether `passed` begins
+/// at a line start.
+#[cold]
+pub(super) fn note_id(id_line: &mut Bytes, passed: &Bytes, is_start: bool) {
+    // An `EventBody` can send a comment line behind an event, which then is still the newest.
+    if passed.is_empty() || *passed == COMMENT_LINE {
+        return;
+    }
+    let event = passed.strip_suffix(b"\n\n").or_else(|| passed.strip_suffix(b"\r\n\r\n"));
+    let (before, line) = split_last_line(event.unwrap_or_default());
+    let has_id = line.starts_with(b"id:") && (is_start || !before.is_empty());
+    *id_line = if has_id { [line, b"\n\n"].concat().into() } else { Bytes::new() };
 }
 
 /// Splits `bytes` into complete lines, with their line ends, and the incomplete line after them.

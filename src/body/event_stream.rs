@@ -9,12 +9,13 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::task::coop;
 
+use super::boundary::{is_id_line, note_id};
 use super::stream_state::{
     LARGEST_PIECE, Opening, Polled, StateProj, StreamPhase, StreamState, first_data,
 };
-use super::{Deadline, LastFrames, boundary::is_id_line, deadline::DeadlineVerdict};
+use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
-use crate::options::{COMMENT_LINE, Retry, start_event};
+use crate::options::{COMMENT_LINE, Retry, start_event, with_id};
 use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_retry};
 
@@ -186,7 +187,7 @@ where
             };
             // A page sees only events that it listens to, so other events, even if one is always
             // ready, don't delay the heartbeats that its watchdog expects.
-            if self.state.id_line.is_some()
+            if self.state.beats_by_events()
                 && let Poll::Ready(heartbeat) = self.poll_heartbeat(cx)
             {
                 return Poll::Ready(Some(heartbeat));
@@ -246,19 +247,17 @@ where
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
-        // An `EventBody` can send a comment line behind an event, which then is still the newest.
-        if let Some(id_line) = this.id_line.as_mut()
-            && !data.is_empty()
-            && data != COMMENT_LINE
-        {
-            **id_line = this.boundary.last_id(&data);
+        let (is_start, boundary) = (this.boundary.at_line_start(), this.boundary);
+        let data = if is_ending { boundary.pass_to_first_end(data) } else { boundary.pass(data) };
+        if let Some(id_line) = this.id_line {
+            note_id(id_line, &data, is_start);
         }
-        if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
+        data
     }
 
     fn note_sent(&mut self, data: &[u8]) {
+        let has_event_heartbeats = self.state.beats_by_events();
         let this = self.state();
-        let has_event_heartbeats = this.id_line.is_some();
         if let Some(deadline) = this.deadline {
             deadline.note_data(has_event_heartbeats && is_id_line(data));
         }
@@ -295,7 +294,6 @@ where
                 }
             }
         }
-        *this.id_line = this.options.id_line(start.as_ref());
         let client = *this.client;
         let start = start.filter(|start| start.is_sent_to(client));
         let (deadline, has_start) = (this.deadline.take(), start.is_some());
@@ -484,7 +482,8 @@ impl<B> EventStream<'_, B> {
 
     fn terminator(&mut self) -> Bytes {
         let this = self.state();
-        let last = this.boundary.interject_event(this.options.terminator());
+        let terminator = this.options.terminator(this.id_line.as_deref());
+        let last = this.boundary.interject_event(terminator);
         self.or_retry(last)
     }
 
@@ -523,7 +522,7 @@ impl<B> EventStream<'_, B> {
                 LastFrames::failure(CloseReason::Cancelled, self.last_line(), error)
             }
         } else if between_events && let Some(event) = this.options.event_for(&error, *this.client) {
-            let event = this.boundary.interject(event);
+            let event = this.boundary.interject(with_id(&event, this.id_line.as_deref()));
             if is_recorded {
                 LastFrames::failure(CloseReason::Failed, event, error)
             } else {
@@ -551,7 +550,7 @@ impl<B> EventStream<'_, B> {
         let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all);
         let lines = match reason {
             _ if !this.boundary.at_line_start() => Bytes::new(),
-            CloseReason::Drained if between_events => this.options.goodbye(),
+            CloseReason::Drained if between_events => this.options.goodbye(this.id_line.as_deref()),
             // A `retry` line belongs to no event, so it can be written mid-event.
             CloseReason::Drained => this.options.drain().retry.line(),
             CloseReason::Revoked if is_for_all => this.options.drain().retry.line(),

@@ -38,9 +38,9 @@ pin_project! {
         // Boxed, because most streams have no deadline.
         pub(super) deadline: Option<Box<Deadline>>,
         pub(super) options: Arc<ResolvedOptions>,
-        // The id line that the next heartbeat repeats, followed by an empty line, or no bytes.
-        // `None` if heartbeats aren't events.
-        pub(super) id_line: Option<Box<Bytes>>,
+        // The id line that the layer's next event repeats, followed by an empty line, or no bytes.
+        // `None` if the layer has no event that repeats it.
+        pub(crate) id_line: Option<Box<Bytes>>,
     }
 }
 
@@ -99,6 +99,12 @@ impl StreamState {
             client,
             record,
         }
+    }
+
+    /// Returns whether heartbeats are events.
+    #[inline]
+    pub(super) fn beats_by_events(&self) -> bool {
+        self.id_line.is_some() && self.options.heartbeat_event().is_some()
     }
 
     pub(super) const fn is_over(&self) -> bool {

@@ -13,7 +13,7 @@ use super::{LateResponse, late_response::LateEvent};
 use crate::connection::CloseReason;
 use crate::event::{Encoded, Event};
 use crate::idle_timer::is_within_reach;
-use crate::options::{StreamOptions, start_event};
+use crate::options::{StreamOptions, id_line, start_event, with_id};
 use crate::signals::{CancelledFor, EarlyHead, FailedInside, Handled};
 use crate::signals::{INTERRUPTED, ShutdownWait, StartAt, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
@@ -342,7 +342,10 @@ impl Late {
         let to_event = self.late_event.take();
         let event = to_event.and_then(|it| catch_panic(|| it(&response)?.dispatched()).flatten());
         match event {
-            Some(event) => Ok(Encoded::from(event).into()),
+            Some(event) => {
+                let id_line = self.head.around().and_then(|it| Some(id_line(it.last_id.as_ref()?)));
+                Ok(with_id(&Encoded::from(event).into(), id_line.as_ref()))
+            }
             None => Err(LateResponse::boxed(response)),
         }
     }

@@ -70,7 +70,8 @@ impl EarlyHeadLayer {
     /// Turns a late answer that is not a `2xx` event stream into an event. By default, the body
     /// fails with a [`LateResponse`](super::LateResponse).
     ///
-    /// After the event, the stream ends cleanly. The body fails instead if `to_event` panics,
+    /// An event without an id repeats the client's. After the event, the stream ends cleanly. The
+    /// body fails instead if `to_event` panics,
     /// returns `None`, or returns an event with neither data nor a name. It also fails, without a
     /// call, if the answer is larger than 64 KiB or has a content coding, if the answer's body
     /// fails, or if the service returns an error. If the answer is that of a cancelled

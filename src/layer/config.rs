@@ -125,6 +125,7 @@ impl Config {
         &self,
         reason: NotOpened,
         request: RequestInfo,
+        last_id: Option<&LastEventId>,
         response: Response<B>,
     ) -> Response<SseBody<C>> {
         let mut response = response.map(drop);
@@ -141,12 +142,12 @@ impl Config {
             NotOpened::Unavailable => {
                 self.stats.refused();
                 debug!("an event stream was refused");
-                self.refusal.refuse(response, request.client)
+                self.refusal.refuse(response, request.client, last_id)
             }
             NotOpened::Limited => {
                 self.stats.refused();
                 debug!("an event stream was refused at the limit of a subject");
-                Refusal::too_many_requests().refuse(response, request.client)
+                Refusal::too_many_requests().refuse(response, request.client, last_id)
             }
         }
     }

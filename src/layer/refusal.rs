@@ -3,8 +3,9 @@ use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
 use crate::body::SseBody;
-use crate::options::{Retry, StreamOptions};
-use crate::{connection::ClientKind, headers, signals::Handled};
+use crate::connection::{ClientKind, LastEventId};
+use crate::options::{Retry, StreamOptions, id_line, with_id};
+use crate::{headers, signals::Handled};
 
 /// The answer to a client whose stream is refused. Streams are refused during the
 /// [shutdown](crate::SseLayer::shutdown), and at the limit for [all
@@ -54,7 +55,7 @@ impl Refusal {
 
     /// Answers an `EventSource` with `200` and a stream that has only a `retry` line. A
     /// [library](ClientKind::Library) also gets `200`, with the line in an event named `retry` with
-    /// the data `{}`. Every other client gets `503`.
+    /// the data `{}` and the id that the client sent, if any. Every other client gets `503`.
     pub const fn per_client() -> Self {
         Self::new(RefusalAnswer::PerClient)
     }
@@ -116,16 +117,19 @@ impl Refusal {
     pub fn answer(&self, parts: &Parts) -> Response<SseBody> {
         let shown = ClientKind::of(&parts.method, &parts.headers);
         let client = StreamOptions::client_or(&parts.extensions, shown);
-        let mut response = self.refuse(Response::new(()), client);
+        let last_id = LastEventId::of(&parts.extensions, &parts.headers);
+        let mut response = self.refuse(Response::new(()), client, last_id.as_ref());
         response.extensions_mut().insert(Handled::Refused { is_counted: false });
         response
     }
 
-    /// Turns `response` into the answer to a refused `client`. The response's body is dropped.
+    /// Turns `response` into the answer to a refused `client`. The response's body is dropped. The
+    /// event for a library repeats `last_id`, which the client would otherwise forget.
     pub(crate) fn refuse<B, C>(
         &self,
         response: Response<B>,
         client: ClientKind,
+        last_id: Option<&LastEventId>,
     ) -> Response<SseBody<C>> {
         let is_stream = match self.answer {
             RefusalAnswer::PerClient => client.resumes(),
@@ -136,7 +140,9 @@ impl Refusal {
             _ if !is_stream => Bytes::new(),
             // Some libraries read a `retry` line only in an event with data.
             ClientKind::Library => {
-                [&*self.retry.line(), b"event: retry\ndata: {}\n\n"].concat().into()
+                let id_line = last_id.map(id_line);
+                let event = Bytes::from_static(b"event: retry\ndata: {}\n\n");
+                [self.retry.line(), with_id(&event, id_line.as_ref())].concat().into()
             }
             _ => self.retry.line(),
         };

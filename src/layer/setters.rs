@@ -223,6 +223,9 @@ impl<M> SseLayer<M> {
     /// Nor is it sent if the source fails, or ends mid-event. Set a terminator only for streams
     /// that you generate: a body from an [upstream](crate::guide::upstreams) often has its own.
     ///
+    /// For an `EventSource` or a [library](ClientKind::Library), an event without an id repeats the
+    /// client's, as a [heartbeat](crate::Heartbeat::event) does.
+    ///
     /// ```
     /// use tower_sse::SseLayer;
     /// let layer: SseLayer = SseLayer::new().terminator("[DONE]");
@@ -255,7 +258,8 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// Don't send the error's text to clients you don't trust. Don't name the event `error`:
-    /// `EventSource` dispatches its own `error` event when the connection breaks.
+    /// `EventSource` dispatches its own `error` event when the connection breaks. An event
+    /// without an id repeats the client's, as a [terminator](Self::terminator) does.
     ///
     /// # The error
     ///
@@ -397,8 +401,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default,
     /// no event is sent.
     ///
-    /// Don't give the event an id, because the client would resume from that id. The event isn't
-    /// sent if it has neither data nor a name, or if the body has a content coding.
+    /// Don't give the event an id, because the client would resume from that id. An event without
+    /// one repeats the client's, as a [terminator](Self::terminator) does. The event isn't sent if
+    /// it has neither data nor a name, or if the body has a content coding.
     ///
     /// Turn the farewell off for a language model's answers, with
     /// [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell): a client may

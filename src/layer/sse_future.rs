@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
 use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
-use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard};
-use crate::options::{ResolvedOptions, StreamOptions};
+use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard, LastEventId};
+use crate::options::{ResolvedOptions, StreamOptions, id_line};
 use crate::signals::{Around, EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
 use crate::streams::{Membership, Subjects};
 use crate::{BoxError, headers};
@@ -36,7 +36,7 @@ pin_project! {
             completion: Completion,
         },
         // The inner service was not called.
-        NotOpened { reason: NotOpened, config: Arc<Config>, request: RequestInfo },
+        NotOpened { reason: NotOpened, in_flight: Box<InFlight> },
     }
 }
 
@@ -65,8 +65,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (future, completion) = match self.project().state.project() {
             FutureStateProj::Called { future, completion } => (future, completion),
-            FutureStateProj::NotOpened { reason, config, request } => {
-                return Poll::Ready(Ok(config.not_opened(*reason, *request, Response::new(()))));
+            FutureStateProj::NotOpened { reason, in_flight } => {
+                return Poll::Ready(Ok(in_flight.refuse(Response::new(()), *reason)));
             }
         };
         let (config, request) = match completion {
@@ -116,6 +116,8 @@ pub(super) struct InFlight {
     pub(super) subjects: Option<Subjects>,
     pub(super) tracked: Option<Tracked>,
     pub(super) options: Option<StreamOptions>,
+    /// The id that the client sent.
+    pub(super) last_id: Option<LastEventId>,
     /// The observation of the stream, if an option needs one, until the stream opens.
     pub(super) observation: Option<Box<Observation>>,
 }
@@ -129,12 +131,13 @@ pub(super) enum Tracked {
 
 impl InFlight {
     fn new(config: &Arc<Config>, request: RequestInfo) -> Self {
-        let config = Arc::clone(config);
-        Self { config, request, tracked: None, subjects: None, options: None, observation: None }
+        let (config, last_id) = (Arc::clone(config), None);
+        let (tracked, subjects, options, observation) = (None, None, None, None);
+        Self { config, request, tracked, subjects, options, last_id, observation }
     }
 
     /// Prepares the `InFlight` of a response. Returns `None` if it would hold nothing: no guard of
-    /// a `Disconnect`, no observation, and neither subjects nor options of the request.
+    /// a `Disconnect`, no observation, and neither subjects, options nor id of the request.
     #[cold]
     pub(super) fn track<B>(
         config: &Arc<Config>,
@@ -144,35 +147,42 @@ impl InFlight {
         let subjects = config.subjects_of(request);
         config.set_client(request, &mut info);
         let options = request.extensions().get().cloned();
+        let last_id = request.extensions().get().cloned();
         let guard = if config.track_disconnects { insert_disconnect(request) } else { None };
         let tracked = guard.map(Tracked::Disconnect);
         let observation = config.observe(request);
         let is_untracked = tracked.is_none() && observation.is_none();
-        if is_untracked && subjects.is_none() && options.is_none() {
+        if is_untracked && subjects.is_none() && options.is_none() && last_id.is_none() {
             return None;
         }
-        Some(Box::new(Self { tracked, subjects, options, observation, ..Self::new(config, info) }))
+        let new = Self::new(config, info);
+        Some(Box::new(Self { tracked, subjects, options, last_id, observation, ..new }))
     }
 
     /// Opens or refuses the stream that the service will return.
     pub(super) fn open<B>(
         config: &Arc<Config>,
         request: &mut Request<B>,
-        info: &mut RequestInfo,
-    ) -> Result<Box<Self>, NotOpened> {
-        config.set_client(request, info);
-        let options: Option<StreamOptions> = request.extensions().get().cloned();
-        let permit = config.admit(*info)?;
-        let subjects = config.subjects_of(request);
+        mut info: RequestInfo,
+    ) -> Result<Box<Self>, (NotOpened, Box<Self>)> {
+        config.set_client(request, &mut info);
+        let mut new = Box::new(Self::new(config, info));
+        new.last_id = request.extensions().get().cloned();
+        new.options = request.extensions().get().cloned();
+        let permit = match config.admit(info) {
+            Ok(permit) => permit,
+            Err(reason) => return Err((reason, new)),
+        };
+        new.subjects = config.subjects_of(request);
         let guard = insert_disconnect(request);
-        let tracked = if info.is_head {
+        new.tracked = if info.is_head {
             guard.map(Tracked::Disconnect)
         } else {
-            let options = ResolvedOptions::of_stream(&config.options, options.clone(), None);
+            let options = ResolvedOptions::of_stream(&config.options, new.options.clone(), None);
             let observation = config.observe(request);
             Some(Tracked::Stream(config.open(&options, permit, guard, observation)))
         };
-        Ok(Box::new(Self { tracked, subjects, options, ..Self::new(config, *info) }))
+        Ok(new)
     }
 
     /// Calls `call`. If a stream is open and `call` panics, the stream's close reason becomes
@@ -281,21 +291,31 @@ impl InFlight {
         if let Some(start) = &start {
             start.note_viewer(client.resumes() && !omits_start, max_wait);
         }
+        let id_line = options.repeats_id(client).then(|| {
+            let start_id = start.as_ref().and_then(|start| start.id.as_ref()).map(id_line);
+            Box::new(start_id.or_else(|| self.last_id.as_ref().map(id_line)).unwrap_or_default())
+        });
         // After a `204`, fetch-event-source would repeat the request every second, forever.
         let held = response.extensions_mut().remove::<NothingMore>();
         let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);
         let (opening, ends_with) = match early {
             None => (held.or(start.map(Opening::Start)), ends_with),
             Some(head) => {
-                let repeats_id = options.heartbeat().is_some_and(|it| it.event.is_some());
-                let poll_end = max_wait.and_then(|it| Instant::now().checked_add(it));
-                head.adopt(Some(Around { ends_with, client, omits_start, repeats_id, poll_end }));
+                head.adopt(Some(Around {
+                    ends_with,
+                    client,
+                    omits_start,
+                    repeats_id: options.heartbeat_event().is_some(),
+                    last_id: self.last_id.take(),
+                    poll_end: max_wait.and_then(|it| Instant::now().checked_add(it)),
+                }));
                 (Some(Opening::Early), EndsWith::Early(head))
             }
         };
         let opening = opening.map(Box::new);
-        let state =
+        let mut state =
             StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
+        state.id_line = id_line;
         response.map(|source| SseBody::event_stream(source, state))
     }
 
@@ -352,9 +372,14 @@ impl InFlight {
         Ok(self.config.open(options, permit, guard, observation))
     }
 
-    fn refuse<B, C>(&mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
+    pub(super) fn refuse<B, C>(
+        &mut self,
+        response: Response<B>,
+        reason: NotOpened,
+    ) -> Response<SseBody<C>> {
         // The source is dropped before the end is reported.
-        let refusal = self.config.not_opened(reason, self.request, response);
+        let last_id = self.last_id.as_ref();
+        let refusal = self.config.not_opened(reason, self.request, last_id, response);
         self.end(CloseReason::Ended);
         refusal
     }

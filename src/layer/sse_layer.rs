@@ -6,7 +6,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{Completion, Config, FutureState, InFlight, IntoSse, RequestInfo, SseFuture, marker};
-use crate::{body::SseBody, connection::HeaderScan, options::StreamOptions, streams::Subjects};
+use crate::connection::{HeaderScan, LastEventId};
+use crate::{body::SseBody, options::StreamOptions, streams::Subjects};
 
 /// The layer that adds headers and heartbeats to event streams, reads the last event id, and
 /// controls how streams end.
@@ -182,17 +183,15 @@ where
         if let Some(name) = &self.config.long_poll_query {
             self.config.set_long_poll(&mut request, name);
         }
-        let mut info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
+        let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         // `STREAMS` is a constant, so for a service without bare streams, the compiler drops the
         // code that refuses before the call. If it kept this second path that returns a future, it
         // would copy the future's code.
         let in_flight = if S::Response::STREAMS {
-            match InFlight::open(&self.config, &mut request, &mut info) {
+            match InFlight::open(&self.config, &mut request, info) {
                 Ok(in_flight) => Some(in_flight),
-                Err(reason) => {
-                    let config = Arc::clone(&self.config);
-                    let request = info;
-                    return SseFuture::new(FutureState::NotOpened { reason, config, request });
+                Err((reason, in_flight)) => {
+                    return SseFuture::new(FutureState::NotOpened { reason, in_flight });
                 }
             }
         } else if self.tracks_all || concerns_stream(request.extensions()) {
@@ -213,7 +212,9 @@ where
 /// Returns whether a request has an extension that concerns its stream.
 #[inline]
 fn concerns_stream(extensions: &Extensions) -> bool {
-    extensions.get::<Subjects>().is_some() || extensions.get::<StreamOptions>().is_some()
+    extensions.get::<Subjects>().is_some()
+        || extensions.get::<StreamOptions>().is_some()
+        || extensions.get::<LastEventId>().is_some()
 }
 
 impl<S: Clone, M> Clone for SseService<S, M> {

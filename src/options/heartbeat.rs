@@ -74,10 +74,9 @@ impl Heartbeat {
     /// name, the event has no `event` line, for clients that know only `data`.
     ///
     /// The event repeats the id that ended the previous event. Before the first event, it has the
-    /// id with which a hub's or a run's stream starts or resumes. It has none if the source's last
-    /// frame doesn't end with an id line and an empty line. Between an early head and the answer,
-    /// heartbeats have none. At an event without an id, some clients forget their id and miss
-    /// events when they reconnect.
+    /// id with which a hub's stream starts or resumes, or else the id that the client sent. It has
+    /// none if the source's last frame doesn't end with an id line and an empty line. At an event
+    /// without an id, some clients forget their id and miss events when they reconnect.
     ///
     /// ```
     /// use std::time::Duration;
@@ -114,11 +113,24 @@ impl Heartbeat {
     /// Returns the heartbeat to send between events. A heartbeat event ends with `id_line`, which
     /// has the client's id and an empty line, unless the id is unknown.
     pub(crate) fn between_events(&self, id_line: Option<&Bytes>) -> Bytes {
-        let Some(event) = &self.event else { return self.comment.clone() };
-        match (event.strip_suffix(b"\n"), id_line) {
-            (Some(open), Some(id_line)) if !id_line.is_empty() => [open, id_line].concat().into(),
-            _ => event.clone(),
-        }
+        self.event.as_ref().map_or_else(|| self.comment.clone(), |event| with_id(event, id_line))
+    }
+}
+
+/// Returns the line of an id and an empty line.
+pub(crate) fn id_line(id: impl AsRef<str>) -> Bytes {
+    ["id: ", id.as_ref(), "\n\n"].concat().into()
+}
+
+/// Returns an event of the layer with `id_line` at its end: the client's id and an empty line. Some
+/// clients forget their id at an event without one. Returns the event unchanged if it has an id of
+/// its own, or if the client's id is unknown.
+pub(crate) fn with_id(event: &Bytes, id_line: Option<&Bytes>) -> Bytes {
+    let has_id = event.windows(4).any(|bytes| bytes == b"\nid:");
+    let id_line = id_line.filter(|line| !line.is_empty() && !has_id);
+    match (event.strip_suffix(b"\n"), id_line) {
+        (Some(open), Some(id_line)) => [open, id_line].concat().into(),
+        _ => event.clone(),
     }
 }
 

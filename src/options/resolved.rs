@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::{task::JoinError, time::Instant};
 
 use super::stream_options::{CancellationIf, last_event};
-use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line};
+use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line, with_id};
 use crate::callback::catch_panic;
 use crate::connection::ClientKind;
 use crate::event::{Encoded, Event};
@@ -116,16 +116,17 @@ impl ResolvedOptions {
         self.heartbeat().map_or(COMMENT_LINE, |it| it.between_events(id_line))
     }
 
-    /// Returns the client's id line and an empty line, for heartbeats that are events. Returns no
-    /// bytes if the client's id isn't known, and `None` if heartbeats aren't events.
-    pub(crate) fn id_line(&self, start: Option<&StartAt>) -> Option<Box<Bytes>> {
-        self.heartbeat_event()?;
-        let line = |id| Encoded::from(Event::new().id(id)).into();
-        Some(Box::new(start.and_then(|it| it.id.clone()).map(line).unwrap_or_default()))
+    /// Returns whether the layer has events that repeat the client's id.
+    pub(crate) fn repeats_id(&self, client: ClientKind) -> bool {
+        let StreamOptions { farewell, terminator, on_error, .. } = &self.merged;
+        let mut last = [farewell, terminator].into_iter().flatten();
+        let has_last = on_error.is_some() || last.any(|event| !event.is_empty());
+        self.heartbeat_event().is_some() || has_last && client.resumes()
     }
 
-    pub(crate) fn terminator(&self) -> Option<&Bytes> {
-        self.merged.terminator.as_ref().filter(|event| !event.is_empty())
+    pub(crate) fn terminator(&self, id_line: Option<&Bytes>) -> Option<Bytes> {
+        let terminator = self.merged.terminator.as_ref().filter(|event| !event.is_empty());
+        terminator.map(|event| with_id(event, id_line))
     }
 
     pub(crate) fn drain(&self) -> Drain {
@@ -135,8 +136,9 @@ impl ResolvedOptions {
     /// Returns the last bytes of a stream that the shutdown ends between events: a `retry` line and
     /// the farewell. If the farewell has a `retry` line, no other `retry` line is added: some
     /// clients reject a block with two.
-    pub(crate) fn goodbye(&self) -> Bytes {
-        let farewell = self.merged.farewell.clone().unwrap_or_default();
+    pub(crate) fn goodbye(&self, id_line: Option<&Bytes>) -> Bytes {
+        let farewell = self.merged.farewell.as_ref();
+        let farewell = farewell.map(|event| with_id(event, id_line)).unwrap_or_default();
         let retry =
             if has_retry_line(&farewell) { Bytes::new() } else { self.drain().retry.line() };
         joined(retry, farewell)

@@ -10,10 +10,10 @@ use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
-use crate::event::{Encoded, EventId};
+use crate::event::Encoded;
 use crate::options::StreamOptions;
 use crate::signals::interruption;
-use crate::signals::{AwaitedRun, CancelledFor, EarlyHead, Handled, INTERRUPTED, StartAt};
+use crate::signals::{AwaitedRun, CancelledFor, EarlyHead, Handled, INTERRUPTED};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -53,7 +53,7 @@ pub(crate) async fn answer(
     let reader = match record.attach(requester.last.as_ref()) {
         Ok(reader) => reader,
         Err(NoEvents::NoRun) => return None,
-        Err(NoEvents::GivenWay) => return Some(refusal(requester.client)),
+        Err(NoEvents::GivenWay) => return Some(refusal(requester)),
         // A client with an id gets the same answer as after a failure.
         Err(NoEvents::Lost) if requester.last.is_some() => {
             return Some(nothing_left(None, Some(Outcome::Failed), requester));
@@ -94,10 +94,10 @@ pub(crate) fn nothing_left(
     let client = requester.client;
     let mut answer = match (outcome, client, &requester.last, reader) {
         // The run is another process's, and may still be going on there.
-        (.., Some(reader)) if reader.record.lock().is_lost => return refusal(client),
+        (.., Some(reader)) if reader.record.lock().is_lost => return refusal(requester),
         // A client that repeats its request starts a new run, on another process if this one is
         // shutting down.
-        (Some(Interrupted), _, None, _) if requester.starts => refusal(client),
+        (Some(Interrupted), _, None, _) if requester.starts => refusal(requester),
         // After an empty 200, these clients would reconnect forever.
         (Some(Completed | Cancelled), EventSource, ..)
         | (Some(Completed | Cancelled), Library, Some(_), _) => status(StatusCode::NO_CONTENT),
@@ -124,9 +124,6 @@ fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
     let awaited = requester.await_run(&reader.record);
     let mut response = Response::new(events_of(reader, awaited));
     make_event_stream(response.headers_mut());
-    if let Some(Ok(id)) = requester.last.as_ref().map(|last| EventId::try_from(last.as_str())) {
-        response.extensions_mut().insert(StartAt { id: Some(id), is_for_all: None, seen_by: None });
-    }
     if let Some(options) = options {
         response.extensions_mut().insert(options);
     }
@@ -149,8 +146,9 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
     response
 }
 
-pub(crate) fn refusal(client: ClientKind) -> Response<SseBody> {
-    Refusal::per_client().refuse(Response::new(()), client)
+pub(crate) fn refusal(requester: &Requester) -> Response<SseBody> {
+    let Requester { client, last, .. } = requester;
+    Refusal::per_client().refuse(Response::new(()), *client, last.as_ref())
 }
 
 pub(crate) fn bad_request(error: &InvalidKey) -> Response<SseBody> {
@@ -184,7 +182,7 @@ impl StartError {
     pub(crate) fn answer_to(self, requester: &Requester) -> Response<SseBody> {
         match self {
             Self::NotFound => not_found(requester),
-            _ => refusal(requester.client),
+            _ => refusal(requester),
         }
     }
 }

@@ -9,3 +9,4 @@ mod foreign;
 mod heartbeat;
 mod held;
 mod lifetime;
+mod repeated_id;

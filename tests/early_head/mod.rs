@@ -4,6 +4,7 @@ mod answers;
 mod composition;
 mod layers;
 mod model;
+mod repeated_id;
 #[cfg(all(feature = "hub", feature = "runs"))]
 mod runs;
 

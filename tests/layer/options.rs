@@ -205,7 +205,7 @@ async fn layer_for_pages_sends_heartbeats_and_reads_queries_as_pages_expect() {
         let request = Requester::EventSource.request("/events?last=e-7");
         let mut body =
             answer_to(request, &layer.clone().without_retry(), event_stream(Feed::new().1));
-        let beat = format!("event: heartbeat\ndata: {interval}\n\n");
+        let beat = format!("event: heartbeat\ndata: {interval}\nid: e-7\n\n");
         assert_eq!(poll_frame(body.body_mut()), Polled::Data(beat.into()));
 
         let last = Arc::new(Mutex::new(None));
