@@ -1,7 +1,8 @@
 //! Wakes tasks, a large number of them in batches, and drops wakers.
 
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::task::{Context, Wake, Waker};
+use std::{future::poll_fn, pin::pin};
 
 use slab::Slab;
 use tokio::{runtime::Handle, task::yield_now};
@@ -109,6 +110,31 @@ impl<I: Iterator> Drop for Items<I> {
 pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the caller's loop: the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
+}
+
+/// Runs a future with a waker that doesn't panic. A future of tokio's puts its waker in a list, and
+/// a panic would leave the tasks behind it asleep.
+pub async fn catching_wakes<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let waker = Waker::from(Arc::new(Catching(Some(cx.waker().clone()))));
+        future.as_mut().poll(&mut Context::from_waker(&waker))
+    })
+    .await
+}
+
+struct Catching(Option<Waker>);
+
+impl Wake for Catching {
+    fn wake(self: Arc<Self>) {
+        without_panic(|| self.0.as_ref().map(Waker::wake_by_ref));
+    }
+}
+
+impl Drop for Catching {
+    fn drop(&mut self) {
+        drop_waker(self.0.take());
+    }
 }
 
 /// Drops a waker without panicking. The drop can run any code of a runtime, so no lock may be held.

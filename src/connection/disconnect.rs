@@ -1,7 +1,7 @@
 use http::Extensions;
 use tokio_util::sync::CancellationToken;
 
-use crate::callback::without_panic;
+use crate::{callback::without_panic, wake::catching_wakes};
 
 /// A signal that fires when the response is over, for tasks that the handler has spawned. It fires
 /// no matter how the response ends, even before the first byte, or while the handler is still
@@ -58,7 +58,7 @@ impl Disconnect {
     ///
     /// The future can be dropped and the method called again at any time.
     pub async fn cancelled(&self) {
-        self.token.cancelled().await;
+        catching_wakes(self.token.cancelled()).await;
     }
 
     /// Returns whether the response is over.

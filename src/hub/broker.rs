@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::append::{HubState, NotAppended};
 use crate::callback::{catch_panic, caught};
+use crate::wake::catching_wakes;
 use crate::{BoxError, event::Event};
 
 pub use crate::event::event::Fields;
@@ -227,7 +228,7 @@ impl Feed {
     /// Returns a future that is ready once the hub is closed, or its last clone and last
     /// subscription are dropped.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.closed.clone().cancelled_owned()
+        catching_wakes(self.closed.clone().cancelled_owned())
     }
 
     /// Spawns a task that feeds the hub. The task is dropped when the hub is closed or dropped. A

@@ -695,6 +695,7 @@ pub use self::subscription::{Gap, GapPolicy, Messages, Subscribe, Subscription, 
 pub mod __private {
     // The brokers' crates use these functions too.
     pub use crate::callback::{caught, without_panic};
+    pub use crate::wake::catching_wakes;
     pub use crate::{error::with_causes, lock::lock};
 }
 

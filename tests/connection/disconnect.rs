@@ -25,7 +25,7 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
 }
 
 #[test]
-fn waker_that_panics_does_not_make_the_end_of_a_body_panic() {
+fn waker_that_panics_keeps_no_other_task_from_the_disconnect() {
     struct Panics;
 
     impl Wake for Panics {
@@ -38,11 +38,14 @@ fn waker_that_panics_does_not_make_the_end_of_a_body_panic() {
     let answer = tower_sse::response(stream::pending::<Event>());
     let (answer, disconnect) = answer_and_disconnect(&layer, answer);
     let disconnect = disconnect.unwrap();
-    let mut cancelled = pin!(disconnect.cancelled());
-    let waker = Waker::from(Arc::new(Panics));
-    assert!(cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let (panics, (count, counts)) = (Waker::from(Arc::new(Panics)), Wakes::new());
+    let mut waiting = [0; 2].map(|_| Box::pin(disconnect.cancelled()));
+    for (cancelled, waker) in waiting.iter_mut().zip([panics, counts]) {
+        assert!(cancelled.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
     drop(answer);
     assert!(disconnect.is_cancelled());
+    assert_eq!(count.get(), 1, "the task behind the one whose waker panics");
 }
 
 #[test]

@@ -90,6 +90,21 @@ async fn run_is_reported_although_a_waker_panics() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tasks_behind_one_whose_waker_panics_learn_of_the_end() {
+    let (rig, _feed, client) = running(&Ends::default()).await;
+    let (run, drained) = (rig.runs.get(&turn()).await.unwrap(), || rig.runs.drain(Duration::MAX));
+    let (count, counts) = Wakes::new();
+    let mut waiting = [0; 2].map(|_| (Box::pin(run.ended()), Box::pin(drained())));
+    for ((ended, drained), waker) in waiting.iter_mut().zip([panicking_waker(), counts]) {
+        let cx = &mut Context::from_waker(&waker);
+        assert!(ended.poll_unpin(cx).is_pending() && drained.poll_unpin(cx).is_pending());
+    }
+    assert!(rig.runs.cancel(&turn(), None).await);
+    assert_eq!(count.get(), 2);
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
 async fn run_goes_on_although_the_waker_of_its_first_client_panics() {
     let rig = Rig::new(Runs::new());
     let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.service()));

@@ -63,5 +63,5 @@ use log::{Log, current_span, record_by};
 use rig::{Answer, Body, Client, End, Handler, Rig, after, by, data_of, ended_as, field_of, full};
 use rig::{key, post, runtime, settle, sibling, source, turn};
 use support::{EventReader, Feed, PATIENCE, Polled, Protocol, Requester, SECOND};
+use support::{Wakes, soon, until};
 use support::{cancelled_task, event_stream, listen, naive, poll_frame, serve_axum};
-use support::{soon, until};

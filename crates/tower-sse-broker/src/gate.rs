@@ -7,7 +7,7 @@ use tower_sse::{hub::PublishError, hub::broker::Acknowledged};
 
 use crate::ledger::{Ledger, Sent, Unproven};
 use crate::log::Identity;
-use crate::tasks::{lock, without_panic};
+use crate::tasks::{catching_wakes, lock, without_panic};
 
 /// A gate that holds publishers back until their process has caught up with the log.
 ///
@@ -63,14 +63,8 @@ impl<C: Clone> Gate<C> {
     pub(crate) fn open(&self, connection: C) -> Session<C> {
         let number = self.ledger().begin_session();
         let session = Session { number, connection, ended: CancellationToken::new() };
-        self.replace(Some(session.clone()));
+        self.session.send_replace(Some(session.clone()));
         session
-    }
-
-    /// Replaces the session. Wakes publishers, whose wakers are the program's code: a panic there
-    /// must not end the task that follows the log.
-    fn replace(&self, session: Option<Session<C>>) {
-        without_panic(|| self.session.send_replace(session));
     }
 
     /// Waits until the gate is open, and returns its session. Once the hub is closed or dropped,
@@ -82,7 +76,10 @@ impl<C: Clone> Gate<C> {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
         let mut session = self.session.subscribe();
-        let usable = session.wait_for(is_usable).await.ok().and_then(|usable| usable.clone());
+        let usable = catching_wakes(session.wait_for(is_usable))
+            .await
+            .ok()
+            .and_then(|usable| usable.clone());
         match usable {
             Some(usable) => usable,
             // Waiting fails only once the sender is dropped, and `self` holds the sender.
@@ -92,7 +89,7 @@ impl<C: Clone> Gate<C> {
 
     pub(crate) fn shut(&self) {
         let session = self.session.borrow().clone();
-        self.replace(None);
+        self.session.send_replace(None);
         session.iter().for_each(Session::end);
         // Later acknowledgements belong to an ended session and are rejected.
         self.ledger().begin_session();
@@ -101,15 +98,15 @@ impl<C: Clone> Gate<C> {
     /// Shuts the gate because the hub is closed or dropped. Events that were sent earlier are still
     /// acknowledged.
     pub(crate) fn retire(&self) {
-        self.replace(None);
-        without_panic(|| self.retired.cancel());
+        self.session.send_replace(None);
+        self.retired.cancel();
     }
 }
 
 impl<C> Gate<C> {
     /// Waits until the hub is closed or dropped.
     pub async fn retired(&self) {
-        self.retired.cancelled().await;
+        catching_wakes(self.retired.cancelled()).await;
     }
 
     /// Starts recording what the follower reads. Call this before you send events.

@@ -239,6 +239,7 @@ impl Drop for Place<'_> {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::task::{Context, Wake, Waker};
 
     use tower_sse::hub::{Hub, broker::Broker, broker::Feed, broker::Publisher};
@@ -275,6 +276,15 @@ mod tests {
         }
     }
 
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
     /// If a waker's panic weren't caught, it would end the task that sends batches and so close the
     /// hub. A second panic during the first would abort the process.
     #[tokio::test]
@@ -300,13 +310,26 @@ mod tests {
         let (gate, waker) = (Gate::default(), Waker::from(Arc::new(Panics)));
         let mut context = Context::from_waker(&waker);
         let mut opening = pin!(gate.session());
+        let mut retiring = pin!(gate.retired());
         assert!(opening.as_mut().poll(&mut context).is_pending());
+        assert!(retiring.as_mut().poll(&mut context).is_pending());
+        let wakes = Arc::<Wakes>::default();
+        let counts = Waker::from(Arc::clone(&wakes));
+        let mut behind = [0; 10].map(|_| (Box::pin(gate.session()), Box::pin(gate.retired())));
+        for (opening, retiring) in &mut behind {
+            assert!(opening.as_mut().poll(&mut Context::from_waker(&counts)).is_pending());
+            assert!(retiring.as_mut().poll(&mut Context::from_waker(&counts)).is_pending());
+        }
         let session = gate.open(());
         assert!(opening.as_mut().poll(&mut context).is_ready());
+        assert_eq!(wakes.0.load(Relaxed), 10);
         let mut ending = pin!(session.ended.cancelled());
         assert!(ending.as_mut().poll(&mut context).is_pending());
         gate.shut();
         assert!(ending.as_mut().poll(&mut context).is_ready());
+        gate.retire();
+        assert!(retiring.as_mut().poll(&mut context).is_ready());
+        assert_eq!(wakes.0.load(Relaxed), 20);
     }
 
     #[test]

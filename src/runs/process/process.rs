@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::registry::Registry;
-use crate::callback::{catch_panic, without_panic};
+use crate::callback::catch_panic;
 use crate::history::{ENTRY_OVERHEAD, Epoch, seen};
 use crate::runs::options::{MAX_TIME, Options};
 use crate::runs::record::{Deferred, MirrorWriter, Record, until};
@@ -94,7 +94,7 @@ impl Process {
             registry.is_idle()
         };
         if is_idle {
-            without_panic(|| self.idle.notify_waiters());
+            self.idle.notify_waiters();
         }
         result
     }

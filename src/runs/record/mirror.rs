@@ -8,7 +8,7 @@ use super::recorded_options;
 use crate::history::{DeferredDrops, Epoch, WakeList};
 use crate::runs::options::{Options, RUN_OVERHEAD};
 use crate::runs::{Outcome, RunKey};
-use crate::{callback::without_panic, runs::outcome::Failure, runs::stats::RunCounters};
+use crate::{runs::outcome::Failure, runs::stats::RunCounters};
 
 /// Write access to a mirror: this process's copy of another process's run. Once no client or handle
 /// holds the record, the methods do nothing.
@@ -85,7 +85,7 @@ impl MirrorWriter {
             (mirrored, waiters)
         };
         waiters.wake();
-        without_panic(|| record.changed.notify_waiters());
+        record.changed.notify_waiters();
         mirrored
     }
 

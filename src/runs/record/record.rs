@@ -12,7 +12,8 @@ use crate::runs::options::{Options, RUN_OVERHEAD, TASK_OVERHEAD, max_event};
 use crate::runs::stats::RunCounters;
 use crate::runs::{Outcome, RunEnd, RunKey};
 use crate::sync::{Mutex, MutexGuard, lock};
-use crate::{callback::without_panic, options::StreamOptions, runs::outcome::Failure};
+use crate::{callback::without_panic, wake::catching_wakes};
+use crate::{options::StreamOptions, runs::outcome::Failure};
 
 /// The maximum length of an id: an epoch of 17 digits, a hyphen and a sequence number.
 const MAX_ID_LEN: usize = 17 + 1 + 20;
@@ -28,7 +29,8 @@ pub struct Record {
     pub(crate) started_at: Instant,
     pub(super) retain_bytes: usize,
     pub(crate) counters: Arc<RunCounters>,
-    /// Notified when the phase changes, the run is forgotten, or a mirror gets events.
+    /// Notified when the phase changes, the run is forgotten, or a mirror gets events. Tasks wait
+    /// with [`until`], whose wakers don't panic.
     pub(super) changed: Notify,
     /// Whether the run's exporter was told of new events. Atomic, to be set without the lock.
     pub(super) is_marked: AtomicBool,
@@ -139,7 +141,7 @@ impl Record {
             state.phase = Phase::Running;
             state.options = options.map(Box::new);
         }
-        without_panic(|| self.changed.notify_waiters());
+        self.changed.notify_waiters();
         true
     }
 
@@ -414,9 +416,8 @@ impl Deferred {
     /// Does the deferred work. Returns the reports of the runs that ended.
     pub(crate) fn wake(self) -> Vec<RunEnd> {
         for record in self.changed {
-            // The program's wakers, and dropping its closures, can panic. No report in `ends` may be
-            // lost.
-            without_panic(|| record.changed.notify_waiters());
+            record.changed.notify_waiters();
+            // Dropping the program's closures can panic. No report in `ends` may be lost.
             without_panic(|| drop(record));
         }
         self.waiters.into_iter().for_each(WakeList::wake);
@@ -447,7 +448,7 @@ pub(crate) async fn until<T>(changed: &Notify, get: impl Fn() -> Option<T>) -> T
         if let Some(value) = get() {
             return value;
         }
-        notified.await;
+        catching_wakes(notified).await;
     }
 }
 

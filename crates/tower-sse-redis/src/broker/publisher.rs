@@ -6,6 +6,7 @@ use tokio::time::{sleep, timeout};
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse::{BoxError, hub::PublishError};
 use tower_sse_broker::__private::{Gate, Identity, InFlight, Session};
+use tower_sse_broker::tasks::catching_wakes;
 
 use super::entry::{AddEvent, StreamId};
 use super::redis_stream::{Clock, RedisStream};
@@ -67,7 +68,7 @@ impl RedisPublisher {
             let ended = in_flight.session.ended.clone();
             let over = async || {
                 select! {
-                    () = ended.cancelled() => {}
+                    () = catching_wakes(ended.cancelled()) => {}
                     () = self.gate.retired() => {}
                 }
             };

@@ -14,7 +14,7 @@ use crate::runs::seam::{
     End, EndMode, EndReply, Failure, Incoming, ProcessId, Receive, RunId, kept_for,
 };
 use crate::runs::store::Store;
-use tower_sse_broker::tasks::{lock, without_panic};
+use tower_sse_broker::tasks::{catching_wakes, lock};
 
 /// The connection of this process's runs to those of other processes.
 pub(crate) struct Cluster {
@@ -84,7 +84,7 @@ impl Cluster {
                 if is_true() {
                     return;
                 }
-                replied.await;
+                catching_wakes(replied).await;
             }
         };
         timeout(EXPORT_WAIT, becomes_true).await.is_ok()
@@ -188,6 +188,6 @@ impl Drop for KeyLock<'_> {
             shrink_if_sparse(&mut locks);
             unlocked
         };
-        without_panic(|| unlocked.map(|unlocked| unlocked.set(self.refused)));
+        _ = unlocked.map(|unlocked| unlocked.set(self.refused));
     }
 }

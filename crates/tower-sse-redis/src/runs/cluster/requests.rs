@@ -2,7 +2,7 @@ use std::{slice, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tower_sse::LastEventId;
 use tower_sse::runs::__private::{
     Claim, Connected, Epoch, Options, Pending, Phase, Producer, Purpose, Record, SharedRuns, seen,
@@ -14,7 +14,7 @@ use super::owner::export;
 use super::timing::RETRY_DELAY;
 use crate::runs::seam::{EndMode, EndReply, Failure, LookReply, ProcessId, RunId, spawn_on};
 use crate::{Error, runs::RedisRuns, runs::store::RedisStore};
-use tower_sse_broker::tasks::caught;
+use tower_sse_broker::tasks::{catching_wakes, caught};
 
 /// The highest sequence number of an id. Stores represent all numbers up to it exactly.
 pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
@@ -70,10 +70,8 @@ impl SharedRuns for Cluster {
                 match (found, locked) {
                     (Found::Run(record), _) => return Ok(Claim::Existing(record)),
                     (Found::Claimable(_), Err(unlocked)) => {
-                        // If the waker of another request panics, this one isn't woken.
-                        let unlocked = timeout(self.timing.lease, unlocked.wait()).await;
                         // Otherwise, all would look again, and only one of them would be refused.
-                        if let Ok(Some(error)) = unlocked {
+                        if let Some(error) = catching_wakes(unlocked.wait()).await {
                             return Err(*error);
                         }
                         (until, looks) = (Instant::now() + self.timing.lease, 0);
@@ -149,7 +147,7 @@ impl SharedRuns for Cluster {
                 let is_entered = process != self.id || self.exports.record(&run).is_some();
                 let locked = (!is_entered).then(|| self.keys.try_lock(key));
                 match locked.and_then(Result::err) {
-                    Some(unlocked) => _ = timeout(self.timing.lease, unlocked.wait()).await,
+                    Some(unlocked) => _ = catching_wakes(unlocked.wait()).await,
                     None => return self.cancel_run(&run, lines).await,
                 }
             }

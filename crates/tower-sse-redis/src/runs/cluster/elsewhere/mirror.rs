@@ -7,7 +7,7 @@ use tower_sse::runs::Outcome;
 
 use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{Batch, Page, ProcessId, Push, RunId, StoredEnd};
-use tower_sse_broker::tasks::lock;
+use tower_sse_broker::tasks::{catching_wakes, lock};
 
 /// The maximum number of requests for a mirror that wait for events that the store may not have
 /// yet.
@@ -134,13 +134,14 @@ impl Mirror {
 
     /// Waits until clients can read the first page. Returns whether it could be loaded.
     pub(super) async fn readable(&self) -> bool {
-        *self.readable.wait().await
+        *catching_wakes(self.readable.wait()).await
     }
 
     /// Waits until the first load has ended. Returns whether it or a later one succeeded.
     pub(crate) async fn loaded(&self) -> bool {
         let mut loaded = self.loaded.subscribe();
-        loaded.wait_for(Option::is_some).await.is_ok_and(|loaded| *loaded == Some(true))
+        let loaded = catching_wakes(loaded.wait_for(Option::is_some)).await;
+        loaded.is_ok_and(|loaded| *loaded == Some(true))
     }
 
     pub(super) fn is_loaded(&self) -> bool {

@@ -12,7 +12,7 @@ use tower_sse::simulation::HashMap;
 use super::stored::StoredRuns;
 use crate::runs::cluster::timing::Timing;
 use crate::runs::seam::{End, ProcessId, RunId};
-use tower_sse_broker::tasks::{lock, without_panic};
+use tower_sse_broker::tasks::lock;
 
 /// The runs of this process that the store should have.
 pub(crate) struct Exports {
@@ -331,6 +331,6 @@ impl Exports {
 
     /// Wakes the requests that wait for replies. The panic of a waker must not end an export.
     pub(super) fn notify_replied(&self) {
-        without_panic(|| self.replied.notify_waiters());
+        self.replied.notify_waiters();
     }
 }

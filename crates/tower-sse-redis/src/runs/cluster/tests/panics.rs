@@ -104,7 +104,13 @@ async fn request_starts_its_run_although_the_waker_of_another_panics() {
     let mut waiting = Box::pin(one.runs.replace(&KEY, None, stream::pending::<Event>));
     let waker = Arc::new(Panics).into();
     assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_pending());
+    let (runs, begin) = (one.runs.clone(), Instant::now());
+    let behind =
+        tokio::spawn(async move { runs.replace(&KEY, None, stream::pending::<Event>).await });
+    tokio::task::yield_now().await;
     assert!(soon(starting).await.is_some());
+    assert!(behind.await.unwrap().is_ok());
+    assert!(begin.elapsed() < LEASE / 2, "it waits for the key behind the other request");
 }
 
 #[tokio::test(start_paused = true)]
