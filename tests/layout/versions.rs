@@ -22,3 +22,11 @@ fn all_published_crates_have_one_version_and_require_it_exactly() {
     }
     assert!(crates > 0);
 }
+
+/// The module for pages speaks the conventions of the crate with its version.
+#[test]
+fn module_for_pages_has_the_version_of_the_crates() {
+    let version = value(&fs::read_to_string("Cargo.toml").unwrap(), "version = ");
+    let package = fs::read_to_string("page/package.json").unwrap();
+    assert!(package.contains(&format!("\"version\": \"{version}\",")), "{package}");
+}
