@@ -2,7 +2,7 @@
 //!
 //! | signal | from | to | by |
 //! |---|---|---|---|
-//! | [`within_layer`]: whether a layer polls the caller, and whether the layer is that of runs | layers, runs | bodies, streams, filters, early heads | the thread |
+//! | [`within_layer`]: whether a layer polls a call or a body, and whether the layer is that of runs | layers, runs | bodies, filters, early heads | the thread |
 //! | [`Handled`]: this response is a stream of a layer, or a refusal | layers, refusals, runs | outer layers, filters, early heads, runs | an extension of the response |
 //! | [`NothingMore`]: the stream has ended for good | the hub | layers | an extension of the response |
 //! | [`StartAt`]: the position at which a stream starts or resumes | the hub, runs | layers, early heads | an extension of the response |
@@ -29,7 +29,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::connection::{ClientKind, CloseReason, LastEventId};
 use crate::event::{Event, EventId};
-use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::Ordering::{Acquire, Release, SeqCst};
 use crate::sync::{AtomicBool, Mutex, lock};
 use crate::wake::{Runtimes, drop_waker, wake, wake_all};
 use crate::{BoxError, error::causes, stats::Stats};
@@ -218,6 +218,8 @@ pub(crate) struct Early {
     has_own_drain: AtomicBool,
     /// Set once a layer has adopted the head: to `None` if that layer replaced the body.
     around: OnceLock<Option<Around>>,
+    /// Whether the answer has ended in a way after which no terminator may follow.
+    has_ended: AtomicBool,
     /// Set once the service has answered: to the second early head if the answer has one, or else
     /// to `None`.
     answered: OnceLock<Option<EarlyHead>>,
@@ -309,11 +311,16 @@ impl EarlyHead {
         }
     }
 
-    /// Returns whether a layer is around the early head. A layer could write a terminator after a
-    /// clean end. Two signs are checked, because the program's middleware may drop extensions or
-    /// poll on a task of its own.
-    pub(crate) fn is_layered(&self) -> bool {
-        self.0.around.get().is_some() || is_within_layer()
+    /// Notes an end after which no terminator may follow. Returns whether a layer is around the
+    /// early head, which must get an error instead of a clean end. A layer that gets the head later,
+    /// from middleware that has read the whole answer, sends no terminator.
+    pub(crate) fn ends_for_layer(&self) -> bool {
+        self.0.has_ended.store(true, SeqCst);
+        self.0.around.get().is_some()
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.0.has_ended.load(SeqCst)
     }
 
     /// Adds a callback that a layer calls if it refuses the stream. A request that starts several
@@ -350,12 +357,20 @@ struct PolledBy {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layer {
     None,
+    /// Any layer that polls a call, in which the program can read other bodies.
+    Call,
     Sse,
     Runs,
 }
 
-/// Calls `poll`, which polls a response or a body for a layer. Other bodies may stand between the
-/// layer and this crate's bodies, so only the call stack connects them.
+/// Calls `poll`, which polls a call for a layer.
+#[inline]
+pub(crate) fn within_call<T>(poll: impl FnOnce() -> T) -> T {
+    within(Layer::Call, poll)
+}
+
+/// Calls `poll`, which polls a body for a layer. Other bodies may stand between the layer and this
+/// crate's bodies, so only the call stack connects them.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     within(Layer::Sse, poll)
@@ -387,7 +402,8 @@ fn within<T>(layer: Layer, poll: impl FnOnce() -> T) -> T {
     }
 
     let outer = Outer(POLLED_BY.get());
-    let is_recorded = outer.0.is_recorded || layer == Layer::Runs;
+    let inherits = outer.0.is_recorded && layer != Layer::Call;
+    let is_recorded = inherits || layer == Layer::Runs;
     set(PolledBy { innermost: layer, is_recorded });
     poll()
 }
@@ -396,12 +412,18 @@ pub(crate) fn is_within_layer() -> bool {
     POLLED_BY.get().innermost != Layer::None
 }
 
+/// Returns whether the innermost layer that is polling on this thread polls a body.
+pub(crate) fn is_within_body() -> bool {
+    matches!(POLLED_BY.get().innermost, Layer::Sse | Layer::Runs)
+}
+
 /// Returns whether the layer of runs is the innermost layer that is polling on this thread.
 pub(crate) fn is_within_recorder() -> bool {
     POLLED_BY.get().innermost == Layer::Runs
 }
 
-/// Returns whether the layer of runs is polling on this thread, even if layers inside it are too.
+/// Returns whether the layer of runs is polling a body on this thread, even if layers inside it are
+/// too.
 pub(crate) fn is_recorded() -> bool {
     POLLED_BY.get().is_recorded
 }

@@ -19,7 +19,7 @@ use super::last_frames::Release;
 use crate::event::{Encode, FrameBuf};
 #[cfg(feature = "hub")]
 use crate::signals::Viewer;
-use crate::signals::{ItemError, is_within_layer, is_within_recorder};
+use crate::signals::{ItemError, is_within_body, is_within_layer, is_within_recorder};
 use crate::{BoxError, callback::without_panic, coop::CoopBudget};
 
 /// How long a server may hold a frame before the next one is sent anyway.
@@ -180,7 +180,7 @@ where
                 Err(error) => {
                     // Outside of a layer, the program gets its own error, without a mark.
                     let error =
-                        if is_within_layer() { ItemError::mark(error) } else { error.into() };
+                        if is_within_body() { ItemError::mark(error) } else { error.into() };
                     this.source.set(Source::Failed { error });
                     break;
                 }

@@ -16,7 +16,7 @@ use super::stream_state::{
 use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event, with_id};
-use crate::signals::{ShutdownWait, Stopped, is_recorded, within_layer};
+use crate::signals::{ShutdownWait, Stopped, within_layer};
 use crate::{BoxError, coop::CoopBudget, decode::first_block_retry};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -336,7 +336,7 @@ where
         let is_set = options.merged.retry.is_some();
         let retry = options.first_retry(client);
         // Each client of a recorded stream gets a reconnection time of its own.
-        if retry.is_none() && (is_set || !client.resumes()) || !is_set && is_recorded() {
+        if retry.is_none() && (is_set || !client.resumes()) || !is_set && options.is_recorded() {
             return None;
         }
         if self.verdict(cx) != DeadlineVerdict::Continue {
@@ -495,7 +495,8 @@ impl<B> EventStream<'_, B> {
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {
             return last;
         }
-        let retry = this.options.first_retry(ClientKind::EventSource).filter(|_| !is_recorded());
+        let retry = this.options.first_retry(ClientKind::EventSource);
+        let retry = retry.filter(|_| !this.options.is_recorded());
         retry.map(|retry| this.boundary.interject(retry.line())).unwrap_or_default()
     }
 
@@ -503,7 +504,7 @@ impl<B> EventStream<'_, B> {
         let this = self.state();
         // A run that records the stream takes a clean end for the end of the answer, even if
         // another `SseLayer` is in between.
-        let is_recorded = is_recorded();
+        let is_recorded = this.options.is_recorded();
         let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
         let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
         let error = match LastFrames::of_handled(error, is_recorded, stops) {
@@ -537,11 +538,8 @@ impl<B> EventStream<'_, B> {
     /// Returns a comment line to send before a failure that sends nothing else, or no bytes if no
     /// line fits here. When the server drops this line, it has usually written all earlier bytes.
     fn last_line(&mut self) -> Bytes {
-        let this = self.state();
-        if !this.boundary.at_line_start() {
-            return Bytes::new();
-        }
-        this.boundary.interject(COMMENT_LINE)
+        let boundary = self.state().boundary;
+        if boundary.at_line_start() { boundary.interject(COMMENT_LINE) } else { Bytes::new() }
     }
 
     fn cut(&mut self, reason: CloseReason) {
@@ -557,8 +555,8 @@ impl<B> EventStream<'_, B> {
             _ => Bytes::new(),
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(lines) };
-        let is_clean =
-            reason == CloseReason::Answered || !this.client.is_cut_by_failing() && !is_recorded();
+        let is_clean = reason == CloseReason::Answered
+            || !this.client.is_cut_by_failing() && !this.options.is_recorded();
         let ending = if between_events && is_clean {
             LastFrames::clean(reason, self.or_retry(last))
         } else {

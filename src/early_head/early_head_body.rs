@@ -137,7 +137,7 @@ where
                 // Whether the head is in a layer is checked only now: middleware inside of the
                 // layer can read the event before the layer gets the response.
                 KindProj::Stopping { head } => {
-                    Self::Ending { error: head.is_layered().then(|| Stopped::Told.into()) }
+                    Self::Ending { error: head.ends_for_layer().then(|| Stopped::Told.into()) }
                 }
                 KindProj::Ending { error } => return Poll::Ready(error.take().map(Err)),
             };
@@ -279,7 +279,7 @@ impl LateStream {
         }
         let continues = matches!(&polled, Some(Ok(frame)) if !frame.is_trailers());
         Poll::Ready(
-            match (polled, self.handled.take_if(|_| !continues && self.head.is_layered())) {
+            match (polled, self.handled.take_if(|_| !continues && self.head.ends_for_layer())) {
                 (polled, None) => polled,
                 (Some(Err(error)), Some(_)) => Some(Err(FailedInside(error).into())),
                 (_, Some(stopped)) => Some(Err(stopped.into())),

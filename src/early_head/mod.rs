@@ -103,7 +103,8 @@
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name and call `close()` when the event arrives. No
-//! [`terminator`](crate::SseLayer::terminator) follows an event that reports an error.
+//! [`terminator`](crate::SseLayer::terminator) follows an event that reports an error. It does if
+//! middleware between the two layers drops the response's extensions.
 //!
 //! For OpenAI's and Anthropic's SDKs, pass `openai_error` or `anthropic_error` (feature `json`) to
 //! `late_event`. The SDK then throws the error, but doesn't retry.

@@ -11,7 +11,7 @@ use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marke
 use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
 use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard, LastEventId};
 use crate::options::{ResolvedOptions, StreamOptions, id_line};
-use crate::signals::{Around, EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_layer};
+use crate::signals::{Around, EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_call};
 use crate::streams::{Membership, Subjects};
 use crate::{BoxError, headers};
 
@@ -73,7 +73,7 @@ where
             Completion::Untracked { config, request } => (config, *request),
             Completion::InFlight(in_flight) => return poll_in_flight(future, in_flight, cx),
         };
-        within_layer(|| future.poll(cx)).map_ok(|response| {
+        within_call(|| future.poll(cx)).map_ok(|response| {
             let response = response.into_sse();
             if may_concern_layer(&response) {
                 return InFlight::new(config, request).complete(response);
@@ -102,7 +102,7 @@ where
     F: Future<Output = Result<R, E>>,
     R: IntoSse<M>,
 {
-    let poll = || within_layer(|| future.poll(cx)).map_ok(IntoSse::into_sse);
+    let poll = || within_call(|| future.poll(cx)).map_ok(IntoSse::into_sse);
     let answer = ready!(in_flight.noting_panic(poll));
     let answer = answer.inspect_err(|_| in_flight.end(CloseReason::Failed));
     Poll::Ready(answer.map(|response| in_flight.complete(response)))
@@ -248,6 +248,7 @@ impl InFlight {
         self.request.has_drain |= early.as_ref().is_some_and(EarlyHead::awaits_run)
             || !options.drain().is_immediate(self.request.client);
         let joined = match subjects {
+            Some(_) if options.is_recorded() => Ok(None),
             Some(subjects) => subjects.open(early.as_ref(), may_be_refused),
             None => Ok(None),
         };
@@ -274,7 +275,7 @@ impl InFlight {
     fn start_stream<B>(
         &mut self,
         mut response: Response<B>,
-        options: Arc<ResolvedOptions>,
+        mut options: Arc<ResolvedOptions>,
         membership: Option<Membership>,
         record: StreamRecord,
         early: Option<EarlyHead>,
@@ -309,6 +310,9 @@ impl InFlight {
                     last_id: self.last_id.take(),
                     poll_end: max_wait.and_then(|it| Instant::now().checked_add(it)),
                 }));
+                if head.has_ended() {
+                    Arc::make_mut(&mut options).merged.terminator = None;
+                }
                 (Some(Opening::Early), EndsWith::Early(head))
             }
         };

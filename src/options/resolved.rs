@@ -61,11 +61,17 @@ impl ResolvedOptions {
         Arc::new(Self { merged, ..Self::clone(layer) })
     }
 
+    /// Returns whether a run records the stream. Middleware in a run's call can make a new request,
+    /// so the thread is asked too.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.merged.is_recorded || is_recorded()
+    }
+
     /// Returns the heartbeat. A recorded stream has no heartbeats that are events: the record would
     /// repeat them to each client of the run.
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
         let heartbeat = self.merged.heartbeat.as_ref()?.as_ref();
-        heartbeat.filter(|it| it.event.is_none() || !is_recorded())
+        heartbeat.filter(|it| it.event.is_none() || !self.is_recorded())
     }
 
     pub(crate) fn heartbeat_event(&self) -> Option<&Bytes> {
@@ -91,7 +97,7 @@ impl ResolvedOptions {
     /// Returns how long the stream may wait as a long poll. A recorded stream is never a long poll:
     /// each of its clients polls by itself.
     pub(crate) fn max_wait(&self, has_start: bool) -> Option<Duration> {
-        let max_wait = self.merged.long_poll.filter(|_| !is_recorded())?.max(SHORTEST_WAIT);
+        let max_wait = self.merged.long_poll.filter(|_| !self.is_recorded())?.max(SHORTEST_WAIT);
         Some(if has_start { max_wait.min(FIRST_WAIT) } else { max_wait })
     }
 
@@ -152,7 +158,7 @@ impl ResolvedOptions {
     pub(crate) fn event_for(&self, error: &BoxError, client: ClientKind) -> Option<Bytes> {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
-        let is_page = client == ClientKind::EventSource && !is_recorded();
+        let is_page = client == ClientKind::EventSource && !self.is_recorded();
         if !is_page || !Interrupted::is_cause_of(&**error) {
             return last_event(event?);
         }

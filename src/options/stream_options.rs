@@ -60,6 +60,8 @@ pub struct StreamOptions {
     /// Whether the layer leaves out what it sends to an `EventSource` by default: the reconnection
     /// time and the event `start`. If the program sets them, they are still sent.
     pub(crate) omits_defaults: bool,
+    /// Whether a run records the stream. Set in the request of the run's call.
+    pub(crate) is_recorded: bool,
     pub(crate) client_kind: Option<ClientKind>,
     pub(crate) padding: Option<Opaque<Bytes>>,
     // Several if set in several places. The age that the stream reaches first counts.
@@ -121,11 +123,11 @@ impl StreamOptions {
         set.filter(|_| !shown.is_call()).unwrap_or(shown)
     }
 
-    /// Removes the options of a request, except for the kind of client.
-    pub(crate) fn retain_client_kind(extensions: &mut Extensions) {
-        if let Some(options) = extensions.get_mut::<Self>() {
-            *options = Self { client_kind: options.client_kind, ..Self::new() };
-        }
+    /// Replaces the options of a request, except for the kind of client, by those of a call that a
+    /// run records.
+    pub(crate) fn record(extensions: &mut Extensions) {
+        let client_kind = extensions.get().and_then(|options: &Self| options.client_kind);
+        extensions.insert(Self { client_kind, is_recorded: true, ..Self::new() });
     }
 
     /// Starts the stream with [padding](crate::SseLayer::padding), or with none if `bytes` is zero.
@@ -286,6 +288,7 @@ impl StreamOptions {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or(defaults.retry),
             omits_defaults: self.omits_defaults || defaults.omits_defaults,
+            is_recorded: self.is_recorded || defaults.is_recorded,
             client_kind: self.client_kind.or(defaults.client_kind),
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: if self.max_age.is_empty() { defaults.max_age.clone() } else { self.max_age },

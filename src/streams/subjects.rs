@@ -4,7 +4,7 @@ use std::{fmt, slice, task::Waker};
 use super::member::{Member, Revocation};
 use super::open_streams::{OpenStreams, Ticket};
 use crate::lock::lock;
-use crate::signals::{EarlyHead, is_recorded};
+use crate::signals::EarlyHead;
 
 /// The subjects of a request, such as its user, tenant or address. You can close or limit the
 /// streams that share a subject.
@@ -108,8 +108,8 @@ impl Subjects {
     }
 
     /// Opens the stream, with the `head` that was sent early. Returns `None` if the stream has no
-    /// subjects and can get none, or is recorded for several clients. Returns an error if a subject
-    /// is at its limit, the stream `may_be_refused`, and the request has no other open stream.
+    /// subjects and can get none. Returns an error if a subject is at its limit, the stream
+    /// `may_be_refused`, and the request has no other open stream.
     pub(crate) fn open(
         &self,
         head: Option<&EarlyHead>,
@@ -117,7 +117,7 @@ impl Subjects {
     ) -> Result<Option<Membership>, ()> {
         let OfRequest { open_streams, ticket, names } = &*self.request;
         let mut names = lock(names);
-        if is_recorded() || names.added.is_empty() && Arc::strong_count(&self.request) == 1 {
+        if names.added.is_empty() && Arc::strong_count(&self.request) == 1 {
             return Ok(None);
         }
         names.members.retain(|member| member.strong_count() > 0);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod composition;
+mod in_process;
 mod layers;
 mod model;
 mod repeated_id;

@@ -58,7 +58,7 @@ where
     let guard = DisconnectGuard::insert(request.extensions_mut());
     // The options of the request are for the stream of this client, not for the recorded stream.
     // But the handler's refusals depend on the kind of client.
-    StreamOptions::retain_client_kind(request.extensions_mut());
+    StreamOptions::record(request.extensions_mut());
     let record = Arc::clone(&producer.record);
     EarlyHead::add_on_refusal(request.extensions(), on_refusal(&runs.process, &record));
     let (starter, answer) = oneshot::channel();

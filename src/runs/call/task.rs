@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep_until};
 use crate::headers::{has_content_coding, is_event_stream};
 use crate::runs::process::{PANICKED, Producer};
 use crate::runs::record::{Appended, Cutter};
-use crate::signals::{Stopped, disown, is_refusal, within_recorder};
+use crate::signals::{Stopped, disown, is_refusal, within_call, within_recorder};
 use crate::{BoxError, callback::without_panic, connection::DisconnectGuard, coop::CoopBudget};
 use crate::{history::MemoryShare, options::StreamOptions, runs::Outcome, runs::outcome::Failure};
 
@@ -105,8 +105,7 @@ where
             let this = self.as_mut().project();
             match this.stage.project() {
                 CallStageProj::Calling { call, starter } => {
-                    let polled =
-                        catch_unwind(AssertUnwindSafe(|| within_recorder(|| call.poll(cx))));
+                    let polled = catch_unwind(AssertUnwindSafe(|| within_call(|| call.poll(cx))));
                     let answer = ready!(match polled {
                         Ok(answer) => answer.map(Ok),
                         Err(panic) => Poll::Ready(Err(panic)),

@@ -26,6 +26,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
         farewell,
         terminator,
         omits_defaults: _,
+        is_recorded: _,
         client_kind: _,
         max_age: _,
         long_poll: _,
@@ -215,6 +216,7 @@ mod tests {
             heartbeat: set.heartbeat,
             retry: set.retry,
             omits_defaults: true,
+            is_recorded: true,
             client_kind: Some(ClientKind::Other),
             padding: set.padding,
             max_age: vec![Duration::from_secs(1).into()],
@@ -231,6 +233,7 @@ mod tests {
         assert_eq!(encode(Some(&recorded)), encoded);
         let expected = StreamOptions {
             omits_defaults: false,
+            is_recorded: false,
             client_kind: None,
             max_age: Vec::new(),
             long_poll: None,
