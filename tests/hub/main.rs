@@ -26,6 +26,7 @@ mod reentry;
 mod retention;
 mod served;
 mod since;
+mod sizes;
 mod start;
 mod stats;
 mod threads;
