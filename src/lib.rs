@@ -85,6 +85,7 @@
 //! | [`hub`] | one event for many clients, with resumption |
 //! | [`tower-sse-redis`](https://docs.rs/tower-sse-redis), [`tower-sse-postgres`](https://docs.rs/tower-sse-postgres) | one hub for many processes |
 //! | [`tower-sse-sqlite`](https://docs.rs/tower-sse-sqlite) | a hub whose events survive a restart |
+//! | [`page`] | an `EventSource` for your pages that comes back |
 //! | [`streams`] | closing a user's streams, for example at logout |
 //! | [`runs`] | answers that outlive their connection, such as a language model's |
 //! | [`early_head`] | handlers that take longer to answer than a proxy waits |
@@ -200,8 +201,8 @@
 //! - `axum`: handlers can extract [`LastEventId`], [`Disconnect`] and
 //!   [`Subjects`](streams::Subjects), and return [`StreamOptions`] with a response. Closures such
 //!   as [`on_error`](SseLayer::on_error) receive your own error, not the `axum::Error` around it.
-//! - `early-head`, `filter`, `hub`, `runs`, `testing`: the modules [`early_head`], [`filter`],
-//!   [`hub`], [`runs`] and [`testing`].
+//! - `early-head`, `filter`, `hub`, `page`, `runs`, `testing`: the modules [`early_head`],
+//!   [`filter`], [`hub`], [`page`], [`runs`] and [`testing`].
 //! - `json`: [`Json`], [`Event::json`], [`Event::json_data`].
 //! - `signal`: [`stop_on_signal`], for a clean end at Ctrl-C and SIGTERM.
 //! - `tracing`: [log lines](guide::observing#logs-and-traces). Closed streams and ended runs are
@@ -298,6 +299,8 @@ mod idle_timer;
 pub mod layer;
 mod lock;
 mod options;
+#[cfg(feature = "page")]
+pub mod page;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod signals;

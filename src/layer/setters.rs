@@ -27,7 +27,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets what pages with the module `tower-sse.js` expect:
+    /// Sets what pages with the module [`tower-sse.js`](crate::page) expect:
     ///
     /// - Heartbeats are [events for pages](Heartbeat::for_pages), every 15 seconds. For another
     ///   interval, call [`heartbeat`](Self::heartbeat) afterwards.

@@ -97,7 +97,7 @@ impl Heartbeat {
     }
 
     /// Sends the event `heartbeat`, whose data is the interval in milliseconds. From it,
-    /// [`tower-sse.js`](crate::SseLayer::for_pages) learns how long a silence may last.
+    /// [`tower-sse.js`](crate::page) learns how long a silence may last.
     ///
     /// ```
     /// use std::time::Duration;

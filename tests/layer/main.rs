@@ -18,6 +18,8 @@ mod limit;
 mod logs;
 mod nested;
 mod options;
+#[cfg(feature = "page")]
+mod page;
 mod refusal;
 mod rig;
 mod unlayered;

@@ -23,10 +23,16 @@ fn all_published_crates_have_one_version_and_require_it_exactly() {
     assert!(crates > 0);
 }
 
-/// The module for pages speaks the conventions of the crate with its version.
+/// Pages keep the module of an earlier server, so the module of each release is kept: until then, as
+/// a link.
 #[test]
-fn module_for_pages_has_the_version_of_the_crates() {
+fn module_for_pages_has_the_version_of_the_crates_and_is_kept() {
     let version = value(&fs::read_to_string("Cargo.toml").unwrap(), "version = ");
     let package = fs::read_to_string("page/package.json").unwrap();
     assert!(package.contains(&format!("\"version\": \"{version}\",")), "{package}");
+    let kept = format!("e2e/tests/page/releases/{version}.mjs");
+    let is_link = fs::symlink_metadata(&kept).expect(&kept).is_symlink();
+    let changes = fs::read_to_string("CHANGELOG.md").unwrap();
+    let is_released = changes.lines().any(|line| line.starts_with(&format!("# {version}")));
+    assert!(!(is_link && is_released), "replace the link {kept} with a copy of the module");
 }

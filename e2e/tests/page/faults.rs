@@ -18,6 +18,8 @@ enum Mode {
     Pass,
     /// Answers with a status, and `Retry-After` in seconds.
     Status(StatusCode, Option<u64>),
+    /// Answers every second request with `502`.
+    Flap,
     /// Answers with a page that asks for a log-in.
     LogIn,
     /// Holds each answer until its end, with its head.
@@ -42,8 +44,8 @@ impl Faults {
         app.layer(from_fn_with_state(self.clone(), Self::answer))
     }
 
-    /// Sets what happens to later requests: `pass`, `hold`, `blocks`, `log-in`, or a status, perhaps
-    /// with the seconds of a `Retry-After`, such as `429 2`.
+    /// Sets what happens to later requests: `pass`, `hold`, `blocks`, `log-in`, `flap`, or a
+    /// status, perhaps with the seconds of a `Retry-After`, such as `429 2`.
     pub(crate) fn set(&self, mode: &str) {
         let (word, after) = mode.split_once(' ').unwrap_or((mode, ""));
         self.0.lock().unwrap().mode = match word {
@@ -51,6 +53,7 @@ impl Faults {
             "hold" => Mode::Hold,
             "blocks" => Mode::Blocks,
             "log-in" => Mode::LogIn,
+            "flap" => Mode::Flap,
             status => Mode::Status(status.parse().unwrap(), after.parse().ok()),
         };
     }
@@ -76,7 +79,8 @@ impl Faults {
                     .into_response()
             }
             Mode::LogIn => axum::response::Html("<h1>Log in").into_response(),
-            Mode::Pass => next.run(request).await,
+            Mode::Flap if index % 2 == 0 => StatusCode::BAD_GATEWAY.into_response(),
+            Mode::Pass | Mode::Flap => next.run(request).await,
             Mode::Hold => {
                 let (head, body) = next.run(request).await.into_parts();
                 Response::from_parts(head, Body::from(held(body).await))

@@ -2,6 +2,7 @@
 //! with random faults, and scenes in browsers.
 #![cfg(unix)]
 
+mod defects;
 mod faults;
 mod files;
 mod model;

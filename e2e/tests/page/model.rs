@@ -51,7 +51,7 @@ impl Rigs {
 }
 
 /// Runs a script with the address of the commands, and returns its lines.
-async fn run(script: &str, arguments: &[&str]) -> Option<(bool, Vec<String>)> {
+pub(crate) async fn run(script: &str, arguments: &[&str]) -> Option<(bool, Vec<String>)> {
     let mut command = node(&format!("tests/page/{script}"), &["undici"])?;
     command.arg(format!("http://{}", Rigs::serve().await)).args(arguments);
     let mut program = Program::start(command.stderr(Stdio::inherit()));
@@ -73,4 +73,16 @@ async fn no_random_fault_loses_or_doubles_an_event() {
     let run = async |transport: &str| run("model.mjs", &[transport, &first, &seeds]).await;
     let (fetch, native) = tokio::join!(run("fetch"), run("native"));
     assert!(fetch.is_none_or(|it| it.0) && native.is_none_or(|it| it.0));
+}
+
+/// A page keeps the module that it has loaded when a newer server takes over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn modules_of_all_releases_work_with_this_server() {
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/releases")).unwrap()
+    {
+        let file = format!("file://{}", entry.unwrap().path().display());
+        let run = async |transport: &str| run("model.mjs", &[transport, "1", "3", &file]).await;
+        let (fetch, native) = tokio::join!(run("fetch"), run("native"));
+        assert!(fetch.is_none_or(|it| it.0) && native.is_none_or(|it| it.0), "{file}");
+    }
 }

@@ -1,0 +1,1 @@
+../../../../page/tower-sse.js
