@@ -41,25 +41,24 @@ class Run {
     story = [];
     published = 0;
 
+    /** Plans a run. What depends on time draws other numbers, so that a seed has one plan. */
     constructor(seed) {
-        Object.assign(this, { seed, next: random(seed) });
-    }
-
-    pick(list) {
-        return list[Math.floor(this.next() * list.length)];
+        const next = random(seed), pick = list => list[Math.floor(next() * list.length)];
+        this.poll = next() < 0.6 ? 1 : 0; // a second of the server
+        this.isAged = next() < 0.2;
+        this.kept = next() < 0.2 ? 5 : 10_000;
+        const kinds = process.env.TOWER_SSE_KINDS?.split(',') ?? Object.keys(FAULTS);
+        this.phases = Array.from({ length: 4 }, () => {
+            return { kind: pick(kinds), cuts: next() < 0.7, length: 10_000 + 40_000 * next() ** 2 };
+        });
+        this.way = pick(['end', '401', 'close']);
+        Object.assign(this, { seed, next: random(seed + 0.5) });
     }
 
     async start() {
-        const { next } = this;
-        this.poll = next() < 0.6 ? 1 : 0; // a second of the server
-        this.isAged = next() < 0.2;
-        this.server = await Server.start(commands, {
-            beat: 15_000 / SPEED,
-            told: 15_000,
-            kept: next() < 0.2 ? 5 : 10_000,
-            max_age: this.isAged ? 30_000 / SPEED : 0,
-            splits: true,
-        });
+        const { kept, isAged } = this;
+        const max_age = isAged ? 30_000 / SPEED : 0;
+        this.server = await Server.start(commands, { beat: 15_000 / SPEED, told: 15_000, kept, max_age, splits: true });
         this.url = `${this.server.origin}/events`;
         this.source = new EventStream(this.url, { poll: this.poll });
         this.source.onopen = () => this.trace('open');
@@ -67,12 +66,18 @@ class Run {
             const [number, tail] = data.split(' ');
             if (tail !== TAIL) this.faults.push(`${JSON.stringify(data)} is another event`);
             this.log.push(Number(number));
+            this.isGood = true;
         };
         this.source.addEventListener('gap', () => this.log.push('gap'));
         this.source.onerror = error => {
             this.error = error;
             this.trace(`error ${error.why} ${error.status} wait ${error.wait}`);
             errors[error.why] = (errors[error.why] ?? 0) + 1;
+            if (error.status >= 500) {
+                // An `EventSource` that stops has perhaps only been asked for.
+                if (!isNative && this.isGood && error.wait > 1000) this.faults.push(`the first failure waits for ${error.wait}`);
+                this.isGood = false;
+            }
             if (error.status === 429 && error.wait < 5000) this.faults.push(`waits for ${error.wait} in spite of Retry-After`);
         };
         const began = await until(this.server, () => this.source.lastEventId !== '', 30_000);
@@ -100,13 +105,13 @@ class Run {
     }
 
     /** One fault, and its end. */
-    async phase(kind) {
+    async phase({ kind, cuts, length }) {
         const { server, next } = this, { during, after, needsPolls } = FAULTS[kind];
         const before = this.made().length;
         this.story.push(kind);
         this.trace(kind);
-        await this.begin(kind);
-        const end = Date.now() + 10_000 + 40_000 * next() ** 2;
+        await this.begin(kind, cuts);
+        const end = Date.now() + length;
         while (Date.now() < end) {
             if (kind === 'unheard') await server.do('unheard', 'x');
             else for (let n = 0; n < 3 * next(); n++) await this.publish();
@@ -137,8 +142,8 @@ class Run {
         }
     }
 
-    async begin(kind) {
-        const { server } = this, cuts = this.next() < 0.7;
+    async begin(kind, cuts) {
+        const { server } = this;
         if (kind === 'refusal') await server.do('listen', false);
         if (kind === 'stop') return server.do('stop');
         if (kind === 'full') await server.do('occupy', true);
@@ -161,7 +166,7 @@ class Run {
 
     /** The stream ends for good, and no request follows. */
     async last() {
-        const { server, source } = this, way = this.pick(['end', '401', 'close']);
+        const { server, source, way } = this;
         this.story.push(way);
         if (way === 'close') source.close();
         if (way === 'end') await server.do('end', 'over');
@@ -203,11 +208,11 @@ class Run {
         const from = Date.now();
         await this.start();
         let hasHeld = false;
-        for (let phase = 0; phase < 4; phase++) {
-            const kind = this.pick(Object.keys(FAULTS));
-            if (FAULTS[kind].needsPolls && (!this.poll || hasHeld)) continue;
-            hasHeld ||= FAULTS[kind].needsPolls;
-            await this.phase(kind);
+        for (const phase of this.phases) {
+            const { needsPolls } = FAULTS[phase.kind];
+            if (needsPolls && (!this.poll || hasHeld)) continue;
+            hasHeld ||= needsPolls;
+            await this.phase(phase);
             if (this.faults.length) break;
         }
         if (!this.faults.length) await this.last();
