@@ -473,23 +473,28 @@ pub(crate) struct FailedInside(pub(crate) BoxError);
 
 error_text!(FailedInside, |it| "{}", it.0);
 
-/// The name and id of the event that tells an `EventSource` that its answer is incomplete for good.
-/// An `EventSource` that sends this id gets `204`.
+/// The name of the event that tells an `EventSource` that its answer is incomplete for good, and its
+/// id in runs. From an `EventSource` that sends this id, runs take it for the end.
 pub(crate) const INTERRUPTED: &str = "interrupted";
+/// The id of that event behind an early head. Unlike runs, the program sets the other ids there.
+pub(crate) const REFUSED_LATE: &str = "tower-sse:interrupted";
 
 /// Returns the event for an `EventSource` whose answer is incomplete for good.
-pub(crate) fn interruption() -> Event {
-    Event::new().event(INTERRUPTED).id(INTERRUPTED).data("{}")
+pub(crate) fn interruption(id: &'static str) -> Event {
+    Event::new().event(INTERRUPTED).id(id).data("{}")
 }
 
-/// The cause of a body's error when no client can get the rest of the answer. A [`RecordedError`]
-/// means the same.
+/// The cause of a body's error when no client can get the rest of the answer: a text, and the id
+/// that stops an `EventSource`. A [`RecordedError`] means the same.
 #[derive(Debug)]
-pub(crate) struct Interrupted(pub(crate) &'static str);
+pub(crate) struct Interrupted(pub(crate) &'static str, pub(crate) &'static str);
 
 impl Interrupted {
-    pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        causes(error).any(|cause| cause.is::<Self>() || cause.is::<RecordedError>())
+    pub(crate) fn id_of(error: &(dyn Error + 'static)) -> Option<&'static str> {
+        causes(error).find_map(|cause| match cause.downcast_ref() {
+            Some(Self(_, id)) => Some(*id),
+            None => cause.is::<RecordedError>().then_some(INTERRUPTED),
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
 use crate::connection::{ClientKind, LastEventId, names_event_stream};
 use crate::event::Event;
-use crate::signals::{EarlyHead, INTERRUPTED};
+use crate::signals::{EarlyHead, REFUSED_LATE};
 use crate::{BoxError, callback::with_head, options::StreamOptions};
 
 /// Decides by a request's head whether the request can get an early head.
@@ -206,7 +206,7 @@ fn was_stopped<B>(request: &Request<B>) -> bool {
     let (method, headers) = (request.method(), request.headers());
     let client = StreamOptions::client_or(request.extensions(), ClientKind::of(method, headers));
     let last = LastEventId::of(request.extensions(), headers);
-    last.is_some_and(|last| last.as_str() == INTERRUPTED) && client == ClientKind::EventSource
+    last.is_some_and(|last| last.as_str() == REFUSED_LATE) && client == ClientKind::EventSource
 }
 
 opaque_debug!(EarlyHeadService<S>);

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 #[cfg(feature = "json")]
 use serde_json::{Value, json};
 
-use crate::{BoxError, event::Event, signals::Interrupted};
+use crate::{BoxError, event::Event, signals::Interrupted, signals::REFUSED_LATE};
 
 /// Turns a late response into the last event of its stream.
 pub(super) type LateEvent = Arc<dyn Fn(&Response<Bytes>) -> Option<Event> + Send + Sync>;
@@ -55,7 +55,7 @@ impl Error for LateResponse {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         let status = self.response.status();
         let stops = status == StatusCode::NO_CONTENT || status.is_client_error();
-        stops.then_some(&Interrupted("no event stream follows"))
+        stops.then_some(&Interrupted("no event stream follows", REFUSED_LATE))
     }
 }
 

@@ -98,8 +98,9 @@
 //! After a failed body, an `EventSource` reconnects, and your handler runs again. If an answer
 //! comes in time, any status but `200` or a redirect stops the `EventSource`. If a `204` or `4xx`
 //! comes late and `late_event` doesn't replace it, the `EventSource` gets an event with the id
-//! `interrupted`. This is the event that `on_error` returns, or else an event named `interrupted`.
-//! [`EarlyHeadLayer`] then answers this client's next request with `204`.
+//! `tower-sse:interrupted`. This is the event that `on_error` returns, or else an event named
+//! `interrupted`. [`EarlyHeadLayer`] then answers this client's next request with `204`, so don't
+//! give this id to events of your own.
 //!
 //! With `late_event` or [`EarlyHeadLayer::answer`], stop the `EventSource` in the page: give the
 //! late event a name and call `close()` when the event arrives. No

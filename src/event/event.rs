@@ -189,7 +189,8 @@ impl<T: Into<String>> From<T> for Event {
 ///
 /// An id can't contain a line feed, a carriage return or U+0000, so text received at run time can't
 /// forge other fields. Leading and trailing spaces and tabs are lost when the client sends the id
-/// back.
+/// back. Only the id `tower-sse:interrupted` is reserved, by [early
+/// heads](crate::early_head#late-answers).
 ///
 /// ```
 /// use tower_sse::{Event, EventId};

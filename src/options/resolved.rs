@@ -8,7 +8,7 @@ use super::{COMMENT_LINE, Drain, Heartbeat, Retry, StreamOptions, has_retry_line
 use crate::callback::catch_panic;
 use crate::connection::ClientKind;
 use crate::event::{Encoded, Event};
-use crate::signals::{INTERRUPTED, Interrupted, StartAt, interruption};
+use crate::signals::{Interrupted, StartAt, interruption};
 use crate::signals::{is_recorded, program_error, source_error};
 use crate::{BoxError, error::causes};
 
@@ -159,11 +159,11 @@ impl ResolvedOptions {
         let to_event = self.merged.on_error.as_ref();
         let event = to_event.and_then(|to_event| catch_panic(|| to_event(source_error(&**error))));
         let is_page = client == ClientKind::EventSource && !self.is_recorded();
-        if !is_page || !Interrupted::is_cause_of(&**error) {
+        let Some(id) = Interrupted::id_of(&**error).filter(|_| is_page) else {
             return last_event(event?);
-        }
-        let own = event.and_then(|event| last_event(event.id(INTERRUPTED)));
-        own.or_else(|| last_event(interruption()))
+        };
+        let own = event.and_then(|event| last_event(event.id(id)));
+        own.or_else(|| last_event(interruption(id)))
     }
 }
 

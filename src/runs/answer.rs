@@ -137,7 +137,7 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
     if last.is_some_and(|last| last.as_str() == INTERRUPTED) {
         return status(StatusCode::NO_CONTENT);
     }
-    let event = Encoded::from(interruption().data(data)).into();
+    let event = Encoded::from(interruption(INTERRUPTED).data(data)).into();
     let mut response = Response::new(SseBody::whole(event));
     make_event_stream(response.headers_mut());
     // Without this mark, a layer would open a stream and send its terminator, and a filter could

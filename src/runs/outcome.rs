@@ -1,7 +1,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use super::{RunKey, key::epoch_age};
-use crate::signals::{Interrupted, RecordedError, Stopped, program_error};
+use crate::signals::{INTERRUPTED, Interrupted, RecordedError, Stopped, program_error};
 use crate::{BoxError, error::with_causes, history::Epoch};
 
 named_enum! {
@@ -180,7 +180,7 @@ impl Error for RunError {
             // `SseLayer::on_error` finds the source's error through this cause.
             (Some(recorded), _) => Some(recorded),
             // For this cause, `SseLayer` sends an `EventSource` the event `interrupted`.
-            (None, _) => Some(&Interrupted("the run ended")),
+            (None, _) => Some(&Interrupted("the run ended", INTERRUPTED)),
         }
     }
 }

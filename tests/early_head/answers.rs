@@ -138,23 +138,41 @@ async fn late_answer_that_stops_an_event_source_stops_it_after_one_request() {
         let status = StatusCode::from_u16(status).unwrap();
         let app = slow(LATE, move || status).layer(early()).layer(layer());
         let (text, error) = receive(&app, Requester::EventSource).await;
-        let event = "id: interrupted\nevent: interrupted\ndata: \n\n";
+        let event = "event: interrupted\ndata: {}\nid: tower-sse:interrupted\n\n";
         let text = text.strip_prefix(": \n").unwrap();
-        assert_eq!((text.contains("id: interrupted"), error.is_none()), (stops, stops), "{text}");
+        assert_eq!((text == event, error.is_none()), (stops, stops), "{text}");
         if !stops {
             continue;
         }
-        assert_eq!(text.lines().count(), event.lines().count());
         // Polyfills send the id in the URL.
         let app = app.layer(layer().last_event_id_query("last"));
-        let [mut by_header, by_query] =
-            ["/", "/?last=interrupted"].map(|uri| Requester::EventSource.request(uri));
-        by_header.headers_mut().insert("last-event-id", HeaderValue::from_static("interrupted"));
-        for request in [by_header, by_query] {
+        for request in returning("tower-sse:interrupted") {
             let start = Instant::now();
             assert_eq!(send(&app, request).await.status(), StatusCode::NO_CONTENT);
             assert_eq!(start.elapsed(), Duration::ZERO, "the service was not called");
         }
+    }
+}
+
+/// Returns the requests of two clients that come back with an id: in a header, and in the query.
+fn returning(id: &'static str) -> [Request<AxumBody>; 2] {
+    let mut by_header = Requester::EventSource.request("/");
+    by_header.headers_mut().insert("last-event-id", HeaderValue::from_static(id));
+    [by_header, Requester::EventSource.request(&format!("/?last={id}"))]
+}
+
+/// A program, or a run, can have this id for its own events.
+#[tokio::test(start_paused = true)]
+async fn own_id_interrupted_reaches_the_handler() {
+    let handler = async |last: LastEventId| {
+        sleep(LATE).await;
+        tower_sse::response(stream::iter([Event::from(last.as_str())]))
+    };
+    let layer = SseLayer::new().without_retry().without_heartbeat().last_event_id_query("last");
+    let app = Router::new().fallback(any(handler)).layer(early()).layer(layer);
+    for request in returning("interrupted") {
+        let received = read(send(&app, request).await.into_body()).await;
+        assert_eq!(received, (": \ndata: interrupted\n\n".into(), None));
     }
 }
 
