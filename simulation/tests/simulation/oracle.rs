@@ -19,6 +19,9 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault or the maximum age could remove entries.
     pub(crate) has_lost: bool,
+    /// Whether a client's id could be too far ahead for a process: the clock was set, or a process
+    /// started that did not know how far the ids were.
+    pub(crate) may_be_ahead: bool,
     /// Whether each process that missed an entry knew this when it read the next entry, so that the
     /// gap precedes newer events.
     pub(crate) is_seen_at_once: bool,
@@ -37,6 +40,7 @@ pub(crate) struct History {
 /// - `acknowledged`: acknowledged events. `ends`: those that ended a topic, unless a fault could
 ///   remove entries.
 /// - `delivered`: events that clients received.
+/// - `anew`: the connections of clients whose id the process did not know, so that they began anew.
 /// - `gaps`: gaps that clients received. `ahead`: those for a client whose id was too far ahead of
 ///   the process to which the client moved, because the process did not know yet that the clock
 ///   was set forward.
@@ -165,8 +169,10 @@ fn check_messages(
             // After an id that the hub cannot know, a client begins anew, at an older position.
             Kind::Gap => sequence >= last || received.is_first,
         };
-        if sequence < last && received.is_first && received.kind == Kind::Gap {
+        let begins_anew = sequence < last && received.is_first && received.kind == Kind::Gap;
+        if begins_anew {
             seen.clear();
+            verdict.count("anew", 1);
         }
         // A connection can begin with a gap for each of its topics. Of these, only the first is the
         // connection's first message.
@@ -176,6 +182,9 @@ fn check_messages(
         let mut fault = |what: &str| verdict.faults.push(format!("{name}: {what}: {received:?}"));
         if !is_in_order {
             fault("out of order");
+        }
+        if begins_anew && !history.may_be_ahead {
+            fault("begins anew");
         }
         let Kind::Event(number) = received.kind else {
             if history.calm.iter().any(|calm| calm.contains(&received.at)) {

@@ -113,6 +113,7 @@ fn process_that_starts_over_an_empty_stream_outlives_its_deletion() {
 #[test]
 fn client_over_a_minute_ahead_of_a_process_receives_a_gap() {
     let found = check(57..63, async |scene, seconds| {
+        scene.may_be_ahead = true;
         scene.network.cut_off(2, 101);
         scene.network.set_clock(1_000 * seconds as i64);
         scene.publish(0, 0, false);
@@ -151,6 +152,41 @@ fn event_between_two_deletions_behind_the_clock_is_a_gap() {
         scene.pass(3_000).await;
     });
     assert!(found.of("reported") > 0, "nothing was lost");
+}
+
+/// Ids are an hour ahead of the clock, and the stream is lost, returns to an older state, or is that
+/// of a replica that takes over. A client moves to a process that knows nothing of that yet.
+#[test]
+fn lagging_process_knows_the_ids_of_faster_ones_behind_the_clock() {
+    let found = check(0..18, async |scene, variation| {
+        let (fault, lead) = (variation % 3, 80_000 * (variation as i64 / 3));
+        scene.has_lost = true;
+        scene.network.set_clock(-3_600_000 - lead);
+        scene.publish(1, 0, false);
+        scene.pass(300).await;
+        scene.network.take_snapshot();
+        scene.publish(1, 0, false);
+        scene.pass(300).await;
+        scene.network.cut_off(2, 5_000);
+        match fault {
+            0 => _ = scene.network.command(&["DEL", "tower-sse"]),
+            1 => scene.network.restart(Data::Snapshot, 20, 0),
+            _ => {
+                let old =
+                    Promotion { lag: 1, clock_offset: 0, is_ambiguous: false, old_refuses: None };
+                let old = scene.network.promote(old);
+                scene.network.retire(old);
+            }
+        }
+        for _ in 0..8 {
+            scene.publish(0, 0, false);
+            scene.pass(250).await;
+        }
+        scene.resume(0, 2);
+        scene.pass(6_000).await;
+    });
+    assert!(found.of("gaps") > 0, "nothing was lost");
+    assert_eq!(found.of("anew"), 0);
 }
 
 /// Plays a scene in all its variations, which must break no guarantee. Returns the sum of the

@@ -150,6 +150,7 @@ impl Scheduler for Hubs {
     async fn inject(&mut self) {
         let kind = self.kinds[self.rng.usize(..self.kinds.len())];
         self.world.has_lost |= kind.loses();
+        self.world.may_be_ahead |= kind.harm == Harm::Ahead;
         if kind.loses() && self.rng.bool() {
             // The publisher receives acknowledgements, but no hub reads these events or sees the
             // loss at once.

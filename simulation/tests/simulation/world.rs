@@ -14,6 +14,8 @@ pub(crate) struct World {
     pub(crate) max_age: Option<Duration>,
     /// Whether a fault or the maximum age could remove entries.
     pub(crate) has_lost: bool,
+    /// Whether a client's id could be too far ahead for a process.
+    pub(crate) may_be_ahead: bool,
 }
 
 impl World {
@@ -35,6 +37,7 @@ impl World {
             max_age,
             // A process that is behind does not know what was trimmed, so it reports a gap.
             has_lost: max_age.is_some(),
+            may_be_ahead: false,
         };
         (0..hubs).for_each(|number| world.start(number));
         world
@@ -51,6 +54,7 @@ impl World {
     /// Stops a process as a crash does and starts it again.
     pub(crate) fn restart(&mut self, number: usize) {
         self.network.log(|| format!("*** process {number} stops and starts again"));
+        self.may_be_ahead = true;
         let process = &self.processes[&number];
         let life = process.life;
         process.kill();
@@ -79,6 +83,7 @@ impl World {
             stopped: mem::take(&mut self.stopped),
             kept: self.network.stream(),
             has_lost: self.has_lost,
+            may_be_ahead: self.may_be_ahead,
             is_seen_at_once: false,
             calm: Vec::new(),
             overtaken: overtaken

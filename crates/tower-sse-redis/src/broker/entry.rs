@@ -31,6 +31,11 @@ const END_OF_TIME: u64 = 1 << (u64::BITS - COUNTER_BITS);
 /// How far an id may be ahead of the server's clock: 100 years. Ids can be far ahead if the clock
 /// was set back. The limit leaves room for markers, which need even higher ids.
 const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
+/// The most by which a [step](StreamId::step) moves ids that are ahead of the server's clock, in
+/// milliseconds. A power of two.
+pub(crate) const STEP: u64 = 1024;
+/// How far a client's id may be ahead of the server's clock, in milliseconds.
+pub(crate) const MAX_CLIENT_LEAD: u64 = 60_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 
@@ -226,11 +231,24 @@ impl StreamId {
         Duration::from_millis(self.milliseconds)
     }
 
-    /// Returns an id one second later. It is most likely above every id that another process knows:
-    /// such an id is rarely a second above `self`, because Redis raises only the counter while ids
-    /// are ahead of its clock.
+    /// Returns the next id after this one whose time, modulo [`STEP`], and counter are those of the
+    /// server's clock: this time rises by a millisecond in 1.05 seconds. Thus, a later step is
+    /// above an earlier one even if its process doesn't know of the earlier one, except that the
+    /// time begins anew every 18 minutes.
+    ///
+    /// The id is most likely above every id that another process knows: while ids are ahead of its
+    /// clock, Redis raises only the counter, and more slowly.
+    pub(crate) const fn step(self, microseconds: u64) -> Self {
+        let counter = microseconds % (1 << COUNTER_BITS) / 2;
+        let next = self.milliseconds.saturating_add((counter <= self.counter) as u64);
+        let by = (microseconds >> COUNTER_BITS).wrapping_sub(next) % STEP;
+        Self { milliseconds: next.saturating_add(by), counter }
+    }
+
+    /// Returns an id that is further ahead than any client's id that is accepted because of the
+    /// server's clock.
     pub(crate) const fn leap(self) -> Self {
-        Self::at(self.milliseconds.saturating_add(1000))
+        Self::at(self.milliseconds.saturating_add(MAX_CLIENT_LEAD + 1000))
     }
 
     /// Returns whether the counter has reached half of its range.
@@ -259,7 +277,7 @@ mod tests {
     use redis::Arg;
     use tower_sse::Event;
 
-    use super::{AddEvent, END_OF_TIME, Entry, MAX_LEAD, RawEntry, StreamId, fingerprint};
+    use super::{AddEvent, END_OF_TIME, Entry, MAX_LEAD, RawEntry, STEP, StreamId, fingerprint};
 
     /// Returns the entry that publishing this event adds.
     fn published(topic: &str, event: &Event, ends_topic: bool) -> RawEntry {
@@ -368,6 +386,24 @@ mod tests {
         assert!(sequences.is_sorted_by(|one, other| one < other), "{sequences:?}");
         assert_eq!(sequences[5], (1_716_200_000_000 << 20) + 7);
         assert_eq!(sequences.map(StreamId::of_sequence), ids);
+    }
+
+    #[test]
+    fn steps_rise_with_the_clock_whatever_their_processes_know() {
+        // The times of ids begin anew once in these 20 minutes.
+        let mut falls = 0;
+        let (mut unknown, mut known) = (StreamId::default(), id("1716203600000-7"));
+        let start = known;
+        for now in (NOW * 1000..(NOW + 1_200_000) * 1000).step_by(99_991) {
+            let step = start.step(now);
+            assert!(start < step && step < StreamId::at(start.milliseconds + STEP + 1));
+            falls += usize::from(step < unknown);
+            (unknown, known) = (step, known.step(now));
+            // Whether a process knows of the earlier steps makes no difference until then.
+            assert!(falls == 1 || known == step);
+            assert!(known < StreamId::at(start.milliseconds + 2 * STEP));
+        }
+        assert_eq!(falls, 1);
     }
 
     #[test]

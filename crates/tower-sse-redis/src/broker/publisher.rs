@@ -8,14 +8,12 @@ use tower_sse::{BoxError, hub::PublishError};
 use tower_sse_broker::__private::{Gate, Identity, InFlight, Session};
 use tower_sse_broker::tasks::catching_wakes;
 
-use super::entry::{AddEvent, StreamId};
+use super::entry::{AddEvent, MAX_CLIENT_LEAD, STEP, StreamId};
 use super::redis_stream::{Clock, RedisStream};
-use crate::{Error, Health, server::whole_milliseconds};
+use crate::{Error, Health};
 
-/// How far a client's id may be ahead of the server's clock or the newest committed id, whichever
-/// is later. After Redis' clock is set back, ids stay ahead of it, because they continue from the
-/// newest one.
-const MAX_LEAD: Duration = Duration::from_secs(60);
+/// The number of steps that this process may not know of, for example because its link is slow.
+const UNKNOWN_STEPS: u64 = 4;
 
 /// Publishes the events of a hub as entries of its stream.
 pub struct RedisPublisher {
@@ -43,10 +41,12 @@ impl Publisher for RedisPublisher {
         }
     }
 
+    /// After Redis' clock is set back, ids stay ahead of it, because they continue from the newest
+    /// one. A higher limit than a few steps would accept a client's id from before a restore. The
+    /// client would then receive nothing until the ids have reached its own.
     fn newest_possible(&self, committed: u64) -> u64 {
-        let lead = whole_milliseconds(MAX_LEAD);
-        let now = StreamId::at(self.clock.now().saturating_add(lead)).sequence();
-        now.max(committed.saturating_add(StreamId::at(lead).sequence()))
+        let now = StreamId::at(self.clock.now().saturating_add(MAX_CLIENT_LEAD)).sequence();
+        now.max(committed.saturating_add(StreamId::at(UNKNOWN_STEPS * STEP).sequence()))
     }
 }
 

@@ -5,7 +5,7 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis
 use tokio::time::Instant;
 use tower_sse_broker::__private::Identity;
 
-use super::entry::{GAP, NONCE, RawEntry, SKIP, StreamId, fingerprint};
+use super::entry::{GAP, NONCE, RawEntry, SKIP, STEP, StreamId, fingerprint};
 use crate::Error;
 use crate::server::server_info::{LINEAGE_SECTIONS, Lineage};
 use crate::server::{MultiplexedConnection, failed, whole_milliseconds};
@@ -18,11 +18,10 @@ pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// The marker's id must be above the ids of all entries that may have been lost, even entries that
 /// this process does not know. So the id is in the next millisecond of the server's clock, with a
-/// counter computed from the clock's microseconds. If ids are ahead of the clock, the script adds
-/// their lead, rounded up to the next multiple of a step that depends on the lead. Thus, a marker
-/// soon after another usually has a higher id although its writer may not know the other one. If
-/// the stream already has this id or a higher one, Redis assigns the next id.
-const MARK: &str = include_str!("lua/mark.lua");
+/// counter computed from the clock's microseconds. If ids are ahead of the clock, the id is a
+/// [step](StreamId::step) after the newest one that this process knows. If the stream already has
+/// this id or a higher one, Redis assigns the next id.
+pub(crate) const MARK: &str = include_str!("lua/mark.lua");
 
 /// A script that removes entries that are too old. Returns how many are left, the id of the oldest
 /// one, and the stream's memory in bytes.
@@ -142,7 +141,7 @@ impl RedisStream {
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(read.map_or_else(|| "empty".to_owned(), |id| id.to_string()));
-        command.arg(newest.milliseconds).arg(&nonce);
+        command.arg(newest.milliseconds).arg(newest.counter).arg(STEP).arg(&nonce);
         let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
         self.check_range(id, ACTION)?;
         Ok(Some(Identity { number: id.sequence(), fingerprint: fingerprint([GAP, &nonce]) }))
@@ -283,6 +282,11 @@ impl Clock {
     /// Returns the estimated time of the server in milliseconds.
     pub(crate) fn now(&self) -> u64 {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
+    }
+
+    /// Returns the estimated time of the server in microseconds.
+    pub(crate) fn microseconds(&self) -> u64 {
+        self.now().saturating_mul(1000)
     }
 
     /// Returns whether the server's clock is behind this time by more than [`PRECISION`].

@@ -1,4 +1,5 @@
-//! Connections whose packets are dropped, as by a firewall that has forgotten them.
+//! Connections whose packets are dropped, as by a firewall that has forgotten them, and the ids of
+//! markers.
 
 use std::{cell::Cell, pin::pin, time::Duration};
 
@@ -6,6 +7,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_sse::hub::{Hub, PublishError};
 use tower_sse_redis_model::{Log, Network};
 
+use super::entry::{STEP, StreamId};
+use super::redis_stream::MARK;
 use crate::{Redis, RedisBroker, set_dialer};
 
 /// The numbers of the reader's and of the publishers' connections, as processes of the model.
@@ -114,4 +117,28 @@ async fn second_connection_without_replies_delays_no_start() {
         }
     });
     assert!(timeout(LONG / 2, Hub::connect(broker)).await.unwrap().is_err());
+}
+
+/// Both the script of a marker and a process that connects compute steps.
+#[tokio::test(start_paused = true)]
+async fn marker_ahead_of_the_clock_is_a_step() {
+    let mut rng = fastrand::Rng::with_seed(0);
+    let network = Network::new(rng.fork(), 1, 0, Log::new(false));
+    for _ in 0..10_000 {
+        network.set_clock(rng.i64(1..5_000));
+        let time = network.command(&["TIME"]).unwrap();
+        let (seconds, rest) = time.split_once(' ').unwrap();
+        let [seconds, rest] = [seconds, rest].map(|part| part.parse::<u64>().unwrap());
+        // Each call of the model takes a microsecond.
+        let now = seconds * 1_000_000 + rest + 1;
+        let bits = rng.u32(..40);
+        let milliseconds = now / 1000 + 1 + rng.u64(..1 << bits);
+        let newest = StreamId { milliseconds, counter: rng.u64(..1 << 20) };
+        network.command(&["DEL", "events"]);
+        let arguments = [milliseconds, newest.counter, STEP].map(|it| it.to_string());
+        let [milliseconds, counter, step] = arguments.each_ref().map(String::as_str);
+        let marker = ["EVAL", MARK, "1", "events", "empty", milliseconds, counter, step, "nonce"];
+        let id = network.command(&marker);
+        assert_eq!(id, Some(newest.step(now).to_string()), "after {newest}");
+    }
 }

@@ -141,8 +141,9 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             // the id is ahead of the clock, it must not depend on the time, which the reply then
             // does not show.
             let text = MARK.replace("time[2] % 1000 * 512", "0");
-            let text = text.replace("next + lead - lead % step + step", "newest_at + 3");
-            return script(&text, &[key, condition, &newest, &nonce]);
+            let text = text.replace("math.floor(microseconds % 1048576 / 2)", "0");
+            let text = text.replace("math.floor(microseconds / 1048576)", "2");
+            return script(&text, &[key, condition, &newest, "0", "4", &nonce]);
         }
         13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
         16 => format!("XRANGE {key} - + COUNT {count}"),

@@ -88,8 +88,12 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
     assert_eq!(checked(&[one, event(1, 13)], false), "with another id");
     // Nothing was lost. A gap is right only at a process that knows nothing of the last minute.
-    let calm = |start, messages: &_| checked_from(start, History::default(), messages, false);
+    let calm = |start, messages: &_| {
+        let history = History { may_be_ahead: true, ..History::default() };
+        checked_from(start, history, messages, false)
+    };
     let first = Received { is_first: true, ..gap(10) };
+    assert_eq!(checked_from(11, losing(&[]), &[first, one, two], false), "begins anew");
     assert_eq!(calm(11 + MAX_LEAD, &[first, gap(10), one, two]), "");
     assert_eq!(calm(10 + MAX_LEAD, &[first, one, two]), "a gap without a loss");
     assert_eq!(calm(11 + MAX_LEAD, &[first, one, gap(11), two]), "a gap without a loss");

@@ -1,5 +1,6 @@
 local key, read = KEYS[1], ARGV[1]
-local newest_at, nonce = tonumber(ARGV[2]), ARGV[3]
+local newest_at, newest_counter = tonumber(ARGV[2]), tonumber(ARGV[3])
+local step, nonce = tonumber(ARGV[4]), ARGV[5]
 if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 else
@@ -10,11 +11,11 @@ end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
 local counter = time[2] % 1000 * 512
-local lead = newest_at - next
-if lead >= 0 then
-  local step = 1024
-  while step * 8 <= lead do step = step * 2 end
-  next = next + lead - lead % step + step
+if newest_at >= next then
+  local microseconds = time[1] * 1000000 + time[2]
+  counter = math.floor(microseconds % 1048576 / 2)
+  next = newest_at + (counter > newest_counter and 0 or 1)
+  next = next + (math.floor(microseconds / 1048576) - next) % step
 end
 local id = string.format('%.0f-%.0f', next, counter)
 local added = redis.pcall('XADD', key, id, 'gap', nonce)
