@@ -75,7 +75,8 @@ fn concurrently_published_event_is_received() {
 
 #[test]
 fn event_published_while_waiting_subscription_is_polled_is_received() {
-    for (preemptions, topics) in [(None, &["a"][..]), (Some(3), &["a", "b"])] {
+    let five = &["b", "c", "d", "e", "a"];
+    for (preemptions, topics) in [(None, &["a"][..]), (Some(3), &["a", "b"]), (Some(2), five)] {
         check(preemptions, move |hub| {
             let subscription = polled_twice(hub.subscribe(topics).resume(None));
             let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
@@ -103,6 +104,19 @@ fn events_of_two_concurrent_publishers_are_received_in_order() {
         let subscription = hub.subscribe(["a", "b"]).resume(None);
         let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
         let other = beside(&hub, |hub| publish(hub, "b").unwrap());
+        assert_eq!(receive(subscription, 2), [1, 2]);
+        let published = [publisher.join().unwrap(), other.join().unwrap()];
+        assert!(published == [1, 2] || published == [2, 1], "{published:?}");
+    });
+}
+
+/// A subscription of five topics reads from a heap.
+#[test]
+fn events_of_two_of_five_topics_are_received_in_order() {
+    check(Some(2), |hub| {
+        let subscription = hub.subscribe(["a", "b", "c", "d", "e"]).resume(None);
+        let publisher = beside(&hub, |hub| publish(hub, "a").unwrap());
+        let other = beside(&hub, |hub| publish(hub, "e").unwrap());
         assert_eq!(receive(subscription, 2), [1, 2]);
         let published = [publisher.join().unwrap(), other.join().unwrap()];
         assert!(published == [1, 2] || published == [2, 1], "{published:?}");

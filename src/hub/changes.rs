@@ -85,6 +85,9 @@ impl Changed {
 /// topic, a subscription looks there in vain.
 #[inline]
 fn bit(topic: &Topic) -> u64 {
+    let address = std::ptr::from_ref(topic).addr() as u64;
+    // loom needs bits that are the same each time. Addresses aren't.
+    let key = if cfg!(tower_sse_loom) { topic.hash } else { address };
     // Fibonacci hashing: it also spreads addresses that lie at equal distances.
-    1 << ((std::ptr::from_ref(topic).addr() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
+    1 << (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58)
 }
