@@ -4,7 +4,8 @@
 use crate::*;
 
 const CLIENTS: usize = 60;
-const TOPICS: [&str; 3] = ["0", "1", "2"];
+/// More topics than a subscription reads from without a heap.
+const TOPICS: [&str; 7] = ["0", "1", "2", "3", "4", "5", "6"];
 
 /// Puts the processes of these brokers under load until the end of `disturb`, which returns the
 /// times in which Redis lost something. Adds the number of acknowledged events to `count`.
@@ -48,7 +49,8 @@ async fn publish_until(
         if stop.is_cancelled() {
             break;
         }
-        let topic = fastrand::usize(..TOPICS.len());
+        // Some topics get few events.
+        let topic = fastrand::usize(..TOPICS.len()).min(fastrand::usize(..TOPICS.len()));
         match hub.publish(TOPICS[topic], data(topic, number)).await {
             Ok(receipt) => {
                 let sequence = sequence(receipt.id().as_str());

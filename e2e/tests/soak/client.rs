@@ -48,9 +48,11 @@ impl Client {
         count(&self.account.left);
     }
 
-    /// Listens to one or two topics, leaves, and resumes once.
+    /// Listens to at most nine topics, leaves, and resumes once.
     async fn listen(&self) {
-        let path = format!("/events/{},{}", self.topic(), self.topic());
+        let count = fastrand::usize(1..10).min(fastrand::usize(1..10));
+        let topics: Vec<_> = (0..count).map(|_| self.topic()).collect();
+        let path = format!("/events/{}", topics.join(","));
         let mut last = None;
         for _ in 0..2 {
             let header = last.as_deref().map(|last| ("last-event-id", last));

@@ -235,7 +235,8 @@ pub(crate) async fn any_order_of_steps_loses_nothing<W: World>(world: &W) -> Res
 
 /// Plays random steps: publish, receive, move the client, cut, connect and drop processes.
 async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
-    const TOPICS: [&str; 3] = ["news", "weather", "sport"];
+    const BUSY: [&str; 3] = ["news", "weather", "sport"];
+    const TOPICS: [&str; 7] = ["news", "weather", "sport", "a", "b", "c", "d"];
     let mut random = Rng::with_seed(seed);
     let (a, b, start) = HubProcess::pair(world).await?;
     let mut last = LastEventId::from(start);
@@ -247,7 +248,8 @@ async fn play_steps<W: World>(world: &W, seed: u64) -> Result<(), Problem> {
         match random.u8(..20) {
             0..10 => {
                 let data = format!("{seed} {step}");
-                let topic = random.choice(TOPICS).unwrap_or_default();
+                let topic = if random.bool() { random.choice(BUSY) } else { random.choice(TOPICS) };
+                let topic = topic.unwrap_or_default();
                 let published = process.publish_repeatedly(topic, &data).await?;
                 due.push(data, &published);
             }
