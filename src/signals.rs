@@ -31,7 +31,7 @@ use crate::connection::{ClientKind, CloseReason, LastEventId};
 use crate::event::{Event, EventId};
 use crate::sync::Ordering::{Acquire, Release, SeqCst};
 use crate::sync::{AtomicBool, Mutex, lock};
-use crate::wake::{Runtimes, drop_waker, wake, wake_all};
+use crate::wake::{drop_waker, wake};
 use crate::{BoxError, error::causes, stats::Stats};
 
 /// A slot for an outer layer's shutdown, usually filled before the body is polled.
@@ -506,7 +506,7 @@ error_text!(Interrupted, |it| "{}", it.0);
 pub(crate) struct Shutdown {
     has_begun: AtomicBool,
     /// The tasks of the streams that wait for the shutdown. Empty once the shutdown has begun.
-    waiting: Mutex<(Slab<Waker>, Runtimes)>,
+    waiting: Mutex<Slab<Waker>>,
     /// The wait for the program's token.
     cancelled: Mutex<Option<Pin<Box<WaitForCancellationFutureOwned>>>>,
 }
@@ -582,8 +582,8 @@ impl Shutdown {
 
     fn begin(&self) {
         self.has_begun.store(true, Release);
-        let (waiting, runtimes) = mem::take(&mut *lock(&self.waiting));
-        wake_all(waiting, runtimes);
+        let waiting = mem::take(&mut *lock(&self.waiting));
+        waiting.into_iter().for_each(|(_, waker)| wake(waker));
     }
 }
 
@@ -667,12 +667,11 @@ impl ShutdownWait {
         }
         let (place, former) = match self.place.take() {
             Some((place, former)) => {
-                let listed = waiting.0.get_mut(place).map(|slot| mem::replace(slot, listed));
+                let listed = waiting.get_mut(place).map(|slot| mem::replace(slot, listed));
                 (place, Some((listed, former)))
             }
-            None => (waiting.0.insert(listed), None),
+            None => (waiting.insert(listed), None),
         };
-        waiting.1.note_at(place);
         drop(waiting);
         self.place = Some((place, own));
         if let Some((listed, former)) = former {
@@ -693,10 +692,10 @@ impl Drop for ShutdownWait {
         // The head may have begun to wait for a run since the stream entered the list.
         let Some(shutdown) = self.shutdown.known() else { return };
         let mut waiting = lock(&shutdown.waiting);
-        let listed = waiting.0.try_remove(place);
+        let listed = waiting.try_remove(place);
         // Free the capacity that a large number of clients has left.
         let unused =
-            (waiting.0.is_empty() && waiting.0.capacity() > FEW).then(|| mem::take(&mut *waiting));
+            (waiting.is_empty() && waiting.capacity() > FEW).then(|| mem::take(&mut *waiting));
         drop(waiting);
         drop(unused);
         drop_waker(listed);

@@ -2,7 +2,7 @@ use std::{mem, task::Waker};
 
 use slab::Slab;
 
-use crate::wake::{Runtimes, wake, wake_all};
+use crate::wake::wake;
 
 /// The wakers of waiting subscriptions, or of a run's waiting clients, at most one for each.
 /// A ticket is valid in one generation of the list. A generation ends when the wakers are taken.
@@ -10,7 +10,6 @@ use crate::wake::{Runtimes, wake, wake_all};
 pub(crate) struct Waiters {
     generation: u64,
     wakers: Slab<Waker>,
-    runtimes: Runtimes,
 }
 
 /// An index in the list of waiters, valid for one generation of the list.
@@ -42,7 +41,6 @@ impl Waiters {
             self.wakers.reserve_exact(1);
         }
         let index = self.wakers.insert(waker);
-        self.runtimes.note_at(index);
         // 2³² waiting subscriptions would take terabytes.
         Ticket { generation: self.generation, index: index as u32 }
     }
@@ -81,7 +79,7 @@ impl Waiters {
             }
             return WakeList::Few(few);
         }
-        WakeList::Many(mem::take(&mut self.wakers), mem::take(&mut self.runtimes))
+        WakeList::Many(mem::take(&mut self.wakers))
     }
 
     #[cfg(test)]
@@ -98,7 +96,7 @@ const FEW: usize = 8;
 pub(crate) enum WakeList {
     None,
     Few([Option<Waker>; FEW]),
-    Many(Slab<Waker>, Runtimes),
+    Many(Slab<Waker>),
 }
 
 impl WakeList {
@@ -112,7 +110,7 @@ impl WakeList {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
-            Self::Many(wakers, runtimes) => wake_all(wakers, runtimes),
+            Self::Many(wakers) => wakers.into_iter().for_each(|(_, waker)| wake(waker)),
         }
     }
 }
@@ -127,7 +125,7 @@ mod tests {
         match list {
             WakeList::None => 0,
             WakeList::Few(wakers) => wakers.iter().flatten().count(),
-            WakeList::Many(wakers, _) => wakers.len(),
+            WakeList::Many(wakers) => wakers.len(),
         }
     }
 

@@ -74,9 +74,9 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// # What a broker may rely on
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] don't block and don't panic. Feeding an event takes
-///   a few microseconds, or about 5 milliseconds if 125,000 subscriptions wait for it. A loss can
-///   take 20 milliseconds. So yield to other tasks after about 100 events and after a loss, for
-///   example with tokio's `consume_budget`.
+///   a few microseconds, and about 10 milliseconds for every 100,000 subscriptions that wait for
+///   it. A loss takes about 100 milliseconds for every 100,000 topics. So yield to other tasks after
+///   about 100 events and after a loss, for example with tokio's `consume_budget`.
 /// - The publisher is never dropped within `event` or `report_loss`. So its `drop` can wait for the
 ///   feeding thread, or for a lock that the broker holds while it feeds. The publisher may be
 ///   dropped on a separate thread, in the context of the runtime that polled
@@ -91,8 +91,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// `tower-sse-broker` has a
 /// [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) that tests a broker
 /// against these rules.
-// `cargo run --release --package tower-sse-benches --bin losses` measured these times, on two busy
-// processors. The time for 125,000 subscriptions is that of a `publish` call in `benches/scale.sh`.
+// `cargo run --release --package tower-sse-benches --bin turns` measured these times, on two busy
+// processors.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \

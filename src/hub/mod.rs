@@ -709,6 +709,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [240, 160, 320]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [240, 160, 312]);
     }
 }

@@ -1,6 +1,5 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicU8, AtomicU32};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::{Arc, Mutex, atomic::AtomicU8};
 use std::{mem, task::Waker};
 
 use crate::{callback::without_panic, lock::lock};
@@ -8,8 +7,6 @@ use crate::{callback::without_panic, lock::lock};
 /// An open stream, in the lists of its subjects.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// The generation in which the stream got its first subject.
-    generation: AtomicU32,
     /// [`UNLISTED`], [`OPEN`], a [`Revocation`], or [`ENDING`].
     state: AtomicU8,
     /// Whether the stream has a place for each of its subjects that has a limit.
@@ -31,9 +28,6 @@ pub(crate) enum Revocation {
     All = 2,
 }
 
-/// The number of times that all streams were closed. A stream of an earlier generation is closed.
-pub(super) type Generation = u32;
-
 const OPEN: u8 = 0;
 /// The stream has no subject yet, so no close concerns it.
 const UNLISTED: u8 = 4;
@@ -41,10 +35,10 @@ const UNLISTED: u8 = 4;
 const ENDING: u8 = 3;
 
 impl Member {
-    pub(super) fn new(subjects: Box<[Arc<str>]>, generation: Generation, has_places: bool) -> Self {
+    pub(super) fn new(subjects: Box<[Arc<str>]>, has_places: bool) -> Self {
         let state = AtomicU8::new(if subjects.is_empty() { UNLISTED } else { OPEN });
         let shared = Mutex::new(MemberShared { subjects, waker: None });
-        Self { generation: generation.into(), state, has_places, shared }
+        Self { state, has_places, shared }
     }
 
     pub(super) fn has(&self, subject: &str) -> bool {
@@ -59,23 +53,9 @@ impl Member {
         lock(&self.shared).subjects.len() > 1
     }
 
-    pub(super) fn generation(&self) -> Generation {
-        self.generation.load(Relaxed)
-    }
-
-    pub(super) fn is_listed(&self) -> bool {
-        self.state.load(Acquire) != UNLISTED
-    }
-
-    /// Opens a stream that had no subject, so that it can get its first one. Returns `false` if the
-    /// stream has one already, or has ended.
-    pub(super) fn list(&self, current: Generation) -> bool {
-        let _shared = lock(&self.shared);
-        if self.is_listed() {
-            return false;
-        }
-        self.generation.store(current, Relaxed);
-        self.state.compare_exchange(UNLISTED, OPEN, AcqRel, Acquire).is_ok()
+    /// Opens a stream that had no subject, so that it can get its first one.
+    pub(super) fn list(&self) {
+        _ = self.state.compare_exchange(UNLISTED, OPEN, AcqRel, Acquire);
     }
 
     /// Adds a subject. Returns `false` if the stream isn't open.
@@ -108,16 +88,15 @@ impl Member {
         true
     }
 
-    /// Notes that the body ends and returns whether the stream was open.
-    pub(super) fn set_ending(&self) -> bool {
-        self.state.swap(ENDING, AcqRel) == OPEN
+    /// Notes that the stream is about to end. The stream stays in its lists.
+    pub(super) fn set_ending(&self) {
+        self.state.store(ENDING, Release);
     }
 
     /// Returns how the stream was closed, or `None` if it is open, ending or [`UNLISTED`].
     #[inline]
-    pub(super) fn revocation(&self, current: Generation) -> Option<Revocation> {
+    pub(super) fn revocation(&self) -> Option<Revocation> {
         match self.state.load(Acquire) {
-            OPEN if self.generation() != current => Some(Revocation::All),
             OPEN | ENDING | UNLISTED => None,
             state if state == Revocation::All as u8 => Some(Revocation::All),
             _ => Some(Revocation::Subject),
@@ -130,14 +109,12 @@ impl Member {
         (subjects, waker)
     }
 
-    /// Lets a close wake `waker` and returns whether this waker is new. The caller then checks
-    /// whether the stream was closed meanwhile.
-    pub(super) fn register(&self, waker: &Waker) -> bool {
+    /// Lets a close wake `waker`. The caller then checks whether the stream was closed meanwhile.
+    pub(super) fn register(&self, waker: &Waker) {
         let mut shared = lock(&self.shared);
         let is_registered = shared.waker.as_ref().is_some_and(|it| it.will_wake(waker));
         let earlier = if is_registered { None } else { shared.waker.replace(waker.clone()) };
         drop(shared);
         _ = without_panic(|| drop(earlier));
-        !is_registered
     }
 }

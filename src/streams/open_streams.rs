@@ -1,15 +1,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::{collections::hash_map::Entry, mem, slice, task::Waker, vec};
+use std::{collections::hash_map::Entry, mem, slice};
 
 use tokio_util::sync::DropGuard;
 
 use super::limits::{Class, SubjectLimits};
-use super::member::{Generation, Member, Revocation};
-use crate::wake::{BATCH, Runtimes, in_batches};
+use super::member::{Member, Revocation};
 use crate::{callback::without_panic, lock::lock, sparse::shrink_if_sparse};
 
 #[derive(Debug, Default)]
@@ -17,14 +15,7 @@ pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
-    /// The current [`Generation`]. Changed only while all shards are locked.
-    generation: AtomicU32,
-    /// The generation in the upper half, and the number of its open streams in the lower half.
-    open: AtomicU64,
     pub(super) limits: SubjectLimits,
-    /// The runtimes of streams that were polled while more than [`BATCH`] were open. Other runtimes
-    /// aren't kept here, because a handle keeps resources of a runtime that has ended.
-    runtimes: Mutex<Runtimes>,
     /// When dropped, stops the task that follows the close events of other processes.
     _follower: Option<DropGuard>,
 }
@@ -44,15 +35,12 @@ impl OpenStreams {
 
     pub(super) fn member(&self, subjects: &[Arc<str>], has_places: bool) -> Arc<Member> {
         let subjects = subjects.iter().map(|subject| self.shared_name(subject)).collect();
-        Arc::new(Member::new(subjects, self.generation(), has_places))
+        Arc::new(Member::new(subjects, has_places))
     }
 
     /// Opens a stream. Closes it at once if one of its subjects was closed after the ticket was
     /// taken.
     pub(super) fn open(&self, ticket: Ticket, member: &Arc<Member>) {
-        if member.is_listed() {
-            self.count_open(member, 1);
-        }
         for subject in &member.subjects() {
             self.enter(member, subject);
         }
@@ -61,7 +49,7 @@ impl OpenStreams {
 
     /// Ends a stream because a late subject has no place.
     pub(super) fn refuse(&self, member: &Arc<Member>, class: &Class) {
-        self.list(member);
+        member.list();
         if self.revoke(vec![Arc::clone(member)], Revocation::Subject) > 0 {
             class.count_refusal();
         }
@@ -71,7 +59,7 @@ impl OpenStreams {
     /// Adds a subject, whose place is taken, to an open stream. Closes the stream at once if the
     /// subject was closed after the ticket was taken.
     pub(super) fn grow(&self, ticket: Ticket, member: &Arc<Member>, subject: &Arc<str>) {
-        self.list(member);
+        member.list();
         let subject = self.shared_name(subject);
         if !member.add(&subject) {
             if member.has_places {
@@ -84,12 +72,6 @@ impl OpenStreams {
         // The stream may have ended and left its lists before it entered this list.
         if member.has_ended() {
             self.leave_one(member, &subject);
-        }
-    }
-
-    fn list(&self, member: &Member) {
-        if member.list(self.generation()) {
-            self.count_open(member, 1);
         }
     }
 
@@ -110,11 +92,6 @@ impl OpenStreams {
             if self.closes.has_closed(ticket, &hashes) {
                 _ = self.revoke(vec![Arc::clone(member)], Revocation::Subject);
             }
-        }
-        // A close of all streams may have taken the lists before the stream entered them, and
-        // nothing else would wake a stream that was idle until it got its first subject.
-        if member.generation() != self.generation() {
-            _ = member.revoke(Revocation::All);
         }
         // A close may have removed the stream only from the lists that the stream had entered by
         // then.
@@ -164,68 +141,18 @@ impl OpenStreams {
 
     pub(super) fn close_all(&self) -> usize {
         self.closes.log(None);
-        // Locks all shards at once, so that no stream of the new generation is in a list that is
-        // taken here.
-        let mut shards: Vec<_> = self.shards.iter().map(lock).collect();
-        let next = self.generation().wrapping_add(1);
-        let open = self.open.swap(packed(next, 0), AcqRel);
-        self.generation.store(next, Release);
-        let lists = shards.iter_mut().map(|shard| mem::take(&mut **shard)).collect();
-        drop(shards);
-        // Taken after the generation has changed: a stream notes its runtime before comparing
-        // generations.
-        let runtimes = mem::take(&mut *lock(&self.runtimes));
-        let revoke = |closed: Option<Arc<Member>>| {
-            closed.map(|member| member.revoke(Revocation::All));
-        };
-        in_batches(AllClosed { lists, ..AllClosed::default() }, revoke, runtimes);
-        // The lower half is below zero if a stream has ended before it was counted.
-        (open as i32).max(0) as usize
-    }
-
-    #[inline]
-    pub(super) fn generation(&self) -> Generation {
-        self.generation.load(Acquire)
-    }
-
-    fn count_open(&self, member: &Member, change: i32) {
-        let changed = self.open.fetch_update(Relaxed, Relaxed, |open| {
-            let (generation, count) = ((open >> 32) as u32, open as u32);
-            (generation == member.generation())
-                .then(|| packed(generation, count.wrapping_add_signed(change)))
-        });
-        if changed == Ok(packed(member.generation(), 1)) && change < 0 {
-            let runtimes = mem::take(&mut *lock(&self.runtimes));
-            // Dropped without the lock, because dropping the last handle frees a runtime.
-            drop(runtimes);
-        }
-    }
-
-    /// Lets a close of the stream wake `waker`. With many open streams, notes the runtime.
-    pub(super) fn register(&self, member: &Member, waker: &Waker) {
-        if member.register(waker) {
-            // The lower half of `open` is the number of open streams.
-            let open = self.open.load(Relaxed) as u32 as usize;
-            if open > BATCH {
-                lock(&self.runtimes).note();
-            }
-        }
-    }
-
-    /// Notes that a stream is about to end. The stream stays in its lists.
-    pub(super) fn begin_end(&self, member: &Member) {
-        if member.set_ending() {
-            self.count_open(member, -1);
-        }
+        let lists = self.shards.iter().flat_map(|shard| mem::take(&mut *lock(shard)).into_values());
+        let mut closed: Vec<_> = lists.flat_map(Members::into_vec).collect();
+        // About the order in which the streams opened. In the order of a hash table, consecutive
+        // streams would free memory far apart.
+        closed.sort_unstable_by_key(address);
+        self.revoke(closed, Revocation::All)
     }
 
     pub(super) fn end(&self, member: &Arc<Member>) {
-        self.begin_end(member);
+        member.set_ending();
         let (subjects, waker) = member.take();
-        // The lists of an earlier generation are gone.
-        if member.generation() == self.generation() {
-            subjects.iter().for_each(|subject| self.leave_one(member, subject));
-        }
+        subjects.iter().for_each(|subject| self.leave_one(member, subject));
         if member.has_places {
             self.limits.free(&subjects);
         }
@@ -237,10 +164,7 @@ impl OpenStreams {
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
-            if member.revoke(how) {
-                self.count_open(&member, -1);
-                count += 1;
-            }
+            count += usize::from(member.revoke(how));
             if member.has_several() {
                 self.leave(&member);
             }
@@ -270,64 +194,6 @@ impl OpenStreams {
         // The index is below the length.
         #[allow(clippy::indexing_slicing)]
         lock(&self.shards[index])
-    }
-}
-
-const fn packed(generation: Generation, open: u32) -> u64 {
-    (generation as u64) << 32 | open as u64
-}
-
-/// An iterator over all streams in the order of their addresses, which is about the order in which
-/// they opened. In the order of a hash table, consecutive streams would free memory far apart.
-///
-/// The iterator first collects the lists of all subjects and yields a `None` for each, so a batch
-/// collects no more lists than it could wake streams.
-#[derive(Default)]
-struct AllClosed {
-    lists: Vec<Shard>,
-    shard: Option<ShardIter>,
-    unsorted: Vec<Arc<Member>>,
-    /// The streams of each shard, in the order of their addresses.
-    sorted: Vec<vec::IntoIter<Arc<Member>>>,
-}
-
-type ShardIter = std::collections::hash_map::IntoValues<Arc<str>, Members>;
-
-impl AllClosed {
-    /// Collects the streams of the next list. Returns `false` if no list is left.
-    fn collect(&mut self) -> bool {
-        loop {
-            if let Some(shard) = &mut self.shard {
-                if let Some(members) = shard.next() {
-                    match members {
-                        Members::One(member) => self.unsorted.push(member),
-                        many @ Members::Many(_) => self.unsorted.extend(many.into_vec()),
-                    }
-                    return true;
-                }
-                let mut sorted = mem::take(&mut self.unsorted);
-                sorted.sort_unstable_by_key(Arc::as_ptr);
-                self.sorted.push(sorted.into_iter());
-            }
-            self.shard = self.lists.pop().map(HashMap::into_values);
-            if self.shard.is_none() {
-                return false;
-            }
-        }
-    }
-}
-
-impl Iterator for AllClosed {
-    type Item = Option<Arc<Member>>;
-
-    fn next(&mut self) -> Option<Option<Arc<Member>>> {
-        if self.collect() {
-            return Some(None);
-        }
-        let shards = self.sorted.iter_mut();
-        let first =
-            shards.min_by_key(|shard| shard.as_slice().first().map_or(usize::MAX, address))?;
-        first.next().map(Some)
     }
 }
 
@@ -478,15 +344,13 @@ impl CloseLog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::AtomicUsize};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
     use std::task::{Wake, Waker};
     use std::thread;
     use std::time::{Duration, Instant};
 
-    use tokio::runtime::Builder;
-
-    use super::{BATCH, Closing, Member, OpenStreams, Revocation};
-    use super::{SubjectLimits, packed, remove_list};
+    use super::{Closing, Member, OpenStreams, Revocation, SubjectLimits, remove_list};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -497,7 +361,7 @@ mod tests {
         let open_streams = Arc::<OpenStreams>::default();
         let ticket = open_streams.ticket();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone()), 0, false));
+        let member = Arc::new(Member::new(Box::new(names.clone()), false));
         open_streams.enter(&member, &names[0]);
         assert_eq!(open_streams.close(Closing { subject: "a", kept: None }), 1);
         open_streams.enter(&member, &names[1]);
@@ -529,7 +393,7 @@ mod tests {
                 drop(list);
                 assert_eq!(closing.join().unwrap(), 1);
             });
-            assert!(member.revocation(open_streams.generation()).is_some());
+            assert!(member.revocation().is_some());
         }
     }
 
@@ -539,7 +403,7 @@ mod tests {
     fn stream_that_opens_while_it_is_closed_is_in_no_list() {
         let open_streams = Arc::<OpenStreams>::default();
         let names: [Arc<str>; 2] = ["a", "b"].map(Arc::from);
-        let member = Arc::new(Member::new(Box::new(names.clone()), 0, false));
+        let member = Arc::new(Member::new(Box::new(names.clone()), false));
         open_streams.closes.log(Some(Closing { subject: open_streams.hash("a"), kept: None }));
         let ticket = open_streams.ticket();
         open_streams.enter(&member, &names[0]);
@@ -550,48 +414,27 @@ mod tests {
         assert_eq!(open_streams.subjects(), []);
     }
 
-    /// The close of all streams is in the log before the stream has a ticket, and takes the lists
-    /// before the stream enters them.
-    #[test]
-    fn stream_that_opens_while_all_are_closed_is_closed() {
-        let open_streams = OpenStreams::default();
-        open_streams.closes.log(None);
-        let ticket = open_streams.ticket();
-        let member = open_streams.member(&["a".into()], false);
-        open_streams.open.store(packed(1, 0), super::Relaxed);
-        open_streams.generation.store(1, super::Relaxed);
-        open_streams.open(ticket, &member);
-        assert_eq!(member.revocation(open_streams.generation()), Some(Revocation::All));
-        assert_eq!(open_streams.subjects(), []);
-    }
-
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 
     impl Wake for Wakes {
         fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, super::Relaxed);
+            self.0.fetch_add(1, Relaxed);
         }
     }
 
-    /// The close of all streams is in the log before the open stream gets its first subject, and
-    /// takes the lists before the stream enters one.
+    /// The close takes the lists before the stream enters its first one.
     #[test]
     fn stream_that_gets_its_first_subject_while_all_are_closed_is_woken() {
         let (open_streams, wakes) = (OpenStreams::default(), Arc::<Wakes>::default());
         let member = open_streams.member(&[], false);
         open_streams.open(open_streams.ticket(), &member);
-        open_streams.register(&member, &Waker::from(Arc::clone(&wakes)));
-        open_streams.closes.log(None);
-        let (ticket, subject) = (open_streams.ticket(), "a".into());
-        assert!(member.list(open_streams.generation()));
-        open_streams.open.store(packed(1, 0), super::Relaxed);
-        open_streams.generation.store(1, super::Relaxed);
-        assert!(member.add(&subject));
-        open_streams.enter(&member, &subject);
-        open_streams.close_since(ticket, &member);
-        assert_eq!(wakes.0.load(super::Relaxed), 1);
-        assert_eq!(member.revocation(open_streams.generation()), Some(Revocation::All));
+        member.register(&Waker::from(Arc::clone(&wakes)));
+        let ticket = open_streams.ticket();
+        assert_eq!(open_streams.close_all(), 0);
+        open_streams.grow(ticket, &member, &"a".into());
+        assert_eq!(wakes.0.load(Relaxed), 1);
+        assert!(member.revocation().is_some());
         assert_eq!(open_streams.subjects(), []);
     }
 
@@ -618,37 +461,11 @@ mod tests {
                 });
                 scope.spawn(ends[end]);
             });
-            let is_closed = member.revocation(streams.generation()).is_some();
+            let is_closed = member.revocation().is_some();
             assert_eq!(is_closed, end != 3, "{round}");
             assert_eq!(streams.subjects(), [], "{round}");
             streams.end(&member);
             assert!(streams.limits.has_place(&"b".into()), "{round}");
-            assert_eq!(streams.open.load(super::Relaxed) as u32, 0, "{round}");
         }
-    }
-
-    /// A handle would keep the file descriptors of a runtime that has ended.
-    #[test]
-    fn runtime_that_has_ended_is_not_kept() {
-        let open_streams = OpenStreams::default();
-        let polled_in_runtime = || {
-            let held = Arc::new(());
-            let hook = Arc::clone(&held);
-            let runtime = Builder::new_current_thread().on_thread_park(move || _ = &hook).build();
-            let member = open_streams.member(&["a".into()], false);
-            open_streams.open(open_streams.ticket(), &member);
-            runtime.unwrap().block_on(async { open_streams.register(&member, Waker::noop()) });
-            (held, member)
-        };
-        let (held, member) = polled_in_runtime();
-        assert_eq!(Arc::strong_count(&held), 1);
-        open_streams.end(&member);
-        // With one more stream, more streams are open than one turn closes.
-        open_streams.open.store(packed(0, BATCH as u32), super::Relaxed);
-        let (held, member) = polled_in_runtime();
-        assert_eq!(Arc::strong_count(&held), 2);
-        open_streams.open.store(packed(0, 1), super::Relaxed);
-        open_streams.end(&member);
-        assert_eq!(Arc::strong_count(&held), 1);
     }
 }

@@ -170,17 +170,17 @@ impl Membership {
 
     /// Notes that the stream is about to end. The stream keeps its places until it has ended.
     pub(crate) fn set_ending(&self) {
-        self.open_streams.begin_end(&self.member);
+        self.member.set_ending();
     }
 
     #[inline]
     pub(crate) fn revocation(&self) -> Option<Revocation> {
-        self.member.revocation(self.open_streams.generation())
+        self.member.revocation()
     }
 
     /// Returns whether the stream was closed. If not, a later close wakes `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
-        self.open_streams.register(&self.member, waker);
+        self.member.register(waker);
         // Checked after registering: a close first sets the state and then takes the waker.
         self.revocation().is_some()
     }
@@ -194,15 +194,10 @@ impl Drop for Membership {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, atomic::AtomicUsize, atomic::Ordering::SeqCst};
+    use std::sync::Arc;
     use std::task::{Wake, Waker};
-    use std::{thread, time::Duration, time::Instant};
-
-    use tokio::runtime::Builder;
-    use tokio_util::sync::CancellationToken;
 
     use super::{Membership, OpenStreams};
-    use crate::signals::{EndsWith, Shutdown, ShutdownWait};
     use crate::streams::Closing;
 
     /// The waker of an earlier poll. A later poll drops it, and the drop closes the stream, as
@@ -228,45 +223,5 @@ mod tests {
         assert!(!membership.poll_revoked(&earlier));
         drop(earlier);
         assert!(membership.poll_revoked(Waker::noop()), "the state was read too early");
-    }
-
-    #[derive(Default)]
-    struct Wakes(AtomicUsize);
-
-    impl Wake for Wakes {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    /// More streams than are woken in one turn.
-    const MANY: usize = 130_000;
-
-    #[test]
-    fn all_streams_are_woken_whichever_runtime_cancels_or_closes() {
-        let driven = Builder::new_multi_thread().worker_threads(1).build().unwrap();
-        let idle = Builder::new_current_thread().build().unwrap();
-        let (open_streams, token) = (Arc::<OpenStreams>::default(), CancellationToken::new());
-        let (shutdown, wakes) = (Shutdown::of(token.clone()), Arc::<Wakes>::default());
-        let waker = Waker::from(Arc::clone(&wakes));
-        let open = |_| {
-            let _entered = driven.enter();
-            let ticket = open_streams.ticket();
-            let member = Membership::open(&open_streams, ticket, &["a".into()], false);
-            let own = EndsWith::Own(Arc::clone(&shutdown));
-            let mut wait = ShutdownWait::of(own).settled().unwrap();
-            assert!(!member.poll_revoked(&waker) && !wait.poll_begun(&waker));
-            (member, wait)
-        };
-        let _streams: Vec<_> = (0..MANY).map(open).collect();
-        for end in [&|| token.cancel(), &|| _ = open_streams.close_all()] as [&dyn Fn(); 2] {
-            wakes.0.store(0, SeqCst);
-            idle.block_on(async { end() });
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while wakes.0.load(SeqCst) < MANY {
-                assert!(Instant::now() < deadline, "{} of {MANY}", wakes.0.load(SeqCst));
-                thread::yield_now();
-            }
-        }
     }
 }

@@ -73,7 +73,7 @@ use tower_sse::{BoxError, Event, EventId, LastEventId, event::Encoded, layer::Ev
 use tower_sse::{Drain, Retention, SseLayer, layer::SseBody};
 
 use client::{Client, arrival, asleep, connect_by_hand, describe, end, fed_by_hand, foreign, id};
-use client::{last_id, publish, publish_all, read, resumed, sequence, subscribed, wait};
+use client::{last_id, publish, publish_all, read, resumed, sequence, subscribed};
 use fed::{connect, connect_with, connected};
 use model::{Limits, Naive, Published, Received, TOPICS};
 use reentry::{Run, without_deadlock};

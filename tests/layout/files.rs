@@ -21,6 +21,7 @@ const SMALL: [(&str, &str); 19] = [
     ("src/simulation.rs", "exists only in simulations"),
     ("src/sparse.rs", "everything imports it"),
     ("src/stop_on_signal.rs", "needs a feature"),
+    ("src/wake.rs", "everything imports it"),
     ("crates/tower-sse-postgres/src/tls.rs", "needs a feature"),
     ("crates/tower-sse-redis/src/runs/cluster/timing.rs", "owners and other processes import it"),
     ("crates/tower-sse-redis/src/runs/store/redis_runs.rs", "a public type with a page of its own"),
