@@ -91,8 +91,7 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 /// `tower-sse-broker` has a
 /// [kit](https://docs.rs/tower-sse-broker/latest/tower_sse_broker/testing/) that tests a broker
 /// against these rules.
-// `cargo run --release --package tower-sse-benches --bin turns` measured these times, on two busy
-// processors.
+// `benches/record/turns-2026-12-01.md` has these times, measured on two busy processors.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Broker` of this version of tower-sse",
     note = "if its crate implements `Broker`, two versions of tower-sse are in the program: run \
