@@ -206,13 +206,21 @@ async fn server_without_an_id_is_named_when_connecting() {
     }
 }
 
-/// Redis 6 returns only one section of `INFO` at a time.
+/// Redis 6 returns only one section of `INFO` at a time. miniredis knows one argument, and fakeredis
+/// doesn't know the command.
 #[tokio::test]
-async fn syntax_error_is_of_an_old_server() {
+async fn error_says_what_is_needed_instead_of_old_servers_and_mocks() {
     let Some(server) = Server::start().await else { return };
-    let proxy = replacing(&server, &[("$4\r\nINFO", "$3\r\nSET")]).await;
-    for error in errors(&format!("redis://{}/", proxy.address)).await {
-        assert!(error.contains("Redis 7 or Valkey is needed"), "{error}");
+    for (instead, text) in [
+        (&[("$4\r\nINFO", "$3\r\nSET")], "needed"),
+        (&[("$4\r\nINFO", "$3\r\nGET")], "wrong number of arguments for 'get'"),
+        (&[("$4\r\nINFO", "$4\r\nINFX")], "unknown command 'INFX'"),
+    ] {
+        let proxy = replacing(&server, instead).await;
+        for error in errors(&format!("redis://{}/", proxy.address)).await {
+            assert!(error.contains("Redis 7 or Valkey is needed"), "{error}");
+            assert!(error.contains(text), "{error}");
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use super::tls;
 pub(super) const ACTION: &str = "connect to Redis";
 const ASK: &str = "get the credentials for Redis";
 const IDENTIFY: &str = "identify the Redis server";
+/// Parts of the errors with which servers that aren't Redis refuse `INFO` with several sections.
+const MOCKED: [&str; 2] = ["wrong number of arguments", "unknown command"];
 
 /// The program's servers, and how to connect to them.
 #[derive(Clone)]
@@ -225,6 +227,10 @@ async fn open(
     let info = info.map_err(|error| match error.detail() {
         // Redis 6 accepts only one section of `INFO` at a time.
         Some("syntax error") => failed(IDENTIFY, "Redis 7 or Valkey is needed"),
+        // Mocks answer so. Without the last part, this would read like a missing permission.
+        Some(text) if MOCKED.iter().any(|part| text.contains(part)) => {
+            failed(IDENTIFY, format!("{text}; Redis 7 or Valkey is needed"))
+        }
         _ => failed(IDENTIFY, error),
     })?;
     let info = ServerInfo::parse(info)?;
