@@ -37,7 +37,7 @@ export class EventStream extends EventTarget {
   #retry = null; // the server's reconnection time, if `fetch` has read one
   #failures = 0; // in a row
   #made = []; // the times of the last five requests
-  #isBack = false; // whether the last request found a stream, after one had stopped
+  #mayListen = false; // whether an `EventSource` may open what `fetch` has found
   #isRenewed = false; // whether the headers were made anew after a 401
   #isOffline = false; // whether the last failure may be the network's
   #pulse;
@@ -112,8 +112,9 @@ export class EventStream extends EventTarget {
     const early = this.#made.at(-5) + 10_000 - now();
     if (early > 0 && this.#failures > 0) return this.#sleep(early);
     const poll = this.#body === undefined && this.#polls?.next() || 0;
-    // After a failure, `fetch` alone asks, until it finds a stream.
-    const mustAsk = this.#failures > 0 && !this.#isBack;
+    // After a failure, `fetch` asks first.
+    const mustAsk = this.#failures > 0 && !this.#mayListen;
+    this.#mayListen = false;
     const end = await (poll || !this.#isNative ? this.#fetch(poll)
       : mustAsk ? this.#ask() : this.#listen());
     if (this.#state === CLOSED || end.why === "paused") return;
@@ -184,7 +185,7 @@ export class EventStream extends EventTarget {
     this.#take({ type, data, id: lastEventId || null });
   };
 
-  /** Reads a stream with an `EventSource`, which reconnects by itself unless a status stops it. */
+  /** Reads a stream with an `EventSource`, which reconnects by itself after an end. */
   async #listen() {
     const watch = this.#begin(), { withCredentials } = this;
     const source = this.#source = new EventSource(this.#target(), { withCredentials });
@@ -200,7 +201,8 @@ export class EventStream extends EventTarget {
         if (source.readyState === CLOSED) return resolve("status");
         // Behind a service worker, Chromium reconnects without the last id.
         if (globalThis.navigator?.serviceWorker?.controller) return resolve("end");
-        watch.wait();
+        // It would ask for ever where a redirect has led, even if that server is gone.
+        if (!watch.wait()) return resolve("network");
         this.#fail({ why: "end", status: 200 });
       };
     });
@@ -217,14 +219,17 @@ export class EventStream extends EventTarget {
     try {
       const response = await this.#request(0, watch.signal);
       const failure = failureOf(response);
-      this.#isBack = !failure;
+      this.#mayListen = !failure;
       if (failure) return failure;
       this.#open();
       timer = setTimeout(() => watch.stop("again"), 2000);
       await this.#read(response, watch);
       return { why: "end", status: 200 };
     } catch {
-      return { why: watch.signal.reason ?? "network" };
+      const why = watch.signal.reason ?? "network";
+      // A redirect to another origin can need a preflight, unless an `EventSource` asks.
+      this.#mayListen ||= why === "network";
+      return { why };
     } finally {
       clearTimeout(timer);
       watch.stop("closed");
@@ -397,7 +402,6 @@ class Watch {
   #begun = 0; // when the first sign of a passable way came
   #got = 0; // nothing, `HEAD` or `EVENT`
   #wait = 0; // how long the browser may wait before it asks again
-  #isFailing = false; // whether the browser has tried again in vain
   #isDoubted = false;
 
   constructor(pulse, before, limits) {
@@ -422,7 +426,6 @@ class Watch {
     const left = this.#isDoubted ? 0 : this.#seen + this.#patience() - now();
     if (left > 0) this.#timer = setTimeout(() => this.#look(), Math.min(left + 1, TICK));
     else if (!this.#isDoubted) this.#doubt();
-    else if (this.#isFailing) this.stop("network");
     else this.stop(this.#begun || !this.#limits.isStrict ? "silent" : "mute");
   }
 
@@ -440,21 +443,19 @@ class Watch {
   }
 
   note(what) {
-    [this.#seen, this.#wait, this.#isDoubted, this.#isFailing] = [now(), 0, false, false];
+    [this.#seen, this.#wait, this.#isDoubted] = [now(), 0, false];
     this.#got = Math.max(this.#got, what);
     // If a hop can hold streams back, it may pass their heads alone.
     if (what === EVENT || !this.#limits.isStrict) this.#begun ||= this.#seen;
   }
 
+  /** The browser asks again. Returns whether a response had come. */
   wait() {
-    // Not after each failure: it may ask for ever where a redirect led, to a server that is gone.
-    this.#isFailing = !this.#got && this.#wait > 0;
-    if (!this.#isFailing) {
-      this.#seen = now();
-      // By default, the layer asks an `EventSource` to wait for up to 10 s, or 60 s if refused.
-      this.#wait = this.#pulse.factor * (this.#got === HEAD ? 37_500 : 10_000);
-    }
-    [this.#got, this.#begun, this.#isDoubted] = [0, 0, false];
+    const hadHead = this.#got > 0;
+    // By default, the layer asks an `EventSource` to wait for up to 10 s, or 60 s if refused.
+    this.#wait = this.#pulse.factor * (this.#got === HEAD ? 37_500 : 10_000);
+    [this.#seen, this.#got, this.#begun, this.#isDoubted] = [now(), 0, 0, false];
+    return hadHead;
   }
 
   end(why, last, status = 0) {

@@ -31,6 +31,8 @@ enum Mode {
 /// A request for `/events`.
 #[derive(Clone, Serialize)]
 pub(crate) struct Asked {
+    #[serde(skip)]
+    pub(crate) at: Instant,
     pub(crate) method: String,
     pub(crate) query: String,
     /// The last event id in the headers.
@@ -102,6 +104,7 @@ impl Asked {
             value.unwrap_or_default().to_owned()
         };
         Self {
+            at: Instant::now(),
             method: request.method().to_string(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             last: header("last-event-id"),

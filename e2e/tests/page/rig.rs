@@ -144,6 +144,10 @@ impl Running {
         Self { app, hub, streams, shutdown, occupant: Arc::default() }
     }
 
+    pub(crate) fn app(&self) -> Router {
+        self.app.clone()
+    }
+
     async fn occupy(&self, takes: bool) {
         let before = self.occupant.lock().unwrap().take();
         if let Some(before) = before {
@@ -165,6 +169,11 @@ impl Running {
     }
 }
 
-async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+async fn events(
+    State(hub): State<Hub>,
+    subjects: Subjects,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    subjects.add("page");
     hub.subscribe_to("news").resume(last).response()
 }
