@@ -193,7 +193,7 @@ async fn end_in_time<C>(
             let no_request = async {
                 sleep(Duration::from_secs(1)).await;
                 if has_request.load(Relaxed) {
-                    future::pending().await
+                    future::pending::<()>().await;
                 }
             };
             tokio::select! {
