@@ -7,6 +7,7 @@ mod ends;
 mod held;
 mod properties;
 mod rig;
+mod sizes;
 mod waits;
 
 #[path = "../support/cuts.rs"]
