@@ -37,7 +37,7 @@ pub enum ClientKind {
     Other,
     /// A client that reads the stream as the answer to a call. It usually doesn't reconnect. So by
     /// default, the answer gets 30 seconds to finish at a shutdown or its maximum age, and then the
-    /// body fails. Any request but a `GET` is a call.
+    /// body fails. Any request but a `GET` or `HEAD` is a call.
     Call,
 }
 
@@ -49,7 +49,7 @@ impl ClientKind {
 
     #[inline]
     pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
-        if *method != Method::GET {
+        if !matches!(*method, Method::GET | Method::HEAD) {
             Self::Call
         } else if scan.has_long_accept {
             Self::of_get(headers)
@@ -251,6 +251,13 @@ mod tests {
                 ClientKind::Other,
             ),
             ("curl", Method::GET, &[("accept", "*/*")], ClientKind::Other),
+            (
+                "page code that asks for the status",
+                Method::HEAD,
+                &[accept, no_cache, cors],
+                ClientKind::EventSource,
+            ),
+            ("curl --head", Method::HEAD, &[("accept", "*/*")], ClientKind::Other),
             ("openai", Method::POST, &[("accept", "application/json")], ClientKind::Call),
             ("MCP", Method::POST, &[accept, no_cache, cors], ClientKind::Call),
             ("QUERY", "QUERY".parse().unwrap(), &[accept, no_cache, cors], ClientKind::Call),

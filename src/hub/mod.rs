@@ -269,7 +269,8 @@
 //! In the page, set `url` to the stream's URL, write three functions, and call `connect()` once.
 //! `show` displays the value of a name, or `?` at a `gap`, which says that the hub has lost the
 //! value. `forget` displays all values as unknown, and `become` displays the connection's state.
-//! Replace the `404` with the statuses, if any, at which your page must not try again:
+//! Replace the `404` with the statuses, if any, at which your page must not try again, such as the
+//! `204` of topics that have ended:
 //!
 //! ```js
 //! const BEAT = 15_000; // the interval of the heartbeat, in milliseconds
@@ -293,8 +294,9 @@
 //!     become("reconnecting");
 //!     if (own.readyState !== EventSource.CLOSED) return;
 //!     // The server has refused the request, or a proxy has answered, for example with a 502.
-//!     const signal = AbortSignal.timeout(10_000);
-//!     const answer = await fetch(own.url, { method: "HEAD", signal }).catch(() => null);
+//!     const headers = { accept: "text/event-stream" }; // with `no-store`, those of an `EventSource`
+//!     const asked = { method: "HEAD", headers, cache: "no-store", signal: AbortSignal.timeout(10_000) };
+//!     const answer = await fetch(own.url, asked).catch(() => null);
 //!     if (own !== source) return;
 //!     if (answer?.status === 404) become("no such symbol");
 //!     else setTimeout(connect, Math.random() * 10_000);

@@ -142,8 +142,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets the kind of client that sends the layer's `GET` requests. By default, the layer
-    /// [recognises](crate::guide::clients#how-clients-reconnect) the client by the request's
+    /// Sets the kind of client that sends the layer's `GET` and `HEAD` requests. By default, the
+    /// layer [recognises](crate::guide::clients#how-clients-reconnect) the client by the request's
     /// headers. Requests with other methods are always calls.
     ///
     /// Set the kind if all clients of a route are of one kind that the layer can't recognise. For

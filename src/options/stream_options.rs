@@ -117,7 +117,7 @@ impl StreamOptions {
     }
 
     /// Returns the kind of client that the program has set for a request, or else the kind `shown`
-    /// by the headers. Requests with methods other than `GET` are always calls.
+    /// by the headers. Requests with methods other than `GET` and `HEAD` are always calls.
     pub(crate) fn client_or(extensions: &Extensions, shown: ClientKind) -> ClientKind {
         let set = extensions.get().and_then(|options: &Self| options.client_kind);
         set.filter(|_| !shown.is_call()).unwrap_or(shown)

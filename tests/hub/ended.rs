@@ -42,6 +42,45 @@ fn late_client_receives_what_is_kept_and_the_end() {
     }
 }
 
+/// Page code asks by `HEAD` whether its stream is over.
+#[tokio::test(start_paused = true)]
+async fn head_has_the_status_and_headers_of_the_get_and_opens_nothing() {
+    let hub = Hub::new();
+    publish_all(&hub, ["a1"]);
+    end(&hub, "a", "a2");
+    let stats = tower_sse::stats::Stats::new();
+    let layer = SseLayer::new().max_streams(1).stats(&stats);
+    let clients = [Requester::EventSource, Requester::Library, Requester::Fetch, Requester::Get];
+    let mut over = 0;
+    for client in clients {
+        for (topics, last) in [
+            (&["a"][..], None),
+            (&["a"], Some(id(&hub, 1))),
+            (&["a"], Some(id(&hub, 2))),
+            (&["a", "b"], Some(id(&hub, 2))),
+            (&["b"], None),
+        ] {
+            let answer = |method| {
+                let mut request = client.request("/");
+                *request.method_mut() = method;
+                let events = hub.subscribe(topics).resume(last.clone());
+                answer_to(request, &layer, events.response())
+            };
+            let _case = case(format!("{client:?}, {topics:?}, {last:?}"));
+            let (get, _) = answer(Method::GET).into_parts();
+            let opened = stats.snapshot().opened;
+            let (head, mut body) = answer(Method::HEAD).into_parts();
+            assert_eq!((head.status, head.headers), (get.status, get.headers));
+            over += usize::from(head.status == StatusCode::NO_CONTENT);
+            assert_eq!(poll_frame(&mut body), Polled::End);
+            assert_eq!(stats.snapshot().opened, opened);
+            drop(answer(Method::GET));
+        }
+    }
+    // An `EventSource` and a library, each without an id and with the newest.
+    assert_eq!(over, 4);
+}
+
 /// The memory limit may evict the last event before it is too old. Publishing must still fail then,
 /// or it would succeed in one process and fail in others.
 #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ use std::{sync::atomic::AtomicUsize, thread};
 use allocation_counter::measure;
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::runtime::{self, Builder, Handle, Runtime};

@@ -28,9 +28,14 @@ enum Hop {
 
 /// Returns the guide's page with shorter times.
 fn script() -> String {
-    let code = PAGE.split("```js\n").skip(1).map(|block| block.split_once("```").unwrap().0);
-    let mut code = code.filter(|code| code.contains("poll=8"));
-    let page = code.next().expect("the page that changes over");
+    let code = |text: &str| {
+        let mut blocks = PAGE.split("```js\n").skip(1);
+        let block = blocks.find(|block| block.split_once("```").unwrap().0.contains(text));
+        block.expect("a block").split_once("```").unwrap().0
+    };
+    let (_, reopen) = code("async function reopen").split_once("async function").unwrap();
+    let reopen = reopen.split_once("\n}").unwrap().0;
+    let page = format!("{}\nasync function{reopen}\n}}", code("poll=8"));
     let show = "const show = text => report(text), reload = () => show('gap');\n";
     let mut page = format!("{{ {show}{page} }}");
     let times = [("15_000", "2_000"), ("5_000", "2_000"), ("1000)", "100)"), ("poll=8", "poll=1")];

@@ -22,6 +22,19 @@ fn page_code(first: &str, beat: Duration) -> String {
     code.replace("15_000", &beat.as_millis().to_string())
 }
 
+/// A short reconnection time.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Returns the page with the guide's watchdog, which also listens to these names.
+fn watched(names: &str) -> Html<String> {
+    let code =
+        page_code("const BEAT", BEAT).replace("\"heartbeat\"]", &format!("\"heartbeat\"{names}]"));
+    Html(format!("<!doctype html><script>{RECORD}{code}</script>"))
+}
+
+const RECORD: &str =
+    "const shown = [], show = text => shown.push(text), reload = () => show('gap');";
+
 struct Rig {
     hub: Hub,
     streams: Arc<AtomicUsize>,
@@ -39,9 +52,7 @@ impl Rig {
 
     async fn start_with(tools: &Tools, script: &str, modules: Router, layer: SseLayer) -> Self {
         let (hub, streams) = (Hub::new(), Arc::<AtomicUsize>::default());
-        let record =
-            "const shown = [], show = text => shown.push(text), reload = () => show('gap');";
-        let page = Html(format!("<!doctype html><script>{record}</script>{script}"));
+        let page = Html(format!("<!doctype html><script>{RECORD}</script>{script}"));
         let routes = Router::new()
             .route("/events", get(events))
             .route("/page", get(page))
@@ -131,6 +142,56 @@ async fn event_source_resumes_after_its_connection_froze() {
     let Some(tools) = Tools::find() else { return };
     let script = format!("<script>{}</script>", page_code("const BEAT", BEAT));
     assert_eq!(Rig::start(&tools, &script, Router::new()).await.check().await, 1);
+}
+
+#[tokio::test]
+async fn event_source_is_reopened_after_an_outage() {
+    let Some(tools) = Tools::find() else { return };
+    let (hub, outage) = (Hub::new(), Outage::default());
+    let app = Router::new().route("/events", get(events)).route("/page", get(watched("")));
+    let app = app.with_state((hub.clone(), Arc::<AtomicUsize>::default()));
+    let app = app.layer(SseLayer::new().last_event_id_query("last").retry(SOON));
+    let relay = Relay::to(serve_axum(outage.around(app)).await.port()).await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{}/page", relay.address)).await;
+    browser.until("(Math.random = () => 0, source.readyState === 1)").await;
+    outage.begin(&relay).await;
+    hub.publish("news", "one").await.unwrap();
+    outage.end();
+    browser.until("shown.join() === 'one'").await;
+}
+
+/// The topic ends with an event that has a name. If the page doesn't listen to this name, it asks
+/// with an older id, so for the server, it isn't over.
+#[tokio::test]
+async fn page_of_an_ended_topic_asks_for_the_status_once() {
+    let Some(tools) = Tools::find() else { return };
+    for (names, is_over) in [(", \"done\"", true), ("", false)] {
+        let (hub, asked) = (Hub::new(), Arc::<Mutex<Vec<Method>>>::default());
+        let methods = Arc::clone(&asked);
+        let note = move |method: Method, it: State<_>, last| {
+            methods.lock().unwrap().push(method);
+            events(it, last)
+        };
+        let app = Router::new().route("/events", get(note)).route("/page", get(watched(names)));
+        let app = app.with_state((hub.clone(), Arc::<AtomicUsize>::default()));
+        let layer = SseLayer::new().last_event_id_query("last").retry(SOON);
+        let browser = Chromium::start(&tools).await;
+        let address = serve_axum(app.layer(layer)).await;
+        browser.open(&format!("http://{address}/page")).await;
+        browser.until("(Math.random = () => 0, source.readyState === 1)").await;
+        hub.publish("news", "one").await.unwrap();
+        browser.until("shown.join() === 'one'").await;
+        hub.end("news", Event::new().event("done").data("{}")).await.unwrap();
+        let count = || asked.lock().unwrap().iter().filter(|it| **it == Method::HEAD).count();
+        until(|| count() == if is_over { 1 } else { 5 }).await;
+        if is_over {
+            // As long as a page that isn't over takes for many requests.
+            tokio::time::sleep(40 * SOON).await;
+            assert_eq!(asked.lock().unwrap()[1..], [Method::GET, Method::HEAD]);
+            browser.until("source.readyState === EventSource.CLOSED").await;
+        }
+    }
 }
 
 #[tokio::test]
