@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::{net::SocketAddr, time::Duration};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, copy_buf};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -16,7 +16,7 @@ use crate::support::listen;
 
 /// Larger than a pipeline of commands, which Redis would otherwise receive in pieces.
 const BUFFER: usize = 256 * 1024;
-/// The most bytes from Redis that one connection passes on at a time.
+/// The most bytes that one connection passes on at a time from Redis, or to it at a limited rate.
 const CHUNK: usize = 16 * 1024;
 /// At a limited rate, how much unused time later chunks may use. Without it, less than the rate
 /// would pass, because timers fire late.
@@ -34,12 +34,41 @@ struct State {
     is_cut: watch::Sender<bool>,
     /// The delay of bytes from Redis, in microseconds.
     delay: AtomicU64,
-    /// The maximum number of bytes from Redis per second, over all connections.
-    rate: AtomicU64,
-    /// The time at which all bytes taken from the queues so far are passed on at `rate`.
-    free_at: Mutex<Instant>,
+    from_redis: Rate,
+    to_redis: Rate,
+    /// The number of bytes from Redis that were passed on.
     passed: AtomicU64,
     connections: AtomicU64,
+}
+
+/// The bytes in one direction, over all connections.
+struct Rate {
+    /// The maximum number of bytes per second.
+    limit: AtomicU64,
+    /// The time at which all bytes so far are passed on at this rate.
+    free_at: Mutex<Instant>,
+}
+
+impl Rate {
+    fn unlimited() -> Self {
+        Self { limit: AtomicU64::new(u64::MAX), free_at: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits until bytes that can pass from `at` on have passed.
+    async fn pass(&self, bytes: usize, at: Instant) {
+        let limit = self.limit.load(SeqCst);
+        let free_at = if limit == u64::MAX {
+            at
+        } else {
+            let time = Duration::from_secs_f64(bytes as f64 / limit as f64);
+            let mut free_at = self.free_at.lock().unwrap();
+            *free_at = (*free_at).max(Instant::now() - BURST) + time;
+            at.max(*free_at)
+        };
+        if free_at > Instant::now() {
+            sleep_until(free_at).await;
+        }
+    }
 }
 
 impl Wire {
@@ -48,8 +77,8 @@ impl Wire {
         let state = Arc::new(State {
             is_cut: watch::Sender::new(false),
             delay: AtomicU64::new(0),
-            rate: AtomicU64::new(u64::MAX),
-            free_at: Mutex::new(Instant::now()),
+            from_redis: Rate::unlimited(),
+            to_redis: Rate::unlimited(),
             passed: AtomicU64::new(0),
             connections: AtomicU64::new(0),
         });
@@ -76,7 +105,11 @@ impl Wire {
     }
 
     pub(crate) fn limit(&self, bytes_per_second: u64) {
-        self.state.rate.store(bytes_per_second, SeqCst);
+        self.state.from_redis.limit.store(bytes_per_second, SeqCst);
+    }
+
+    pub(crate) fn limit_to_redis(&self, bytes_per_second: u64) {
+        self.state.to_redis.limit.store(bytes_per_second, SeqCst);
     }
 
     pub(crate) fn passed(&self) -> u64 {
@@ -111,10 +144,25 @@ async fn relay(client: TcpStream, redis: u16, state: &State) -> std::io::Result<
     let mut from_client = BufReader::with_capacity(BUFFER, from_client);
     // The connection ends as soon as one of these three does.
     tokio::select! {
-        passed = copy_buf(&mut from_client, &mut to_server) => passed.map(drop),
+        sent = send(&mut from_client, &mut to_server, state) => sent,
         received = receive(from_server, chunks, state) => received,
         passed = pass(queue, to_client, state) => passed,
     }
+}
+
+async fn send(
+    client: &mut BufReader<OwnedReadHalf>,
+    server: &mut OwnedWriteHalf,
+    state: &State,
+) -> std::io::Result<()> {
+    while let bytes @ [_, ..] = client.fill_buf().await? {
+        let is_limited = state.to_redis.limit.load(SeqCst) < u64::MAX;
+        let length = if is_limited { bytes.len().min(CHUNK) } else { bytes.len() };
+        state.to_redis.pass(length, Instant::now()).await;
+        server.write_all(&bytes[..length]).await?;
+        client.consume(length);
+    }
+    Ok(())
 }
 
 async fn receive(
@@ -138,18 +186,7 @@ async fn pass(
     state: &State,
 ) -> std::io::Result<()> {
     while let Some((at, chunk)) = queue.recv().await {
-        let rate = state.rate.load(SeqCst);
-        let free_at = if rate == u64::MAX {
-            at
-        } else {
-            let time = Duration::from_secs_f64(chunk.len() as f64 / rate as f64);
-            let mut free_at = state.free_at.lock().unwrap();
-            *free_at = (*free_at).max(Instant::now() - BURST) + time;
-            at.max(*free_at)
-        };
-        if free_at > Instant::now() {
-            sleep_until(free_at).await;
-        }
+        state.from_redis.pass(chunk.len(), at).await;
         state.passed.fetch_add(chunk.len() as u64, SeqCst);
         client.write_all(&chunk).await?;
     }

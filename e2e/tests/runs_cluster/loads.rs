@@ -64,13 +64,18 @@ impl Pair {
     /// Starts runs at `reader` until this future is dropped. Adds the time of each start to
     /// `times`.
     async fn keep_starting(&self, times: &mut Vec<Duration>) {
-        loop {
-            let (began, name) = (Instant::now(), format!("started{}", times.len()));
-            let started = self.reader.start(&key(&name), None, stream::pending::<Event>).await;
-            times.push(began.elapsed());
-            assert!(started.is_ok(), "{:?}: {times:?}", started.err());
-            sleep(Duration::from_millis(100)).await;
-        }
+        keep_starting(&self.reader, times).await;
+    }
+}
+
+/// Starts runs until this future is dropped. Adds the time of each start to `times`.
+async fn keep_starting(runs: &Runs, times: &mut Vec<Duration>) {
+    loop {
+        let (began, name) = (Instant::now(), format!("started{}", times.len()));
+        let started = runs.start(&key(&name), None, stream::pending::<Event>).await;
+        times.push(began.elapsed());
+        assert!(started.is_ok(), "{:?}: {times:?}", started.err());
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -232,6 +237,54 @@ async fn large_event_of_a_live_answer_breaks_no_connection() {
     let Some(pair) = Pair::start().await else { return };
     live(&pair, 1_100_000, 2, Duration::from_secs(5)).await;
     assert!(arrives_while_runs_start(&pair, "live", 300_000).await > 2_200_000);
+}
+
+/// Starts `runs` answers of `events` events each, whose way to Redis has a `rate` in bytes per
+/// second, and reads them elsewhere. Meanwhile, other runs start at the same process.
+async fn are_sent(runs: usize, events: usize, size: usize, rate: u64) {
+    let Some(pair) = Pair::start().await else { return };
+    pair.owners_wire.limit_to_redis(rate);
+    let (connections, mut starts) = (pair.owners_wire.connections(), Vec::new());
+    let names: Vec<_> = (0..runs).map(|run| format!("sent{run}")).collect();
+    let sending = join_all(names.iter().map(|name| pair.store_of(name, events, size)));
+    tokio::select! {
+        sent = timeout(2 * PATIENCE, sending) => drop(sent.expect("all answers are sent in time")),
+        () = keep_starting(&pair.owner, &mut starts) => unreachable!(),
+    }
+    assert_eq!(pair.owners_wire.connections(), connections, "no connection broke: {starts:?}");
+    for name in &names {
+        let (read, refusals) = pair.read(name).await;
+        assert!(read > events * size);
+        assert_eq!(refusals, 0);
+    }
+}
+
+/// The event takes five seconds over this link. A reply may take two seconds.
+#[tokio::test]
+async fn large_event_on_its_way_to_redis_breaks_no_connection() {
+    are_sent(1, 1, 2 << 20, 400_000).await;
+}
+
+#[tokio::test]
+async fn batches_of_many_runs_on_their_way_to_redis_break_no_connection() {
+    are_sent(16, 2, EVENT, 300_000).await;
+}
+
+/// The event takes 20 seconds over this link.
+#[tokio::test]
+async fn run_is_cancelled_elsewhere_while_its_large_event_is_sent() {
+    let Some(pair) = Pair::start().await else { return };
+    pair.owners_wire.limit_to_redis(100_000);
+    let text = "x".repeat(2 << 20);
+    let events = stream::iter([Event::from(text)]).chain(stream::pending());
+    let run = pair.owner.start(&key("sent"), None, || events).await.unwrap();
+    let parts = async || pair.redis.command::<Vec<String>>("KEYS *:parts").await.len();
+    until_async(async || parts().await > 0).await;
+    let key = key("sent");
+    let (is_cancelled, outcome) =
+        tokio::join!(pair.reader.cancel(&key, None), timeout(PATIENCE, run.ended()));
+    assert_eq!((is_cancelled, outcome.unwrap()), (true, Some(Outcome::Cancelled)));
+    assert_eq!(parts().await, 1, "the event is still on its way");
 }
 
 async fn live(pair: &Pair, size: usize, events: usize, pause: Duration) {

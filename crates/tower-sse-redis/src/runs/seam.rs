@@ -92,6 +92,10 @@ pub(crate) struct DeadProcess {
 /// takes Redis 3 µs if the entry is empty, and 196 µs if it has 64 KiB.
 const LARGE_BATCH: usize = 4 * 1024;
 
+/// The maximum size of what one command sends. The events of a larger batch, of which there is only
+/// one, are sent in parts: other commands would have to wait for the whole event.
+const PART: usize = 64 * 1024;
+
 /// Consecutive events of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
@@ -110,6 +114,16 @@ impl Batch {
         let events = self.last.saturating_sub(self.first).saturating_add(1);
         // An event takes at least one byte.
         usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
+    }
+
+    /// Returns the parts in which the batch is sent, with their positions. Returns none if one command
+    /// sends the batch.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.bytes.chunks(PART).enumerate().filter(|_| self.has_parts())
+    }
+
+    pub(crate) const fn has_parts(&self) -> bool {
+        self.bytes.len() > PART
     }
 
     /// Returns whether to add an empty entry after the batch. Scripts then read this entry instead

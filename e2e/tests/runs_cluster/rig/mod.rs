@@ -30,7 +30,7 @@ pub(crate) use redis::{Value, aio::MultiplexedConnection, cmd};
 pub(crate) use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 pub(crate) use tokio::{net::TcpStream, runtime::Runtime, task::JoinHandle};
 pub(crate) use tokio_util::sync::CancellationToken;
-pub(crate) use tower_sse::runs::{InvalidKey, RunKey, Runs, RunsBuilder};
+pub(crate) use tower_sse::runs::{InvalidKey, Outcome, RunKey, Runs, RunsBuilder};
 pub(crate) use tower_sse::{Event, Heartbeat, Retention, SseLayer, decode::Decoder};
 pub(crate) use tower_sse_redis::Redis;
 

@@ -139,6 +139,11 @@ impl Keys {
         stream
     }
 
+    /// Returns the key of the parts of a large event.
+    pub(super) fn parts(&self, run: &RunId) -> String {
+        self.stream(run) + ":parts"
+    }
+
     /// Returns the key without which the server counts as one that has lost data.
     pub(super) fn data(&self) -> String {
         format!("{}data", self.prefix)
@@ -195,10 +200,12 @@ pub(super) enum Script {
     Inherit,
     Load,
     Mark,
+    Part,
+    Join,
 }
 
 /// The texts of all scripts, in the order of the variants of [`Script`].
-pub(super) const TEXTS: [&str; 10] = [
+pub(super) const TEXTS: [&str; 12] = [
     script!(" flags=allow-oom", "claim.lua"), // Look
     script!("", "claim.lua"),                 // Claim
     script!("", "replace.lua"),
@@ -209,6 +216,8 @@ pub(super) const TEXTS: [&str; 10] = [
     concat!("#!lua flags=allow-oom\n", include_str!("lua/inherit.lua")),
     concat!("#!lua flags=allow-oom\n", include_str!("lua/load.lua")),
     concat!("#!lua\n", include_str!("lua/mark.lua")),
+    concat!("#!lua\n", include_str!("lua/part.lua")),
+    concat!("#!lua\n", include_str!("lua/join.lua")),
 ];
 
 /// Returns the command that publishes. The nodes of a cluster pass each message of `PUBLISH` on to

@@ -265,6 +265,8 @@ impl RedisStore {
     ///
     /// Set `pushes` if a client of another process watches the run. Other processes then receive
     /// the batch or, above [`MAX_PUSH`], only the number of its last event.
+    ///
+    /// If the batch [has parts](Batch::has_parts), send them first, by `add_part`.
     pub(crate) async fn append(
         &self,
         over: u64,
@@ -289,6 +291,26 @@ impl RedisStore {
             }
         };
         self.call(Some(over), append, read).await
+    }
+
+    /// Sends a part of a batch that [has several](Batch::has_parts), and returns whether the store
+    /// has taken it. `append` appends the batch once all parts are sent in order.
+    pub(crate) async fn add_part(
+        &self,
+        over: u64,
+        run: &RunId,
+        (at, part): (usize, &[u8]),
+    ) -> Result<bool, Failure> {
+        let add = |it: &Encoder<'_>| {
+            let mut command = it.call(Script::Part, &[it.scope.keys.parts(run)]);
+            command.arg(at + 1).arg(part).arg(it.owner().1);
+            vec![command]
+        };
+        let read = |replies| match first(replies) {
+            Err(Failure::Run | Failure::Stopped) => Ok(false),
+            reply => reply.map(|reply| reply == Value::Int(1)),
+        };
+        self.call(Some(over), add, read).await
     }
 
     /// Removes the head of a run's stream and the batches that end below the event `keep_from`, and
@@ -397,9 +419,17 @@ fn replace(it: &Encoder<'_>, run: &RunId, earlier: &RunId) -> Cmd {
 fn append(it: &Encoder<'_>, run: &RunId, batch: &Batch, entries: u64, pushes: bool) -> Vec<Cmd> {
     let Batch { first, last, bytes } = batch;
     let stream = it.scope.keys.stream(run);
-    let mut add = Cmd::with_capacity(8, stream.len() + bytes.len() + SPARE);
-    add.arg("XADD").arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
-    add.arg("f").arg(first).arg("d").arg(&**bytes);
+    let id = format!("{last}-0");
+    let add = if batch.has_parts() {
+        let mut join = it.call(Script::Join, &[stream.clone(), it.scope.keys.parts(run)]);
+        join.arg(id).arg(first).arg(bytes.len());
+        join
+    } else {
+        let mut add = Cmd::with_capacity(8, stream.len() + bytes.len() + SPARE);
+        add.arg("XADD").arg(&stream).arg("NOMKSTREAM").arg(id);
+        add.arg("f").arg(first).arg("d").arg(&**bytes);
+        add
+    };
     let mut commands = vec![add];
     if batch.is_large() {
         let mut mark = it.call(Script::Mark, slice::from_ref(&stream));

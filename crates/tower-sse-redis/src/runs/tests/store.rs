@@ -116,6 +116,15 @@ impl Store {
         self.call(kind, self.redis.append(over, run, batch, entries, pushes)).await
     }
 
+    pub(crate) async fn add_part(
+        &self,
+        over: u64,
+        run: &RunId,
+        part: (usize, &[u8]),
+    ) -> Reply<bool> {
+        self.call("add_part", self.redis.add_part(over, run, part)).await
+    }
+
     pub(crate) async fn trim(&self, over: u64, run: &RunId, keep_from: u64) -> Reply<u64> {
         self.call("trim", self.redis.trim(over, run, keep_from)).await
     }

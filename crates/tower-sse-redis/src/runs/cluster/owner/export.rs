@@ -10,7 +10,9 @@ use super::exports::{Export, Exports};
 use crate::runs::cluster::timing::{
     ENDED_EXPORT, RETRY_DELAY, Timing, UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick,
 };
-use crate::runs::seam::{Batch, ENTRY, End, EndMode, EndReply, Failure, Sync, SyncReply, spawn_on};
+use crate::runs::seam::{
+    Batch, ENTRY, End, EndMode, EndReply, Failure, RunId, Sync, SyncReply, spawn_on,
+};
 use crate::runs::store::Store;
 use tower_sse_broker::tasks::caught;
 
@@ -318,6 +320,9 @@ impl Exporter {
             let next = self.export.record.next_batch(self.exported, MAX_BATCH);
             let Some((first, last, bytes)) = next else { break };
             let batch = Batch { first, last, bytes };
+            if !self.send_parts(over, &run, &batch).await? {
+                break;
+            }
             let pushes = self.export.state().is_watched(Instant::now());
             match self.store.append(over, &run, &batch, self.entries, pushes).await? {
                 Some(entries) => {
@@ -330,6 +335,21 @@ impl Exporter {
             }
         }
         Ok(())
+    }
+
+    /// Sends the parts of a batch that has parts. Returns whether the batch can then be appended.
+    async fn send_parts(&self, over: u64, run: &RunId, batch: &Batch) -> Result<bool, Failure> {
+        for part in batch.parts() {
+            // A request to stop the run doesn't wait for the whole event.
+            if !self.is_in_step(over) {
+                return Ok(false);
+            }
+            if !self.store.add_part(over, run, part).await? {
+                self.export.state().ask();
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn end(&mut self, over: u64, mode: EndMode) -> Result<(), Failure> {

@@ -98,7 +98,15 @@ impl Process {
         bytes: impl Into<Bytes>,
     ) -> String {
         let batch = Batch { first, last, bytes: bytes.into() };
-        let appended = self.store.append(self.over(), run, &batch, entries, true).await;
+        for part in batch.parts() {
+            assert_eq!(self.store.add_part(self.over(), run, part).await, Ok(true));
+        }
+        self.append_batch(run, entries, &batch).await
+    }
+
+    /// Appends a batch whose parts are sent.
+    pub(crate) async fn append_batch(&self, run: &RunId, entries: u64, batch: &Batch) -> String {
+        let appended = self.store.append(self.over(), run, batch, entries, true).await;
         let added = |entries| format!("appended {entries}");
         text(appended, |entries| entries.map_or_else(|| "refused".into(), added))
     }

@@ -4,6 +4,7 @@ use super::*;
 
 scenes!(
     old_batches_are_trimmed_and_counted,
+    large_event_is_appended_once_all_its_parts_have_arrived,
     pushes_of_a_run_arrive_in_order,
     simultaneous_calls_share_a_pipeline_and_keep_their_order,
     run_that_is_unsubscribed_passes_no_pushes,
@@ -20,6 +21,41 @@ async fn old_batches_are_trimmed_and_counted(scene: Scene) {
     assert_eq!(scene.p.trim("a1", 20).await, "trimmed 3", "the head too");
     assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 30 4");
     assert_eq!(scene.q.stream("a1").await, ["11 20", "21 30"]);
+}
+
+async fn large_event_is_appended_once_all_its_parts_have_arrived(scene: Scene) {
+    scene.p.begin("a1").await;
+    let (run, over) = (run("a1"), scene.p.number());
+    let parts_key = format!("{}:parts", stream("a1"));
+    let parts_left =
+        async || scene.world.server.command::<u32>(&format!("EXISTS {parts_key}")).await;
+    let bytes: Bytes = (0..400_000_u32).map(|at| (at % 251) as u8).collect::<Vec<_>>().into();
+    let batch = Batch { first: 1, last: 1, bytes: bytes.clone() };
+    let parts: Vec<_> = batch.parts().collect();
+    assert!(parts.len() > 2 && parts.iter().all(|(_, part)| part.len() < bytes.len() / 2));
+    let add = async |part| scene.p.store.add_part(over, &run, part).await;
+    // Without the first part, and once Redis has lost the parts, nothing is kept.
+    assert_eq!(add(parts[1]).await, Ok(false));
+    for part in &parts[..2] {
+        assert_eq!(add(*part).await, Ok(true));
+    }
+    assert_eq!(scene.p.append_batch(&run, 1, &batch).await, "refused", "a part is missing");
+    scene.world.lose(&parts_key).await;
+    assert_eq!(add(parts[2]).await, Ok(false));
+    assert_eq!(scene.p.append_batch(&run, 1, &batch).await, "refused");
+    assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 0 1");
+    // The first part of another attempt replaces what is left.
+    for part in parts[..2].iter().chain(&parts) {
+        assert_eq!(add(*part).await, Ok(true));
+    }
+    assert!(scene.world.ttl_of(&parts_key).await > 0);
+    assert_eq!(scene.p.append_batch(&run, 1, &batch).await, "appended 2");
+    assert_eq!(parts_left().await, 0);
+    let page = scene.q.store.load(&run, 0).await.unwrap();
+    assert_eq!(page.batches, std::slice::from_ref(&batch));
+    // An earlier event is refused.
+    assert_eq!(scene.p.append_to(&run, 3, 1, 1, bytes).await, "refused");
+    assert_eq!(scene.p.sync("a1", Sync::default()).await, "ok 1 3");
 }
 
 async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
