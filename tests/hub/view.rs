@@ -316,6 +316,52 @@ async fn client_of_short_polls_moves_on_without_a_visible_event() {
     }
 }
 
+/// Returns the numbers of visible events, and the id of each message.
+fn numbers_in(wire: &str) -> Vec<(Option<u64>, u64)> {
+    let blocks = wire.split_terminator("\n\n");
+    let message = |block: &str| {
+        let shown = block.lines().find_map(|line| line.strip_prefix("data: v"));
+        (shown.map(|number| number.parse().unwrap()), sequence(last_id_in(block).as_str()))
+    };
+    blocks.map(message).collect()
+}
+
+/// The client returns with the newest id that it has, or with an earlier one.
+#[tokio::test(start_paused = true)]
+async fn client_of_few_visible_events_misses_none_and_is_never_far_behind() {
+    let mut positions = 0;
+    for seed in 0..60 {
+        let _case = case(seed.to_string());
+        let mut random = fastrand::Rng::with_seed(seed);
+        let hub = Hub::builder().retention(Retention::new().events(10_000)).build();
+        let (mut last, mut all, mut seen) = (0, Vec::new(), Vec::new());
+        let mut view = view_of(&hub, Some(id(&hub, 0)), visible);
+        for _ in 0..random.usize(1..10) {
+            publish_many(&hub, "hidden", *random.choice(&[0, 1, 200, 256, 257, 900]).unwrap());
+            if random.bool() {
+                let number = sequence(hub.position().as_str()) + 1;
+                all.push(publish(&hub, "a", &format!("v{number}")));
+            }
+            let mut messages = numbers_in(&wire(&mut view).await);
+            let newest = sequence(hub.position().as_str());
+            let leaves = random.u8(..3) == 0;
+            if leaves {
+                messages.truncate(random.usize(..=messages.len()));
+            }
+            positions += messages.iter().filter(|(shown, _)| shown.is_none()).count();
+            seen.extend(messages.iter().filter_map(|(shown, _)| *shown));
+            last = messages.last().map_or(last, |(_, id)| *id);
+            assert!(leaves || newest - last < 256, "the id {last} of {newest}");
+            if leaves {
+                view = view_of(&hub, Some(id(&hub, last)), visible);
+            }
+        }
+        seen.extend(numbers_in(&wire(&mut view).await).iter().filter_map(|(shown, _)| *shown));
+        assert_eq!(seen, all);
+    }
+    assert!(positions > 50, "{positions}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn heartbeat_events_repeat_the_position_and_are_not_delayed_by_it() {
     let hub = Hub::new();

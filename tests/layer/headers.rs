@@ -145,6 +145,41 @@ fn headers_that_cannot_apply_to_a_stream_are_removed() {
     assert_eq!(all(&headers), HEADERS);
 }
 
+/// The layer looks at the names of a few headers, and looks up each name beside many.
+#[test]
+fn stream_keeps_its_own_headers_beside_any_number_of_others() {
+    const UNFIT: [&str; 5] = ["content-length", "etag", "digest", "connection", "content-md5"];
+    const OWN: [&str; 12] = [
+        "set-cookie",
+        "vary",
+        "link",
+        "server",
+        "date",
+        "x-a",
+        "x-b",
+        "x-c",
+        "x-d",
+        "x-e",
+        "x-f",
+        "x-g",
+    ];
+    let mut most = 0;
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let likely = random.u8(1..10);
+        let mut some = |names: &[&'static str]| -> Vec<_> {
+            names.iter().filter(|_| random.u8(..10) < likely).map(|name| (*name, "7")).collect()
+        };
+        let (own, unfit) = (some(&OWN), some(&UNFIT));
+        let headers = headers_of(&[&own[..], &unfit[..]].concat());
+        let mut expected = [&HEADERS[..], &own[..]].concat();
+        expected.sort_unstable();
+        assert_eq!(all(&headers), expected, "{seed}");
+        most = most.max(own.len() + unfit.len());
+    }
+    assert_eq!(most, OWN.len() + UNFIT.len());
+}
+
 fn strict<M>() -> SseLayer<M> {
     SseLayer::new().require_accept(true)
 }
