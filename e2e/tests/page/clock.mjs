@@ -1,5 +1,6 @@
 // The page's time, which is faster than the server's, and the commands of the test's servers.
 
+import { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 
 export const SPEED = 8;
@@ -77,4 +78,23 @@ export async function load(transport, file) {
     };
     const { EventStream } = await import(file ?? new URL('../../../page/tower-sse.js', import.meta.url));
     return EventStream;
+}
+
+/** Makes a page around the module, as far as the module asks for one. Returns it with its listeners. */
+export function page(url, state = {}) {
+    EventEmitter.defaultMaxListeners = 100; // of an `AbortSignal`
+    const listeners = new Map();
+    class Target extends EventTarget {
+        addEventListener(type, listener, options) {
+            const key = [this, type, listener];
+            listeners.set(key, type);
+            options?.signal?.addEventListener('abort', () => listeners.delete(key));
+            super.addEventListener(type, listener, options);
+        }
+    }
+    const [document, window] = [new Target(), new Target()];
+    globalThis.document = Object.assign(document, { hidden: false, baseURI: url }, state);
+    globalThis.location = new URL(url);
+    globalThis.addEventListener = window.addEventListener.bind(window);
+    return { document, window, listeners };
 }

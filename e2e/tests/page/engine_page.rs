@@ -6,7 +6,7 @@ use crate::{engine::OpenEngine, *};
 const PAGE_START: &str = r#"<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script type="module">
     import { EventStream } from "/tower-sse.js";
     let last = Promise.resolve();
-    const report = body => last = last.then(() => fetch("http://REPORTS/", { method: "POST", mode: "no-cors", body }));
+    const report = body => last = last.then(() => fetch("http://REPORTS/", { method: "POST", mode: "no-cors", keepalive: true, body }));
     const open = (options, url = "/events") => {
         const source = new EventStream(url, options);
         source.onmessage = ({ data }) => report(data);

@@ -43,10 +43,14 @@ impl Rigs {
             "stop" => rig.stop(),
             "restart" => rig.restart(text == "kept").await,
             "occupy" => rig.occupy(text == "true").await,
-            "asked" | "ping" => {}
+            "asked" | "streams" | "ping" => {}
             _ => panic!("no command {command}"),
         }
-        Json(if command == "asked" { json!(rig.faults.asked()) } else { Value::Null })
+        Json(match &*command {
+            "asked" => json!(rig.faults.asked()),
+            "streams" => json!(rig.running().hub.stats().subscribers),
+            _ => Value::Null,
+        })
     }
 }
 
@@ -84,5 +88,23 @@ async fn modules_of_all_releases_work_with_this_server() {
         let run = async |transport: &str| run("model.mjs", &[transport, "1", "3", &file]).await;
         let (fetch, native) = tokio::join!(run("fetch"), run("native"));
         assert!(fetch.is_none_or(|it| it.0) && native.is_none_or(|it| it.0), "{file}");
+    }
+}
+
+/// Fifty streams are opened and closed, some before their first request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_streams_leave_no_request_listener_or_timer() {
+    for transport in ["fetch", "native"] {
+        let Some((succeeds, lines)) = run("rest.mjs", &[transport]).await else { return };
+        assert!(succeeds && lines == ["nothing is left"], "{transport}: {lines:?}");
+    }
+}
+
+/// The page is prerendered, left, hidden, frozen and offline.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stream_follows_the_page_and_loses_nothing() {
+    for transport in ["fetch", "native"] {
+        let Some((succeeds, lines)) = run("lifecycle.mjs", &[transport]).await else { return };
+        assert!(succeeds && lines == ["each event came once"], "{transport}: {lines:?}");
     }
 }
