@@ -81,7 +81,7 @@ impl HubBuilder {
     /// - Events in a topic that [`Streams::follow`](crate::streams::Streams::follow) reads. They
     ///   take at most 1.2 MiB or `bytes`, whichever is larger.
     /// - Evicted events and frames that the server hasn't sent yet.
-    /// - The indexes of [own ids](super::Subscribe::own_ids#costs).
+    /// - The indexes of [own ids](super::Subscribe::own_ids).
     /// - The hub's records of up to 131,072 topics that it has removed.
     ///
     /// Above the limit, the hub evicts the oldest events across all topics. It evicts a topic's

@@ -477,7 +477,7 @@
 //! After that, the client gets a gap and then all messages that the hub still has. If your topics
 //! can be quiet for longer, choose a longer [age](crate::Retention::age), such as `Duration::MAX`.
 //! If the closure captures variables, the hub finds only the [newest
-//! numbers](Subscribe::own_ids#costs).
+//! numbers](Subscribe::own_ids).
 //!
 //! At a gap, and while the hub keeps no message, a client can receive an id of the hub, which
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours

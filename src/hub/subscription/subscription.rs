@@ -28,7 +28,7 @@ use crate::{body::EventBody, layer, wake::drop_waker};
 /// Subscribing to 1,000 topics blocks the thread for about 0.3 ms, and reading the first event
 /// after a pause takes about 10 µs. With 100,000 topics, subscribing takes 30 to 110 ms, and
 /// reading that first event 0.4 to 1 ms. Instead of subscribing one client to thousands of topics,
-/// let a group of clients share a topic. [Own ids](super::Subscribe::own_ids#costs) cost more.
+/// let a group of clients share a topic. [Own ids](super::Subscribe::own_ids) cost more.
 ///
 /// Once all its topics have [ended](crate::hub::Hub::end), the stream sends their last events and
 /// ends. When the hub is [closed](crate::hub::Hub::close), the stream ends after the events that
