@@ -254,8 +254,14 @@ impl Visitor {
     /// reported. Of several such gaps without an event between them, this is the last.
     fn reported_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
         let first = self.missed(index, naive).filter(|item| item.is_gap && !item.evicted)?;
+        Some(self.last_of_gaps(index, first, naive))
+    }
+
+    /// Returns the sequence number of an item, or of the last gap of those that one gap reports
+    /// because no event is between them.
+    fn last_of_gaps(&self, index: usize, first: &Published, naive: &Naive) -> u64 {
         let rest = naive.items(self.topics[index]).filter(|item| item.sequence >= first.sequence);
-        rest.take_while(|item| item.is_gap).last().map(|gap| gap.sequence)
+        rest.take_while(|item| item.is_gap).last().map_or(first.sequence, |gap| gap.sequence)
     }
 
     /// Returns the sequence number before which the gap comes that is due in this topic alone. A
@@ -265,8 +271,11 @@ impl Visitor {
         if !self.has_evicted(index, naive) {
             return self.reported_gap(index, naive);
         }
-        let is_first = self.gap_due[index] || self.topics.len() <= FEW;
-        Some(if is_first { 0 } else { self.missed(index, naive)?.sequence })
+        if self.gap_due[index] || self.topics.len() <= FEW {
+            return Some(0);
+        }
+        // The hub may have queued gaps of the program before it evicted them, as one gap.
+        self.missed(index, naive).map(|first| self.last_of_gaps(index, first, naive))
     }
 
     fn due_loss(&self, naive: &Naive) -> Option<u64> {
