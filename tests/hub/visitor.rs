@@ -199,8 +199,7 @@ impl Visitor {
     fn check_id_of_gap(&mut self, served: u64, message: &Message, naive: &Naive) {
         self.is_foreign = false;
         // The id is never past an event, a gap or a loss that the client has yet to receive.
-        let event = |it| self.missed(it, naive).map(|event| event.sequence);
-        let item = |it| self.reported_gap(it, naive).or_else(|| event(it));
+        let item = |it| Some(self.last_of_gaps(it, self.missed(it, naive)?, naive));
         let left = (0..self.topics.len()).filter_map(item).chain(self.due_loss(naive)).min();
         let passed = self.served.iter().copied().filter(|it| left.is_none_or(|left| *it < left));
         let number = sequence(&message.last_event_id);
