@@ -114,8 +114,8 @@
 //! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
 //! A `HEAD` request with the headers of a `GET` gets the status and headers that the `GET` would
-//! get, such as the `204` of an [ended topic](hub::Hub::end). It opens no stream, so it isn't refused
-//! at a limit or during a shutdown.
+//! get, such as the `204` of an [ended topic](hub::Hub::end). It opens no stream, so it isn't
+//! refused at a limit or during a shutdown.
 //!
 //! The layer never changes your events. It writes heartbeats only at the start of a line, and its
 //! own events only between yours. It can't write into a compressed body, so put the [compressor

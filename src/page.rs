@@ -1,8 +1,8 @@
 //! The module `tower-sse.js` for pages, whose class `EventStream` takes the place of `EventSource`.
 //!
 //! Your page reads its events, and your user's browser meets a proxy's `502`, a connection that is
-//! dead without a word, a laptop's sleep. An `EventSource` then stops for good, or waits forever. An
-//! `EventStream` comes back within seconds, and each event reaches your listeners once, or a
+//! dead without a word, a laptop's sleep. An `EventSource` then stops for good, or waits forever.
+//! An `EventStream` comes back within seconds, and each event reaches your listeners once, or a
 //! [`gap`](crate::hub::GapPolicy) does:
 //!
 //! ```
@@ -45,8 +45,8 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 pub const MODULE: &str = include_str!("../page/tower-sse.js");
 
 /// Returns the [`MODULE`] as a response with its content type, an `ETag` and `cache-control:
-/// no-cache`, so that browsers ask whether their copy is the newest. If the request's `headers` show
-/// that it is, the response is `304 Not Modified`.
+/// no-cache`, so that browsers ask whether their copy is the newest. If the request's `headers`
+/// show that it is, the response is `304 Not Modified`.
 #[must_use]
 pub fn module(headers: &HeaderMap) -> Response<String> {
     const HASH: u64 = hash(MODULE.as_bytes());

@@ -15,9 +15,12 @@ pub(crate) fn wake(waker: Waker) {
 /// Runs a future with a waker that doesn't panic. A future of tokio's puts its waker in a list, and
 /// a panic would leave the tasks behind it asleep.
 pub async fn catching_wakes<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
+    let (mut future, mut last) = (pin!(future), None::<Arc<Catching>>);
     poll_fn(|cx| {
-        let waker = Waker::from(Arc::new(Catching(Some(cx.waker().clone()))));
+        let is_same = |it: &Arc<Catching>| it.0.as_ref().is_some_and(|it| it.will_wake(cx.waker()));
+        let catching = last.take().filter(is_same);
+        let catching = catching.unwrap_or_else(|| Arc::new(Catching(Some(cx.waker().clone()))));
+        let waker = Waker::from(Arc::clone(last.insert(catching)));
         future.as_mut().poll(&mut Context::from_waker(&waker))
     })
     .await

@@ -233,10 +233,10 @@ pub(super) fn is_id_line(data: &[u8]) -> bool {
     id.is_some_and(|id| !id.contains(&b'\n'))
 }
 
-/// Sets `id_line` to the id line that ends the last event of `passed`, followed by an empty line, or
-/// to no bytes if `passed` doesn't end with an id line and an empty line, both ended by LF or both by
-/// CRLF: repeating an older id would send the client back. `is_start` says whether `passed` begins
-/// at a line start.
+/// Sets `id_line` to the id line that ends the last event of `passed`, followed by an empty line,
+/// or to no bytes if `passed` doesn't end with an id line and an empty line, both ended by LF or
+/// both by CRLF: repeating an older id would send the client back. `is_start` says whether `passed`
+/// begins at a line start.
 #[cold]
 pub(super) fn note_id(id_line: &mut Bytes, passed: &Bytes, is_start: bool) {
     // An `EventBody` can send a comment line behind an event, which then is still the newest.

@@ -488,8 +488,8 @@ impl<B> EventStream<'_, B> {
     }
 
     /// Returns `last`, the last bytes of a clean end. If `last` is empty and the stream's last line
-    /// is a comment, usually returns a `retry` line instead, because go-sse stops for good if a comment
-    /// comes last.
+    /// is a comment, usually returns a `retry` line instead, because go-sse stops for good if a
+    /// comment comes last.
     fn or_retry(&mut self, last: Bytes) -> Bytes {
         let this = self.state();
         if !last.is_empty() || !this.boundary.after_comment || !this.client.resumes() {

@@ -71,11 +71,11 @@ impl EarlyHeadLayer {
     /// fails with a [`LateResponse`](super::LateResponse).
     ///
     /// An event without an id repeats the client's. After the event, the stream ends cleanly. The
-    /// body fails instead if `to_event` panics,
-    /// returns `None`, or returns an event with neither data nor a name. It also fails, without a
-    /// call, if the answer is larger than 64 KiB or has a content coding, if the answer's body
-    /// fails, or if the service returns an error. If the answer is that of a cancelled
-    /// [run](crate::runs), the stream ends cleanly, and `to_event` isn't called.
+    /// body fails instead if `to_event` panics, returns `None`, or returns an event with neither
+    /// data nor a name. It also fails, without a call, if the answer is larger than 64 KiB or has a
+    /// content coding, if the answer's body fails, or if the service returns an error. If the
+    /// answer is that of a cancelled [run](crate::runs), the stream ends cleanly, and `to_event`
+    /// isn't called.
     ///
     /// An `EventSource` reconnects afterwards. To prevent this, give the event a name and have the
     /// page call `close()` when the event arrives.

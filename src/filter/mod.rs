@@ -129,8 +129,8 @@
 //! - Inside a [`RunLayer`](crate::runs::RunLayer), a filter sees each answer once. Outside of it,
 //!   each client's stream has its own filter.
 //! - In a handler, map the response's body to a [`FilterBody`].
-//! - Don't drop the first event of a [hub](crate::hub#order-and-resumption)'s stream: it can have the
-//!   client's first id. A [view](crate::hub::Subscription::view) can hide any event.
+//! - Don't drop the first event of a [hub](crate::hub#order-and-resumption)'s stream: it can have
+//!   the client's first id. A [view](crate::hub::Subscription::view) can hide any event.
 //! - A filter can't await. If a decision has to wait, use a `MessageStream`.
 
 // A response passes through these files from top to bottom:

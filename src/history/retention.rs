@@ -42,8 +42,8 @@ impl Retention {
     /// The section [Only the newest value](crate::hub#only-the-newest-value) has an example, and
     /// says what clients receive.
     ///
-    /// There is no age limit unless you set [`age`](Self::age): a topic keeps its newest event until
-    /// memory is short. If these are the hub's limits, the name of a topic that has
+    /// There is no age limit unless you set [`age`](Self::age): a topic keeps its newest event
+    /// until memory is short. If these are the hub's limits, the name of a topic that has
     /// [ended](crate::hub::Hub::end) can still be used again after 5 minutes. With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that is older than
     /// the age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention).

@@ -75,8 +75,8 @@ pub use crate::hub::link::{Acknowledged, Arrival, Publication, Publisher};
 ///
 /// - [`Feed::event`] and [`Feed::report_loss`] don't block and don't panic. Feeding an event takes
 ///   a few microseconds, and about 10 milliseconds for every 100,000 subscriptions that wait for
-///   it. A loss takes about 100 milliseconds for every 100,000 topics. So yield to other tasks after
-///   about 100 events and after a loss, for example with tokio's `consume_budget`.
+///   it. A loss takes about 100 milliseconds for every 100,000 topics. So yield to other tasks
+///   after about 100 events and after a loss, for example with tokio's `consume_budget`.
 /// - The publisher is never dropped within `event` or `report_loss`. So its `drop` can wait for the
 ///   feeding thread, or for a lock that the broker holds while it feeds. The publisher may be
 ///   dropped on a separate thread, in the context of the runtime that polled

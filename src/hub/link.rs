@@ -186,7 +186,7 @@ impl Arrival {
     ///
     /// After the end of a topic, the hub drops the topic's further events. There are two
     /// exceptions: an event before which a loss was reported since the topic ended, and an event
-    /// that was published (`at`) so long after the topic's last event that the name [can be used
+    /// that was published (`at`) after the topic's name [could be used
     /// again](crate::hub::Hub::end).
     #[must_use]
     pub const fn new(sequence: u64, at: Duration, age: Duration) -> Self {

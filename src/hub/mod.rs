@@ -483,8 +483,8 @@
 //! `resume` accepts too. If your clients can't read such an id, return an event with an id of yours
 //! for each gap, such as `Event::new().comment("gap").id(newest)`. Here, `newest` is the number of
 //! the last message that the closure got, or before the first message, the request's last event id.
-//! With [`ReportAndEnd`](GapPolicy::ReportAndEnd), also call [`since`](Subscribe::since): otherwise,
-//! a client that returns with this number gets the same gap again, and its stream ends.
+//! With [`ReportAndEnd`](GapPolicy::ReportAndEnd), also call [`since`](Subscribe::since):
+//! otherwise, a client that returns with this number gets the same gap again, and its stream ends.
 //!
 //! ## Messages in a database
 //!

@@ -151,10 +151,10 @@
 //!
 //! # What is recorded
 //!
-//! A run records each event that has a `data` line, even an empty one, and gives it an id of the form
-//! `epoch-sequence`. Comments, the stream's own ids, events without data and an incomplete event at
-//! the end are dropped. Browsers don't dispatch an event without data, and OpenAI's clients fail at
-//! it.
+//! A run records each event that has a `data` line, even an empty one, and gives it an id of the
+//! form `epoch-sequence`. Comments, the stream's own ids, events without data and an incomplete
+//! event at the end are dropped. Browsers don't dispatch an event without data, and OpenAI's
+//! clients fail at it.
 //!
 //! # Memory and back-pressure
 //!

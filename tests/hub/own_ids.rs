@@ -333,8 +333,8 @@ impl Rig {
         }
     }
 
-    /// Returns the number of the oldest kept message with this id, in the newest `searched` messages
-    /// of these topics.
+    /// Returns the number of the oldest kept message with this id, in the newest `searched`
+    /// messages of these topics.
     fn find(&self, topics: &[usize], which: usize, id: &str, searched: usize) -> Option<u64> {
         let mut left = self.limits.clone();
         let mut kept = Vec::new();

@@ -184,8 +184,8 @@ async fn view_starts_and_stops_a_client_as_its_subscription_does() {
     assert_eq!(open(Requester::EventSource, Some(id(&hub, 257))).status(), 200);
 }
 
-/// Otherwise, a client whose connection breaks before it gets an id returns as on a first visit, and
-/// what was published in the meantime is lost without a gap.
+/// Otherwise, a client whose connection breaks before it gets an id returns as on a first visit,
+/// and what was published in the meantime is lost without a gap.
 #[tokio::test(start_paused = true)]
 async fn client_whose_first_items_are_hidden_gets_an_id_at_once() {
     let latest = |topic: &str| topic.starts_with("gauge").then(Retention::latest);

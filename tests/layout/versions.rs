@@ -23,8 +23,8 @@ fn all_published_crates_have_one_version_and_require_it_exactly() {
     assert!(crates > 0);
 }
 
-/// Pages keep the module of an earlier server, so the module of each release is kept: until then, as
-/// a link.
+/// Pages keep the module of an earlier server, so the module of each release is kept: until then,
+/// as a link.
 #[test]
 fn module_for_pages_has_the_version_of_the_crates_and_is_kept() {
     let version = value(&fs::read_to_string("Cargo.toml").unwrap(), "version = ");

@@ -45,8 +45,8 @@ fn by_lines(stream: &str) -> Vec<Dispatched> {
     reading.events.into_iter().map(|(name, data, _)| (name, data)).collect()
 }
 
-/// Takes each empty line for the end of an event, as OpenAI's client for Python does: unless neither
-/// its block has a name, data or a reconnection time nor the stream an id.
+/// Takes each empty line for the end of an event, as OpenAI's client for Python does: unless
+/// neither its block has a name, data or a reconnection time nor the stream an id.
 fn at_empty_lines(stream: &str) -> Vec<Dispatched> {
     let stream = naive::normalized(stream.strip_prefix('\u{feff}').unwrap_or(stream));
     let (mut dispatched, mut has_id) = (Vec::new(), false);

@@ -155,10 +155,10 @@
 //! connected hub creates the stream within seconds.
 //!
 //! Some Redis clients repeat a command if the connection breaks before the reply. An event can then
-//! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey, and
-//! `MaxRetries` to -1 in go-redis. Call `autoReconnect(false)` in Lettuce, which Spring Data Redis
-//! uses: a `replayFilter` doesn't help. Don't set a reconnection policy in fred or `retry_on_error`
-//! in rustis. If you call `redis.Redis()` in redis-py, pass `retry=None`.
+//! be published twice. To prevent this, set `maxRetriesPerRequest` to 0 in ioredis and iovalkey,
+//! and `MaxRetries` to -1 in go-redis. Call `autoReconnect(false)` in Lettuce, which Spring Data
+//! Redis uses: a `replayFilter` doesn't help. Don't set a reconnection policy in fred or
+//! `retry_on_error` in rustis. If you call `redis.Redis()` in redis-py, pass `retry=None`.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has

@@ -240,8 +240,8 @@ impl Table {
         added.map(|_| ())
     }
 
-    /// Returns the number from which on rows are neither older than `age` nor come before the newest
-    /// `max` rows or bytes.
+    /// Returns the number from which on rows are neither older than `age` nor come before the
+    /// newest `max` rows or bytes.
     pub(crate) fn first_kept(&self, age: Duration, max: Option<(u64, u64)>) -> Result<u64> {
         let (before_age, now) = (before(age), now());
         // If a row's time is in the future, judge its age by the rows after it.
@@ -266,8 +266,8 @@ impl Table {
         Ok(first)
     }
 
-    /// Removes rows before `first`: up to [`MAX_TRIMMED`] rows, or rows of [`MAX_TRIMMED_BYTES`] and
-    /// one more. Keeps the rows that count as new (see [`SETTLED`]) and the row before them.
+    /// Removes rows before `first`: up to [`MAX_TRIMMED`] rows, or rows of [`MAX_TRIMMED_BYTES`]
+    /// and one more. Keeps the rows that count as new (see [`SETTLED`]) and the row before them.
     pub(crate) fn trim(&self, first: u64) -> Result<Trimmed> {
         // Keep the row before the new ones: from it, a hub can tell that no row is missing.
         let settled = format!(

@@ -81,8 +81,8 @@ impl EnginePage {
         }
     }
 
-    /// Waits until the page has reported all that was published after the first `seen` numbers, each
-    /// once and in order, and nothing else.
+    /// Waits until the page has reported all that was published after the first `seen` numbers,
+    /// each once and in order, and nothing else.
     pub(crate) async fn shows_after(&mut self, seen: usize) {
         for number in seen + 1..=self.published {
             assert_eq!(self.next_report().await, number.to_string());

@@ -136,8 +136,8 @@ async fn late_reply_about_the_time_advances_no_ids() {
     assert!(entries.iter().all(|(_, fields)| fields[0] == "gap"), "{entries:?}");
 }
 
-/// Each process that connects would otherwise set the ids further ahead. Processes that reconnect at
-/// the same time can each advance them, by a second in total.
+/// Each process that connects would otherwise set the ids further ahead. Processes that reconnect
+/// at the same time can each advance them, by a second in total.
 #[tokio::test]
 async fn ids_are_advanced_once_for_each_server() {
     let Some(mut server) = Server::start_durable().await else { return };
@@ -165,8 +165,8 @@ async fn ids_are_advanced_once_for_each_server() {
     }
 }
 
-/// While all processes are stopped, Redis returns to an older state, and its clock is an hour behind
-/// the ids. Each client has received an event that this state lacks.
+/// While all processes are stopped, Redis returns to an older state, and its clock is an hour
+/// behind the ids. Each client has received an event that this state lacks.
 #[tokio::test]
 async fn client_of_lost_events_misses_no_later_ones_behind_the_clock() {
     for lost_seconds in [1, 3, 30, 60, 90, 600] {

@@ -206,8 +206,8 @@ async fn server_without_an_id_is_named_when_connecting() {
     }
 }
 
-/// Redis 6 returns only one section of `INFO` at a time. miniredis knows one argument, and fakeredis
-/// doesn't know the command.
+/// Redis 6 returns only one section of `INFO` at a time. miniredis knows one argument, and
+/// fakeredis doesn't know the command.
 #[tokio::test]
 async fn error_says_what_is_needed_instead_of_old_servers_and_mocks() {
     let Some(server) = Server::start().await else { return };

@@ -38,7 +38,8 @@ fn is_read(server: SocketAddr, client: SocketAddr) -> bool {
     let socket = sockets.lines().find(|socket| socket.contains(&ends));
     socket.is_some_and(|socket| {
         let fields: Vec<_> = socket.split_whitespace().collect();
-        // The queues of both directions, and the inode, which a connection gets when it is accepted.
+        // The queues of both directions, and the inode, which a connection gets when it is
+        // accepted.
         fields[4].ends_with(":00000000") && fields[9] != "0"
     })
 }

@@ -154,8 +154,8 @@ fn event_between_two_deletions_behind_the_clock_is_a_gap() {
     assert!(found.of("reported") > 0, "nothing was lost");
 }
 
-/// Ids are an hour ahead of the clock, and the stream is lost, returns to an older state, or is that
-/// of a replica that takes over. A client moves to a process that knows nothing of that yet.
+/// Ids are an hour ahead of the clock, and the stream is lost, returns to an older state, or is
+/// that of a replica that takes over. A client moves to a process that knows nothing of that yet.
 #[test]
 fn lagging_process_knows_the_ids_of_faster_ones_behind_the_clock() {
     let found = check(0..18, async |scene, variation| {

@@ -657,7 +657,7 @@ pub enum GapPolicy {
     /// events, a client that reconnects receives one more gap.
     ///
     /// With [`since`](super::Subscribe::since), gaps for events from before its position don't end
-    /// the stream. If a topic evicts events faster than its clients reconnect, those clients receive
-    /// mostly gaps.
+    /// the stream. If a topic evicts events faster than its clients reconnect, those clients
+    /// receive mostly gaps.
     ReportAndEnd,
 }

@@ -38,8 +38,8 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// A parser that cuts the bytes of an event stream into events, regardless of frames. Each event
 /// gets an id of the run.
 ///
-/// An event is a block with a `data` line: browsers don't dispatch other blocks, and some clients fail
-/// at them. Its lines are kept in order and end in LF, with these exceptions:
+/// An event is a block with a `data` line: browsers don't dispatch other blocks, and some clients
+/// fail at them. Its lines are kept in order and end in LF, with these exceptions:
 ///
 /// - Comments are dropped. So are the source's ids, which the run's ids replace.
 /// - Of the valid `retry` lines since the previous event, only the last is kept, as the line before

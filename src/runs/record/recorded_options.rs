@@ -208,7 +208,8 @@ mod tests {
         }
     }
 
-    /// Names all fields, so that a new option needs a value here, and is missed if it isn't decoded.
+    /// Names all fields, so that a new option needs a value here, and is missed if it isn't
+    /// decoded.
     #[test]
     fn every_option_is_recorded_unless_it_is_left_out_by_name() {
         let [_, set, ..] = options();

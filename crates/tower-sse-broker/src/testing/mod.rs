@@ -51,8 +51,8 @@
 //!   topics as one
 //! - `extremes_are_kept_or_refused`: truncates or alters long topics, names, comments or
 //!   reconnection times
-//! - `large_events_arrive`: shortens events of up to 1 MiB, splits a character, or forgets that such
-//!   an event ends its topic. Refusing events above 64 KiB is allowed.
+//! - `large_events_arrive`: shortens events of up to 1 MiB, splits a character, or forgets that
+//!   such an event ends its topic. Refusing events above 64 KiB is allowed.
 //! - `events_at_once_stay_apart`: mixes up the fields of events that are published at once, or ends
 //!   the wrong topics
 //! - `all_processes_see_one_order`: numbers or orders events separately in each process, forgets

@@ -116,8 +116,8 @@ impl Batch {
         usize::try_from(events).unwrap_or(usize::MAX).min(self.bytes.len())
     }
 
-    /// Returns the parts in which the batch is sent, with their positions. Returns none if one command
-    /// sends the batch.
+    /// Returns the parts in which the batch is sent, with their positions. Returns none if one
+    /// command sends the batch.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.bytes.chunks(PART).enumerate().filter(|_| self.has_parts())
     }

@@ -1,5 +1,5 @@
-//! What upstreams send to keep a stream open, which clients take for an event, and a filter that the
-//! page on filters shows.
+//! What upstreams send to keep a stream open, which clients take for an event, and a filter that
+//! the page on filters shows.
 
 use axum::routing::post;
 
@@ -16,7 +16,8 @@ const OF_VERTEX: [&str; 1] = ["data: : keepalive\n\n"];
 
 const WORDS: usize = 12;
 
-/// An answer that has one of the blocks in front of each chunk. A reconnection time comes only once.
+/// An answer that has one of the blocks in front of each chunk. A reconnection time comes only
+/// once.
 fn upstream(blocks: Vec<&'static str>) -> Response {
     let chunk = move |at: usize| {
         let delta = json!({ "index": 0, "delta": { "content": format!("{at} ") } });

@@ -99,8 +99,8 @@ impl Client {
         Some(Self::spawn(script, command))
     }
 
-    /// Starts a script that uses a package of PyPI that `.ci/run` installs. Returns `None` if Python
-    /// or the package is missing.
+    /// Starts a script that uses a package of PyPI that `.ci/run` installs. Returns `None` if
+    /// Python or the package is missing.
     pub(crate) fn few_python(package: &str, script: &str, arguments: &[&str]) -> Option<Self> {
         installed(&format!("python/{package}"))?;
         Self::python(script, arguments)

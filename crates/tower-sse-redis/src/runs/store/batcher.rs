@@ -10,8 +10,8 @@ use crate::server::MultiplexedConnection;
 
 /// The number of commands at which a pipeline is full. Those of the last call may exceed it.
 const MAX_COMMANDS: usize = 512;
-/// The maximum size of a pipeline. The last call may exceed it. Other commands wait for the pipeline,
-/// so over a slow link, a larger one would take longer than their replies may.
+/// The maximum size of a pipeline. The last call may exceed it. Other commands wait for the
+/// pipeline, so over a slow link, a larger one would take longer than their replies may.
 const MAX_BYTES: usize = 256 * 1024;
 /// How long each command of a pipeline delays the next pipeline. Thousands of events a second share
 /// pipelines, each of which costs the store four system calls.
