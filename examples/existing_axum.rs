@@ -43,7 +43,7 @@ async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
     let listener = listener.tap_io(|io| _ = io.set_nodelay(true));
     let server = axum::serve(listener, routes.layer(layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    // The deadline is for clients that don't read.
+    // The deadline is for clients that don't read, or that have sent half a request.
     let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
     tokio::select! { served = server => served, stopped = stop => stopped }
 }

@@ -78,6 +78,8 @@ async fn job_ends_with_its_result() {
 async fn ticker_begins_with_the_prices_of_the_chosen_symbols() {
     let example = run("ticker").await;
     let mut prices = open(example.address, "/prices?symbols=AAB,AAD", "").await;
+    // The page sees that the stream passes.
+    assert_eq!(prices.next().await.unwrap().event, "heartbeat");
     let mut chosen = [prices.next().await.unwrap().data, prices.next().await.unwrap().data];
     // A price that has changed meanwhile comes last.
     chosen.sort();

@@ -329,7 +329,7 @@ impl Exports {
         self.notify_replied();
     }
 
-    /// Wakes the requests that wait for replies. The panic of a waker must not end an export.
+    /// Wakes the requests that wait for replies. They catch the panics of their wakers.
     pub(super) fn notify_replied(&self) {
         self.replied.notify_waiters();
     }
