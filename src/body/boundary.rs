@@ -17,6 +17,8 @@ pub(crate) struct Boundary {
     after_cr: bool,
     /// Whether the last bytes were a CRLF. Valid only at a line start within an event.
     after_crlf: bool,
+    /// Whether the layer has sent the LF of a CRLF, whose CR may be all that the source has sent.
+    has_sent_lf: bool,
     start: Start,
     /// Whether the last line is a comment between events.
     pub(super) after_comment: bool,
@@ -69,8 +71,9 @@ impl Boundary {
         self.after_comment = last_line.is_some_and(|line| line.starts_with(b":"));
         let lines = if self.block == Block::Retry { self.in_block_of_own(lines) } else { lines };
         if mem::take(&mut self.after_cr) {
-            // The CR may be the first half of a CRLF. If the source's LF then follows `lines`, it
-            // is an empty line, which ends no event here.
+            // The CR may be the first half of a CRLF. The source's LF is dropped when it comes:
+            // some clients would take it for an empty event.
+            self.has_sent_lf = true;
             [&b"\n"[..], &lines].concat().into()
         } else {
             lines
@@ -113,9 +116,15 @@ impl Boundary {
         lines.flat_map(|line| [line, line_end]).collect::<Vec<_>>().concat().into()
     }
 
-    pub(crate) fn pass(&mut self, frame: Bytes) -> Bytes {
+    pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
+        }
+        if self.has_sent_lf && !frame.is_empty() {
+            self.has_sent_lf = false;
+            if frame.starts_with(b"\n") {
+                frame = frame.split_off(1);
+            }
         }
         let at_line_start = self.at_line_start();
         let passed = if self.start.is_past {
