@@ -2,6 +2,7 @@
 //! folders, and the sizes and names of files. For crates and pages: the versions of the crates, and
 //! the pages' length, index and figures.
 
+mod constants;
 mod figures;
 mod files;
 mod pages;
