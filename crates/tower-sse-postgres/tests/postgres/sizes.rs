@@ -104,8 +104,8 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     let client = server.connect().await;
     sql(&client, "insert into tower_sse.stream (name) values ('forgotten')").await;
     let insert = "insert into tower_sse.inbox (stream, topic, data)
-        select 'forgotten', 'a', '' from generate_series(1, 7)";
-    sql(&client, insert).await;
+        select 'forgotten', 'a', '' from generate_series(1, {})";
+    sql(&client, &insert.replace("{}", "7")).await;
     sql(&client, "update tower_sse.inbox set at = at - interval '1 hour' where id = 1").await;
     let process = Process::connect(server.broker()).await;
     until(|| process.stats.waiting().is_some_and(|waiting| waiting.rows == 7)).await;
@@ -113,6 +113,9 @@ async fn rows_of_a_stream_without_a_hub_are_counted() {
     assert!(age > Duration::from_secs(3600) && age < Duration::from_secs(3700), "{age:?}");
     let log = process.stats.log().unwrap();
     assert!(log.bytes > Some(0) && log.oldest_age < Duration::from_secs(100), "{log:?}");
+    sql(&client, &insert.replace("{}", "100000")).await;
+    until(|| process.stats.waiting().is_some_and(|waiting| waiting.rows > 7)).await;
+    assert_eq!(process.stats.waiting().unwrap().rows, 100_000, "not more are counted");
 }
 
 /// Over a slow link, two processes can't read two large events in time. One process has published

@@ -43,8 +43,9 @@ pub(crate) async fn a_long_break_loses_nothing<W: World>(world: &W) -> Result<()
     Ok(())
 }
 
-/// The number of large events that each of two processes publishes at once.
-const EACH_LARGE: usize = 20;
+/// The number of large events that each of two processes publishes at once: more than this crate's
+/// queue and follower take at a time, 4 MiB.
+const EACH_LARGE: usize = 80;
 /// The size in bytes of each large event. Every broker must accept this size.
 const LARGE: usize = 60_000;
 
