@@ -200,9 +200,10 @@
 //! While a client of another process reads a run, new events are usually exported within
 //! milliseconds. Without such a client, a run is exported about once a second, and when it ends.
 //!
-//! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. A source waits only for
-//! clients of its own process. If a client of another process falls behind by more than the [size
-//! limit](RunsBuilder::retention), its body fails. For clients of other processes, the handler's
+//! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. But all processes keep a run
+//! up to the [size limit](RunsBuilder::retention) of the run's process. If a client of another
+//! process falls behind by more than that, its body fails, because a source waits only for clients
+//! of its own process. For clients of other processes, the handler's
 //! [`on_error`](crate::StreamOptions::on_error) isn't called. Set it on the
 //! [`SseLayer`](crate::SseLayer::on_error) instead.
 //!

@@ -66,3 +66,41 @@ async fn all_runs_keep_as_much_in_redis_as_a_process_may_use() {
         takes_about(&server, MEBIBYTE).await;
     }
 }
+
+/// During a rolling deployment with a smaller limit, answers are longer than the new processes keep.
+#[tokio::test]
+async fn answers_are_whole_at_a_process_whose_limit_is_smaller() {
+    const EVENT: usize = 4_000;
+    const COUNT: usize = 40;
+    let Some(server) = Server::start().await else { return };
+    let owner = connect(&server, Runs::builder()).await;
+    for kept in [64 << 10, 2 << 10] {
+        let reader =
+            connect(&server, Runs::builder().retention(Retention::new().bytes(kept))).await;
+        let key_of = |turn: usize| RunKey::new("ann", format!("{kept}/{turn}")).unwrap();
+        let read_whole = async |key: &RunKey| {
+            let run = reader.start(key, None, stream::pending::<Event>).await.unwrap();
+            let mut items = run.attach(None).await.unwrap();
+            let mut read = Vec::new();
+            while let Some(item) = items.next().await {
+                let block = Bytes::from(item.unwrap_or_else(|error| panic!("{kept}: {error}")));
+                let events = block.split(|byte| *byte == b'\n').filter(|line| line.len() > EVENT);
+                read.extend(events.map(|line| line.len() - "data: ".len() - EVENT));
+            }
+            assert!(read.iter().copied().eq(0..COUNT), "{kept}: {read:?}");
+        };
+        join_all((0..10).map(async |turn| {
+            let events = stream::iter(0..COUNT).then(async |number| {
+                sleep(Duration::from_millis(10)).await;
+                Event::from("x".repeat(EVENT + number))
+            });
+            let key = key_of(turn);
+            let run = owner.start(&key, None, move || events).await.unwrap();
+            let live = timeout(PATIENCE, read_whole(&key));
+            let (ended, live) = tokio::join!(run.ended(), live);
+            assert_eq!((ended, live), (Some(Outcome::Completed), Ok(())), "{kept}, {turn}: live");
+            timeout(PATIENCE, read_whole(&key)).await.expect("later");
+        }))
+        .await;
+    }
+}

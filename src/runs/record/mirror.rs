@@ -48,6 +48,7 @@ impl MirrorWriter {
     /// Begins the stream. `head` is what [`Record::head`] returns.
     pub fn begin(&self, head: &[u8]) {
         if let Some(record) = self.record() {
+            record.raise_retain_bytes(recorded_options::decode_retain_bytes(head).unwrap_or(0));
             record.begin(recorded_options::decode(head));
         }
     }
@@ -178,7 +179,7 @@ impl Record {
             }
             // A slice would keep the whole batch in memory.
             let event = if len == bytes.len() { event } else { Bytes::copy_from_slice(&event) };
-            state.log.make_room(len, self.retain_bytes, up_to, drops);
+            state.log.make_room(len, self.retain_bytes(), up_to, drops);
             state.newest = sequence;
             state.bytes += len as u64;
             state.log.append(sequence, event, Default::default(), Default::default(), drops);
@@ -246,9 +247,10 @@ impl Record {
         (state.phase, state.newest, text)
     }
 
-    /// Returns what a store keeps in front of the events: the encoded options of the handler.
+    /// Returns what a store keeps in front of the events: the encoded options of the handler, and
+    /// how many bytes of events the run keeps.
     pub fn head(&self) -> Bytes {
-        recorded_options::encode(self.lock().options.as_deref())
+        recorded_options::encode(self.lock().options.as_deref(), self.retain_bytes())
     }
 
     /// Treats the run as having a client until `time`, so it isn't abandoned before.

@@ -1,4 +1,5 @@
-use std::{sync::Arc, sync::atomic::AtomicBool, task::Waker, time::Duration};
+use std::sync::{Arc, atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering::Relaxed};
+use std::{task::Waker, time::Duration};
 
 use bytes::Bytes;
 use slab::Slab;
@@ -27,7 +28,8 @@ pub struct Record {
     pub epoch: Epoch,
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
-    pub(super) retain_bytes: usize,
+    /// Atomic, because a mirror only learns later how much the run's owner keeps.
+    retain_bytes: AtomicUsize,
     pub(crate) counters: Arc<RunCounters>,
     /// Notified when the phase changes, the run is forgotten, or a mirror gets events. Tasks wait
     /// with [`until`], whose wakers don't panic.
@@ -79,7 +81,7 @@ impl Record {
             key,
             epoch,
             started_at: now,
-            retain_bytes: options.max_record(),
+            retain_bytes: AtomicUsize::new(options.max_record()),
             changed: Notify::new(),
             is_marked: AtomicBool::new(false),
             is_mirror: false,
@@ -108,12 +110,16 @@ impl Record {
         lock(&self.state)
     }
 
-    pub const fn retain_bytes(&self) -> usize {
-        self.retain_bytes
+    pub fn retain_bytes(&self) -> usize {
+        self.retain_bytes.load(Relaxed)
     }
 
-    pub(crate) const fn max_event(&self) -> usize {
-        max_event(self.retain_bytes)
+    pub(super) fn raise_retain_bytes(&self, bytes: usize) {
+        self.retain_bytes.fetch_max(bytes, Relaxed);
+    }
+
+    pub(crate) fn max_event(&self) -> usize {
+        max_event(self.retain_bytes())
     }
 
     pub fn phase(&self) -> Phase {
@@ -186,9 +192,10 @@ impl Record {
             if len > self.max_event() {
                 return Appended::TooLarge;
             }
-            if !state.log.has_room(len, self.retain_bytes) {
+            let limit = self.retain_bytes();
+            if !state.log.has_room(len, limit) {
                 let up_to = state.readers.fastest().unwrap_or(u64::MAX);
-                if !state.log.make_room(len, self.retain_bytes, up_to, drops) {
+                if !state.log.make_room(len, limit, up_to, drops) {
                     state.is_full = true;
                     return Appended::Full;
                 }

@@ -13,10 +13,31 @@ const MAX_PADDING: usize = 1 << 16;
 /// The encoding of a handler's answer without options.
 const NONE: &[u8] = b"-";
 
-/// Encodes the options for clients of the same run in other processes. Closures can't be encoded,
-/// and options for only the first client's stream are left out.
-pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
-    let Some(options) = options else { return Bytes::from_static(NONE) };
+/// Encodes what other processes need to copy a run: the options for its clients, and how many bytes
+/// of its events are kept. Closures can't be encoded, and options for only the first client's stream
+/// are left out.
+pub(super) fn encode(options: Option<&StreamOptions>, retain_bytes: usize) -> Bytes {
+    let mut out = options.map_or_else(|| NONE.to_vec(), encode_options);
+    field(&mut out, b'k', Some(&retain_bytes), |bytes, out| {
+        out.extend_from_slice(&(*bytes as u64).to_be_bytes());
+    });
+    out.into()
+}
+
+/// Decodes how many bytes of events the run's owner keeps.
+pub(super) fn decode_retain_bytes(encoded: &[u8]) -> Option<usize> {
+    let (_, mut rest) = encoded.split_first()?;
+    loop {
+        let (&name, after) = rest.split_first()?;
+        rest = after;
+        let mut value = take_text(&mut rest)?;
+        if name == b'k' {
+            return usize::try_from(value.try_get_u64().ok()?).ok();
+        }
+    }
+}
+
+fn encode_options(options: &StreamOptions) -> Vec<u8> {
     // All fields are named, so that a new option is encoded or left out on purpose.
     let StreamOptions {
         heartbeat,
@@ -51,7 +72,7 @@ pub(super) fn encode(options: Option<&StreamOptions>) -> Bytes {
     let event = |value: &Bytes, out: &mut Vec<u8>| out.extend_from_slice(value);
     field(&mut out, b'f', farewell.as_ref(), event);
     field(&mut out, b't', terminator.as_ref(), event);
-    out.into()
+    out
 }
 
 /// Decodes options. Fields with unknown names are ignored. Returns `None` if there are no options,
@@ -173,7 +194,7 @@ fn is_comment(bytes: &[u8]) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Drain, Heartbeat, Retry, StreamOptions, decode, encode};
+    use super::{Drain, Heartbeat, Retry, StreamOptions, decode, decode_retain_bytes, encode};
     use crate::{connection::ClientKind, event::Event};
 
     fn options() -> [StreamOptions; 4] {
@@ -201,10 +222,10 @@ mod tests {
     #[test]
     fn encoded_options_decode_to_the_same() {
         for options in options() {
-            let encoded = encode(Some(&options));
+            let encoded = encode(Some(&options), 9);
             let decoded = decode(&encoded).unwrap();
             assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
-            assert_eq!(encode(Some(&decoded)), encoded);
+            assert_eq!(encode(Some(&decoded), 9), encoded);
         }
     }
 
@@ -229,9 +250,9 @@ mod tests {
             on_close: StreamOptions::new().on_close(|_| {}).on_close,
         };
         assert!(!format!("{all:?}").contains("None"), "an option is not set: {all:?}");
-        let encoded = encode(Some(&all));
+        let encoded = encode(Some(&all), 9);
         let recorded = decode(&encoded).unwrap();
-        assert_eq!(encode(Some(&recorded)), encoded);
+        assert_eq!(encode(Some(&recorded), 9), encoded);
         let expected = StreamOptions {
             omits_defaults: false,
             is_recorded: false,
@@ -246,10 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn kept_bytes_are_encoded_with_and_without_options() {
+        for options in options().map(Some).into_iter().chain([None]) {
+            for bytes in [1, 64 << 10, usize::MAX] {
+                let encoded = encode(options.as_ref(), bytes);
+                assert_eq!(decode_retain_bytes(&encoded), Some(bytes));
+                assert_eq!(decode(&encoded).is_some(), options.is_some());
+            }
+        }
+        assert_eq!(decode_retain_bytes(b"-"), None, "of an earlier version");
+    }
+
+    #[test]
     fn shortest_heartbeat_keeps_the_other_options() {
         let terminated = StreamOptions::new().terminator("[DONE]");
         let options = terminated.clone().heartbeat(Duration::from_nanos(1));
-        let decoded = decode(&encode(Some(&options))).expect("options");
+        let decoded = decode(&encode(Some(&options), 9)).expect("options");
         let expected = terminated.heartbeat(Duration::from_millis(1));
         assert_eq!(format!("{decoded:?}"), format!("{expected:?}"));
     }
@@ -257,15 +290,17 @@ mod tests {
     #[test]
     fn invalid_options_are_refused_and_never_panic() {
         for options in options() {
-            let encoded = encode(Some(&options));
+            let encoded = encode(Some(&options), 9);
             for end in 0..encoded.len() {
                 _ = decode(&encoded[..end]);
+                assert_eq!(decode_retain_bytes(&encoded[..end]), None);
             }
             for at in 0..encoded.len() {
                 for byte in [0, 1, b'\n', 255] {
                     let mut changed = encoded.to_vec();
                     changed[at] = byte;
                     _ = decode(&changed);
+                    _ = decode_retain_bytes(&changed);
                 }
             }
         }

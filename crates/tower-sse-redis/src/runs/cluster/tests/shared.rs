@@ -30,6 +30,43 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes() {
     }
 }
 
+/// During a rolling deployment with another limit, processes keep different amounts. A run's owner
+/// decides how much of it is kept.
+#[tokio::test(start_paused = true)]
+async fn process_that_keeps_less_than_the_owner_serves_whole_answers() {
+    for kept in [64 << 10, 2 << 10] {
+        let one = alone(|builder| builder).await;
+        let less = |builder: RunsBuilder| builder.retention(Retention::new().bytes(kept));
+        let other = Process::at(one.store.beside(1), less).await;
+        let texts: Vec<_> = (0..40).map(|at| format!("{at}{}", "x".repeat(4_000))).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        for turn in 0..10 {
+            let (key, first) = (key_of(turn), turn * 4);
+            let source = one.start_as(&key).await;
+            send(&source, &texts[..first]);
+            let started = other.try_start(&key, None).await;
+            assert!(matches!(started, Ok(None)), "{kept}, {turn}: {:?}", started.err());
+            let live = other.attach_as(&key).await;
+            for text in &texts[first..] {
+                send(&source, &[text]);
+                if turn % 2 == 0 {
+                    sleep(Duration::from_millis(300)).await;
+                }
+            }
+            drop(source);
+            // The client reads nothing before the end.
+            sleep(LEASE).await;
+            assert_whole(live, &texts).await;
+            let (id, run) = (id_of(&one.record(&key), 3), other.get_as(&key).await.unwrap());
+            assert_whole(soon(run.attach(id)).await.unwrap(), &texts[3..]).await;
+            drop(run);
+            sleep(LEASE).await;
+            assert!(matches!(other.try_start(&key, None).await, Ok(None)), "{kept}, {turn}");
+            assert_whole(other.attach_as(&key).await, &texts).await;
+        }
+    }
+}
+
 /// Each replacement cancels the one before. All processes agree on the last.
 #[tokio::test(start_paused = true)]
 async fn one_of_simultaneous_replacements_completes() {
