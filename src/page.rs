@@ -36,6 +36,24 @@
 //! You might expect that pages and server must be updated together. They needn't: later versions of
 //! the crate serve the pages that an earlier version's module has loaded.
 //!
+//! # Conventions
+//!
+//! A client of your own, in any language, can do as the module does. Later versions of the crate
+//! keep these conventions. They are for requests with `Accept: text/event-stream` and
+//! `Cache-Control: no-cache`, to a hub behind [`for_pages`](crate::SseLayer::for_pages).
+//!
+//! | the client gets | it does |
+//! |---|---|
+//! | an id | Keeps it once its event is whole, even if that has no data. Sends it as `Last-Event-ID`, or as `?last=` in the query. The header takes precedence |
+//! | the event `start` | Keeps its id, from which a first visit can resume |
+//! | the event `gap` | Reloads its state: events are lost |
+//! | the event `heartbeat`, at the begin of a stream and every 15 seconds | If two or three stay away, opens another connection. The data is the interval in milliseconds |
+//! | a `retry` line | After the stream's end, waits for this time in milliseconds |
+//! | `204` | Stops: the stream is over |
+//! | `408`, `425`, `429`, `5xx` or no response | Tries again after a random time of up to 30 seconds, and not before `Retry-After` |
+//! | another status than 200 | Stops |
+//! | nothing for 5 seconds | Adds `?poll=8`: the response ends after the next events, or after 8 seconds. Then asks again |
+//!
 //! [The file of types]: https://docs.rs/crate/tower-sse/latest/source/page/tower-sse.d.ts
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};

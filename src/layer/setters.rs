@@ -129,7 +129,7 @@ impl<M> SseLayer<M> {
     /// has the query parameter `name`. Its value is the longest wait, in whole seconds: 0 counts as
     /// 1, numbers above 25 as 25, and the layer ignores other text. Off by default.
     ///
-    /// A page in a [network that buffers](crate::guide::clients#networks-that-buffer) sets the
+    /// A page in a [network that holds streams back](crate::guide::clients#in-a-page) sets the
     /// parameter. The options of a request or a response take precedence.
     ///
     /// ```

@@ -59,9 +59,9 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event instead of the comment, so a [watchdog](crate::guide::clients#a-watchdog) in
-    /// the page can tell an idle source from a broken connection. If the heartbeat is due in the
-    /// middle of another event, the comment is sent instead.
+    /// Sends an event instead of the comment, so a page can tell an idle source from a broken
+    /// connection. If the heartbeat is due in the middle of another event, the comment is sent
+    /// instead.
     ///
     /// A page sees only the events that it listens to. So a heartbeat event comes after each
     /// interval, even if other events come. A stream also begins with one, which shows that the

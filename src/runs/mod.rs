@@ -103,8 +103,7 @@
 //! or ends with an event from `on_error` or `late_event`, or the answer is `404` or a refusal.
 //!
 //! Some clients take a failed body for a complete answer. Behind some proxies, all clients do. Set
-//! a [`terminator`](crate::SseLayer::terminator) and have your page check for it, as [this
-//! page](crate::guide::clients#typescript-and-react) does.
+//! a [`terminator`](crate::SseLayer::terminator) and have your page check for it.
 //!
 //! # Runs without the layer
 //!

@@ -20,19 +20,14 @@ mod manual;
 mod node;
 mod notifications;
 mod outage;
-#[cfg(unix)]
-mod polling;
 mod proxies;
 mod runs;
 mod service;
 mod shutdown;
-#[cfg(unix)]
-mod tabs;
 mod ticker;
 mod tickets;
 #[cfg(unix)]
 mod two_tabs;
-mod watchdog;
 #[cfg(unix)]
 mod worker;
 
@@ -79,8 +74,7 @@ use tower_sse::hub::Hub;
 use tower_sse::runs::{Outcome, RunEnd, Runs};
 use tower_sse::stats::{Stats, StatsSnapshot};
 use tower_sse::{
-    ClientKind, CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retention,
-    Retry,
+    ClientKind, CloseReason, Drain, Event, LastEventId, MaxAge, Refusal, Retention, Retry,
 };
 use tower_sse::{SseLayer, StreamOptions};
 

@@ -1,5 +1,6 @@
-//! A proxy whose server is down.
+//! A proxy whose server is down, and one that freezes connections.
 
+use std::future::pending;
 use std::sync::atomic::AtomicBool;
 
 use axum::extract::Request as AxumRequest;
@@ -39,4 +40,18 @@ impl Outage {
     pub(crate) fn end(&self) {
         self.is_on.store(false, SeqCst);
     }
+}
+
+/// Starts a relay. When `frozen` is notified, the open connections stay open and pass nothing more.
+pub(crate) async fn freezable(server: SocketAddr, frozen: Arc<Notify>) -> Relay {
+    Relay::start(server.port(), move |mut page, mut server| {
+        let frozen = Arc::clone(&frozen).notified_owned();
+        async move {
+            tokio::select! {
+                () = frozen => pending().await,
+                _ = copy_bidirectional(&mut page, &mut server) => {}
+            }
+        }
+    })
+    .await
 }

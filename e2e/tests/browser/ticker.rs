@@ -83,7 +83,7 @@ async fn page_opens_another_stream_after_an_outage() {
 async fn page_opens_another_stream_after_its_connection_froze() {
     let Some(tools) = Tools::find() else { return };
     let (hub, frozen) = (hub(example::symbols()), Arc::new(Notify::new()));
-    let relay = watchdog::freezable(serve_axum(app(&hub)).await, Arc::clone(&frozen)).await;
+    let relay = outage::freezable(serve_axum(app(&hub)).await, Arc::clone(&frozen)).await;
     let browser = open(&tools, relay.address).await;
     frozen.notify_waiters();
     example::publish(&hub, "AAB", 2.5);

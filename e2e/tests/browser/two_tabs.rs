@@ -1,6 +1,6 @@
-//! The guide's programs that read with `fetch`, in two windows of one browser. A second request for
-//! a URL waits for the cache entry of the first request: in Chromium until the first response has a
-//! head, in Firefox for 20 seconds.
+//! htmx, which reads with `fetch`, in two windows of one browser. A second request for a URL waits
+//! for the cache entry of the first request: in Chromium until the first response has a head, in
+//! Firefox for 20 seconds.
 
 use axum::extract::OriginalUri;
 use axum::routing::{get, post};
@@ -87,14 +87,6 @@ async fn second_window_is_not_held_back(
     }
 }
 
-async fn fetch_event_source(engine: Engine) {
-    let Some(package) = find_fetch_event_source() else { return };
-    // This interval is longer than the test, so that the watchdog repeats no request.
-    let script = watchdog::fetch_script(2 * PATIENCE);
-    let modules = clients::modules(package);
-    second_window_is_not_held_back(engine, &script, "?tab=${Math.random()}", modules).await;
-}
-
 async fn htmx(engine: Engine) {
     let Some(package) = package("htmx.org") else { return };
     let modules = frameworks::htmx_4_scripts(Router::new(), &package);
@@ -104,13 +96,11 @@ async fn htmx(engine: Engine) {
 
 #[tokio::test]
 async fn chromium_holds_no_second_window_back() {
-    fetch_event_source(Engine::ChromiumAlone).await;
     htmx(Engine::ChromiumAlone).await;
 }
 
 #[tokio::test]
 #[ignore = "needs Firefox: `.ci/slow engines`"]
 async fn firefox_holds_no_second_window_back() {
-    fetch_event_source(Engine::Firefox).await;
     htmx(Engine::Firefox).await;
 }

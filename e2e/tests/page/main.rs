@@ -6,6 +6,8 @@ mod defects;
 mod engine_page;
 mod faults;
 mod files;
+mod guide;
+mod hooks;
 mod model;
 mod rig;
 mod scenes;

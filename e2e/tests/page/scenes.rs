@@ -3,7 +3,7 @@
 use crate::*;
 
 /// Heartbeats and reconnections are faster than by default.
-fn fast() -> Settings {
+pub(crate) fn fast() -> Settings {
     Settings { beat: 500, told: 500, retry: Some((100, 300)), ..Settings::default() }
 }
 
@@ -266,6 +266,51 @@ async fn chromium_sends_a_post_once() {
 #[tokio::test]
 async fn chromium_renews_a_token_once() {
     token_is_renewed_once(Engine::ChromiumAlone).await;
+}
+
+/// A page that the browser loads ahead has no stream until its user sees it.
+#[tokio::test]
+async fn chromium_opens_no_stream_for_a_prerendered_page() {
+    let script = "
+        if (location.pathname === '/page/1') {
+            report(`loaded ${document.prerendering}`);
+            open().addEventListener('open', () => report(`open ${document.prerendering}`), { once: true });
+        } else {
+            const source = open();
+            source.onmessage = () => { location.href = '/page/1'; };
+            const rules = document.createElement('script');
+            rules.type = 'speculationrules';
+            rules.text = JSON.stringify({ prerender: [{ urls: ['/page/1'], eagerness: 'immediate' }] });
+            document.head.append(rules);
+        }";
+    let page = EnginePage::open(Engine::ChromiumAlone, fast(), script).await;
+    let Some(mut page) = page else { return };
+    page.is_open().await;
+    assert_eq!(page.next_report().await, "loaded true");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(page.rig.faults.asked().len(), 1, "requests of a prerendered page");
+    page.rig.publish("go").await;
+    assert_eq!(page.next_report().await, "open false");
+}
+
+/// A tab in front hides the page.
+#[tokio::test]
+async fn chromium_closes_the_stream_of_a_hidden_page() {
+    let script = "
+        const source = open({ hidden: 500 });
+        source.addEventListener('message', ({ data }) => {
+            if (data !== '1') return;
+            const front = window.open('/tower-sse.js');
+            setTimeout(() => front.close(), 4000);
+        });";
+    let page = EnginePage::open(Engine::ChromiumAlone, fast(), script).await;
+    let Some(mut page) = page else { return };
+    page.is_open().await;
+    page.passes().await;
+    until(|| page.rig.running().hub.stats().subscribers == 0).await;
+    page.publish(2).await;
+    page.shows_after(1).await;
+    assert_eq!(page.rig.faults.asked().len(), 2);
 }
 
 async fn each_scene(engine: Engine) {
