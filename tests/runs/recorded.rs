@@ -7,20 +7,21 @@ use crate::*;
 /// An event of a source, and the number of polls for which the source is pending before it.
 type Step = (Event, usize);
 
-fn random_steps(random: &mut fastrand::Rng) -> Vec<Step> {
+/// Returns events of up to `longest` bytes.
+fn random_steps(random: &mut fastrand::Rng, longest: usize) -> Vec<Step> {
     let pauses = [0, random.usize(..3)];
     (0..random.usize(1..60))
-        .map(|_| (random_event(random), pauses[random.usize(..pauses.len())]))
+        .map(|_| (random_event(random, longest), pauses[random.usize(..pauses.len())]))
         .collect()
 }
 
-fn random_event(random: &mut fastrand::Rng) -> Event {
+fn random_event(random: &mut fastrand::Rng, longest: usize) -> Event {
     const TEXTS: [&str; 8] =
         ["", "token", "two\nlines", "one\r", "\u{feff}", ": no", "id: 7", "data: \r\n\r\n"];
     let mut event = Event::new();
     if random.u8(..10) > 0 {
         let text = TEXTS[random.usize(..TEXTS.len())];
-        let length = [0, 1, 10, 10, 100, 400, 3000][random.usize(..7)];
+        let length = [0, 1, 10, 10, 100, 400, longest][random.usize(..7)];
         event = event.data(format!("{text}{}", "x".repeat(random.usize(..=length))));
     }
     if random.u8(..4) == 0 {
@@ -56,9 +57,10 @@ fn foreign(steps: Vec<Step>, random: &mut fastrand::Rng) -> Response<Body> {
     let pauses: Vec<_> = steps.iter().map(|(_, pending)| *pending).collect();
     let bytes: Encoded = steps.into_iter().map(|(event, _)| event).collect();
     let mut rest = bytes.as_bytes();
+    let largest = [200, 200, 100_000][random.usize(..3)];
     let mut frames = Vec::new();
     while !rest.is_empty() {
-        let (frame, after) = rest.split_at(random.usize(1..=rest.len().min(200)));
+        let (frame, after) = rest.split_at(random.usize(1..=rest.len().min(largest)));
         frames.push((frame.to_vec(), pauses[frames.len() % pauses.len()]));
         rest = after;
     }
@@ -126,11 +128,14 @@ fn without_epoch(recorded: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
+    let mut largest = 0;
     for seed in 0..60 {
         let random = &mut fastrand::Rng::with_seed(seed);
-        let steps = random_steps(random);
-        // With the smaller record, the source may have to wait for its client.
-        let retained = [8 * 1024, 1 << 20][random.usize(..2)];
+        // With the smaller record, the source may have to wait for its client. The largest events
+        // are larger than what is recorded or read at a time.
+        let (longest, retained) =
+            [(3000, 8 * 1024), (3000, 1 << 20), (100_000, 4 << 20)][random.usize(..3)];
+        let steps = random_steps(random, longest);
         let runs = || Runs::builder().retention(Retention::new().bytes(retained)).build();
 
         let bytes: Encoded = steps.iter().map(|(event, _)| event.clone()).collect();
@@ -143,7 +148,9 @@ async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
 
         let recorded = expected.live.as_bytes();
         assert_eq!(names_and_data(recorded), names_and_data(bytes.as_bytes()), "{seed}");
+        largest = largest.max(recorded.len());
     }
+    assert!(largest > 200_000, "{largest}");
 }
 
 // What `Run::messages` returns.
