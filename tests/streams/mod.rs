@@ -6,6 +6,7 @@ mod extractor;
 #[cfg(feature = "early-head")]
 mod late;
 mod limits;
+mod many;
 mod races;
 pub(crate) mod rig;
 mod scope;

@@ -194,7 +194,8 @@ fn is_comment(bytes: &[u8]) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use super::{Drain, Heartbeat, Retry, StreamOptions, decode, decode_retain_bytes, encode};
+    use super::{Drain, Heartbeat, MAX_PADDING, Retry, StreamOptions};
+    use super::{decode, decode_retain_bytes, encode};
     use crate::{connection::ClientKind, event::Event};
 
     fn options() -> [StreamOptions; 4] {
@@ -309,5 +310,11 @@ mod tests {
         let zero = [b"1h\0\0\0\x10".as_slice(), &[0; 16]].concat();
         assert!(decode(&zero).is_none(), "a zero interval would be a busy loop");
         assert!(decode(b"1x\0\0\0\x01y").is_some(), "a field of a later version");
+        let padding = |len: usize| {
+            let len_bytes = (len as u32).to_be_bytes();
+            [b"1p", &len_bytes[..], b":", &vec![b' '; len - 2], b"\n"].concat()
+        };
+        assert!(decode(&padding(MAX_PADDING)).is_some());
+        assert!(decode(&padding(MAX_PADDING + 1)).is_none());
     }
 }

@@ -18,6 +18,22 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     }
 }
 
+/// One call releases at most 512 claims.
+#[tokio::test(start_paused = true)]
+async fn all_of_many_claims_whose_replies_are_lost_are_released() {
+    const RUNS: usize = 600;
+    let (one, other) = two_with(|builder| builder.max_running_per_owner(RUNS)).await;
+    let starts = (0..RUNS).map(async |turn| one.try_start(&key_of(turn), None).await);
+    let starting = claiming(&one, join_all(starts)).await;
+    one.store.faults().lost_replies = RUNS;
+    for started in soon(starting).await {
+        assert_eq!(started.unwrap_err(), StartError::Unavailable);
+    }
+    one.store.faults().delay = Duration::ZERO;
+    let starts = (0..RUNS).map(async |turn| other.start_as(&key_of(turn)).await);
+    _ = within(Duration::from_secs(5), join_all(starts)).await;
+}
+
 /// Starts a run, and makes a call while the reply to the claim is under way. Until the call,
 /// replies take `delay` milliseconds.
 async fn claim_and<C: Future>(one: &Process, delay: u64, call: C) -> (Option<Source>, C::Output) {

@@ -1,5 +1,7 @@
 //! Connections that break, and servers that restart.
 
+use std::collections::HashSet;
+
 use tokio::{io::copy, net::TcpStream, task::JoinSet};
 
 use super::*;
@@ -45,6 +47,32 @@ async fn subscriptions_outlive_a_restart_and_commands_for_earlier_connections_do
     receives(&scene.q, "changed").await;
     _ = scene.q.watch("a1").await;
     receives(&scene.p, "watched a1").await;
+}
+
+/// One command subscribes to at most 512 channels.
+#[tokio::test]
+async fn all_of_many_subscriptions_outlive_broken_connections() {
+    let Some(scene) = Scene::start(LEASE).await else { return };
+    let runs: Vec<_> = (0..1_100).map(|number| run_of(&number.to_string())).collect();
+    for run in &runs {
+        scene.q.store.subscribe(run).await.unwrap();
+    }
+    let numbers = (scene.p.number(), scene.q.number());
+    for kind in ["normal", "pubsub"] {
+        let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
+        _ = scene.world.server.command::<u32>(&kill).await;
+    }
+    _ = scene.p.reconnected_after(numbers.0).await;
+    _ = scene.q.reconnected_after(numbers.1).await;
+    let mut waiting: HashSet<_> = runs.iter().cloned().collect();
+    for run in &runs {
+        scene.p.begin_run(run).await;
+    }
+    while !waiting.is_empty() {
+        if let Incoming::Push(run, _) = scene.q.receive().await {
+            _ = waiting.remove(&run);
+        }
+    }
 }
 
 /// A proxy keeps the connection of a command that timed out. If it stayed open, Redis would execute

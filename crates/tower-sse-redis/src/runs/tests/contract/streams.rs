@@ -7,6 +7,7 @@ scenes!(
     large_event_is_appended_once_all_its_parts_have_arrived,
     pushes_of_a_run_arrive_in_order,
     simultaneous_calls_share_a_pipeline_and_keep_their_order,
+    pages_have_all_batches_of_any_number_and_size,
     run_that_is_unsubscribed_passes_no_pushes,
     run_that_is_subscribed_again_at_once_stays_subscribed,
 );
@@ -93,9 +94,38 @@ async fn simultaneous_calls_share_a_pipeline_and_keep_their_order(scene: Scene) 
     // Redis reads 16 KiB at a time.
     assert!(reads < 20, "{reads}");
     let run = run("a1");
-    let append = |last| scene.p.append_to(&run, 0, last, last, "x".repeat(3_000));
+    // Small calls fill a pipeline by their number, large ones by their bytes.
+    let size = |last| if last <= 600 { 10 } else { 3_000 };
+    let append = |last| scene.p.append_to(&run, 0, last, last, "x".repeat(size(last)));
     assert_eq!(join_all((1..=1_200).map(append)).await, ["appended 1"; 1_200]);
     assert_eq!(scene.p.sync("a1", HEAD).await, "ok 1200 1201");
+}
+
+async fn pages_have_all_batches_of_any_number_and_size(scene: Scene) {
+    for seed in 0..8 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let run = run_of(&format!("a{seed}"));
+        scene.p.begin_run(&run).await;
+        let longest = [10, 100, 1_000][random.usize(..3)];
+        let batches: Vec<_> =
+            (1..=random.u64(..800)).map(|at| (at, "x".repeat(random.usize(1..longest)))).collect();
+        let append = async |(at, bytes): &(u64, String)| {
+            scene.p.append_to(&run, 0, *at, *at, bytes.clone()).await
+        };
+        join_all(batches.iter().map(append)).await;
+        let (mut loaded, mut pages) = (Vec::new(), 0);
+        loop {
+            pages += 1;
+            let page = scene.q.store.load(&run, loaded.len() as u64).await.unwrap();
+            loaded.extend(page.batches.iter().map(|batch| (batch.first, utf8(&batch.bytes))));
+            if page.is_last {
+                break;
+            }
+        }
+        assert_eq!(loaded, batches, "{seed}");
+        // A page has at most 256 entries, of which the head is one.
+        assert!(pages >= (batches.len() + 1).div_ceil(256), "{pages}");
+    }
 }
 
 async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {
