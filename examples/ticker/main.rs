@@ -9,7 +9,7 @@
 //!
 //! In a program of your own, run:
 //!
-//! cargo add tower-sse --features axum,hub,signal && cargo add axum fastrand tokio-util
+//! cargo add tower-sse --features axum,hub,page,signal && cargo add axum fastrand tokio-util
 //! cargo add tokio --features full && cargo add serde --features derive
 //! cargo add socket2 --features all
 //!
@@ -20,7 +20,7 @@ use std::{env, io, process, time::Duration};
 use axum::{
     Router,
     extract::{Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse, Response},
     routing::get,
     serve::ListenerExt,
@@ -31,7 +31,7 @@ use tokio::{
     time::interval,
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::{Heartbeat, LastEventId, Retention, SseLayer, hub::Hub};
+use tower_sse::{LastEventId, Retention, SseLayer, hub::Hub, page};
 
 /// A client receives at most one price of a symbol in this time.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -57,8 +57,7 @@ async fn main() -> io::Result<()> {
         }
     });
     let shutdown = CancellationToken::new();
-    let heartbeat = Heartbeat::default().event("heartbeat", "{}"); // the page sees no comments
-    let app = app(hub, WINDOW, SseLayer::new().heartbeat(heartbeat).shutdown(shutdown.clone()));
+    let app = app(hub, WINDOW, SseLayer::new().for_pages().shutdown(shutdown.clone()));
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
@@ -70,6 +69,7 @@ pub(crate) fn app(hub: Hub, window: Duration, layer: SseLayer) -> Router {
         .route("/prices", get(prices))
         .layer(layer)
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .route("/symbols", get(async || symbols().collect::<Vec<_>>().join(",")))
         .with_state(Market { hub, window })
 }

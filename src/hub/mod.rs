@@ -102,31 +102,25 @@
 //! # In a page
 //!
 //! ```js
-//! const source = new EventSource("/events");
+//! import { EventStream } from "/tower-sse.js";
 //!
+//! const source = new EventStream("/events", { poll: 8 });
 //! source.onopen = () => show("connected");
 //! source.addEventListener("headline", event => show(event.data));
 //! // Events are missing: load the current state.
 //! source.addEventListener("gap", event => reload(JSON.parse(event.data).topic));
-//! // The topic has ended: do not reconnect.
-//! source.addEventListener("done", () => source.close());
-//! source.onerror = () => {
-//!     const isOver = source.readyState === EventSource.CLOSED; // 2
-//!     show(isOver ? "closed" : "reconnecting");
+//! source.onerror = ({ status }) => {
+//!   const isOver = source.readyState === EventStream.CLOSED;
+//!   show(isOver ? `closed: ${status}` : "reconnecting");
 //! };
 //! ```
 //!
-//! Events without a name go to `onmessage`. Here, `done` is the name of the topic's last event,
-//! which you publish with [`Hub::end`].
+//! Events without a name go to `onmessage`. When the stream ends or breaks, or a proxy answers
+//! `502`, the [module](crate::page) continues after the last id it received. At a `204`, it stops.
 //!
-//! When the stream ends or breaks, the browser reconnects with the last id it received. To stop the
-//! browser from reconnecting, answer `204`. Any other answer stops it too, except a redirect or an
-//! event stream with status `200`. After a proxy's `502`, [open a new
-//! `EventSource`](crate::guide::clients#a-watchdog) with the last id in its URL.
-//!
-//! [`Subscription::response`] answers an `EventSource` or a [library](crate::ClientKind::Library)
-//! with `204` once all topics have ended and the client has nothing left to receive. A first visit
-//! gets `204` too, unless there is something to send, such as [`recent`](Subscribe::recent) events.
+//! [`Subscription::response`] answers with `204` once all topics have ended and the client has
+//! nothing left to receive. A first visit gets `204` too, unless there is something to send, such
+//! as [`recent`](Subscribe::recent) events.
 //!
 //! # Reserved names
 //!
@@ -201,7 +195,7 @@
 //! ```
 //!
 //! With `recent(1)`, a first visit begins with the job's newest event, if the hub still keeps it.
-//! After the last event, an `EventSource` reconnects, gets `204` and stops.
+//! After the last event, a page reconnects, gets `204` and stops.
 //!
 //! In any hub, an event that is [too large](#large-events-and-binary-data) is never published: send
 //! a link to the result. With a broker, publishing can also fail for a while. A lost percentage
@@ -233,15 +227,14 @@
 //!
 //! use axum::{extract::State, response::IntoResponse};
 //! use tower_sse::hub::{Hub, PublishError};
-//! use tower_sse::{Heartbeat, LastEventId, Retention, SseLayer};
+//! use tower_sse::{LastEventId, Retention, SseLayer};
 //!
 //! fn hub() -> Hub {
 //!     Hub::builder().retention(Retention::latest()).build()
 //! }
 //!
 //! fn layer() -> SseLayer {
-//!     // The page's watchdog sees events, but no comments.
-//!     SseLayer::new().heartbeat(Heartbeat::default().event("heartbeat", "{}"))
+//!     SseLayer::new().for_pages()
 //! }
 //!
 //! async fn publish(hub: &Hub, symbol: &str, price: f64) -> Result<(), PublishError> {
@@ -263,67 +256,27 @@
 //! neither can contain a space. To let other topics of the hub keep more events, use
 //! [`retention_of`](HubBuilder::retention_of).
 //!
-//! A first visit begins with the newest value of each topic. If an `EventSource` reconnects, it
-//! gets only newer values, however long it was away, so the page keeps the others.
-//!
-//! In the page, set `url` to the stream's URL, write three functions, and call `connect()` once.
-//! `show` displays the value of a name, or `?` at a `gap`, which says that the hub has lost the
-//! value. `forget` displays all values as unknown, and `become` displays the connection's state.
-//! Replace the `404` with the statuses, if any, at which your page must not try again, such as the
-//! `204` of topics that have ended:
+//! A first visit begins with the newest value of each topic. A page that reconnects gets only newer
+//! values, however long it was away, so it keeps the others. At a `gap`, the hub has lost a value:
 //!
 //! ```js
-//! const BEAT = 15_000; // the interval of the heartbeat, in milliseconds
-//! const patience = (2 + Math.random()) * BEAT; // random, so that pages do not reconnect together
-//! let source, seen;
+//! let source;
 //!
-//! // A new `EventSource` has no id, so its stream begins with all values.
-//! function connect() {
+//! function connect(url) {
 //!   source?.close();
-//!   const own = source = new EventSource(url);
-//!   const note = () => { seen = Date.now(); };
-//!   note();
-//!   // Only once: a reconnection brings only newer values.
-//!   own.addEventListener("open", forget, { once: true });
-//!   own.addEventListener("heartbeat", note);
-//!   own.onopen = () => { note(); become("connected"); };
-//!   own.onmessage = event => { note(); show(...event.data.split(" ")); };
+//!   const own = source = new EventStream(url, { poll: 8 });
+//!   own.onopen = () => become("connected");
+//!   own.onmessage = event => show(...event.data.split(" "));
 //!   own.addEventListener("gap", event => show(JSON.parse(event.data).topic, "?"));
-//!   own.onerror = async () => {
-//!     note();
-//!     become("reconnecting");
-//!     if (own.readyState !== EventSource.CLOSED) return;
-//!     // The server has refused the request, or a proxy has answered, for example with a 502.
-//!     const headers = { accept: "text/event-stream" }; // with `no-store`, those of an `EventSource`
-//!     const asked = { method: "HEAD", headers, cache: "no-store", signal: AbortSignal.timeout(10_000) };
-//!     const answer = await fetch(own.url, asked).catch(() => null);
-//!     if (own !== source) return;
-//!     if (answer?.status === 404) become("no such symbol");
-//!     else setTimeout(connect, Math.random() * 10_000);
-//!   };
+//!   own.onerror = ({ status }) =>
+//!     become(own.readyState === EventStream.CLOSED ? `closed: ${status}` : "reconnecting");
 //! }
-//!
-//! setInterval(() => {
-//!   const limits = [4 * patience, patience]; // connecting, open
-//!   if (Date.now() - seen > (limits[source?.readyState] ?? Infinity)) connect();
-//! }, 1000);
 //! ```
 //!
-//! The page also opens a new stream after a proxy's `502`. For more than six tabs in one browser,
+//! After a silent network break, the [module](crate::page) opens another stream within 30 to 45
+//! seconds. To notice a break sooner, call `heartbeat` after `for_pages`, with a shorter interval of
+//! [`Heartbeat::for_pages`](crate::Heartbeat::for_pages). For more than six tabs in one browser,
 //! serve [HTTP/2](crate::guide::proxies#http2-for-browsers).
-//!
-//! ## After a sleep or a broken network
-//!
-//! After a silent network break, an `EventSource` can wait forever. So the page opens a new one
-//! once neither values nor heartbeats have come for 30 to 45 seconds, or, while it connects, for 2
-//! to 3 minutes. After a computer's longer sleep, the page does so within a second. The new stream
-//! begins with all values.
-//!
-//! To notice a break sooner, lower the interval in both places, for example with
-//! [`Heartbeat::every`](crate::Heartbeat::every) 3 seconds and a `BEAT` of 3,000. While an
-//! `EventSource` waits to [reconnect](crate::guide::shutdown#reconnection-storms), the page should
-//! open no new one. So keep 8 × `BEAT`, here 24 seconds, above the longest wait, usually 10
-//! seconds.
 //!
 //! The page doesn't notice that your program publishes no more. If values should change regularly,
 //! send their time too, and have the page show it.
@@ -331,8 +284,8 @@
 //! ## After a restart
 //!
 //! During a restart, the page keeps its values and shows "reconnecting". Once the server listens
-//! again, each `EventSource` is back [within 10
-//! seconds](crate::guide::shutdown#reconnection-storms), or 20 after a proxy's `502`.
+//! again, each page is back [within 10 seconds](crate::guide::shutdown#reconnection-storms), or 30
+//! after a proxy's `502`.
 //!
 //! After a restart, a hub without a [broker](#many-processes) has no values. A client that returns
 //! gets a `gap` for each topic that has no value yet. To avoid this, publish all values before your
@@ -363,8 +316,8 @@
 //! a log-in form.
 //!
 //! If users have different topics, call `resume(None)`: with the previous user's id, a stream would
-//! lack the earlier values of other topics. Each stream then begins with all values, so leave out
-//! `once: true`, and have `forget` remove all rows.
+//! lack the earlier values of other topics. Each stream then begins with all values, so have
+//! `onopen` remove all rows.
 //!
 //! # State in a database
 //!

@@ -74,7 +74,8 @@ use tower_sse::hub::Hub;
 use tower_sse::runs::{Outcome, RunEnd, Runs};
 use tower_sse::stats::{Stats, StatsSnapshot};
 use tower_sse::{
-    ClientKind, CloseReason, Drain, Event, LastEventId, MaxAge, Refusal, Retention, Retry,
+    ClientKind, CloseReason, Drain, Event, Heartbeat, LastEventId, MaxAge, Refusal, Retention,
+    Retry,
 };
 use tower_sse::{SseLayer, StreamOptions};
 

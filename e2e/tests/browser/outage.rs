@@ -30,11 +30,11 @@ impl Outage {
         next.run(request).await
     }
 
-    /// Breaks all connections, and waits until a page has requested its stream again and again.
+    /// Breaks all connections, and waits until a page has requested its stream again.
     pub(crate) async fn begin(&self, relay: &Relay) {
         self.is_on.store(true, SeqCst);
         relay.cut();
-        until(|| self.refused.load(SeqCst) >= 5).await;
+        until(|| self.refused.load(SeqCst) >= 2).await;
     }
 
     pub(crate) fn end(&self) {

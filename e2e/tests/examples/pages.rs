@@ -78,9 +78,9 @@ fn pages_on_servers_show_the_functions_that_are_tested() {
 #[test]
 fn section_on_newest_values_shows_the_page_of_the_ticker() {
     let manual = read("src/hub/mod.rs").replace("//! ", "").replace("//!\n", "\n");
-    let (_, code) = manual.split_once("```js\nconst BEAT").expect("a block");
+    let (_, code) = manual.split_once("```js\nlet source;").expect("a block");
     let (code, _) = code.split_once("```").unwrap();
-    assert!(read("examples/ticker/page.html").contains(&format!("\nconst BEAT{code}")), "{code}");
+    assert!(read("examples/ticker/page.html").contains(&format!("\nlet source;{code}")), "{code}");
 }
 
 #[test]
