@@ -10,9 +10,8 @@ use http_body::{Body, Frame};
 use tokio::task::coop;
 
 use super::boundary::{is_id_line, note_id};
-use super::stream_state::{
-    LARGEST_PIECE, Opening, Polled, StateProj, StreamPhase, StreamState, first_data,
-};
+use super::stream_state::{LARGEST_PIECE, SHORT_REST, first_data};
+use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
 use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event, with_id};
@@ -238,12 +237,12 @@ where
         }
     }
 
-    /// Returns the part of a source's frame to send now: at most [`LARGEST_PIECE`] bytes, and if
+    /// Returns the part of a source's frame to send now: about [`LARGEST_PIECE`] bytes, and if
     /// `is_ending`, only up to the first point between events. An opaque frame is sent whole.
     #[inline]
     fn pass(&mut self, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.state();
-        if data.len() > LARGEST_PIECE && !this.boundary.is_opaque {
+        if data.len() > LARGEST_PIECE + SHORT_REST && !this.boundary.is_opaque {
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }

@@ -68,6 +68,9 @@ pub(super) type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 /// line would block the thread. Frames with a content coding aren't split: the layer doesn't read
 /// them.
 pub(super) const LARGEST_PIECE: usize = 256 * 1024;
+/// A rest of up to this size, in bytes, is not split off: a piece that begins within the id line
+/// would hide the id that the layer's events repeat.
+pub(super) const SHORT_REST: usize = 1024;
 
 /// Returns the first bytes of a frame's data.
 pub(super) fn first_data(frame: &Polled) -> Option<&[u8]> {

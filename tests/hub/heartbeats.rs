@@ -114,7 +114,11 @@ async fn heartbeat_event_has_the_id_with_which_the_source_ends() {
         (&["data: a\nid: 7\n\n", "data: b\ni", "d: 11\n\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b\nid: 12\n", "\n"], without.clone()),
         (&["data: a\nid: 7\n\n", "data: b", "id: 13\n\n"], without.clone()),
-        (&[&format!("{large}id: 14\n\n")], without.clone()),
+        // The layer splits large frames, but not shortly before their end.
+        (&[&format!("{large}\nid: 14\n\n")], with("14")),
+        (&[&format!("{}\nid: 14\n\n", &large[4..])], with("14")),
+        (&[&format!("{large}{}\nid: 14\n\n", &large[7..])], with("14")),
+        (&[&format!("{large}id: {}\n\n", "1".repeat(2000))], without.clone()),
         (&["id: 16\rdata: a\n\n"], without.clone()),
         (&["data: a\rid: 17\n\n"], with("17")),
         (&["data: a\nid: 7\n\n", "data: b\r\nid: 15\r\n\r\n"], with("15")),
