@@ -52,6 +52,11 @@ impl Boundary {
         Self { is_opaque: true, ..Self::default() }
     }
 
+    /// Returns whether the source's first bytes have passed, or cannot be read.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.start.is_past || self.is_opaque
+    }
+
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
             && self.line == LineKind::Empty

@@ -2,7 +2,7 @@
 //! first lines and heartbeats, and decides when and how the stream ends.
 
 use std::task::{Context, Poll, ready};
-use std::{mem, pin::Pin, sync::Arc};
+use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -10,13 +10,13 @@ use http_body::{Body, Frame};
 use tokio::task::coop;
 
 use super::boundary::{is_id_line, note_id};
-use super::stream_state::{LARGEST_PIECE, SHORT_REST, first_data};
+use super::stream_state::{LARGEST_PIECE, SHORT_REST, first_data, note_own_retry};
 use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
 use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
 use crate::options::{COMMENT_LINE, Retry, start_event, with_id};
 use crate::signals::{ShutdownWait, Stopped, within_layer};
-use crate::{BoxError, coop::CoopBudget, decode::first_block_retry};
+use crate::{BoxError, coop::CoopBudget};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
 pub(super) struct EventStream<'p, B> {
@@ -118,6 +118,7 @@ where
         *this.is_quiet = matches!(this.phase, StreamPhase::Open)
             && this.deadline.is_none()
             && this.id_line.is_none()
+            && this.boundary.has_begun()
             && this.idle.wakes(cx)
             && this.shutdown.as_ref().is_none_or(|shutdown| shutdown.will_wake(cx.waker()));
     }
@@ -246,6 +247,9 @@ where
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = StreamPhase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
+        if !this.boundary.has_begun() {
+            note_own_retry(this.options, &data);
+        }
         let (is_start, boundary) = (this.boundary.at_line_start(), this.boundary);
         let data = if is_ending { boundary.pass_to_first_end(data) } else { boundary.pass(data) };
         if let Some(id_line) = this.id_line {
@@ -343,12 +347,10 @@ where
         }
         // Some clients reject a block with two `retry` lines.
         let Poll::Ready(first) = self.poll_source(cx) else { return retry };
-        let own = first_data(&first).and_then(first_block_retry);
-        let this = self.state();
-        *this.phase = StreamPhase::Holding(Box::new(first));
-        let Some(own) = own else { return retry };
-        Arc::make_mut(this.options).merged.retry = Some(Some(Retry::fixed(own)));
-        None
+        let options = self.state().options;
+        let has_own = first_data(&first).is_some_and(|first| note_own_retry(options, first));
+        *self.state().phase = StreamPhase::Holding(Box::new(first));
+        retry.filter(|_| !has_own)
     }
 }
 

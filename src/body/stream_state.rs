@@ -7,11 +7,11 @@ use http_body::Frame;
 use pin_project_lite::pin_project;
 
 use super::{Boundary, Deadline, LastFrames, StreamRecord};
-use crate::BoxError;
 use crate::connection::ClientKind;
-use crate::options::ResolvedOptions;
+use crate::options::{ResolvedOptions, Retry};
 use crate::signals::{EndsWith, ShutdownWait, StartAt};
 use crate::streams::Membership;
+use crate::{BoxError, decode::first_block_retry};
 use crate::{coop::CoopBudget, idle_timer::IdleTimer};
 
 pin_project! {
@@ -76,6 +76,16 @@ pub(super) const SHORT_REST: usize = 1024;
 pub(super) fn first_data(frame: &Polled) -> Option<&[u8]> {
     let data = frame.as_ref()?.as_ref().ok()?.data_ref()?;
     Some(data.get(..LARGEST_PIECE).unwrap_or(data))
+}
+
+/// Gives a stream the reconnection time of its source's first lines, unless the layer sends none.
+/// Returns whether these lines have one.
+#[cold]
+pub(super) fn note_own_retry(options: &mut Arc<ResolvedOptions>, first: &[u8]) -> bool {
+    let is_off = matches!(options.merged.retry, Some(None));
+    let Some(own) = first_block_retry(first).filter(|_| !is_off) else { return false };
+    Arc::make_mut(options).merged.retry = Some(Some(Retry::fixed(own)));
+    true
 }
 
 impl StreamState {

@@ -155,18 +155,26 @@ async fn peeked_first_frame_still_passes_on_ends_and_errors() {
 /// Otherwise, a client that the source has asked to wait for long would return soon.
 #[tokio::test(start_paused = true)]
 async fn clean_end_behind_a_comment_repeats_the_sources_reconnection_time() {
-    for client in [Requester::EventSource, Requester::Library] {
-        let layer = || SseLayer::new().heartbeat(5 * SECOND).max_age(10 * SECOND);
+    for (client, is_late) in [
+        (Requester::EventSource, false),
+        (Requester::EventSource, true),
+        (Requester::Library, false),
+    ] {
+        let layer = || SseLayer::new().heartbeat(5 * SECOND);
         let last = async |layer: SseLayer| {
             let (feed, source) = Feed::new();
-            feed.data("retry: 60000\ndata: a\n\n");
             let answer = answer_to(client.request("/"), &layer, event_stream(source));
             let mut body = answer.into_body();
+            if is_late {
+                while let Polled::Data(_) = poll_frame(&mut body) {}
+            }
+            feed.data("retry: 60000\ndata: a\n\n");
             assert_eq!(poll_frame(&mut body), data("retry: 60000\ndata: a\n\n"));
             for time in [9, 2] {
                 while let Polled::Data(_) = poll_frame(&mut body) {}
                 advance(time * SECOND).await;
             }
+            feed.end();
             String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap()
         };
         for layer in [layer(), layer().retry(SECOND)] {

@@ -176,6 +176,20 @@ async fn own_id_interrupted_reaches_the_handler() {
     }
 }
 
+/// A clean end behind a heartbeat repeats the reconnection time, which must be the program's.
+#[tokio::test(start_paused = true)]
+async fn reconnection_time_of_a_late_source_is_kept() {
+    let late = || {
+        let first = Event::from("one").retry(9 * SECOND);
+        let silent = stream::once(sleep(20 * SECOND)).filter_map(async |()| None);
+        tower_sse::response(stream::iter([first]).chain(silent)).into_response()
+    };
+    let app = slow(LATE, late).layer(early()).layer(SseLayer::new());
+    let (text, error) = receive(&app, Requester::EventSource).await;
+    let (_, text) = text.split_once("retry: 9000\n").expect("the source's time");
+    assert_eq!((text, error), ("data: one\n\n: \nretry: 9000\n", None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn on_error_receives_the_late_response() {
     let layer = SseLayer::new().without_heartbeat().terminator("[DONE]").on_error(|error| {

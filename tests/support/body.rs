@@ -1,4 +1,4 @@
-use std::{future::Future, task::Wake};
+use std::{future::Future, sync::LazyLock, task::Wake};
 
 use http::HeaderName;
 
@@ -17,7 +17,9 @@ pub fn poll_frame<B>(body: &mut B) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,
 {
-    poll_frame_with(body, Waker::noop())
+    // A clone of `Waker::noop` may not count as the same waker, so no stream would ever look quiet.
+    static WAKER: LazyLock<Waker> = LazyLock::new(|| Wakes::new().1);
+    poll_frame_with(body, &WAKER)
 }
 
 pub fn poll_frame_with<B>(body: &mut B, waker: &Waker) -> Polled
