@@ -6,7 +6,8 @@ export interface EventStreamOptions {
    * The longest wait of a long poll in whole seconds, such as 8. The stream becomes long polls in
    * networks that hold streams back. The server needs `SseLayer::for_pages`. The default, 0, never
    * polls. Leave it out on routes with an early head: a stream without an event in its first five
-   * seconds counts as held back.
+   * seconds counts as held back. Leave it out also where each stream begins with the whole state,
+   * because each poll would.
    */
   poll?: number;
   /**

@@ -1,4 +1,4 @@
-//! cargo run --example notifications --features axum,hub,json,signal
+//! cargo run --example notifications --features axum,hub,json,page,signal
 //!
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 
@@ -9,7 +9,7 @@ use std::{env, fmt::Display, io, time::Duration};
 use axum::{
     Extension, Form, Router,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Redirect, Response, Result},
     routing::{get, post},
@@ -18,8 +18,9 @@ use axum::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Event, MaxAge, Refusal, SseLayer,
+    Event, MaxAge, SseLayer,
     hub::{GapPolicy, Hub},
+    page,
     streams::{Streams, Subjects},
 };
 
@@ -34,7 +35,7 @@ pub(crate) async fn serve(hub: Hub, database: impl Database) -> io::Result<()> {
     let shutdown = CancellationToken::new();
     // Ends streams that a failed logout leaves open in other processes.
     let max_age = MaxAge::new(Duration::from_secs(3600)).jitter(0.1);
-    let layer = SseLayer::new().shutdown(shutdown.clone()).max_age(max_age);
+    let layer = SseLayer::new().for_pages().shutdown(shutdown.clone()).max_age(max_age);
     let app = app(hub, database, layer);
     let port = env::var("PORT").unwrap_or("3000".into());
     // For a proxy on another machine, bind the address that it connects to.
@@ -63,6 +64,7 @@ pub(crate) fn app<D: Database>(hub: Hub, database: D, layer: SseLayer) -> Router
         .route("/log_in", post(log_in::<D>))
         .route("/log_out", post(log_out::<D>))
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .layer(layer.streams(&app.streams))
         .with_state(app)
 }
@@ -89,18 +91,17 @@ fn session_of(headers: &HeaderMap) -> Option<String> {
 async fn check<D: Database>(
     State(app): State<App<D>>,
     subjects: Subjects,
-    parts: Parts,
     mut request: Request,
     next: Next,
 ) -> Result<Response> {
     let session = session_of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
-    let user = app.database.user_of(&session).await.map_err(later(&parts))?;
+    let user = app.database.user_of(&session).await.map_err(failed)?;
     let user = user.ok_or(StatusCode::UNAUTHORIZED)?;
     subjects.add(format!("session:{session}"));
     subjects.add(format!("user:{}", user.id));
     request.extensions_mut().insert(user);
     // On a task, because axum drops the handler of a client that disconnects.
-    Ok(tokio::spawn(next.run(request)).await.map_err(later(&parts))?)
+    Ok(tokio::spawn(next.run(request)).await.map_err(failed)?)
 }
 
 /// Deletes the session, then closes its streams in all tabs. A client can repeat a logout that
@@ -121,11 +122,10 @@ async fn log_out<D: Database>(
 async fn events<D: Database>(
     State(app): State<App<D>>,
     Extension(user): Extension<User>,
-    parts: Parts,
-) -> Result<impl IntoResponse, Response> {
+) -> Result<impl IntoResponse, StatusCode> {
     let position = app.hub.position(); // before the query
-    let unread = app.database.unread(&user).await.map_err(later(&parts))?;
-    let unread = Event::new().event("unread").json_data(&unread).map_err(later(&parts))?;
+    let unread = app.database.unread(&user).await.map_err(failed)?;
+    let unread = Event::new().event("unread").json_data(&unread).map_err(failed)?;
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
     // Ignores the last event id: the tab may have it from a user who has since logged out.
     Ok(events.greeting(unread).gap_policy(GapPolicy::ReportAndEnd).resume(None).response())
@@ -154,14 +154,6 @@ async fn read<D: Database>(
     let event = Event::new().event("read").data(id.to_string());
     app.hub.publish(format!("user:{}", user.id), event).await.map_err(failed)?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Has an `EventSource` try again: a `503` would stop it for good.
-fn later<E: Display>(parts: &Parts) -> impl FnOnce(E) -> Response {
-    |error| {
-        _ = failed(error);
-        Refusal::per_client().answer(parts).into_response()
-    }
 }
 
 fn failed(error: impl Display) -> StatusCode {

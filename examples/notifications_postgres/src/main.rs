@@ -15,7 +15,7 @@ use std::{env, fmt::Display, sync::Arc, time::Duration};
 use axum::{
     Extension, Form, Router,
     extract::{Path, Request, State},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
     response::{Html, IntoResponse, Redirect, Response, Result},
     routing::{get, post},
@@ -26,8 +26,9 @@ use sqlx::{PgPool, query, query_scalar, raw_sql};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    BoxError, Event, Refusal, SseLayer,
+    BoxError, Event, SseLayer,
     hub::{GapPolicy, Hub},
+    page,
     streams::{Streams, Subjects},
 };
 use tower_sse_postgres::{Postgres, SCHEMA};
@@ -78,7 +79,7 @@ async fn main() -> Result<(), BoxError> {
     let streams = Streams::follow(&hub, "closes");
     let app = App { pool, hub, wake };
     let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().streams(&streams).shutdown(shutdown.clone());
+    let layer = SseLayer::new().for_pages().streams(&streams).shutdown(shutdown.clone());
     let routes = Router::new()
         .route("/events", get(events))
         .route("/notify/{user}", post(notify))
@@ -87,6 +88,7 @@ async fn main() -> Result<(), BoxError> {
         .route("/log_in", post(log_in))
         .route("/log_out", post(log_out))
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .layer(layer)
         .with_state(app);
     let port = env::var("PORT").unwrap_or("3000".into());
@@ -132,13 +134,12 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 async fn check(
     State(app): State<App>,
     subjects: Subjects,
-    parts: Parts,
     mut request: Request,
     next: Next,
 ) -> Result<Response> {
     let session = session_of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
     let user = query_scalar("select user_id from session where id = $1").bind(session);
-    let user = user.fetch_optional(&app.pool).await.map_err(later(&parts))?;
+    let user = user.fetch_optional(&app.pool).await.map_err(failed)?;
     let user = User { id: user.ok_or(StatusCode::UNAUTHORIZED)? };
     subjects.add(format!("session:{session}"));
     request.extensions_mut().insert(user);
@@ -156,11 +157,10 @@ async fn log_out(State(app): State<App>, headers: HeaderMap) -> Result<Redirect,
 async fn events(
     State(app): State<App>,
     Extension(user): Extension<User>,
-    parts: Parts,
-) -> Result<impl IntoResponse, Response> {
+) -> Result<impl IntoResponse, StatusCode> {
     let position = app.hub.position(); // before the query
     let unread = query_scalar::<_, String>(UNREAD).bind(&user.id);
-    let unread = unread.fetch_one(&app.pool).await.map_err(later(&parts))?;
+    let unread = unread.fetch_one(&app.pool).await.map_err(failed)?;
     let unread = Event::new().event("unread").data(unread);
     let events = app.hub.subscribe(["all", &format!("user:{}", user.id)]).since(position);
     // Without the last event id: the tab may have got it for a user who has logged out since.
@@ -188,14 +188,6 @@ async fn read(
     query(READ).bind(user.id).bind(id).execute(&app.pool).await.map_err(failed)?;
     (app.wake)();
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Has an `EventSource` try again: a `503` would stop it for good.
-fn later<E: Display>(parts: &Parts) -> impl FnOnce(E) -> Response {
-    |error| {
-        _ = failed(error);
-        Refusal::per_client().answer(parts).into_response()
-    }
 }
 
 fn failed(error: impl Display) -> StatusCode {

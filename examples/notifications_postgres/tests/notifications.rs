@@ -43,7 +43,9 @@ impl Answer {
                 return None;
             } else if let Some(text) = line.strip_prefix("event: ") {
                 text.clone_into(&mut name);
-            } else if let Some(data) = line.strip_prefix("data: ") {
+            } else if let Some(data) = line.strip_prefix("data: ")
+                && name != "heartbeat"
+            {
                 return Some((name, data.to_owned()));
             }
         }
