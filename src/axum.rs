@@ -44,10 +44,10 @@ impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
 /// use tokio_stream::wrappers::ReceiverStream;
 /// use tower_sse::{Disconnect, Event};
 ///
-/// async fn completion(disconnect: Disconnect) -> impl IntoResponse {
+/// async fn completion(disconnect: Disconnect, prompt: String) -> impl IntoResponse {
 ///     let (tokens, received) = mpsc::channel(16);
 ///     tokio::spawn(disconnect.token().run_until_cancelled_owned(async move {
-///         while tokens.send(Event::from("token")).await.is_ok() {}
+///         while tokens.send(Event::from(prompt.clone())).await.is_ok() {}
 ///     }));
 ///     tower_sse::response(ReceiverStream::new(received))
 /// }

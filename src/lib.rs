@@ -132,7 +132,9 @@
 //! # Clients that disconnect
 //!
 //! When a client disconnects, the server drops the response, and your stream with it. That isn't an
-//! error, so the layer logs nothing above DEBUG.
+//! error, so the layer logs nothing above DEBUG. Have POST handlers read their whole request body:
+//! otherwise, hyper may notice the disconnect only [two
+//! heartbeats](guide::clients#clients-that-disconnect) later.
 //!
 //! The server polls your stream, so a disconnect cancels whatever the stream is awaiting. Spawn a
 //! task for work that must outlive the client. To stop a task when the client disconnects, turn on

@@ -180,8 +180,8 @@ async fn page(headers: HeaderMap) -> Response {
 }
 
 /// Asks the model. The layer makes the answer a run, whose options apply to every page that
-/// attaches.
-async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
+/// attaches. An unread request body would hide for a while that the page has left.
+async fn ask(State(demo): State<Demo>, Turn(key): Turn, _question: String) -> impl IntoResponse {
     println!("the handler is called");
     demo.ledger.count_call(&key).await;
     let bill = (demo.ledger, key);

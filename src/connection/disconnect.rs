@@ -37,7 +37,9 @@ use crate::{callback::without_panic, wake::catching_wakes};
 ///
 /// # When it fires
 ///
-/// - For an event stream: when the stream closes.
+/// - For an event stream: when the stream closes. If the handler doesn't read the whole body of a
+///   POST request, hyper may notice late that [the client has
+///   left](crate::guide::clients#clients-that-disconnect).
 /// - For an event stream that the layer [refuses](crate::Refusal#what-is-refused) or replaces by a
 ///   `406`: when it does so.
 /// - For any other body: when it's dropped.

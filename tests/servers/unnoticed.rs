@@ -5,6 +5,13 @@
 use crate::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const EXPECT: &str = "expect: 100-continue\r\n";
+const LARGE: usize = 64 * 1024;
+
+fn post(path: &str, field: &str, length: usize) -> String {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{field}");
+    format!("{head}content-length: {length}\r\n\r\n")
+}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Case {
@@ -13,6 +20,12 @@ enum Case {
     UnreadBody,
     /// The request body was not read completely, and the handler has dropped it.
     DroppedBody,
+    /// The whole request body has come, and the handler has dropped it. hyper has read only its
+    /// beginning.
+    LargeBody,
+    /// The client waits for a `100 Continue` before it sends its body, which the handler has
+    /// dropped.
+    Expect,
     /// Bytes of a next request are buffered. Even an extra line break counts.
     NextRequest,
     /// hyper's option `half_close` is set: a client that has finished writing can still read.
@@ -20,16 +33,21 @@ enum Case {
 }
 
 impl Case {
-    const ALL: [Self; 4] =
-        [Self::UnreadBody, Self::DroppedBody, Self::NextRequest, Self::HalfClose];
+    const ALL: [Self; 6] = [
+        Self::UnreadBody,
+        Self::DroppedBody,
+        Self::LargeBody,
+        Self::Expect,
+        Self::NextRequest,
+        Self::HalfClose,
+    ];
 
     fn request(self) -> String {
-        let post = |path| {
-            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12345")
-        };
         match self {
-            Self::UnreadBody => post("/kept"),
-            Self::DroppedBody => post("/"),
+            Self::UnreadBody => post("/kept", "", 10) + "12345",
+            Self::DroppedBody => post("/", "", 10) + "12345",
+            Self::LargeBody => post("/", "", LARGE) + &"x".repeat(LARGE),
+            Self::Expect => post("/", EXPECT, 10),
             Self::NextRequest => format!("{GET}\r\n"),
             Self::HalfClose => GET.to_owned(),
         }
@@ -165,5 +183,22 @@ async fn fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
         let _connection = peer.leave(Leave::Fin).await;
         request.over().await;
         assert!(request.disconnect.is_cancelled(), "{host:?}");
+    }
+}
+
+#[tokio::test]
+async fn fin_is_noticed_while_idle_if_the_handler_reads_the_whole_body() {
+    for (field, length) in [("", 10), ("", LARGE), (EXPECT, 10)] {
+        for host in [Host::AxumH1, Host::HyperH1] {
+            let mut server = Watched::serve(host, Settings::default()).await;
+            let mut peer = Peer::connect(server.address, Protocol::Http1).await;
+            let body = "x".repeat(length);
+            peer.write((post("/read", field, length) + &body).as_bytes()).await;
+            let request = server.request().await;
+            assert!(peer.head().await);
+            let _connection = peer.leave(Leave::Fin).await;
+            request.over().await;
+            assert!(request.disconnect.is_cancelled(), "{host:?}, {field}, {length}");
+        }
     }
 }

@@ -5,8 +5,9 @@ use tracing::Span;
 
 use crate::*;
 
-/// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
-/// unread; all other streams drop it. axum answers with responses, hyper with bare streams.
+/// A server that never answers at `/waiting`. At `/read` the handler reads the request's body. At
+/// `/kept` the stream keeps it, unread; all other streams drop it. axum answers with responses,
+/// hyper with bare streams.
 pub(crate) struct Watched {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Opened>,
@@ -140,11 +141,18 @@ impl Settings {
     }
 }
 
-async fn events<B: Send + 'static>(
+async fn events<B: http_body::Body + Send + 'static>(
     request: Request<B>,
     opened: mpsc::UnboundedSender<Opened>,
 ) -> impl Stream<Item = io::Result<Event>> + Send + 'static {
     let (parts, body) = request.into_parts();
+    let kept = match parts.uri.path() {
+        "/read" => {
+            assert!(body.collect().await.is_ok());
+            None
+        }
+        path => (path == "/kept").then_some(body),
+    };
     let (source, mut events) = Source::new();
     let disconnect = parts.extensions.get::<Disconnect>().expect("a token").clone();
     let polls = Arc::new(AtomicUsize::new(0));
@@ -153,7 +161,6 @@ async fn events<B: Send + 'static>(
         let _events = events;
         return pending().await;
     }
-    let kept = (parts.uri.path() == "/kept").then_some(body);
     stream::poll_fn(move |cx| {
         _ = &kept;
         polls.fetch_add(1, SeqCst);

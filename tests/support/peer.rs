@@ -175,7 +175,9 @@ impl Peer {
         let end_of = |text: &[u8]| received.windows(text.len()).position(|bytes| bytes == text);
         if self.ok.is_none() {
             let Some(length) = end_of(b"\r\n\r\n") else { return false };
-            self.ok = Some(received.starts_with(b"HTTP/1.1 200"));
+            // Not for `100 Continue`.
+            self.ok = (!received.starts_with(b"HTTP/1.1 1"))
+                .then(|| received.starts_with(b"HTTP/1.1 200"));
             received.advance(length + 4);
             return true;
         }
