@@ -17,7 +17,7 @@ use std::{env, io, process, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse},
     routing::{get, post},
     serve::ListenerExt,
@@ -29,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{
     BoxError, LastEventId, Retention, SseLayer,
     hub::{Hub, HubBuilder},
+    page,
 };
 
 use self::{
@@ -100,11 +101,11 @@ pub(crate) async fn serve(
 pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
     Router::new()
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .route("/events", get(events))
         .route("/messages", post(say).layer(DefaultBodyLimit::max(MAX_POST_SIZE)))
         .with_state(hub)
-        // A reloaded page has a new `EventSource`, and scripts cannot set its headers.
-        .layer(layer.last_event_id_query("last_event_id"))
+        .layer(layer.for_pages())
 }
 
 /// The room that a page shows, and its user. The example has no accounts: any client can take a

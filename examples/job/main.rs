@@ -7,8 +7,7 @@
 //!
 //! The progress of jobs. Each job has a topic, which ends with the event `done` or `failed`. A page
 //! that comes late receives the latest state, and one that reconnects receives what it missed. A
-//! job that has ended is answered from the table, and a client that has its last event gets `204`,
-//! so a browser does not reconnect.
+//! job that has ended is answered from the table, and a client that has its last event gets `204`.
 //!
 //! Set `PORT` to use another port.
 
@@ -22,7 +21,7 @@ use std::{
 use axum::{
     Router,
     extract::{Path, Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse, Response},
     routing::{get, post},
     serve::ListenerExt,
@@ -34,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Event, LastEventId, SseLayer,
     hub::{Hub, PublishError},
+    page,
 };
 
 /// The id of a last event that comes from the table of jobs. No event of the hub has it.
@@ -55,7 +55,7 @@ async fn main() -> io::Result<()> {
     });
     let jobs = Jobs::new(Duration::from_millis(500), Hub::new());
     let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().shutdown(shutdown.clone());
+    let layer = SseLayer::new().for_pages().shutdown(shutdown.clone());
     let server = axum::serve(listener, app(jobs, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(10));
@@ -68,6 +68,7 @@ pub(crate) fn app(jobs: Jobs, layer: SseLayer) -> Router {
         .route("/jobs/{job}", get(progress))
         .layer(layer)
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .with_state(jobs)
 }
 

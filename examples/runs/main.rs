@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
     hub::Hub,
+    page,
     runs::{InvalidKey, RunEnd, RunKey, Runs, RunsBuilder},
 };
 
@@ -90,6 +91,7 @@ pub(crate) async fn serve(
         }
     });
     let layer = SseLayer::new()
+        .for_pages()
         .retry(Duration::from_millis(200))
         .terminator(Event::new().event("done").data("the answer is complete"))
         .shutdown(shutdown.clone());
@@ -129,6 +131,7 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
     let ask = post(ask).layer(demo.runs.layer(key));
     Router::new()
         .route("/", get(page))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         // The layer is only around `ask`, because it treats every request with the key as a client
         // that attaches.
         .route("/answers/{turn}", ask.get(attach).delete(stop))

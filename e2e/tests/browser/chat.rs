@@ -90,7 +90,9 @@ fn strings(array: Value) -> Vec<String> {
 }
 
 async fn write(browser: &Chromium, text: &str) {
-    browser.until(&format!("($('#text').value = {}, true)", json!(text))).await;
+    browser
+        .until(&format!("(document.querySelector('#text').value = {}, true)", json!(text)))
+        .await;
     browser.click("#composer > button").await;
 }
 
@@ -101,12 +103,14 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     let (ann, bob) = tokio::join!(Chromium::start(&tools), Chromium::start(&tools));
     ann.open(&format!("http://{}/?room=kitchen&name=a:b", server.address)).await;
     // The page asks again if the name is invalid.
-    ann.until("!$('#join').hidden && ($('#join [name=name]').value = ' ann ')").await;
+    ann.until("!document.querySelector('#join').hidden && (document.querySelector('#join [name=name]').value = ' ann ')").await;
     ann.click("#join button").await;
-    ann.until("document.activeElement === $('#text')").await;
+    ann.until("document.activeElement === document.querySelector('#text')").await;
     bob.open(&server.page("bob")).await;
     for browser in [&ann, &bob] {
-        browser.until("window.chat?.opened && $('#state').textContent === 'open'").await;
+        browser
+            .until("window.chat?.opened && document.querySelector('#state').textContent === 'open'")
+            .await;
     }
 
     let markup = "<img src=x onerror='document.title = 1'> & <b>tea</b>?";
@@ -119,19 +123,24 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     write(&bob, "yes\nplease").await;
     for (browser, about) in [(&bob, "only to ann"), (&ann, "only to you")] {
         assert_eq!(shown(browser, 2).await, [markup, "yes\nplease"]);
-        browser.until(&format!("$('#log .private .to').textContent === '{about}'")).await;
+        browser
+            .until(&format!(
+                "document.querySelector('#log .private .to').textContent === '{about}'"
+            ))
+            .await;
     }
 
     // An absent receiver gets the message later; a rejected text is reported and stays for
     // correction.
-    bob.until("$('#user').value = 'cyd'").await;
+    bob.until("document.querySelector('#user').value = 'cyd'").await;
     write(&bob, "later").await;
-    bob.until("$('#sent').textContent === 'cyd receives it when connected'").await;
-    bob.until("$('#user').value = 'c:d'").await;
-    write(&bob, "never").await;
-    bob.until("$('#sent').matches('.bad') && $('#sent').textContent.includes('letters, digits')")
+    bob.until("document.querySelector('#sent').textContent === 'cyd receives it when connected'")
         .await;
-    assert_eq!(bob.until("$('#text').value").await, "never");
+    bob.until("document.querySelector('#user').value = 'c:d'").await;
+    write(&bob, "never").await;
+    bob.until("document.querySelector('#sent').matches('.bad') && document.querySelector('#sent').textContent.includes('letters, digits')")
+        .await;
+    assert_eq!(bob.until("document.querySelector('#text').value").await, "never");
     bob.choose("#whom", "all").await;
     write(&bob, "over").await;
     assert_eq!(shown(&ann, 3).await, [markup, "yes\nplease", "over"]);
@@ -175,13 +184,12 @@ async fn page_that_returns_has_every_message_once_and_in_order() {
     browser.until("window.chat?.received.includes('9')").await;
     server.post(room(), [10]).await;
     assert_eq!(shown(&browser, 10).await, numbers(1..=10));
-    browser.until("chat.gaps === 0 && !$('#log .divider')").await;
+    browser.until("chat.gaps === 0 && !document.querySelector('#log .divider')").await;
 }
 
 /// Waits until the log shows exactly these lines: the texts, and a `|` for each divider.
 async fn until_log(browser: &Chromium, expected: &[&str]) {
-    let lines =
-        "[...$('#log').children].map(line => line.querySelector('.text')?.textContent ?? '|')";
+    let lines = "[...document.querySelector('#log').children].map(line => line.querySelector('.text')?.textContent ?? '|')";
     browser.until(&format!("{lines}.join() === {}", json!(expected.join(",")))).await;
 }
 
@@ -197,14 +205,14 @@ async fn page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     until_log(&browser, &["1", "2"]).await;
     first.shut_down().await;
     write(&browser, "unsent").await;
-    browser.until("$('#sent').matches('.bad')").await;
+    browser.until("document.querySelector('#sent').matches('.bad')").await;
 
     // The browser reconnects by itself, with an id that the second server never issued.
     let second = Server::start(address, with(11..=13)).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13"]).await;
-    let words = browser.until("$('#log .divider').textContent").await;
+    let words = browser.until("document.querySelector('#log .divider').textContent").await;
     assert!(words.as_str().unwrap().starts_with("Messages may be missing here"), "{words}");
-    browser.until("$('#sent').textContent === '' && $('#text').value === 'unsent'").await;
+    browser.until("document.querySelector('#sent').textContent === '' && document.querySelector('#text').value === 'unsent'").await;
     second.post(json!("all"), [14]).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));

@@ -78,7 +78,7 @@ fn log_lines(words: &str) -> String {
 
 async fn start_server(address: SocketAddr) -> Server {
     let soon = Retry::fixed(INTERVAL);
-    let layer = SseLayer::new().drain(Drain::at_once().retry(soon)).retry(soon);
+    let layer = SseLayer::new().for_pages().drain(Drain::at_once().retry(soon)).retry(soon);
     Server::start(address, layer, example::routes(INTERVAL)).await
 }
 

@@ -54,7 +54,7 @@ async fn chat_page_behind_nginx_has_the_messages_of_both_processes() {
     for (process, text) in cluster.processes.into_iter().zip(["tea?", "milk?"]) {
         let message = json!({ "from": "bob", "to": { "room": "kitchen" }, "text": text });
         post(process, "/messages", &message.to_string()).await;
-        let received: Value = serde_json::from_str(&page.next().await.unwrap().data).unwrap();
+        let received: Value = serde_json::from_str(&process::next(&mut page).await.data).unwrap();
         assert_eq!(received["text"], text);
     }
 }

@@ -40,9 +40,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::time::sleep;
 use tower::ServiceExt;
-use tower_sse::{SseLayer, hub::Hub};
+use tower_sse::{SseLayer, decode::Message, hub::Hub};
 
-use process::{open, post, run, serve};
+use process::{next, open, post, run, serve};
 use support::{EventReader, Process, Protocol, client, example_program, soon};
 #[cfg(unix)]
 use support::{PATIENCE, Program, find, until_async};

@@ -41,8 +41,7 @@ impl Session {
         // Each cookie has its own header field, as browsers send cookies over HTTP/2.
         let headers = [("cookie", "theme=dark"), ("cookie", &*self.cookie)];
         let mut events = EventReader::new(client::get(self.address, "/events", &headers).await);
-        assert_eq!(events.next().await.unwrap().event, "heartbeat");
-        let unread = events.next().await.unwrap();
+        let unread = process::next(&mut events).await;
         assert_eq!(unread.event, "unread");
         let rows: Vec<Value> = serde_json::from_str(&unread.data).unwrap();
         (rows.iter().map(row).collect(), events)

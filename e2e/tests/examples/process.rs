@@ -22,3 +22,13 @@ pub(crate) async fn post(address: SocketAddr, path: &str, text: &str) -> String 
     let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8_lossy(&body).into_owned()
 }
+
+/// Returns the next event that isn't a heartbeat for a page.
+pub(crate) async fn next(events: &mut EventReader<Incoming>) -> Message {
+    loop {
+        let event = events.next().await.unwrap();
+        if event.event != "heartbeat" {
+            return event;
+        }
+    }
+}

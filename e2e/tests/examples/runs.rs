@@ -11,11 +11,11 @@ async fn answer_goes_on_after_its_client_has_left() {
 pub(crate) async fn answer_goes_on_at(asked: std::net::SocketAddr, other: std::net::SocketAddr) {
     let visitor = [("cookie", "visitor=ann")];
     let mut answer = EventReader::new(client::post(asked, "/answers/1", &visitor, "").await);
-    assert_eq!(answer.next().await.unwrap().data, "A ");
-    let seen = answer.next().await.unwrap().last_event_id;
+    assert_eq!(next(&mut answer).await.data, "A ");
+    let seen = next(&mut answer).await.last_event_id;
     drop(answer);
     let mut rest = open(other, "/answers/1", &seen).await;
-    assert_eq!(rest.next().await.unwrap().data, "is ");
+    assert_eq!(next(&mut rest).await.data, "is ");
 }
 
 #[tokio::test]

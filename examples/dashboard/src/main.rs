@@ -17,7 +17,7 @@ use std::{env, io, process, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{Query, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse},
     routing::{get, post},
     serve::ListenerExt,
@@ -28,7 +28,7 @@ use tokio::time;
 use tokio::{net::TcpListener, sync::broadcast, task};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower_sse::hub::Hub;
-use tower_sse::{Event, LastEventId, Retention, SseLayer, stats::Stats};
+use tower_sse::{Event, LastEventId, Retention, SseLayer, page, stats::Stats};
 
 use self::{
     drill::{Drills, Kind},
@@ -65,7 +65,7 @@ async fn main() -> io::Result<()> {
 /// Returns the dashboard, with a sample at every `interval`.
 pub(crate) fn app(interval: Duration, layer: SseLayer) -> Router {
     let stats = Stats::new();
-    let layer = layer.retry(Duration::from_secs(1)).stats(&stats);
+    let layer = layer.for_pages().retry(Duration::from_secs(1)).stats(&stats);
     dashboard(interval, stats).layer(layer)
 }
 
@@ -83,6 +83,7 @@ fn dashboard(interval: Duration, stats: Stats) -> Router {
     let sampling = tokio::spawn(sample(interval, stats, hub.clone()));
     Router::new()
         .route("/", get(Html(include_str!("page.html"))))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .route("/events", get(events))
         .route("/cut", post(cut))
         .route("/drill", post(drill))
