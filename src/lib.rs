@@ -291,6 +291,7 @@ pub mod decode;
 #[cfg(feature = "early-head")]
 pub mod early_head;
 pub mod event;
+mod exchange;
 #[cfg(feature = "filter")]
 pub mod filter;
 pub mod guide;
@@ -307,6 +308,7 @@ mod options;
 pub mod page;
 #[cfg(feature = "runs")]
 pub mod runs;
+mod shutdown;
 mod signals;
 #[cfg(tower_sse_simulation)]
 #[doc(hidden)]

@@ -241,12 +241,6 @@ impl Boundary {
     }
 }
 
-/// Returns whether the frame is an id line and an empty line.
-pub(super) fn is_id_line(data: &[u8]) -> bool {
-    let id = data.strip_prefix(b"id: ").and_then(|rest| rest.strip_suffix(b"\n\n"));
-    id.is_some_and(|id| !id.contains(&b'\n'))
-}
-
 /// Sets `id_line` to the id line that ends the last event of `passed`, followed by an empty line,
 /// or to no bytes if `passed` doesn't end with an id line and an empty line, both ended by LF or
 /// both by CRLF: repeating an older id would send the client back. `is_start` says whether `passed`

@@ -6,6 +6,7 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::{ClientKind, CloseReason};
+use crate::exchange::{Adopted, LateEnd};
 use crate::idle_timer::is_within_reach;
 use crate::options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions};
 use crate::streams::{Membership, Revocation};
@@ -24,11 +25,12 @@ pub(crate) struct Deadline {
     reason: CloseReason,
     client: ClientKind,
     is_long_poll: bool,
-    /// Whether a long poll has sent bytes of its source, other than the id line with which a late
-    /// answer can begin.
+    /// Whether a long poll has sent bytes of its source.
     has_answered: bool,
-    /// Whether an id line is no answer if it comes next: it serves heartbeats, which repeat it.
-    pub(super) awaits_id_line: bool,
+    /// How the stream ends if its answer came late.
+    pub(super) late_end: LateEnd,
+    /// The early head, until the stream has taken the answer behind it.
+    pub(super) early: Option<Adopted>,
     /// Whether the program closed all streams, so that the client gets a reconnection time.
     pub(super) is_for_all: bool,
 }
@@ -60,7 +62,8 @@ impl Deadline {
             client,
             is_long_poll: false,
             has_answered: false,
-            awaits_id_line: false,
+            late_end: LateEnd::Own,
+            early: None,
             is_for_all: false,
         }
     }
@@ -93,12 +96,28 @@ impl Deadline {
         Some(this)
     }
 
-    pub(super) const fn note_data(&mut self, is_id_line: bool) {
-        // Only a long poll needs the flags, so the events of other streams don't write them.
+    pub(super) const fn note_data(&mut self) {
+        // Only a long poll needs the flag, so the events of other streams don't write it.
         if self.is_long_poll {
-            self.has_answered |= !(self.awaits_id_line && is_id_line);
-            self.awaits_id_line = false;
+            self.has_answered = true;
         }
+    }
+
+    /// Returns the rest of a long poll's wait.
+    pub(super) fn wait_left(&self) -> Option<Duration> {
+        let until = self.until.filter(|_| self.is_long_poll)?;
+        Some(until.duration_since(Instant::now()))
+    }
+
+    /// Returns whether the stream can take a late answer.
+    #[inline]
+    pub(super) fn has_late_answer(&self) -> bool {
+        self.early.as_ref().is_some_and(|early| early.answer().is_some())
+    }
+
+    /// Returns whether a shutdown leaves the stream alone.
+    pub(super) fn is_spared(&self) -> bool {
+        self.early.as_ref().is_some_and(Adopted::is_spared)
     }
 
     pub(super) const fn has_answered(&self) -> bool {
@@ -126,6 +145,12 @@ impl Deadline {
             && membership.poll_revoked(cx.waker())
         {
             return Poll::Ready(());
+        }
+        if let Some(early) = &self.early {
+            early.register(cx.waker());
+            if early.answer().is_some() {
+                return Poll::Ready(());
+            }
         }
         match &mut self.sleep {
             Some(sleep) => pin!(coop::unconstrained(sleep)).poll(cx),
@@ -164,18 +189,25 @@ impl Deadline {
         self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
-    /// Returns the stream's deadline, for a shutdown or the source to set. Creates one if there is
+    /// Returns the stream's deadline, for a shutdown or an early head to set. Creates one if there is
     /// none.
     #[cold]
     pub(super) fn or_new(this: &mut Option<Box<Self>>, client: ClientKind) -> &mut Self {
         this.get_or_insert_with(|| Box::new(Self::new(client, None)))
     }
 
-    /// Ends the stream for `reason`, because its source asks for it. A stream that the program has
-    /// closed keeps the reason `Revoked`.
-    pub(super) fn end_source(&mut self, cx: &mut Context<'_>, reason: CloseReason) {
-        if !self.is_revoked() {
-            self.end_soon(cx, reason, PATIENCE);
+    /// Sets the maximum age of a late answer, unless the stream ends before `at`.
+    pub(super) fn expire(&mut self, cx: &mut Context<'_>, at: Instant) {
+        if self.stage != Stage::Open || self.until.is_some_and(|until| until <= at) {
+            return;
+        }
+        if self.reason != CloseReason::Drained {
+            self.reason = CloseReason::Expired;
+        }
+        self.enter(cx, Stage::Open, Some(at));
+        if at <= Instant::now() {
+            // A timer would not elapse before the next millisecond.
+            self.advance(cx);
         }
     }
 

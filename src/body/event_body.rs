@@ -178,7 +178,7 @@ where
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {
-                    // Outside of a layer, the program gets its own error, without a mark.
+                    // A program that reads the body itself gets its own error, without a mark.
                     let error =
                         if is_within_body() { ItemError::mark(error) } else { error.into() };
                     this.source.set(Source::Failed { error });

@@ -1,21 +1,24 @@
-//! The event stream inside an [`SseBody`](super::SseBody). It polls the source, adds the layer's
-//! first lines and heartbeats, and decides when and how the stream ends.
+//! The event stream inside an [`SseBody`](super::SseBody). It polls the source, adds heartbeats,
+//! and decides when and how the stream ends. `opening.rs` adds the layer's first lines.
 
+mod opening;
+
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::task::coop;
 
-use super::boundary::{is_id_line, note_id};
-use super::stream_state::{LARGEST_PIECE, SHORT_REST, first_data, note_own_retry};
-use super::stream_state::{Opening, Polled, StateProj, StreamPhase, StreamState};
-use super::{Deadline, LastFrames, deadline::DeadlineVerdict};
+use super::stream_state::{LARGEST_PIECE, SHORT_REST, note_own_retry};
+use super::stream_state::{Polled, StateProj, StreamPhase, StreamState};
+use super::{Deadline, LastFrames, boundary::note_id, deadline::DeadlineVerdict};
 use crate::connection::{ClientKind, CloseReason};
-use crate::options::{COMMENT_LINE, Retry, start_event, with_id};
-use crate::signals::{ShutdownWait, Stopped, within_layer};
+use crate::exchange::LateEnd;
+use crate::options::{COMMENT_LINE, with_id};
+use crate::shutdown::ShutdownWait;
+use crate::signals::within_layer;
 use crate::{BoxError, coop::CoopBudget};
 
 /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -177,6 +180,11 @@ where
     /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
+            if self.has_late_answer()
+                && let Some(start) = self.take_late_answer(cx)
+            {
+                return Poll::Ready(Some(start));
+            }
             let is_ending = match self.check_deadline(cx) {
                 DeadlineVerdict::Continue => false,
                 DeadlineVerdict::EndBetweenEvents(_) => true,
@@ -192,7 +200,14 @@ where
             {
                 return Poll::Ready(Some(heartbeat));
             }
-            match self.poll_source(cx) {
+            let polled = self.poll_source(cx);
+            if self.has_late_answer() {
+                if let Poll::Ready(polled) = polled {
+                    *self.state().phase = StreamPhase::Holding(Box::new(polled));
+                }
+                continue;
+            }
+            match polled {
                 Poll::Pending if self.has_answered(cx) => {
                     self.cut(CloseReason::Answered);
                     return Poll::Ready(None);
@@ -203,11 +218,6 @@ where
                     return Poll::Ready(None);
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    if let Some(Stopped::Due(reason)) = Stopped::cause_of(&*error) {
-                        let (this, reason) = (self.state(), *reason);
-                        Deadline::or_new(this.deadline, *this.client).end_source(cx, reason);
-                        continue;
-                    }
                     self.fail(error);
                     return Poll::Ready(None);
                 }
@@ -216,7 +226,7 @@ where
                         let data = self.pass(data, is_ending);
                         if !data.is_empty() {
                             self.state().budget.spend(cx, data.len());
-                            self.note_sent(&data);
+                            self.note_sent();
                             return Poll::Ready(Some(Frame::data(data)));
                         }
                         if self.state().budget.poll_empty(cx).is_ready() {
@@ -258,11 +268,11 @@ where
         data
     }
 
-    fn note_sent(&mut self, data: &[u8]) {
+    fn note_sent(&mut self) {
         let has_event_heartbeats = self.state.beats_by_events();
         let this = self.state();
         if let Some(deadline) = this.deadline {
-            deadline.note_data(has_event_heartbeats && is_id_line(data));
+            deadline.note_data();
         }
         if !has_event_heartbeats {
             this.idle.reset();
@@ -274,84 +284,6 @@ where
         self.state().idle.reset();
         Frame::data(self.state().boundary.interject(lines))
     }
-
-    /// Opens the stream and returns the layer's first lines, if any. If the client has received
-    /// everything, begins the stream's end instead.
-    #[cold]
-    fn begin_stream(&mut self, cx: &mut Context<'_>) -> Option<Frame<Bytes>> {
-        let (this, mut start, mut is_early) = (self.state(), None, false);
-        let phase = mem::replace(this.phase, StreamPhase::Open);
-        *this.shutdown = this.shutdown.take().and_then(ShutdownWait::settled);
-        if let StreamPhase::Beginning(opening) = phase {
-            match opening.map(|opening| *opening) {
-                None => {}
-                Some(Opening::Start(start_at)) => start = Some(start_at),
-                Some(Opening::Early) => is_early = true,
-                Some(Opening::NothingMore) => {
-                    let (deadline, shutdown) = (this.deadline.take(), this.shutdown.take());
-                    *this.deadline =
-                        Deadline::start(deadline, this.options, *this.client, false, cx);
-                    let ending = LastFrames::held(self.terminator(), shutdown);
-                    self.begin_ending(ending);
-                    return None;
-                }
-            }
-        }
-        let client = *this.client;
-        let start = start.filter(|start| start.is_sent_to(client));
-        let (deadline, has_start) = (this.deadline.take(), start.is_some());
-        *this.deadline = Deadline::start(deadline, this.options, client, has_start, cx);
-        if let Some(deadline) = this.deadline {
-            deadline.awaits_id_line = is_early;
-        }
-        if this.boundary.is_opaque {
-            return None;
-        }
-        let (retry, options) = (self.first_retry(cx), &self.state.options);
-        let start = start.map(|it| start_event(it, client, options.merged.omits_defaults));
-        let mut preamble = options.preamble(retry, start.unwrap_or_default());
-        let begins = options.begins_with_heartbeat(client);
-        let is_heartbeat = if is_early { preamble.is_empty() } else { begins };
-        if is_heartbeat {
-            let heartbeat = options.first_sign(self.state.id_line.as_deref());
-            preamble = [preamble, heartbeat].concat().into();
-            if options.heartbeat().is_some() {
-                self.state().record.count_heartbeat();
-            }
-        }
-        if preamble.is_empty() {
-            return None;
-        }
-        let preamble = self.interject(preamble);
-        if has_start || is_heartbeat {
-            self.state().record.expect_own_event();
-        } else if retry.is_some() && client == ClientKind::EventSource {
-            self.state().boundary.note_retry();
-        }
-        Some(preamble)
-    }
-
-    /// Returns the time for the layer's first `retry` line. Returns `None` if the layer sends none,
-    /// for example because the source's first lines have a `retry` line of their own. The stream's
-    /// options then get the source's time.
-    fn first_retry(&mut self, cx: &mut Context<'_>) -> Option<Retry> {
-        let (options, client) = (&self.state.options, self.state.client);
-        let is_set = options.merged.retry.is_some();
-        let retry = options.first_retry(client);
-        // Each client of a recorded stream gets a reconnection time of its own.
-        if retry.is_none() && (is_set || !client.resumes()) || !is_set && options.is_recorded() {
-            return None;
-        }
-        if self.verdict(cx) != DeadlineVerdict::Continue {
-            return retry.filter(|_| is_set);
-        }
-        // Some clients reject a block with two `retry` lines.
-        let Poll::Ready(first) = self.poll_source(cx) else { return retry };
-        let options = self.state().options;
-        let has_own = first_data(&first).is_some_and(|first| note_own_retry(options, first));
-        *self.state().phase = StreamPhase::Holding(Box::new(first));
-        retry.filter(|_| !has_own)
-    }
 }
 
 impl<B> EventStream<'_, B>
@@ -362,13 +294,15 @@ where
     /// checked again.
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         let this = self.state();
-        if let Some(shutdown) = this.shutdown
-            && shutdown.poll_begun(cx.waker())
+        if let Some(deadline) = this.deadline
+            && deadline.poll_change(cx).is_ready()
         {
             return Poll::Ready(None);
         }
-        if let Some(deadline) = this.deadline
-            && deadline.poll_change(cx).is_ready()
+        // Checked last: the end of the wait that spares the stream wakes this task.
+        if let Some(shutdown) = this.shutdown
+            && shutdown.poll_begun(cx.waker())
+            && !this.deadline.as_ref().is_some_and(|deadline| deadline.is_spared())
         {
             return Poll::Ready(None);
         }
@@ -441,7 +375,9 @@ impl<B> EventStream<'_, B> {
     #[inline]
     fn verdict(&mut self, cx: &mut Context<'_>) -> DeadlineVerdict {
         let this = self.state();
-        if this.shutdown.as_ref().is_some_and(ShutdownWait::has_begun) {
+        if this.shutdown.as_ref().is_some_and(ShutdownWait::has_begun)
+            && !this.deadline.as_ref().is_some_and(|deadline| deadline.is_spared())
+        {
             return self.drain(cx);
         }
         this.deadline.as_mut().map_or(DeadlineVerdict::Continue, |deadline| deadline.check(cx))
@@ -477,8 +413,15 @@ impl<B> EventStream<'_, B> {
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) {
-        let last = LastFrames::own(self.terminator(), trailers, self.state.boundary.is_opaque);
+        let late = LastFrames::of_late(self.late_end(), self.state.options.is_recorded());
+        let last = late.unwrap_or_else(|| {
+            LastFrames::own(self.terminator(), trailers, self.state.boundary.is_opaque)
+        });
         self.begin_ending(last);
+    }
+
+    fn late_end(&self) -> LateEnd {
+        self.state.deadline.as_ref().map_or(LateEnd::Own, |deadline| deadline.late_end)
     }
 
     fn terminator(&mut self) -> Bytes {
@@ -502,13 +445,15 @@ impl<B> EventStream<'_, B> {
     }
 
     fn fail(&mut self, error: BoxError) {
+        if self.late_end().is_handled() {
+            return self.begin_ending(LastFrames::of_inner(error));
+        }
         let this = self.state();
         // A run that records the stream takes a clean end for the end of the answer, even if
         // another `SseLayer` is in between.
         let is_recorded = this.options.is_recorded();
-        let (between_events, is_opaque) = (this.boundary.between_events(), this.boundary.is_opaque);
-        let stops = |reason| between_events || reason == CloseReason::Ended && !is_opaque;
-        let error = match LastFrames::of_handled(error, is_recorded, stops) {
+        let between_events = this.boundary.between_events();
+        let error = match LastFrames::of_stopped(error, is_recorded, between_events) {
             Ok(last) => return self.begin_ending(last),
             Err(error) => error,
         };

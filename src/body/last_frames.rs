@@ -10,9 +10,11 @@ use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::Deadline;
+use crate::exchange::LateEnd;
 use crate::headers::remove_those_of_whole_bodies;
 use crate::options::COMMENT_LINE;
-use crate::signals::{FailedInside, ItemError, ShutdownWait, Stopped, Viewer};
+use crate::shutdown::ShutdownWait;
+use crate::signals::{ItemError, Stopped, Viewer};
 use crate::{
     BoxError, callback::without_panic, connection::CloseReason, error::causes, lock::lock,
 };
@@ -82,32 +84,41 @@ impl LastFrames {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
 
-    /// Creates the end of a stream to which the layer adds nothing, because the source has stopped
-    /// for good or an inner layer has handled the failure. Returns any other error as `Err`. Also
-    /// returns a stopped source's error as `Err` if `stops` returns `false`, because the stream
-    /// can't end cleanly at this point.
-    pub(super) fn of_handled(
+    /// Creates the end of a stream whose source has stopped for good. Returns any other error as
+    /// `Err`. Also returns a stopped source's error as `Err` if `stops` is `false`, because the
+    /// stream can't end cleanly at this point.
+    pub(super) fn of_stopped(
         error: BoxError,
         is_recorded: bool,
-        stops: impl FnOnce(CloseReason) -> bool,
+        stops: bool,
     ) -> Result<Self, BoxError> {
-        if let Some(reason) = Stopped::cause_of(&*error).map(Stopped::reason) {
+        match Stopped::cause_of(&*error).map(|stopped| stopped.reason()) {
             // A run must get the error, because the run would take a clean end for the end of the
             // answer.
-            if is_recorded {
-                return Ok(Self::failure(reason, Bytes::new(), error));
-            }
-            if stops(reason) {
-                return Ok(Self::clean(reason, Bytes::new()));
-            }
+            Some(reason) if is_recorded => Ok(Self::failure(reason, Bytes::new(), error)),
+            Some(reason) if stops => Ok(Self::clean(reason, Bytes::new())),
+            _ => Err(error),
         }
-        let inside = causes(&*error).find_map(<dyn Error>::downcast_ref);
-        let Some(FailedInside(inside)) = inside else { return Err(error) };
-        let reason = causes(&**inside).find_map(<dyn Error>::downcast_ref);
+    }
+
+    /// Creates the failure of an inner layer's late stream. The inner layer has handled the error,
+    /// so this layer adds nothing.
+    pub(super) fn of_inner(error: BoxError) -> Self {
+        let reason = causes(&*error).find_map(<dyn Error>::downcast_ref);
         let reason = reason.map_or(CloseReason::Failed, |CutShort(reason)| *reason);
-        let error =
-            error.downcast().map_or_else(|error| error, |inside: Box<FailedInside>| inside.0);
-        Ok(Self::failure(reason, Bytes::new(), error))
+        Self::failure(reason, Bytes::new(), error)
+    }
+
+    /// Creates the end of a late answer's stream that isn't the layer's own.
+    pub(super) fn of_late(end: LateEnd, is_recorded: bool) -> Option<Self> {
+        Some(match end {
+            LateEnd::Own => return None,
+            LateEnd::Inner => Self::clean(CloseReason::Ended, Bytes::new()),
+            LateEnd::Stopped(stopped) if is_recorded => {
+                Self::failure(stopped.reason(), Bytes::new(), stopped.into())
+            }
+            LateEnd::Stopped(stopped) => Self::clean(stopped.reason(), Bytes::new()),
+        })
     }
 
     pub(super) const fn is_over(&self) -> bool {

@@ -32,11 +32,11 @@ mod tests {
     use tokio::time::Sleep;
 
     use super::{Deadline, StreamState};
-    use crate::signals::ShutdownWait;
+    use crate::shutdown::ShutdownWait;
 
     #[test]
     fn stream_holds_as_much_as_is_written_here() {
         assert_eq!(size_of::<StreamState>() - size_of::<Option<Sleep>>(), 296);
-        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 48]);
+        assert_eq!([size_of::<ShutdownWait>(), size_of::<Deadline>()], [40, 56]);
     }
 }

@@ -85,6 +85,14 @@ impl StreamRecord {
         }
     }
 
+    /// Sets the options whose `on_close` closures are called at the close.
+    #[cold]
+    pub(super) fn set_options(&mut self, options: &Arc<ResolvedOptions>) {
+        if let Some(stream) = self.stream.as_mut() {
+            stream.options = Arc::clone(options);
+        }
+    }
+
     pub(super) fn count_frame(&mut self, data: &[u8]) {
         self.frames += 1;
         self.bytes += data.len() as u64;

@@ -8,8 +8,10 @@ use pin_project_lite::pin_project;
 
 use super::{Boundary, Deadline, LastFrames, StreamRecord};
 use crate::connection::ClientKind;
+use crate::exchange::Adopted;
 use crate::options::{ResolvedOptions, Retry};
-use crate::signals::{EndsWith, ShutdownWait, StartAt};
+use crate::shutdown::{EndsWith, ShutdownWait};
+use crate::signals::StartAt;
 use crate::streams::Membership;
 use crate::{BoxError, decode::first_block_retry};
 use crate::{coop::CoopBudget, idle_timer::IdleTimer};
@@ -57,7 +59,7 @@ pub(super) enum StreamPhase {
 pub(crate) enum Opening {
     Start(StartAt),
     /// The head was sent before the service answered.
-    Early,
+    Early(Adopted),
     /// The client has received everything that the stream will ever have.
     NothingMore,
 }

@@ -13,7 +13,7 @@ use super::{
     EarlyHeadBody, early_head_body::Kind, early_head_body::Waiting, late_response::LateEvent,
 };
 use crate::headers::{TEXT_EVENT_STREAM, forbid_storing};
-use crate::{BoxError, idle_timer::is_within_reach, signals::EarlyHead};
+use crate::{BoxError, exchange::EarlyHead, idle_timer::is_within_reach};
 
 pin_project! {
     /// The response future of [`EarlyHeadService`](super::EarlyHeadService). Dropping it drops the

@@ -10,8 +10,8 @@ use tower_service::Service;
 use super::{EarlyHeadBody, EarlyHeadFuture, late_response::LateEvent};
 use crate::connection::{ClientKind, LastEventId, names_event_stream};
 use crate::event::Event;
-use crate::signals::{EarlyHead, REFUSED_LATE};
-use crate::{BoxError, callback::with_head, options::StreamOptions};
+use crate::signals::REFUSED_LATE;
+use crate::{BoxError, callback::with_head, exchange::EarlyHead, options::StreamOptions};
 
 /// Decides by a request's head whether the request can get an early head.
 type Condition = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -106,11 +106,11 @@ impl EarlyHeadLayer {
     /// `answer` can't stop an `EventSource` that gets a late `204` or `4xx`: the client reconnects,
     /// and your handler runs again.
     ///
-    /// Most [`StreamOptions`](crate::StreamOptions) of a late answer are
-    /// [lost](crate::early_head#what-is-lost). Inside of a [`RunLayer`](crate::runs::RunLayer), all
-    /// are. Instead, add them to the response that `answer` returns. The `SseLayer` can refuse the
-    /// early head, for example at [`max_streams`](crate::SseLayer::max_streams). A run that `call`
-    /// has started continues even then, and a shutdown doesn't wait for it.
+    /// Inside of a [`RunLayer`](crate::runs::RunLayer), the [`StreamOptions`](crate::StreamOptions)
+    /// of a late answer are lost. Instead, add them to the response that `answer` returns. The
+    /// `SseLayer` can refuse the early head, for example at
+    /// [`max_streams`](crate::SseLayer::max_streams). A run that `call` has started continues even
+    /// then, and a shutdown doesn't wait for it.
     ///
     /// # Cancel safety
     ///

@@ -117,13 +117,10 @@
 //! # What is lost
 //!
 //! A late answer loses its status and its headers, including cookies. Put layers that add headers
-//! to every response, such as CORS, outside this one. Of the answer's
-//! [`StreamOptions`](crate::StreamOptions), only `max_age` applies, counted from the answer. Unless
-//! you use [`answer`](EarlyHeadLayer::answer), so does the `drain` of a run of this process. Set
-//! the others, such as a `terminator`, on the `SseLayer` or in the
-//! [request](crate::StreamOptions::merge_into_extensions). If this layer is inside a
-//! [`RunLayer`](crate::runs::RunLayer), the answer's `max_age` and `drain` are
-//! [lost](EarlyHeadLayer::answer) too. A late [`Refusal`](crate::Refusal) isn't counted.
+//! to every response, such as CORS, outside this one. The answer's
+//! [`StreamOptions`](crate::StreamOptions) apply from the answer on, except for `padding` and
+//! `long_poll`. If this layer is inside a [`RunLayer`](crate::runs::RunLayer), all of them are
+//! [lost](EarlyHeadLayer::answer). A late [`Refusal`](crate::Refusal) isn't counted.
 //!
 //! If a hub's topic has ended, the late answer can't be a `204`, so the `EventSource` reconnects.
 //!

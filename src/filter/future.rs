@@ -142,7 +142,7 @@ where
                 let (mut parts, source) = response.into_parts();
                 headers::remove_those_of_whole_bodies(&mut parts.headers);
                 headers::allow_chunks(&mut parts.version);
-                self.body.as_mut().begin(source);
+                self.body.as_mut().begin(source, parts.extensions.get().cloned());
                 Ok(parts)
             }
             answer => {

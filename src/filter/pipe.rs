@@ -12,7 +12,8 @@ use tokio::time::{Instant, Sleep};
 use super::event_filter::FilterOptions;
 use super::{EventFilter, FilterEnd, FilterOutcome, SourceEnd, Verdict};
 use crate::decode::{EventRef, EventSplitter, Piece};
-use crate::signals::{ItemError, Stopped, is_recorded, is_within_layer};
+use crate::exchange::{EarlyHead, LateEnd};
+use crate::signals::{ItemError, Stopped, is_within_streams_body};
 use crate::{BoxError, callback::catch_panic, coop::CoopBudget, event::Encoded, headers};
 
 /// The maximum part of a frame that is filtered at a time. A larger part would block the thread.
@@ -26,6 +27,8 @@ pin_project! {
         // `None` before the response, and once the stream has ended.
         #[pin]
         source: Option<B>,
+        // Set if the response's head was sent before the service answered.
+        head: Option<EarlyHead>,
         pipe: FilterPipe<F>,
         // The part of the last frame that is not filtered yet.
         rest: Bytes,
@@ -41,6 +44,7 @@ impl<F: EventFilter, B> Filtered<F, B> {
     pub(super) fn new(filter: F, options: FilterOptions, source: Option<B>) -> Pin<Box<Self>> {
         Box::pin(Self {
             source,
+            head: None,
             pipe: FilterPipe::new(filter, options),
             rest: Bytes::new(),
             trailers: None,
@@ -58,8 +62,10 @@ impl<F: EventFilter, B> Filtered<F, B> {
         returned
     }
 
-    pub(super) fn begin(self: Pin<&mut Self>, source: B) {
-        self.project().source.set(Some(source));
+    pub(super) fn begin(self: Pin<&mut Self>, source: B, head: Option<EarlyHead>) {
+        let mut this = self.project();
+        this.source.set(Some(source));
+        *this.head = head;
     }
 
     /// Drops the filter, because nothing will be filtered.
@@ -152,9 +158,6 @@ where
                     this.pipe.splitter.shrink();
                     return Poll::Pending;
                 };
-                if !this.pipe.flow.holds_head && frame.as_ref().is_some_and(is_for_layer) {
-                    return Poll::Ready(frame);
-                }
                 let frame = frame.map(|frame| frame.map(Frame::into_data));
                 if let Some(Ok(Ok(data))) = &frame {
                     this.pipe.flow.guard.report.bytes_received += data.len() as u64;
@@ -170,10 +173,10 @@ where
                         if let Some(trailers) = this.trailers {
                             headers::remove_those_of_whole_bodies(trailers);
                         }
-                        this.pipe.filter_end(None)
+                        this.pipe.filter_end(stopped(this.head))
                     }
                     Some(Err(error)) => this.pipe.filter_end(Some(error)),
-                    None => this.pipe.filter_end(None),
+                    None => this.pipe.filter_end(stopped(this.head)),
                 }
             };
             if !this.pipe.flow.is_open {
@@ -197,14 +200,10 @@ where
     }
 }
 
-/// Returns whether a result of the source goes unfiltered to the layer around the filter.
-fn is_for_layer(result: &BodyFrame) -> bool {
-    match result {
-        // After each frame, the layer checks whether the program has closed the stream.
-        Ok(frame) => frame.data_ref().is_some_and(Bytes::is_empty) && is_within_layer(),
-        // The source continues until the layer ends the stream.
-        Err(error) => matches!(Stopped::cause_of(&**error), Some(Stopped::Due(_))),
-    }
+/// Returns the error for a filter if a late answer isn't complete although its body ends cleanly.
+fn stopped(head: &Option<EarlyHead>) -> Option<BoxError> {
+    let Some(LateEnd::Stopped(stopped)) = head.as_ref().map(EarlyHead::end) else { return None };
+    Some(stopped.into())
 }
 
 /// A pipe that passes the bytes of one stream through a filter, without I/O. It buffers at most one
@@ -252,10 +251,7 @@ impl<F: EventFilter> FilterPipe<F> {
         self.flow.send(bytes)
     }
 
-    fn filter_end(&mut self, mut error: Option<BoxError>) -> Result<Bytes, BoxError> {
-        // `Whole` is a clean end: an inner layer has already added what follows the complete
-        // answer.
-        let whole = error.take_if(|it| Stopped::cause_of(&**it) == Some(&Stopped::Whole));
+    fn filter_end(&mut self, error: Option<BoxError>) -> Result<Bytes, BoxError> {
         let mut output = Vec::new();
         if self.flow.is_open {
             let is_mid_line = self.splitter.is_in_comment() || self.flow.ends_in_cr;
@@ -277,11 +273,10 @@ impl<F: EventFilter> FilterPipe<F> {
                     output.extend_from_slice(events.as_bytes());
                 }
             }
-            if self.flow.error.is_none() {
-                if let Some(tail) = tail.filter(|_| passes) {
-                    output.extend_from_slice(tail.as_bytes());
-                }
-                self.flow.error = whole.filter(|_| self.flow.rejected.is_none());
+            if self.flow.error.is_none()
+                && let Some(tail) = tail.filter(|_| passes)
+            {
+                output.extend_from_slice(tail.as_bytes());
             }
         }
         self.flow.send(output.into())
@@ -291,7 +286,7 @@ impl<F: EventFilter> FilterPipe<F> {
 /// Returns whether `error` must reach the layer around the filter, even if a verdict would hide it:
 /// the source has stopped its stream, and after a clean end, the layer would add a terminator.
 fn forbids_terminator(error: &BoxError) -> bool {
-    is_within_layer() && !is_recorded() && Stopped::cause_of(&**error).is_some()
+    is_within_streams_body() && Stopped::cause_of(&**error).is_some()
 }
 
 const MAX_HELD: u64 = 16 << 10;
@@ -425,6 +420,8 @@ impl<F: EventFilter> Flow<F> {
             if outcome == FilterOutcome::Completed { FilterOutcome::Stopped } else { outcome };
         let (events, passes) = self.apply(verdict, stopped);
         if self.is_open {
+            // The layer around the filter knows the end of a late answer.
+            let error = error.filter(|error| !error.is::<Stopped>());
             self.end(outcome, error.filter(|error| passes || forbids_terminator(error)));
         }
         events

@@ -11,7 +11,8 @@ use crate::connection::{
     ClientKind, DisconnectGuard, HeaderScan, LastEventId, accepts_event_stream, query_value,
 };
 use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
-use crate::signals::{OnRefusal, Shutdown};
+use crate::shutdown::Shutdown;
+use crate::signals::OnRefusal;
 use crate::streams::{Streams, Subjects};
 use crate::{headers, stats::Stats};
 

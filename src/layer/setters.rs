@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Refusal, SseLayer};
 use crate::connection::{ClientKind, CloseReport};
 use crate::options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions};
-use crate::{callback::Opaque, event::Event, signals::Shutdown, stats::Stats, streams::Streams};
+use crate::{callback::Opaque, event::Event, shutdown::Shutdown, stats::Stats, streams::Streams};
 
 /// Several options at once. Setting an option again usually [replaces its earlier
 /// value](crate::StreamOptions#setting-and-turning-off-options).

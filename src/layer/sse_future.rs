@@ -5,13 +5,14 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
 use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
 use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard, LastEventId};
+use crate::exchange::EarlyHead;
 use crate::options::{ResolvedOptions, StreamOptions, id_line};
-use crate::signals::{Around, EarlyHead, EndsWith, Handled, NothingMore, StartAt, within_call};
+use crate::shutdown::EndsWith;
+use crate::signals::{Handled, NothingMore, StartAt, within_call};
 use crate::streams::{Membership, Subjects};
 use crate::{BoxError, headers};
 
@@ -245,7 +246,7 @@ impl InFlight {
         }
         let subjects = self.subjects.take();
         let early = response.extensions_mut().remove::<EarlyHead>();
-        self.request.has_drain |= early.as_ref().is_some_and(EarlyHead::awaits_run)
+        self.request.has_drain |= early.as_ref().is_some_and(EarlyHead::has_drain)
             || !options.drain().is_immediate(self.request.client);
         let joined = match subjects {
             Some(_) if options.is_recorded() => Ok(None),
@@ -275,7 +276,7 @@ impl InFlight {
     fn start_stream<B>(
         &mut self,
         mut response: Response<B>,
-        mut options: Arc<ResolvedOptions>,
+        options: Arc<ResolvedOptions>,
         membership: Option<Membership>,
         record: StreamRecord,
         early: Option<EarlyHead>,
@@ -288,9 +289,9 @@ impl InFlight {
         response.extensions_mut().insert(Handled::Stream { inherited, has_drain });
         let client = self.request.client;
         let start = response.extensions_mut().remove::<StartAt>();
-        let (omits_start, max_wait) = (options.merged.omits_defaults, options.max_wait(false));
         if let Some(start) = &start {
-            start.note_viewer(client.resumes() && !omits_start, max_wait);
+            let needs_event = client.resumes() && !options.merged.omits_defaults;
+            start.note_viewer(needs_event, options.max_wait(false));
         }
         let id_line = options.repeats_id(client).then(|| {
             let start_id = start.as_ref().and_then(|start| start.id.as_ref()).map(id_line);
@@ -299,24 +300,8 @@ impl InFlight {
         // After a `204`, fetch-event-source would repeat the request every second, forever.
         let held = response.extensions_mut().remove::<NothingMore>();
         let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);
-        let (opening, ends_with) = match early {
-            None => (held.or(start.map(Opening::Start)), ends_with),
-            Some(head) => {
-                head.adopt(Some(Around {
-                    ends_with,
-                    client,
-                    omits_start,
-                    repeats_id: options.heartbeat_event().is_some(),
-                    last_id: self.last_id.take(),
-                    poll_end: max_wait.and_then(|it| Instant::now().checked_add(it)),
-                }));
-                if head.has_ended() {
-                    Arc::make_mut(&mut options).merged.terminator = None;
-                }
-                (Some(Opening::Early), EndsWith::Early(head))
-            }
-        };
-        let opening = opening.map(Box::new);
+        let early = early.map(|head| Opening::Early(head.adopt(self.last_id.take())));
+        let opening = early.or(held).or(start.map(Opening::Start)).map(Box::new);
         let mut state =
             StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
         state.id_line = id_line;

@@ -17,6 +17,6 @@ pub use self::{
 pub(crate) use self::drain::{PATIENCE, PATIENCE_AT_ONCE, When};
 pub(crate) use self::heartbeat::{COMMENT_LINE, id_line, with_id};
 pub(crate) use self::max_age::GRACE;
-pub(crate) use self::resolved::{IdleInterval, ResolvedOptions, start_event};
+pub(crate) use self::resolved::{IdleInterval, ResolvedOptions, joined, start_event};
 pub(crate) use self::retry::has_retry_line;
 pub(crate) use self::stream_options::OnOpen;

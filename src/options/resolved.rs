@@ -9,7 +9,7 @@ use crate::callback::catch_panic;
 use crate::connection::ClientKind;
 use crate::event::{Encoded, Event};
 use crate::signals::{Interrupted, StartAt, interruption};
-use crate::signals::{is_recorded, program_error, source_error};
+use crate::signals::{program_error, source_error};
 use crate::{BoxError, error::causes};
 
 /// The options of a layer, or those of one stream, merged from its layer, request and response.
@@ -61,10 +61,9 @@ impl ResolvedOptions {
         Arc::new(Self { merged, ..Self::clone(layer) })
     }
 
-    /// Returns whether a run records the stream. Middleware in a run's call can make a new request,
-    /// so the thread is asked too.
+    /// Returns whether a run records the stream.
     pub(crate) fn is_recorded(&self) -> bool {
-        self.merged.is_recorded || is_recorded()
+        self.merged.is_recorded
     }
 
     /// Returns the heartbeat. A recorded stream has no heartbeats that are events: the record would
@@ -180,7 +179,7 @@ pub(crate) fn start_event(start: StartAt, client: ClientKind, omits_defaults: bo
 }
 
 /// Returns `first` and then `second`, without a copy if one of them is empty.
-fn joined(first: Bytes, second: Bytes) -> Bytes {
+pub(crate) fn joined(first: Bytes, second: Bytes) -> Bytes {
     match (first.is_empty(), second.is_empty()) {
         (true, _) => second,
         (_, true) => first,

@@ -265,7 +265,7 @@ impl StreamOptions {
 
     /// Returns what [`or`](Self::or) returns, except that the maximum ages of `self` and of `below`
     /// all count.
-    pub(super) fn over(self, below: &Self) -> Self {
+    pub(crate) fn over(self, below: &Self) -> Self {
         let max_age = [&*self.max_age, &*below.max_age].concat();
         Self { max_age, ..self.or(below) }
     }

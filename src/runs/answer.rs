@@ -11,9 +11,9 @@ use super::{InvalidKey, Outcome, RunError, StartError};
 use crate::body::{EventBody, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::event::Encoded;
+use crate::exchange::{AwaitedRun, EarlyHead};
 use crate::options::StreamOptions;
-use crate::signals::interruption;
-use crate::signals::{AwaitedRun, CancelledFor, EarlyHead, Handled, INTERRUPTED};
+use crate::signals::{CancelledFor, Handled, INTERRUPTED, interruption};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {

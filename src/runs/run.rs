@@ -7,8 +7,8 @@ use super::record::{NoEvents, Record};
 use super::{Attachment, Outcome, RunKey, Runs, StartError, process::Process};
 use crate::body::SseBody;
 use crate::history::{Position, seen};
-use crate::signals::{AwaitedRun, OnRefusal};
-use crate::{connection::LastEventId, decode::Message, event::EventId};
+use crate::signals::OnRefusal;
+use crate::{connection::LastEventId, decode::Message, event::EventId, exchange::AwaitedRun};
 
 /// A handle to a run that is in progress or has ended.
 ///

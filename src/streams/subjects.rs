@@ -3,8 +3,8 @@ use std::{fmt, slice, task::Waker};
 
 use super::member::{Member, Revocation};
 use super::open_streams::{OpenStreams, Ticket};
+use crate::exchange::EarlyHead;
 use crate::lock::lock;
-use crate::signals::EarlyHead;
 
 /// The subjects of a request, such as its user, tenant or address. You can close or limit the
 /// streams that share a subject.

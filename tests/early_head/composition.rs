@@ -67,13 +67,11 @@ async fn with_late(
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_maximum_age_of_a_late_response_applies() {
+async fn maximum_age_of_a_late_response_counts_from_the_answer() {
     let reports = Reports::default();
     let layer = || reports.observe(SseLayer::new().retry(SECOND).without_heartbeat());
-    let options = || StreamOptions::new().terminator("[DONE]").heartbeat(10 * SECOND);
-    let options = move || options().on_close(|_| panic!("called")).on_error(|_| "error".into());
     for (client, grace) in [(Requester::EventSource, 0), (Requester::Post, 30)] {
-        let age = options().max_age(25 * SECOND);
+        let age = StreamOptions::new().max_age(25 * SECOND);
         let (received, time) = with_late(client, layer(), age).await;
         let error = received.1.as_deref().unwrap_or_default();
         assert_eq!(time.as_secs(), (LATE + (25 + grace) * SECOND).as_secs());
@@ -81,10 +79,74 @@ async fn only_the_maximum_age_of_a_late_response_applies() {
         assert_eq!(reports.take(), [CloseReason::Expired]);
         assert!(received.0.starts_with("retry: 1000\ndata: one\n\n"), "{}", received.0);
     }
-    let done = move || events().with_options(options());
-    let app = slow(LATE, done).layer(early()).layer(layer());
-    let expected = (format!("retry: 1000\n{EVENTS}"), None);
-    assert_eq!(receive(&app, Requester::Post).await, expected);
+}
+
+/// The late stream's source sends two events or none, and fails two minutes later.
+#[tokio::test(start_paused = true)]
+async fn options_of_a_late_answer_apply_from_the_answer_on() {
+    let new = StreamOptions::new;
+    let beat = || Heartbeat::every(50 * SECOND).event("beat", "{}");
+    let failed = |text: &str| format!("{EVENTS}{text}data: failed\n\n");
+    let cases = [
+        (new(), 2, failed("")),
+        (new().retry(7 * SECOND), 2, format!("retry: 7000\n{}", failed(""))),
+        (new().heartbeat(50 * SECOND), 2, failed(": \n: \n")),
+        (new().heartbeat(beat()), 2, failed(&"event: beat\ndata: {}\n\n".repeat(2))),
+        // The events of the layer repeat the client's id.
+        (
+            new().heartbeat(beat()),
+            0,
+            "event: beat\ndata: {}\nid: 7\n\n".repeat(2) + "data: failed\nid: 7\n\n",
+        ),
+        // Without effect: the first bytes were sent with the head.
+        (new().padding(100).long_poll(SECOND), 2, failed("")),
+    ];
+    for (options, events, expected) in cases {
+        let closed = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&closed);
+        let options = options.on_error(|_| "failed".into()).on_close(move |report| {
+            assert_eq!(report.reason, CloseReason::Failed);
+            count.fetch_add(1, SeqCst);
+        });
+        let answer = move || {
+            let failing = stream::once(async {
+                sleep(2 * LATE).await;
+                Err::<Event, _>(fmt::Error)
+            });
+            let sent = stream::iter(["one", "two"].map(|data| Ok(Event::from(data))));
+            tower_sse::response(sent.take(events).chain(failing)).with_options(options.clone())
+        };
+        // A heartbeat of the layer would come after the answer's, if its timer stayed.
+        let layer = SseLayer::new().without_retry().heartbeat(100 * LATE);
+        let app = slow(LATE, answer).layer(early()).layer(layer);
+        let mut request = Requester::EventSource.request("/");
+        request.headers_mut().insert("last-event-id", "7".parse().unwrap());
+        let received = read(send(&app, request).await.into_body()).await;
+        assert_eq!(received, (format!(": \n{expected}"), None));
+        assert_eq!(closed.load(SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_of_a_late_answer_is_as_its_options_say() {
+    let done = || events().with_options(StreamOptions::new().terminator("[DONE]"));
+    let layer = SseLayer::new().without_retry().without_heartbeat();
+    let app = slow(LATE, done).layer(early()).layer(layer);
+    let expected = format!(": \n{EVENTS}data: [DONE]\n\n");
+    assert_eq!(receive(&app, Requester::Post).await, (expected, None));
+
+    let token = CancellationToken::new();
+    let drain = Drain::after(5 * SECOND);
+    let options = StreamOptions::new().drain(drain).farewell("bye");
+    let layer = SseLayer::new().without_retry().without_heartbeat().shutdown(token.clone());
+    let shutdown = async {
+        sleep(LATE + SECOND).await;
+        token.cancel();
+    };
+    let streaming = with_late(Requester::EventSource, layer, options);
+    let (((text, error), time), ()) = tokio::join!(streaming, shutdown);
+    assert!(text.starts_with(": \ndata: one\n\n") && text.ends_with("data: bye\n\n"), "{text}");
+    assert_eq!((error, time), (None, LATE + 6 * SECOND));
 }
 
 /// A stream that expires mid-event waits for the end of that event, but for a limited time.

@@ -15,7 +15,7 @@ fn words(page: &str) -> usize {
 
 #[test]
 fn front_pages_and_guide_are_short() {
-    let limits = [("README.md", 520), ("CONTRIBUTING.md", 2_000), ("docs/decisions.md", 3_000)];
+    let limits = [("README.md", 520), ("CONTRIBUTING.md", 2_300), ("docs/decisions.md", 3_000)];
     for (page, limit) in limits {
         let words = words(&fs::read_to_string(page).unwrap());
         assert!(words <= limit, "{page} has {words} words, which is more than {limit}");

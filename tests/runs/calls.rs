@@ -157,7 +157,9 @@ async fn run_outlives_the_long_poll_of_the_client_that_starts_it() {
     let first = rig.call(request).await;
     let (feed, body) = Feed::new();
     let inner = SseLayer::new().options(poll());
-    let answer = support::answer_to(post(), &inner, event_stream(body));
+    let mut request = post();
+    *request.extensions_mut() = rig.handler.extensions();
+    let answer = support::answer_to(request, &inner, event_stream(body));
     rig.handler.reply(Ok(answer.map(BodyExt::boxed_unsync)));
     let mut first = first.client().await;
     feed.data("data: a\n\n");

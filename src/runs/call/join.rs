@@ -16,7 +16,7 @@ use crate::runs::answer::{self, Requester};
 use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{Phase, Reader};
 use crate::runs::{Outcome, RunKey, Runs};
-use crate::{BoxError, options::StreamOptions, runs::run::on_refusal, signals::EarlyHead};
+use crate::{BoxError, exchange::EarlyHead, options::StreamOptions, runs::run::on_refusal};
 
 pub(crate) async fn join_or_call<S, B, R>(
     runs: Runs,

@@ -10,7 +10,7 @@ use crate::runs::process::{Claim, Producer, Purpose};
 use crate::runs::record::{NoEvents, Phase};
 use crate::runs::{Outcome, Run, RunKey, Runs, StartError};
 use crate::runs::{answer::Requester, run::on_refusal};
-use crate::{body::EventBody, event::Encode, layer::response, signals::EarlyHead};
+use crate::{body::EventBody, event::Encode, exchange::EarlyHead, layer::response};
 
 /// A closure without arguments that returns the stream of a run. Use it as the bound of functions
 /// that start runs.

@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 use tokio::task::coop;
 use tokio::time::{Sleep, sleep_until};
 
+use crate::exchange::{EarlyHead, LateEnd, disown};
 use crate::headers::{has_content_coding, is_event_stream};
 use crate::runs::process::{PANICKED, Producer};
 use crate::runs::record::{Appended, Cutter};
-use crate::signals::{Stopped, disown, is_refusal, within_call, within_recorder};
+use crate::signals::{is_refusal, within_call, within_recorder};
 use crate::{BoxError, callback::without_panic, connection::DisconnectGuard, coop::CoopBudget};
 use crate::{history::MemoryShare, options::StreamOptions, runs::Outcome, runs::outcome::Failure};
 
@@ -144,7 +145,7 @@ where
         let answer = match answer {
             Ok(Ok(response)) if is_recordable(&response) => {
                 let (mut parts, body) = response.into_parts();
-                disown(&mut parts.extensions);
+                this.recorder.head = disown(&mut parts.extensions);
                 let options = parts.extensions.get().map(StreamOptions::for_other_clients);
                 if !this.producer.begin(options) {
                     return None;
@@ -191,6 +192,8 @@ struct Recorder {
     bytes: Bytes,
     memory: MemoryShare,
     budget: CoopBudget,
+    /// Set if the response's head was sent before the service answered.
+    head: Option<EarlyHead>,
 }
 
 impl Recorder {
@@ -200,6 +203,7 @@ impl Recorder {
             bytes: Bytes::new(),
             memory: MemoryShare::new(Arc::clone(&producer.process.counters.memory)),
             budget: CoopBudget::default(),
+            head: None,
         }
     }
 
@@ -237,11 +241,13 @@ impl Recorder {
                     self.memory.set(self.cutter.memory());
                     return Poll::Pending;
                 }
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(None) => {
+                    let end = self.head.as_ref().map(EarlyHead::end);
+                    let Some(LateEnd::Stopped(stopped)) = end else { return Poll::Ready(Ok(())) };
+                    return Poll::Ready(Err(Failure::of(stopped.into())));
+                }
                 Poll::Ready(Some(Err(error))) => {
-                    let error = error.into();
-                    let is_whole = Stopped::cause_of(&*error) == Some(&Stopped::Whole);
-                    return Poll::Ready(if is_whole { Ok(()) } else { Err(Failure::of(error)) });
+                    return Poll::Ready(Err(Failure::of(error.into())));
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
