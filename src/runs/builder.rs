@@ -191,7 +191,8 @@ impl RunsBuilder {
     /// panics. Answers that aren't [recorded](super::RunLayer#responses) aren't reported.
     ///
     /// The closures are called in the order in which you added them, on the thread that ends the
-    /// run. If a closure panics, the panic is caught.
+    /// run. Clients don't wait for them: a client's stream can end before they are called, and it
+    /// can still be open when they return. If a closure panics, the panic is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,

@@ -373,3 +373,20 @@ async fn drain_waits_for_a_report_that_outlasts_the_grace_period() {
         assert_eq!(ends.outcomes(), [Outcome::Completed]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_can_have_the_end_before_the_run_is_reported() {
+    let (barrier, ends) = (Arc::new(Barrier::new(2)), Ends::default());
+    let reporting = Arc::clone(&barrier);
+    let wait = move |_: &RunEnd| _ = reporting.wait();
+    let runs = ends.observe(Runs::builder().on_end(wait)).build();
+    let events = || stream::iter([Event::from("a")]);
+    let run = runs.start(&turn(), None, events).await.unwrap();
+    let answer = run.answer(&Request::new(()).into_parts().0).await.into_body();
+    let bytes = tokio::time::timeout(PATIENCE, answer.collect()).await.unwrap().unwrap().to_bytes();
+    assert!(bytes.starts_with(b"data: a\nid: "), "{bytes:?}");
+    assert_eq!(ends.outcomes(), []);
+    barrier.wait();
+    runs.drain(PATIENCE).await;
+    assert_eq!(ends.outcomes(), [Outcome::Completed]);
+}
