@@ -30,7 +30,8 @@
 //!
 //! # Uses
 //!
-//! Bill each stream once, no matter how it ends:
+//! Bill each filtered stream once, no matter how it ends. An answer that isn't an event stream, such
+//! as JSON or a `502`, has no [report](EventFilter::end), and nor has an error of the service:
 //!
 //! ```
 //! # use tower_sse::decode::EventRef;
