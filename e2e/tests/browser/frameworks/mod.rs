@@ -4,6 +4,8 @@
 mod datastar;
 mod htmx;
 mod openapi;
+#[allow(dead_code, unused_imports, unused_mut)]
+mod openapi_3_1;
 
 use std::sync::atomic::AtomicBool;
 
@@ -12,6 +14,7 @@ use axum::{extract::Request, routing::get};
 use serde_json::Map;
 
 use crate::relay::Relay;
+use crate::support::{installed, target};
 use crate::*;
 
 const PAGE: &str = include_str!("../../../../docs/guide/frameworks.md");
@@ -177,18 +180,45 @@ async fn get_events(
     client::get(address, "/events", &headers).await
 }
 
+async fn openapi_document(routes: Router) -> Value {
+    let address = serve_axum(routes).await;
+    let document = client::get(address, "/openapi.json", &[]).await.into_body();
+    serde_json::from_slice(&document.collect().await.unwrap().to_bytes()).unwrap()
+}
+
 #[tokio::test]
 async fn openapi_document_describes_the_response() {
     let hub = Hub::new();
-    let address = serve_axum(openapi::app(hub.clone())).await;
-    let document = client::get(address, "/openapi.json", &[]).await.into_body();
-    let document: Value =
-        serde_json::from_slice(&document.collect().await.unwrap().to_bytes()).unwrap();
+    let document = openapi_document(openapi::app(hub.clone())).await;
     assert_eq!(document["openapi"], "3.2.0");
-    let answer = client::get(address, "/events", &[]).await;
+    let answer = client::get(serve_axum(openapi::app(hub)).await, "/events", &[]).await;
     let content_type = answer.headers()["content-type"].to_str().unwrap();
     let content = &document["paths"]["/events"]["get"]["responses"]["200"]["content"];
     let schema = &content[content_type]["itemSchema"];
     let fields: Vec<_> = schema["properties"].as_object().into_iter().flat_map(Map::keys).collect();
     assert_eq!(fields, ["data", "id"], "{document:#}");
+}
+
+/// The program for OpenAPI 3.1 is the page's with the changes that the page names.
+#[tokio::test]
+async fn validator_accepts_the_openapi_documents() {
+    let of_page = PROGRAMS[2].replace("item_schema = inline(News)", "body = String");
+    let of_page: Vec<_> = of_page.lines().filter(|it| !it.contains("Version32")).collect();
+    assert_eq!(of_page, include_str!("openapi_3_1.rs").lines().collect::<Vec<_>>());
+    let Some(python) = find(&["python3"]) else { return };
+    if installed("python/openapi_spec_validator").is_none() {
+        return;
+    }
+    let code =
+        "import json, sys, openapi_spec_validator as it; it.validate(json.loads(sys.argv[1]))";
+    for (version, routes) in
+        [("3.2.0", openapi::app(Hub::new())), ("3.1.0", openapi_3_1::app(Hub::new()))]
+    {
+        let document = openapi_document(routes).await;
+        assert_eq!(document["openapi"], version);
+        let mut command = Command::new(&python);
+        command.env("PYTHONPATH", target("python")).args(["-c", code, &document.to_string()]);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }

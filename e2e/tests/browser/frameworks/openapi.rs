@@ -14,7 +14,8 @@ struct News {
 }
 
 #[utoipa::path(get, path = "/events", params(("Last-Event-ID" = Option<String>, Header)),
-    responses((status = 200, content_type = "text/event-stream", item_schema = inline(News))))]
+    responses((status = 200, description = "News", content_type = "text/event-stream",
+        item_schema = inline(News))))]
 async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
     hub.subscribe_to("news").resume(last).response()
 }
