@@ -23,6 +23,7 @@ use tower_sse::{
     BoxError, Drain, Event, Heartbeat, SseLayer, StreamOptions,
     early_head::EarlyHeadLayer,
     hub::Hub,
+    page,
     runs::{InvalidKey, RunKey, Runs},
     streams::{Streams, Subjects},
 };
@@ -76,13 +77,16 @@ struct App {
 }
 
 fn app(runs: Runs, streams: Streams, model: Model, shutdown: CancellationToken) -> Router {
-    // Half the shortest time after which a proxy ends an idle response.
-    let pause = seconds("PROXY_TIMEOUT", 20.0) / 2;
+    // Half the shortest time after which a proxy ends an idle response. A page waits for 10 seconds.
+    let pause = (seconds("PROXY_TIMEOUT", 20.0) / 2).min(Duration::from_secs(5));
     let early = EarlyHeadLayer::new(pause)
         .when(|request| request.method != Method::DELETE)
         .late_event(|late| Some(Event::new().event("refused").data(late.status().as_str())));
-    let layer =
-        SseLayer::new().heartbeat(Heartbeat::every(pause)).streams(&streams).shutdown(shutdown);
+    let layer = SseLayer::new()
+        .for_pages()
+        .heartbeat(Heartbeat::every(pause).for_pages())
+        .streams(&streams)
+        .shutdown(shutdown);
     // Only around the `POST`: no other request can start a run.
     let run = runs.layer(|request: &Request| Some(key(request.headers(), request.uri())));
     Router::new()
@@ -91,6 +95,7 @@ fn app(runs: Runs, streams: Streams, model: Model, shutdown: CancellationToken) 
         .route_layer(from_fn(check))
         .route("/log_out", post(log_out))
         .route("/", get(page))
+        .route("/tower-sse.js", get(async |headers: HeaderMap| page::module(&headers)))
         .layer(layer)
         .with_state(App { runs, streams, model })
 }

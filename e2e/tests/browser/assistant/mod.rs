@@ -45,7 +45,7 @@ async fn stop(engine: Engine, store: Store) {
         let _case = case(format!("{store:?}, {moment:?}"));
         rig.ask(moment).await;
         rig.open_tab(moment).await;
-        rig.front.until("($('stop').click(), true)").await;
+        rig.front.until("(document.getElementById('stop').click(), true)").await;
         rig.shows(moment.words(), "stopped").await;
         rig.tab_shows(moment.words(), "ended").await;
         rig.api.is_idle().await;
@@ -91,8 +91,8 @@ async fn kill_of_the_only_process(engine: Engine) {
                 rig.reload(moment).await;
             }
             rig.kill(&Method::POST).await;
-            // An `EventSource` that has an event id is told that the rest is lost.
-            let has_id = is_attached && moment == Moment::Middle;
+            // A page that has an event id is told that the rest is lost.
+            let has_id = moment == Moment::Middle;
             rig.shows(moment.words(), if has_id { "interrupted" } else { "gone" }).await;
             rig.api.is_idle().await;
         }
@@ -120,7 +120,7 @@ async fn kill_of_the_process_of_the_answer(engine: Engine) {
         rig.ask(moment).await;
         rig.kill(&Method::POST).await;
         // The page learns of the loss once the process counts as dead.
-        rig.front.until("$('state').textContent === 'interrupted'").await;
+        rig.front.until("document.getElementById('state').textContent === 'interrupted'").await;
         rig.api.is_idle().await;
     };
     tokio::join!(kill(Moment::Silence), kill(Moment::Middle));
@@ -139,13 +139,19 @@ async fn late_refusal(engine: Engine) {
 async fn long_answer(engine: Engine) {
     let Some(rig) = Rig::start(engine, Store::Memory).await else { return };
     rig.api.lengthen();
-    rig.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
+    rig.front
+        .until(
+            "document.readyState === 'complete' && (document.getElementById('ask').click(), true)",
+        )
+        .await;
     rig.api.say(WORDS - 1).await;
-    rig.front.until(&format!("$('answer').textContent.length > {RETAINED}")).await;
+    rig.front
+        .until(&format!("document.getElementById('answer').textContent.length > {RETAINED}"))
+        .await;
     rig.front.reload().await;
     rig.shows(0, "gone").await;
     assert_eq!(rig.api.open(), 1);
-    rig.front.until("($('stop').click(), true)").await;
+    rig.front.until("(document.getElementById('stop').click(), true)").await;
     rig.api.is_idle().await;
 }
 
@@ -154,7 +160,7 @@ async fn log_out(engine: Engine) {
     let Some(rig) = Rig::start(engine, Store::Redis).await else { return };
     rig.ask(Moment::Middle).await;
     let answer = rig.front.until("location.hash").await;
-    rig.front.until("($('log-out').click(), true)").await;
+    rig.front.until("(document.getElementById('log-out').click(), true)").await;
     rig.front.until("!location.hash && document.readyState === 'complete'").await;
     rig.front.until(&format!("location.hash = {answer}")).await;
     rig.front.reload().await;
@@ -166,9 +172,13 @@ const LIMIT: Duration = Duration::from_secs(2);
 async fn proxy_with_a_limit(engine: Engine) {
     let behind =
         async |proxy_timeout| Rig::behind(engine, Store::Memory, LIMIT, proxy_timeout).await;
-    // The early head and the heartbeats would come after half a minute.
+    // The early head and the heartbeats would come after five seconds.
     let Some(rig) = behind(60.0).await else { return };
-    rig.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
+    rig.front
+        .until(
+            "document.readyState === 'complete' && (document.getElementById('ask').click(), true)",
+        )
+        .await;
     rig.shows(0, "refused: 504").await;
     assert_eq!(rig.front.timeouts(), 1);
 
@@ -190,8 +200,9 @@ async fn proxy_that_ends_responses(engine: Engine, store: Store) {
     for moment in Moment::BOTH {
         let _case = case(format!("{store:?}, {moment:?}"));
         rig.ask(moment).await;
+        let heads = rig.front.heads();
         rig.front.end_responses();
-        rig.front.until("source && source.readyState !== EventSource.CLOSED").await;
+        until(|| rig.front.heads() > heads).await;
         rig.complete(moment).await;
     }
     assert_eq!(rig.api.calls(), 2);

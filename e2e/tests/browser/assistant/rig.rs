@@ -118,7 +118,7 @@ impl Rig {
     /// Asks a question and waits until the page shows the answer up to this moment.
     pub(crate) async fn ask(&self, moment: Moment) {
         let (calls, heads) = (self.api.calls(), self.front.heads());
-        self.front.until("document.readyState === 'complete' && ($('ask').click(), true)").await;
+        self.front.until("document.readyState === 'complete' && (document.getElementById('ask').click(), true)").await;
         self.shows(0, "thinking").await;
         until(|| self.api.calls() > calls && self.front.heads() > heads).await;
         self.api.say(moment.words()).await;
@@ -142,7 +142,6 @@ impl Rig {
     pub(crate) async fn complete(&self, moment: Moment) {
         self.api.say(WORDS - moment.words()).await;
         self.shows(WORDS, "done").await;
-        self.front.until("!source || source.readyState === EventSource.CLOSED").await;
         self.api.is_idle().await;
     }
 

@@ -4,10 +4,10 @@ mod api;
 mod example;
 mod model;
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use axum::http::StatusCode;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{StreamExt, TryStreamExt, stream::BoxStream};
 use reqwest::{Body, Response};
 use tokio::time::timeout;
 use tower_sse::BoxError;
@@ -18,9 +18,11 @@ use self::{api::Api, example::Example};
 /// Longer than anything a test awaits, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn messages(response: Response) -> MessageStream<Body> {
+/// Returns an answer's events without the heartbeats for pages.
+fn messages(response: Response) -> BoxStream<'static, Result<Message, BoxError>> {
     assert_eq!(response.status(), StatusCode::OK);
-    MessageStream::new(Body::from(response))
+    let messages = MessageStream::new(Body::from(response)).map_err(BoxError::from);
+    messages.try_filter(|message| ready(message.event != "heartbeat")).boxed()
 }
 
 /// Returns the names and data of an answer's events.
@@ -37,6 +39,6 @@ async fn words(response: Response) -> Vec<String> {
     events.into_iter().map(|(_, data)| data).collect()
 }
 
-async fn next(messages: &mut MessageStream<Body>) -> Message {
+async fn next(messages: &mut BoxStream<'static, Result<Message, BoxError>>) -> Message {
     timeout(PATIENCE, messages.next()).await.unwrap().unwrap().unwrap()
 }
