@@ -191,7 +191,9 @@ async fn read<B>(world: &World, answer: usize, body: B, habit: Habit, clean: Ans
 where
     B: Body<Data = bytes::Bytes, Error: Into<BoxError>>,
 {
-    let mut messages = std::pin::pin!(MessageStream::new(body));
+    // The largest events of a crowd's runs have six million bytes.
+    let decoder = Decoder::new().max_event_size(8 << 20);
+    let mut messages = std::pin::pin!(MessageStream::with_decoder(body, decoder));
     let mut is_first = true;
     loop {
         let message = match messages.next().await {

@@ -37,13 +37,19 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn choose(rng: &mut Rng) -> Self {
-        let most = if rng.u8(..4) == 0 { 40 } else { 8 };
+        let (most, size) = match rng.u8(..64) {
+            // Each event is sent, and read, in parts of 64 KiB.
+            0 => (4, rng.usize(60_000..300_000)),
+            // A run with such large events can take several pages of 64 KiB.
+            1..=8 => (40, 5_000),
+            9..=20 => (40, rng.usize(..40)),
+            _ => (8, rng.usize(..40)),
+        };
         Self {
             events: rng.u64(1..most),
             fails: rng.u8(..6) == 0,
             delay: [0, 4, 100, 1_000, 3_000][rng.usize(..5)],
-            // A run with such large events can take several pages of 64 KiB.
-            size: if rng.u8(..8) == 0 { 5_000 } else { rng.usize(..40) },
+            size,
         }
     }
 }

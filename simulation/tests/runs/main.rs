@@ -29,7 +29,7 @@ use settings::Settings;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_sse::decode::{Message, MessageStream};
+use tower_sse::decode::{Decoder, Message, MessageStream};
 use tower_sse::layer::EventBody;
 use tower_sse::runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError};
 use tower_sse::{BoxError, Event, LastEventId, Retention, SseLayer, StreamOptions};

@@ -126,9 +126,13 @@ impl Crowd {
             let leaves = if self.rng.bool() { self.rng.u32(..3) } else { 0 };
             clients.push(self.read(key, Habit::Leaves(SLOW, leaves)));
         }
+        // An own event that takes longer to send than a reply may take.
+        let own = Plan { events: 1, fails: false, delay: 0, size: bandwidth * 3 };
+        self.start(SLOW, runs + 1, own).await.expect("nothing refuses it");
+        clients.push(self.read(runs + 1, Habit::Stays(0)));
         let mut refused = 0;
         let small = Plan { events: 3, fails: false, delay: 100, size: 20 };
-        for key in runs + 1..runs + 1 + seconds {
+        for key in runs + 2..runs + 2 + seconds {
             let before = self.network.elapsed();
             let started = self.start(SLOW, key, small).await;
             refused += usize::from(started.is_err() || self.network.elapsed() - before >= 1_000);
