@@ -1,5 +1,9 @@
 //! Clients that load answers of other processes over a slow link to Redis.
 
+use std::env;
+
+use tower_sse::runs::Attachment;
+
 use crate::*;
 
 /// The size of an event, which is close to the size of a batch. So each event has its own batch.
@@ -25,7 +29,9 @@ impl Pair {
             (Wire::start(redis.port()).await, Wire::start(redis.port()).await);
         let connect = async |url: &str| {
             let limits = Runs::builder()
-                .max_running_per_owner(10_000)
+                .max_running(20_000)
+                .max_running_per_owner(20_000)
+                .max_memory(1 << 40)
                 .retention(Retention::new().bytes(8 << 20));
             limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
         };
@@ -292,4 +298,54 @@ async fn live(pair: &Pair, size: usize, events: usize, pause: Duration) {
     let pauses = stream::iter(0..events).then(move |_| sleep(pause));
     let events = pauses.map(move |()| Event::from(&*text));
     _ = pair.owner.start(&key("live"), None, || events).await.unwrap();
+}
+
+/// Attaches a client to a run at `reader`, again after each refusal. Returns the client, and how
+/// long it waited for an event.
+async fn first_event(pair: &Pair, name: &str) -> (Attachment, Duration) {
+    let began = Instant::now();
+    loop {
+        if let Some(run) = pair.reader.get(&key(name)).await
+            && let Some(mut client) = run.attach(None).await
+            && let Some(Ok(_)) = client.next().await
+        {
+            return (client, began.elapsed());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Clients of runs of another process wait for the link to Redis, and not for each other.
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn clients_that_come_or_leave_at_once_share_round_trips() {
+    const ROUND_TRIP: Duration = Duration::from_millis(4);
+    let clients = env::var("TOWER_SSE_CLIENTS").map_or(1_000, |count| count.parse().unwrap());
+    let Some(pair) = Pair::start().await else { return };
+    let begin = async |name: &str| {
+        let events = stream::iter([Event::from("x")]).chain(stream::pending());
+        _ = pair.owner.start(&key(name), None, || events).await.unwrap();
+    };
+    let names: Vec<_> = (0..clients).map(|run| format!("run{run}")).collect();
+    for name in names.iter().map(|name| &**name).chain(["late"]) {
+        begin(name).await;
+    }
+    let all = async |delay| {
+        until_async(async || pair.reader.stats().mirrors == 0).await;
+        pair.wire.delay(delay);
+        let (left, mut times): (Vec<_>, Vec<_>) =
+            join_all(names.iter().map(|name| first_event(&pair, name))).await.into_iter().unzip();
+        times.sort_unstable();
+        drop(left);
+        // Once the process has forgotten the runs, it ends their subscriptions.
+        until_async(async || pair.reader.stats().mirrors == 0).await;
+        let (_, late) = first_event(&pair, "late").await;
+        println!("{delay:?}: {:?}, {:?}, late {late:?}", times[clients / 2], times[clients - 1]);
+        (times[clients - 1], late)
+    };
+    _ = all(Duration::ZERO).await;
+    let (last, late) = all(Duration::ZERO).await;
+    let (delayed_last, delayed_late) = all(ROUND_TRIP).await;
+    assert!(delayed_last < 2 * last + 250 * ROUND_TRIP, "{delayed_last:?} and {last:?}");
+    assert!(delayed_late < 2 * late + 50 * ROUND_TRIP, "{delayed_late:?} and {late:?}");
 }

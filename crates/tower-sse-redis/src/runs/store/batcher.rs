@@ -9,7 +9,7 @@ use crate::runs::seam::{Failure, spawn};
 use crate::server::MultiplexedConnection;
 
 /// The number of commands at which a pipeline is full. Those of the last call may exceed it.
-const MAX_COMMANDS: usize = 512;
+pub(super) const MAX_COMMANDS: usize = 512;
 /// The maximum size of a pipeline. The last call may exceed it. Other commands wait for the
 /// pipeline, so over a slow link, a larger one would take longer than their replies may.
 const MAX_BYTES: usize = 256 * 1024;
@@ -44,12 +44,16 @@ impl Batcher {
         Self { calls }
     }
 
-    /// Sends commands and returns their replies. Each reply can be an error.
-    pub(super) async fn call(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, Failure> {
+    /// Sends commands and returns their replies. Each reply can be an error. Calls are sent in their
+    /// order, whenever their futures are polled.
+    pub(super) fn call(
+        &self,
+        commands: Vec<Cmd>,
+    ) -> impl Future<Output = Result<Vec<Value>, Failure>> + use<> {
         let (reply, replied) = oneshot::channel();
         _ = self.calls.send(Call { commands, reply });
         // A call that is dropped was not sent.
-        replied.await.unwrap_or(Err(Failure::Unavailable))
+        async { replied.await.unwrap_or(Err(Failure::Unavailable)) }
     }
 }
 

@@ -1,9 +1,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use redis::RedisError;
 use tokio::{select, sync::watch, time::Instant, time::sleep};
 use tower_sse_broker::{__private::Backoff, debug, warn};
 
+use super::batcher::MAX_COMMANDS;
 use super::beats::{BEATS, Heartbeat};
 use super::commands::{Keys, Scope};
 use super::redis_runs::RedisRuns;
@@ -107,9 +109,16 @@ impl Link {
         let session = opened?;
         let changing = self.endpoint.subscriptions.changing.lock().await;
         let channels = self.endpoint.subscriptions.channels();
+        let subscribing = async {
+            for channels in channels.chunks(MAX_COMMANDS) {
+                session.subscribe(channels).await?;
+            }
+            Ok(())
+        };
         let subscribed = select! {
-            subscribed = session.subscribe(&channels) => {
-                subscribed.map_err(|error| failed("subscribe to channels of Redis", error))
+            subscribed = subscribing => {
+                let failed = |error: RedisError| failed("subscribe to channels of Redis", error);
+                subscribed.map_err(failed)
             }
             // A reply can take longer than a process counts as alive without a beat.
             error = repeat(self.interval(), || session.check(&self.endpoint)) => Err(error),

@@ -167,10 +167,11 @@ impl RedisStore {
         // Add the channel before the future waits: an earlier `unsubscribe` that has not been sent
         // yet must find the channel.
         lock(&subscriptions.runs).insert(channel.clone(), run.clone());
-        let _changing = subscriptions.changing.lock().await;
+        let changing = subscriptions.changing.lock().await;
         let session = self.link.session()?;
-        // The next session waits for `changing`, so a reply over this one must not delay it.
-        let subscribed = session.ended.run_until_cancelled(session.subscribe(&[channel])).await;
+        let subscribed = session.subscribe(&[channel]);
+        drop(changing);
+        let subscribed = session.ended.run_until_cancelled(subscribed).await;
         subscribed.and_then(Result::ok).ok_or(Failure::Lost)
     }
 
@@ -180,11 +181,13 @@ impl RedisStore {
         lock(&link.endpoint.subscriptions.runs).remove(&channel);
         spawn(async move {
             let subscriptions = &link.endpoint.subscriptions;
-            let _changing = subscriptions.changing.lock().await;
+            let changing = subscriptions.changing.lock().await;
             if !lock(&subscriptions.runs).contains_key(&channel)
                 && let Ok(session) = link.session()
             {
-                session.ended.run_until_cancelled(session.unsubscribe(&channel)).await;
+                let unsubscribed = session.unsubscribe(channel);
+                drop(changing);
+                session.ended.run_until_cancelled(unsubscribed).await;
             }
         });
     }

@@ -1,5 +1,5 @@
 use std::sync::{Arc, Mutex, atomic::AtomicI64, atomic::Ordering::Relaxed};
-use std::{collections::BTreeMap, str, time::Duration};
+use std::{collections::BTreeMap, io, str, time::Duration};
 
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, cmd, from_redis_value};
 use redis::{IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError};
@@ -24,8 +24,6 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many times longer a reply may take over the connection for pushes and loads. It can wait
 /// behind all pages that are under way, about a megabyte.
 const PAGES_TIMEOUT: u32 = 5;
-/// The maximum number of channels in one command.
-const CHANNELS: usize = 512;
 
 const JOIN: &str = "join the processes that share runs";
 const PROBE: &str = "try the commands that runs need";
@@ -53,6 +51,8 @@ pub(super) struct Session {
     pub(super) batcher: Batcher,
     /// The connection for pushes and loads.
     pushes: MultiplexedConnection,
+    /// Sends the changes of subscriptions, over the connection for pushes and loads.
+    changes: Batcher,
     /// The number of commands that have loaded pages.
     loads: AtomicI64,
     /// Cancelled when the session ends, for example because a connection breaks.
@@ -111,6 +111,7 @@ impl Session {
             client,
             batcher: Batcher::start(commands.clone(), ended.clone()),
             commands,
+            changes: Batcher::start(pushes.clone(), ended.clone()),
             pushes,
             loads: AtomicI64::new(0),
             ended,
@@ -160,36 +161,40 @@ impl Session {
         load_scripts(&mut self.commands.clone(), self.info.is_cluster).await.map(drop)
     }
 
-    pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
-        for channels in channels.chunks(CHANNELS) {
-            let mut connection = self.pushes.clone();
-            let subscribed = if self.info.is_cluster {
-                // The client of Redis expects one reply to each of these commands.
-                let mut pipeline = Pipeline::with_capacity(channels.len());
-                channels.iter().for_each(|channel| _ = pipeline.cmd("SSUBSCRIBE").arg(channel));
-                let replies = connection.send_packed_commands(&pipeline, 0, channels.len()).await;
-                let are_errors = |reply: Value| reply.extract_error().map(drop);
-                replies.and_then(|replies| replies.into_iter().try_for_each(are_errors))
-            } else {
-                connection.subscribe(channels).await
-            };
-            subscribed.inspect_err(|_| self.ended.cancel())?;
-        }
-        Ok(())
+    /// Subscribes to channels. Changes of subscriptions that are made close to each other share a
+    /// round trip. The server makes them in the order of the calls, not of the futures.
+    pub(super) fn subscribe<'s>(
+        &'s self,
+        channels: &[String],
+    ) -> impl Future<Output = Result<(), RedisError>> + use<'s> {
+        let subscribed = self.change("SUBSCRIBE", channels);
+        async { subscribed.await.inspect_err(|_| self.ended.cancel()) }
     }
 
-    pub(super) async fn unsubscribe(&self, channel: &str) {
-        let mut connection = self.pushes.clone();
-        let unsubscribed = if self.info.is_cluster {
-            let reply = connection.send_packed_command(cmd("SUNSUBSCRIBE").arg(channel)).await;
-            reply.and_then(Value::extract_error).map(drop)
-        } else {
-            connection.unsubscribe(channel).await
-        };
-        // A server that refuses this only keeps sending messages, which are ignored.
-        let is_refused = |error: &RedisError| error.code().is_some_and(|code| code != "MOVED");
-        if unsubscribed.is_err_and(|error| !is_refused(&error)) {
-            self.ended.cancel();
+    /// Ends a subscription, in the order of [`subscribe`](Self::subscribe).
+    pub(super) fn unsubscribe(&self, channel: String) -> impl Future<Output = ()> {
+        let unsubscribed = self.change("UNSUBSCRIBE", &[channel]);
+        async {
+            // A server that refuses this only keeps sending messages, which are ignored.
+            if unsubscribed.await.is_err_and(|error| error.code() == Some("MOVED")) {
+                self.ended.cancel();
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        name: &str,
+        channels: &[String],
+    ) -> impl Future<Output = Result<(), RedisError>> + use<> {
+        let name = if self.info.is_cluster { format!("S{name}") } else { name.to_owned() };
+        // The client of Redis expects one reply to each of these commands.
+        let command = |channel| cmd(&name).arg(channel).clone();
+        let replies = self.changes.call(channels.iter().map(command).collect());
+        async {
+            let replies =
+                replies.await.map_err(|_| io::Error::from(io::ErrorKind::NotConnected))?;
+            replies.into_iter().try_for_each(|reply| reply.extract_error().map(drop))
         }
     }
 
@@ -368,8 +373,8 @@ pub(super) struct Subscriptions {
     pub(super) receive: Receive,
     /// The run of each channel.
     pub(super) runs: Mutex<BTreeMap<String, RunId>>,
-    /// Held while the server's subscriptions change, so that they follow the changes of `runs` in
-    /// order.
+    /// Held while a session begins and while a change is queued, so that the server's subscriptions
+    /// follow the changes of `runs` in order.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
 

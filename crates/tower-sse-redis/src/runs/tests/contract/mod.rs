@@ -50,7 +50,7 @@ use self::process::{Sync, *};
 use self::reply::{received, text, utf8};
 use crate::Redis as Servers;
 use crate::runs::seam::*;
-use crate::support::{soon, until_async};
+use crate::support::{free_port, soon, until_async};
 use EndMode::{Discard, Forget, Release};
 
 use eternal_keys::assert_no_eternal_keys;

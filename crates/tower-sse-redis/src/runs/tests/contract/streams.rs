@@ -82,15 +82,11 @@ async fn pushes_of_a_run_arrive_in_order(scene: Scene) {
 
 async fn simultaneous_calls_share_a_pipeline_and_keep_their_order(scene: Scene) {
     scene.p.begin("a1").await;
-    let reads = async || {
-        let stats: String = scene.world.server.command("INFO stats").await;
-        let line = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
-        line.unwrap().parse::<u64>().unwrap()
-    };
-    let before = reads().await;
+    let server = &scene.world.server;
+    let before = reads(server).await;
     let synced = join_all((0..100).map(|_| scene.p.sync("a1", HEAD))).await;
     assert_eq!(synced, ["ok 0 1"; 100]);
-    let reads = reads().await - before;
+    let reads = reads(server).await - before;
     // Redis reads 16 KiB at a time.
     assert!(reads < 20, "{reads}");
     let run = run("a1");
@@ -128,6 +124,13 @@ async fn pages_have_all_batches_of_any_number_and_size(scene: Scene) {
     }
 }
 
+/// Returns how often Redis has read from its connections.
+async fn reads(server: &Server) -> u64 {
+    let stats: String = server.command("INFO stats").await;
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_reads_processed:"));
+    line.unwrap().parse().unwrap()
+}
+
 async fn run_that_is_unsubscribed_passes_no_pushes(scene: Scene) {
     scene.p.begin("a1").await;
     scene.p.begin_run(&run_of("other")).await;
@@ -150,4 +153,55 @@ async fn run_that_is_subscribed_again_at_once_stays_subscribed(scene: Scene) {
         scene.p.append("a1", last, last).await;
         assert_eq!(scene.q.received().await, format!("{last} {last} data: a\n\n"));
     }
+}
+
+/// Many clients return at once, and later leave at once. In a cluster, the channels are sharded.
+#[tokio::test]
+async fn simultaneous_subscriptions_share_round_trips() {
+    for prefix in ["app", "{app}"] {
+        let Some(server) = start_for(prefix).await else { return };
+        let process = |name| Process::connect(server.redis().runs(prefix).lease(LEASE), name);
+        let (p, q) = (process("p").await, process("q").await);
+        let runs: Vec<_> = (0..200).map(|number| run_of(&format!("name{number}"))).collect();
+        for run in &runs {
+            p.begin_run(run).await;
+        }
+        let before = reads(&server).await;
+        let subscribed = join_all(runs.iter().map(|run| q.store.subscribe(run))).await;
+        assert_eq!(subscribed, [Ok(()); 200]);
+        let subscribing = reads(&server).await - before;
+        assert!(subscribing < 20, "{subscribing} reads by Redis to subscribe");
+        for run in &runs {
+            p.append_to(run, 0, 1, 1, "event").await;
+            let received = q.receive().await;
+            assert!(matches!(&received, Incoming::Push(its, _) if its == run), "{received:?}");
+        }
+        let before = reads(&server).await;
+        runs.iter().for_each(|run| q.store.unsubscribe(run));
+        // This subscription comes after those that leave.
+        let last = run_of("last");
+        q.store.subscribe(&last).await.unwrap();
+        let unsubscribing = reads(&server).await - before;
+        assert!(unsubscribing < 20, "{unsubscribing} reads by Redis to unsubscribe");
+        p.begin_run(&last).await;
+        p.append_to(&runs[0], 0, 2, 2, "event").await;
+        p.append_to(&last, 0, 1, 1, "event").await;
+        let received = [q.receive().await, q.receive().await];
+        let are_last = |it: &Incoming| matches!(it, Incoming::Push(run, _) if *run == last);
+        assert!(received.iter().all(are_last), "{received:?}");
+    }
+}
+
+/// Starts a server, which is a cluster by itself if the prefix has a hash tag.
+async fn start_for(prefix: &str) -> Option<Server> {
+    if !prefix.starts_with('{') {
+        return Server::start().await;
+    }
+    let bus = free_port().to_string();
+    let server = Server::start_with(&["--cluster-enabled", "yes", "--cluster-port", &bus]).await?;
+    let _: String = server.command("CLUSTER ADDSLOTSRANGE 0 16383").await;
+    let is_ready =
+        async || server.command::<String>("CLUSTER INFO").await.contains("cluster_state:ok");
+    until_async(is_ready).await;
+    Some(server)
 }
