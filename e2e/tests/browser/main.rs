@@ -25,7 +25,6 @@ mod runs;
 mod service;
 mod shutdown;
 mod ticker;
-mod tickets;
 #[cfg(unix)]
 mod two_tabs;
 #[cfg(unix)]

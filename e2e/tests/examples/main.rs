@@ -20,7 +20,6 @@ mod process;
 mod runs;
 #[cfg(unix)]
 mod signals;
-mod tickets;
 
 #[cfg(unix)]
 #[path = "../../../tests/support/redis_server.rs"]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::*;
 
 /// Examples, each with the path of a `GET` that opens a stream, or an empty text.
-const EXAMPLES: [(&str, &str); 16] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("beacon_events", "/eth/v1/events?topics=head"),
     ("early_head", ""),
     ("existing_axum", "/messages"),
@@ -20,7 +20,6 @@ const EXAMPLES: [(&str, &str); 16] = [
     ("proxy", ""),
     ("quickstart", "/events"),
     ("ticker", "/prices?symbols=AAA"),
-    ("tickets", ""),
     ("tonic_web", "/events"),
 ];
 

@@ -75,3 +75,24 @@ async fn native_code_shows_events_and_gaps_and_closes_when_done() {
     assert_eq!(page.next_report().await, "reconnecting");
     assert_eq!(page.next_report().await, "closed");
 }
+
+#[tokio::test]
+async fn code_with_a_header_renews_the_token_once() {
+    let guide = include_str!("../../../docs/guide/authentication.md");
+    let code = code(guide, "isRenewed");
+    let script = format!(
+        "const token = async isRenewed => isRenewed ? 'new' : 'old';
+        {code}
+        source.onmessage = ({{ data }}) => report(data);
+        source.onerror = ({{ status }}) => {{ if (source.readyState === 2) report(`closed ${{status}}`); }};"
+    );
+    let page = EnginePage::open(Engine::ChromiumAlone, fast(), &script).await;
+    let Some(mut page) = page else { return };
+    page.is_open().await;
+    page.passes().await;
+    page.rig.faults.set("401");
+    page.rig.wire.cut();
+    page.closes_with(401).await;
+    let asked: Vec<_> = page.rig.faults.asked().into_iter().map(|it| it.authorization).collect();
+    assert_eq!(asked, ["Bearer old", "Bearer old", "Bearer new"]);
+}

@@ -16,7 +16,7 @@ const PAGE: &str = r#"<!doctype html>
 pub(crate) fn app(hub: Hub) -> Router {
     Router::new()
         .route("/events", get(events))
-        .layer(SseLayer::new().last_event_id_query("last"))
+        .layer(SseLayer::new().for_pages())
         .route("/", get(Html(PAGE)))
         .with_state(hub)
 }

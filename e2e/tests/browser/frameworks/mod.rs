@@ -136,7 +136,9 @@ async fn htmx_2_shows_events_and_resumes() {
     let (_, page) = PAGE.split_once("```html\n").unwrap();
     let (page, _) = page.split_once("```").unwrap();
     let hub = Hub::new();
+    let module = async |headers: http::HeaderMap| tower_sse::page::module(&headers);
     let routes = htmx::app(hub.clone()).route("/2", get(Html(page)));
+    let routes = routes.route("/tower-sse.js", get(module));
     let routes = script(routes, "/assets/htmx.js", &htmx, "dist/htmx.js");
     let routes = script(routes, "/assets/sse.js", &extension, "dist/sse.js");
     // As if a request had failed, so that the page's first request succeeds.
