@@ -11,6 +11,7 @@ mod hooks;
 mod model;
 mod rig;
 mod scenes;
+mod tried;
 mod wire;
 
 #[path = "../../../tests/support/browser.rs"]

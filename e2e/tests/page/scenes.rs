@@ -137,8 +137,11 @@ async fn pages_that_were_left_hold_no_connection(engine: Engine) {
     page.rig.publish("back").await;
     assert_eq!(page.next_report().await, "back");
     // Back in an earlier page, its stream continues where it was, if the engine has kept the page.
+    // WebKit leaves pages out that no user has touched.
     let first = page.next_report().await;
-    assert!(["again 6", "next", "open 6"].contains(&&*first), "{first}");
+    let is_back = ["again ", "open "].iter().any(|it| first.starts_with(it)) || first == "next";
+    assert!(is_back, "{first}");
+    until(|| page.rig.running().hub.stats().subscribers == 1).await;
 }
 
 /// The target of a redirect is gone, such as a URL with a signature that is over. Chromium asks an
