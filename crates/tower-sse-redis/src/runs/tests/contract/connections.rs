@@ -49,7 +49,7 @@ async fn subscriptions_outlive_a_restart_and_commands_for_earlier_connections_do
     receives(&scene.p, "watched a1").await;
 }
 
-/// One command subscribes to at most 512 channels.
+/// The process subscribes again by one call of more commands than other calls may share.
 #[tokio::test]
 async fn all_of_many_subscriptions_outlive_broken_connections() {
     let Some(scene) = Scene::start(LEASE).await else { return };
