@@ -67,8 +67,10 @@ class Run {
             if (tail !== TAIL) this.faults.push(`${JSON.stringify(data)} is another event`);
             this.log.push(Number(number));
             this.isGood = true;
+            this.heard = Date.now();
         };
         this.source.addEventListener('gap', () => this.log.push('gap'));
+        this.source.addEventListener('heartbeat', () => { this.sign = Date.now(); });
         this.source.onerror = error => {
             this.error = error;
             this.trace(`error ${error.why} ${error.status} wait ${error.wait}`);
@@ -78,6 +80,10 @@ class Run {
                 if (!isNative && this.isGood && error.wait > 1000) this.faults.push(`the first failure waits for ${error.wait}`);
                 this.isGood = false;
             }
+            // A stream that ends soon is a failure too, such as the first one after polls, if it's held.
+            const { at } = this.made().at(-1);
+            const lasts = this.sign >= at && Date.now() - at > 3000;
+            if (!(this.heard >= at) && !lasts) this.isGood = false;
             if (error.status === 429 && error.wait < 5000) this.faults.push(`waits for ${error.wait} in spite of Retry-After`);
         };
         const began = await until(this.server, () => this.source.lastEventId !== '', 30_000);
@@ -88,7 +94,7 @@ class Run {
     trace(text) {
         if (process.env.TOWER_SSE_TRACE !== String(this.seed)) return;
         const made = this.made?.() ?? [];
-        console.log(`${(Date.now() / 1000).toFixed(1)} ${transport}: ${text} (${made.length} requests, ${this.source?.via})`);
+        console.log(`${(Date.now() / 1000).toFixed(1)} ${transport}: ${text} (${made.length} requests, the last ${Date.now() - made.at(-1)?.at} ms ago, ${this.source?.via})`);
     }
 
     publish() {
