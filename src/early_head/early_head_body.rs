@@ -12,7 +12,7 @@ use super::{LateResponse, late_response::LateEvent};
 use crate::event::{Encoded, Event};
 use crate::exchange::{EarlyHead, LateEnd};
 use crate::options::{id_line, with_id};
-use crate::signals::{CancelledFor, Handled, INTERRUPTED, Stopped};
+use crate::signals::{CancelledFor, Handled, REFUSED_LATE, Stopped};
 use crate::{BoxError, body::warn_without_layer, callback::catch_panic, coop::CoopBudget, headers};
 
 /// The body of the responses of an [`EarlyHeadService`](super::EarlyHeadService), and of
@@ -170,8 +170,8 @@ impl<F, B> Kind<F, B> {
         waiting.head.answer(&mut parts.extensions, passes, end);
         if let Some(CancelledFor(client)) = cancelled {
             // The client reconnects after the clean end. With this id, an `EventSource` gets a
-            // `204`, and a library a `404`.
-            let id = || Encoded::from(Event::new().id(INTERRUPTED)).into();
+            // `204` at once, and a library what the handler answers.
+            let id = || Encoded::from(Event::new().id(REFUSED_LATE)).into();
             return (Self::Ending { error: None }, client.resumes().then(id).unwrap_or_default());
         }
         if passes {

@@ -603,3 +603,24 @@ async fn run_of_a_late_answer_resumes() {
     assert!(text.starts_with("data: two"), "{text}");
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
+
+/// A slow store can make each answer of a stopped run late, so the page must not ask for another.
+#[tokio::test(start_paused = true)]
+async fn page_of_a_cancelled_run_asks_once_more_however_late_the_answers() {
+    let runs = Runs::new();
+    let (parts, ()) = Requester::Post.request("/").into_parts();
+    let silence = stream::pending::<Event>;
+    _ = runs.start(&run_of("/"), &parts, silence).await.unwrap();
+    assert!(runs.cancel(&run_of("/"), None).await);
+    let attach = async move |parts: Parts| {
+        sleep(LATE).await;
+        runs.answer(&run_of("/"), &parts).await.unwrap()
+    };
+    let layer = SseLayer::new().without_retry().without_heartbeat();
+    let app = Router::new().fallback(any(attach)).layer(early()).layer(layer);
+    let (text, error) = receive(&app, Requester::EventSource).await;
+    let id = text.strip_prefix(": \nid: ").and_then(|it| it.strip_suffix("\n\n")).expect("an id");
+    let mut next = Requester::EventSource.request("/");
+    next.headers_mut().insert("last-event-id", id.parse().unwrap());
+    assert_eq!((send(&app, next).await.status(), error), (StatusCode::NO_CONTENT, None));
+}
