@@ -73,6 +73,26 @@ impl<T> fmt::Debug for Opaque<T> {
     }
 }
 
+/// The methods for the inner service that tower-http's services have.
+macro_rules! inner_service_accessors {
+    () => {
+        /// Returns a reference to the inner service.
+        pub const fn get_ref(&self) -> &S {
+            &self.inner
+        }
+
+        /// Returns a mutable reference to the inner service.
+        pub const fn get_mut(&mut self) -> &mut S {
+            &mut self.inner
+        }
+
+        /// Returns the inner service and drops the layer's part.
+        pub fn into_inner(self) -> S {
+            self.inner
+        }
+    };
+}
+
 /// Implements `Debug` for a type, without its fields.
 #[doc(hidden)]
 #[macro_export]

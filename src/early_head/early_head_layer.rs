@@ -167,6 +167,10 @@ pub struct EarlyHeadService<S> {
     layer: EarlyHeadLayer,
 }
 
+impl<S> EarlyHeadService<S> {
+    inner_service_accessors!();
+}
+
 impl<S, B, R> Service<Request<B>> for EarlyHeadService<S>
 where
     S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,

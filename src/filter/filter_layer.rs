@@ -160,6 +160,10 @@ pub struct FilterService<S, M> {
     options: FilterOptions,
 }
 
+impl<S, M> FilterService<S, M> {
+    inner_service_accessors!();
+}
+
 impl<S, M, F, B, R> Service<Request<B>> for FilterService<S, M>
 where
     S: Service<Request<B>, Response = Response<R>>,

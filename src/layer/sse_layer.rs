@@ -162,6 +162,10 @@ pub struct SseService<S, M = marker::Http> {
     kind: PhantomData<fn() -> M>,
 }
 
+impl<S, M> SseService<S, M> {
+    inner_service_accessors!();
+}
+
 impl<S, M, B> Service<Request<B>> for SseService<S, M>
 where
     S: Service<Request<B>, Response: IntoSse<M>>,

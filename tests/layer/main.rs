@@ -22,6 +22,7 @@ mod options;
 mod page;
 mod refusal;
 mod rig;
+mod services;
 mod unlayered;
 
 #[path = "../body/mod.rs"]

@@ -93,6 +93,10 @@ pub struct RunService<S, K> {
     key: K,
 }
 
+impl<S, K> RunService<S, K> {
+    inner_service_accessors!();
+}
+
 impl<S, K, B, R> Service<Request<B>> for RunService<S, K>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
