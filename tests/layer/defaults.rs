@@ -231,5 +231,5 @@ fn programs_wait_for_the_same_signals_and_have_a_deadline() {
             assert!(is_drill || shows_end, "{path} shows no end");
         }
     }
-    assert_eq!(programs, 40, "29 examples, and the pages and READMEs that show a whole program");
+    assert_eq!(programs, 39, "28 examples, and the pages and READMEs that show a whole program");
 }
