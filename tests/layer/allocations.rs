@@ -7,6 +7,12 @@ use crate::*;
 
 const EVENTS: usize = 10_000;
 
+/// Counts the allocations of `call`, without that of the waker which all tests share.
+fn measure(call: impl FnOnce()) -> AllocationInfo {
+    assert_eq!(poll_frame(&mut String::new()), Polled::End);
+    allocation_counter::measure(call)
+}
+
 fn for_each_ready<T: Encode>(item: impl FnMut() -> T) -> f64 {
     let mut body = EventBody::new(stream::repeat_with(item).take(EVENTS));
     poll_all(&mut body)
