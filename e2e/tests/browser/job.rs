@@ -125,9 +125,11 @@ async fn page_follows_only_the_newest_job() {
         constructor(url) { super(url); all.push(this); }
     }";
     browser.until(&format!("({record}, true)")).await;
-    for jobs in [1, 2] {
-        browser.click("#start").await;
-        browser.until(&format!("all.length === {jobs}")).await;
-    }
-    assert_eq!(browser.until("[all.map(it => it.readyState === 2)]").await, json!([[true, false]]));
+    browser.click("#start").await;
+    browser.until("all.length === 1").await;
+    browser.click("#start").await;
+    // On a busy machine, the module can take a connection for frozen and open another one.
+    let follows_one = "all.length > 1 && all.at(-1).readyState !== 2 &&
+        all.slice(0, -1).every(it => it.readyState === 2)";
+    browser.until(follows_one).await;
 }
