@@ -258,7 +258,7 @@ async fn page_of_a_run_that_is_cancelled_behind_a_held_head_stops() {
     let page = Requester::EventSource.request("/").map(|()| Body::empty());
     let (response, ()) = tokio::join!(app.oneshot(page), cancelling);
     let (text, error) = read_to_end(response.unwrap().into_body()).await;
-    assert_eq!((&*text, error.is_none()), (": \nid: interrupted\n\n", true));
+    assert_eq!((&*text, error.is_none()), (": \nid: tower-sse:interrupted\n\n", true));
 }
 
 #[tokio::test]
