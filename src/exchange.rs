@@ -192,11 +192,11 @@ impl Adopted {
         self.answer().is_some() || self.0.awaits_run()
     }
 
-    /// Makes the answer, and the end of the wait for a run, wake `waker`.
     pub(crate) fn last_id(&self) -> Option<&LastEventId> {
         self.0.last_id()
     }
 
+    /// Makes the answer, and the end of the wait for a run, wake `waker`.
     pub(crate) fn register(&self, waker: &Waker) {
         if lock(&self.0.0.task).as_ref().is_some_and(|task| task.will_wake(waker)) {
             return;

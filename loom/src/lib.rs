@@ -4,7 +4,8 @@
 //! RUSTFLAGS="--cfg tower_sse_loom" cargo test --release --package tower-sse-loom --target-dir target/loom
 //! ```
 //!
-//! That cfg replaces most locks and atomics of the hub, of runs and of shutdowns with loom's.
+//! That cfg replaces most locks and atomics of the hub, of runs, of shutdowns and of early heads with
+//! loom's.
 //!
 //! - The cfg is not named `loom`, because that would change tokio too.
 //! - It's a cfg and not a feature, so building with all features does not enable it.

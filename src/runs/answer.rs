@@ -13,7 +13,7 @@ use crate::connection::{ClientKind, LastEventId};
 use crate::event::Encoded;
 use crate::exchange::{AwaitedRun, EarlyHead};
 use crate::options::StreamOptions;
-use crate::signals::{CancelledFor, Handled, INTERRUPTED, interruption};
+use crate::signals::{CancelledFor, Handled, INTERRUPTED, REFUSED_LATE, interruption};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -134,7 +134,7 @@ fn events(reader: Reader, requester: &Requester) -> Response<SseBody> {
 const UNKNOWN: &str = r#"{"run":"unknown"}"#;
 
 fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
-    if last.is_some_and(|last| last.as_str() == INTERRUPTED) {
+    if last.is_some_and(|last| [INTERRUPTED, REFUSED_LATE].contains(&last.as_str())) {
         return status(StatusCode::NO_CONTENT);
     }
     let event = Encoded::from(interruption(INTERRUPTED).data(data)).into();

@@ -466,6 +466,28 @@ async fn first_visit_of_a_late_hub_gets_an_id() {
     assert_eq!(reports.closed()[0].time_to_first_event, Some(LATE));
 }
 
+/// The layer can't write into bytes of a content coding.
+#[tokio::test(start_paused = true)]
+async fn late_hub_in_a_content_coding_has_no_line_of_the_layer() {
+    let hub = Hub::new();
+    let news = hub.clone();
+    let visit = move || {
+        let options = StreamOptions::new().retry(SECOND);
+        news.subscribe(["news"]).resume(None).response().with_options(options)
+    };
+    let coded = axum::middleware::map_response(async |mut response: AxumResponse| {
+        response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        response
+    });
+    let app = slow(LATE, visit).layer(early()).layer(coded);
+    let mut body = ask(&app.layer(SseLayer::new()), Requester::EventSource).await.into_body();
+    sleep(LATE).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    hub.publish("news", Event::from("one")).await.unwrap();
+    let Polled::Data(event) = poll_frame(&mut body) else { panic!("no event") };
+    assert!(event.starts_with(b"data: one\n"), "{event:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn answer_in_time_has_its_start_although_middleware_copies_extensions() {
     let hub = Hub::new();
@@ -618,6 +640,30 @@ async fn page_of_a_cancelled_run_asks_once_more_however_late_the_answers() {
     };
     let layer = SseLayer::new().without_retry().without_heartbeat();
     let app = Router::new().fallback(any(attach)).layer(early()).layer(layer);
+    let (text, error) = receive(&app, Requester::EventSource).await;
+    let id = text.strip_prefix(": \nid: ").and_then(|it| it.strip_suffix("\n\n")).expect("an id");
+    let mut next = Requester::EventSource.request("/");
+    next.headers_mut().insert("last-event-id", id.parse().unwrap());
+    assert_eq!((send(&app, next).await.status(), error), (StatusCode::NO_CONTENT, None));
+}
+
+/// `EarlyHeadLayer::answer` doesn't see the request, so the handler is called again.
+#[tokio::test(start_paused = true)]
+async fn page_of_a_cancelled_run_that_was_answered_late_stops() {
+    let runs = Runs::new();
+    let (parts, ()) = Requester::Post.request("/").into_parts();
+    _ = runs.start(&run_of("/"), &parts, stream::pending::<Event>).await.unwrap();
+    assert!(runs.cancel(&run_of("/"), None).await);
+    let attach = async move |parts: Parts| {
+        let is_late = !parts.headers.contains_key("last-event-id");
+        let attaching = async move {
+            sleep(if is_late { LATE } else { Duration::ZERO }).await;
+            runs.answer(&run_of("/"), &parts).await.unwrap()
+        };
+        early().answer(attaching).await.into_response()
+    };
+    let layer = SseLayer::new().without_retry().without_heartbeat();
+    let app = Router::new().fallback(any(attach)).layer(layer);
     let (text, error) = receive(&app, Requester::EventSource).await;
     let id = text.strip_prefix(": \nid: ").and_then(|it| it.strip_suffix("\n\n")).expect("an id");
     let mut next = Requester::EventSource.request("/");

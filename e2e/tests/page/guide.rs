@@ -1,6 +1,7 @@
 //! The code for pages in the guide, in the module's README and in the crate's documentation.
 
-use crate::{rig::PAGE, scenes::fast, *};
+use crate::scenes::{authorizations, fast};
+use crate::{rig::PAGE, *};
 
 const GUIDE: &str = include_str!("../../../docs/guide/clients.md");
 
@@ -88,11 +89,5 @@ async fn code_with_a_header_renews_the_token_once() {
     );
     let page = EnginePage::open(Engine::ChromiumAlone, fast(), &script).await;
     let Some(mut page) = page else { return };
-    page.is_open().await;
-    page.passes().await;
-    page.rig.faults.set("401");
-    page.rig.wire.cut();
-    page.closes_with(401).await;
-    let asked: Vec<_> = page.rig.faults.asked().into_iter().map(|it| it.authorization).collect();
-    assert_eq!(asked, ["Bearer old", "Bearer old", "Bearer new"]);
+    assert_eq!(authorizations(&mut page).await, ["Bearer old", "Bearer old", "Bearer new"]);
 }

@@ -201,19 +201,23 @@ async fn post_is_sent_once(engine: Engine) {
     assert!(methods[1..].iter().all(|method| method == "GET"), "{methods:?}");
 }
 
+/// Returns what an open page sends as `Authorization`, up to the `401` that ends it.
+pub(crate) async fn authorizations(page: &mut EnginePage) -> Vec<String> {
+    page.is_open().await;
+    page.passes().await;
+    page.rig.faults.set("401");
+    page.rig.wire.cut();
+    page.closes_with(401).await;
+    page.rig.faults.asked().into_iter().map(|it| it.authorization).collect()
+}
+
 async fn token_is_renewed_once(engine: Engine) {
     let script = "let tokens = 0;
         const headers = async isRenewed => ({ authorization: `${isRenewed} ${++tokens}` });
         open({ headers });";
     let settings = fast();
     let Some(mut page) = EnginePage::open(engine, settings, script).await else { return };
-    page.is_open().await;
-    page.passes().await;
-    page.rig.faults.set("401");
-    page.rig.wire.cut();
-    page.closes_with(401).await;
-    let asked: Vec<_> = page.rig.faults.asked().into_iter().map(|it| it.authorization).collect();
-    assert_eq!(asked, ["false 1", "false 2", "true 3"]);
+    assert_eq!(authorizations(&mut page).await, ["false 1", "false 2", "true 3"]);
 }
 
 #[tokio::test]

@@ -115,6 +115,10 @@ where
             }
             start.is_sent_to(client)
         });
+        // The layer can't write into bytes of a content coding.
+        if this.boundary.is_opaque {
+            return None;
+        }
         let start = start.map(|it| start_event(it, client, omits_start)).unwrap_or_default();
         let sets_retry = answer.options.as_ref().is_some_and(|late| late.retry.is_some());
         let retry = if sets_retry { self.first_retry(cx) } else { None };
