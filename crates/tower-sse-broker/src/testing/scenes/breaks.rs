@@ -119,9 +119,10 @@ impl BlockedClient {
     }
 }
 
-/// Returns a builder of hubs that keep all events of a scene.
+/// Returns a builder of hubs that keep all events of a scene, and those that a busy machine
+/// publishes several times, because their results came too late.
 fn ample() -> HubBuilder {
-    Hub::builder().retention(Retention::new().events(20_000).bytes(16 << 20))
+    Hub::builder().retention(Retention::new().events(20_000).bytes(64 << 20))
 }
 
 /// Publishes events of at least `size` bytes through both processes at once, then a short event.
