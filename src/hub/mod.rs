@@ -664,6 +664,6 @@ mod tests {
     #[test]
     fn subscription_and_topic_hold_as_much_as_is_written_here() {
         let body = size_of::<EventBody<Subscription>>();
-        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [224, 144, 312]);
+        assert_eq!([body, size_of::<Subscription>(), size_of::<Topic>()], [240, 160, 312]);
     }
 }

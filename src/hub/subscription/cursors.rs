@@ -1,42 +1,72 @@
 use std::collections::binary_heap::{BinaryHeap, PeekMut};
 use std::ops::{Deref, DerefMut};
-use std::{cmp::Reverse, sync::Arc, task::Waker};
-
-use smallvec::SmallVec;
+use std::{cmp::Reverse, mem, slice, sync::Arc, task::Waker};
 
 use crate::history::{Batch, DeferredDrops, Log, Ticket};
 use crate::hub::{changes::Changed, topic::Topic, topic::Topics};
 use crate::wake::drop_waker;
 
-#[derive(Default)]
-pub(crate) struct Cursors {
-    // Most subscriptions have one topic. Its cursor is stored in place, which saves a cache line per
-    // event. With room for two, each stream would take 40 bytes more.
-    pub(crate) list: SmallVec<[TopicCursor; 1]>,
-    pub(crate) queue: Option<Box<MergeQueue>>,
-    /// The number in the last id that was sent. For a single topic, that is the newest number that
-    /// its cursor has seen.
-    sent: u64,
+// Most subscriptions have one topic or two. Their cursors are stored in place, which saves a cache
+// line per event.
+pub(crate) enum Cursors {
+    One(TopicCursor),
+    /// Here and in `Many`, the last field is the number in the last id that was sent.
+    Two([TopicCursor; 2], u64),
+    Many(Vec<TopicCursor>, Option<Box<MergeQueue>>, u64),
+}
+
+impl Default for Cursors {
+    fn default() -> Self {
+        Self::Many(Vec::new(), None, 0)
+    }
 }
 
 impl Cursors {
-    pub(super) fn sent(&self) -> u64 {
-        if let [cursor] = &*self.list { cursor.seen } else { self.sent }
+    pub(crate) fn push(&mut self, cursor: TopicCursor) {
+        // Moving the list would take longer than adding to it.
+        if let Self::Many(cursors, ..) = self
+            && !cursors.is_empty()
+        {
+            return cursors.push(cursor);
+        }
+        *self = match mem::take(self) {
+            Self::One(first) => Self::Two([first, cursor], 0),
+            Self::Two([first, second], sent) => Self::Many(vec![first, second, cursor], None, sent),
+            Self::Many(..) => Self::One(cursor),
+        };
+    }
+
+    /// Returns the number in the last id that was sent. For a single topic, that is the newest
+    /// number that its cursor has seen.
+    pub(super) const fn sent(&self) -> u64 {
+        match self {
+            Self::One(cursor) => cursor.seen,
+            Self::Two(_, sent) | Self::Many(.., sent) => *sent,
+        }
     }
 
     #[inline]
     pub(super) const fn set_sent(&mut self, sequence: u64) {
-        self.sent = sequence;
+        if let Self::Two(_, sent) | Self::Many(.., sent) = self {
+            *sent = sequence;
+        }
     }
 
     /// Returns the cursor with the next item: an event or a gap. Topics outside of `changed` must
     /// have nothing to read.
     #[inline]
     pub(super) fn next(&mut self, committed: u64, changed: Changed) -> Next {
-        if self.list.len() > FEW {
-            self.queue.get_or_insert_default().next(committed, &mut self.list, changed)
-        } else {
-            MergeQueue::next_of_few(committed, &self.list, changed)
+        match self {
+            Self::Many(cursors, queue, _) if cursors.len() > FEW => {
+                queue.get_or_insert_default().next(committed, cursors, changed)
+            }
+            few => MergeQueue::next_of_few(committed, few, changed),
+        }
+    }
+
+    pub(crate) fn shrink_to_fit(&mut self) {
+        if let Self::Many(cursors, ..) = self {
+            cursors.shrink_to_fit();
         }
     }
 }
@@ -46,14 +76,22 @@ impl Deref for Cursors {
 
     #[inline]
     fn deref(&self) -> &[TopicCursor] {
-        &self.list
+        match self {
+            Self::One(cursor) => slice::from_ref(cursor),
+            Self::Two(cursors, _) => cursors,
+            Self::Many(cursors, ..) => cursors,
+        }
     }
 }
 
 impl DerefMut for Cursors {
     #[inline]
     fn deref_mut(&mut self) -> &mut [TopicCursor] {
-        &mut self.list
+        match self {
+            Self::One(cursor) => slice::from_mut(cursor),
+            Self::Two(cursors, _) => cursors,
+            Self::Many(cursors, ..) => cursors,
+        }
     }
 }
 

@@ -155,10 +155,10 @@ impl Subscription {
                     let id = (topic.hash, Arc::as_ptr(&topic));
                     joined.insert_unique(topic.hash, id, |(hash, _)| *hash);
                 }
-                self.cursors.list.push(TopicCursor::new(topic, forgotten_end));
+                self.cursors.push(TopicCursor::new(topic, forgotten_end));
             }
         }
-        self.cursors.list.shrink_to_fit();
+        self.cursors.shrink_to_fit();
     }
 
     #[cold]
@@ -360,10 +360,12 @@ impl Subscription {
                     Ok(next) => next,
                     Err(read) => return read,
                 },
-                _ => match &*self.cursors {
-                    [cursor] if cursor.is_caught_up() => return Read::Nothing(changed),
-                    [_] => (0, committed.saturating_add(1)),
-                    _ => match self.cursors.next(committed, changed) {
+                _ => match &mut self.cursors {
+                    Cursors::One(cursor) if cursor.is_caught_up() => {
+                        return Read::Nothing(changed);
+                    }
+                    Cursors::One(_) => (0, committed.saturating_add(1)),
+                    several => match several.next(committed, changed) {
                         Next::Nothing => return Read::Nothing(changed),
                         Next::Yield => return Read::Yield,
                         Next::Cursor { index, bound, .. } => (index, bound),
@@ -441,15 +443,18 @@ impl Subscription {
 
     /// Returns the sequence number up to which no topic has anything to read, if it is known.
     fn scanned_to(&self, committed: u64) -> Option<u64> {
-        self.cursors.queue.as_ref().map_or(Some(committed), |queue| queue.scanned_to())
+        match &self.cursors {
+            Cursors::Many(_, Some(queue), _) => queue.scanned_to(),
+            _ => Some(committed),
+        }
     }
 
     #[inline]
     fn requeue(&mut self, index: usize, next: Option<u64>) {
         if let Some(next) = next
-            && let Cursors { list, queue: Some(queue), .. } = &mut self.cursors
+            && let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors
         {
-            queue.push(index, next, list);
+            queue.push(index, next, cursors);
         }
     }
 
@@ -566,7 +571,7 @@ impl Subscription {
     fn topics_with_gap(&mut self, first: usize, evicted: Option<u64>) -> (Vec<Arc<Topic>>, u64) {
         let topic = |cursor: &TopicCursor| Arc::clone(cursor.topic());
         let mut topics: Vec<_> = self.cursors.get(first).map(topic).into_iter().collect();
-        let Cursors { list: cursors, queue: Some(queue), .. } = &mut self.cursors else {
+        let Cursors::Many(cursors, Some(queue), _) = &mut self.cursors else {
             for (index, cursor) in self.cursors.iter_mut().enumerate() {
                 // The first topic may have evicted more meanwhile, but is in the list already.
                 if cursor.take_gap().0 && index != first {
