@@ -36,6 +36,8 @@ pub(crate) enum Data {
 /// Where Redis keeps its append-only file.
 const APPEND_ONLY: &str = "appendonlydir";
 const SNAPSHOT: &str = "snapshot";
+/// If a server's directory has this file, the server starts with it.
+pub(crate) const CONFIGURATION: &str = "redis.conf";
 
 impl Server {
     /// Starts a server that keeps nothing when it is killed. Returns `None`, and prints the reason,
@@ -83,6 +85,10 @@ impl Server {
     pub(crate) fn spawn(&mut self) {
         assert!(self.process.is_none());
         let mut command = Command::new(program().unwrap());
+        let file = self.directory().join(CONFIGURATION);
+        if file.is_file() {
+            command.arg(file);
+        }
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             // A replica gets its data at once.

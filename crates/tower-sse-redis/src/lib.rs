@@ -59,6 +59,9 @@
 //!    user app on >password ~notifications +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
 //!    ```
 //!
+//!    If the server has run before, as Debian's has once it's installed, leave `appendonly yes` out:
+//!    Redis would restart without its data. Run `CONFIG SET appendonly yes`, then `CONFIG REWRITE`.
+//!
 //! 2. [Change the
 //!    broker](tower_sse::guide::notifications#restarts-and-several-processes). Its URL is
 //!    `redis://app:password@host/`, or `rediss://…` with [TLS](#tls). Without Redis, the program
@@ -121,8 +124,8 @@
 //! system's root certificates, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR` if set. With
 //! `Redis::tls`, your program can trust other root certificates or present a client certificate.
 //! The server's certificate must name the host to which the program connects. If Sentinel gives
-//! addresses instead of names, set `resolve-hostnames` and `announce-hostnames` to `yes` in
-//! Sentinel's configuration.
+//! addresses instead of names, write `sentinel resolve-hostnames yes` and
+//! `sentinel announce-hostnames yes` into Sentinel's configuration.
 //!
 //! Install a crypto provider before you connect. Otherwise, connecting returns an error. Depend on
 //! `rustls` and call `rustls::crypto::aws_lc_rs::default_provider().install_default()` or the

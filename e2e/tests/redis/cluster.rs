@@ -45,6 +45,9 @@ impl Sentinel {
             "bind 127.0.0.1".to_owned(),
             format!("dir {}", directory.display()),
             options.join("\n"),
+            // As the crate's documentation shows for TLS.
+            "sentinel resolve-hostnames yes".to_owned(),
+            "sentinel announce-hostnames yes".to_owned(),
             format!("sentinel monitor hub 127.0.0.1 {watched} 1"),
             "sentinel down-after-milliseconds hub 300".to_owned(),
             "sentinel failover-timeout hub 3000".to_owned(),
@@ -92,6 +95,13 @@ impl Sentinel {
     /// Promotes the replica although the server runs. Returns whether Sentinel has accepted this.
     pub(crate) async fn fail_over(&self) -> bool {
         self.ask("FAILOVER").await.is_ok()
+    }
+
+    /// Returns what Sentinel thinks of the primary, such as `master` or `s_down,master`, or `None`
+    /// while Sentinel does not answer.
+    pub(crate) async fn flags(&self) -> Option<String> {
+        let primary = self.ask("MASTER").await.ok()?;
+        redis::from_redis_value::<HashMap<String, String>>(primary).unwrap().remove("flags")
     }
 
     async fn ask(&self, what: &str) -> redis::RedisResult<redis::Value> {

@@ -32,6 +32,7 @@ mod relay;
 mod restarts;
 #[path = "../../../tests/support/redis_server.rs"]
 mod server;
+mod settings;
 mod stalls;
 mod statistics;
 mod storm;
