@@ -9,6 +9,7 @@ use futures_util::{StreamExt, future::join_all};
 use launchdarkly_sdk_transport::HyperTransport;
 use reqwest_eventsource::{Event, EventSource};
 use serde_json::json;
+use sseer::reqwest::StreamEvent;
 
 fn print(at: &str, event: &str, data: &str) {
     let short: String = data.chars().take(40).collect();
@@ -39,6 +40,19 @@ async fn reqwest_eventsource(at: &str, request: reqwest::RequestBuilder) {
         match item {
             Ok(Event::Open) => {}
             Ok(Event::Message(event)) => print(at, &event.event, &event.data),
+            Err(error) => eprintln!("{at}: {error}"),
+        }
+    }
+    over(at, "over");
+}
+
+async fn sseer(at: &str, url: &str) {
+    let request = reqwest_013::Client::new().get(url);
+    let mut source = sseer::reqwest::EventSource::new(request).expect("it can be repeated");
+    while let Some(item) = source.next().await {
+        match item {
+            Ok(StreamEvent::Open) => {}
+            Ok(StreamEvent::Event(event)) => print(at, &event.event, &event.data),
             Err(error) => eprintln!("{at}: {error}"),
         }
     }
@@ -83,6 +97,7 @@ async fn run(client: &str, at: &str, url: &str) {
         "reqwest-eventsource, set" => {
             reqwest_eventsource(at, http.get(url).header("cache-control", "no-cache")).await;
         }
+        "sseer" => sseer(at, url).await,
         "eventsource-stream" => eventsource_stream(at, url).await,
         "sse-client" => sse_client(at.to_owned(), url),
         _ => panic!("no client {client}"),
