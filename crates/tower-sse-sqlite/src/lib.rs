@@ -44,8 +44,10 @@
 //! commit;
 //! ```
 //!
-//! Any program with SQLite 3.37 or later can do this. Turso can't: it doesn't open a file with this
-//! table. Hubs usually notice the commit within 20 milliseconds and send events in commit order.
+//! Any program with SQLite 3.37 or later can do this. Run `pragma busy_timeout = 5000` on its
+//! connection, or pass `timeout: 5000` to node:sqlite: by default, node:sqlite and SQLite's shell
+//! don't wait while a hub writes, and fail with `database is locked`. Turso can't publish: it
+//! doesn't open a file with this table. Hubs usually notice the commit within 20 milliseconds and send events in commit order.
 //!
 //! To publish before the first hub connects, create the table in a migration. The statements that
 //! create it are in [`SCHEMA`] and in

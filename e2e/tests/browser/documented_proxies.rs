@@ -59,18 +59,27 @@ async fn event_source_survives_a_time_without_servers() {
 /// Asserts what clients receive while no server is up.
 async fn later(proxy: &Proxy, certificate: &Certificate, protocol: Protocol) {
     let send = async |method, path| send(proxy, certificate, protocol, method, path).await;
-    let (answer, other, posted) = tokio::join!(
-        send(Method::GET, "/events?topic=1"),
-        send(Method::GET, "/"),
-        send(Method::POST, "/events")
-    );
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    assert_eq!(answer.headers()["cache-control"], "no-cache", "no cache keeps it");
-    let answer = answer.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(answer.trim_ascii_end(), b":", "each client keeps its own reconnection time");
-    assert!(other.status().is_server_error(), "other clients notice: {}", other.status());
-    assert!(posted.status().is_server_error(), "it is not taken for accepted: {}", posted.status());
+    let streams = ["/events?topic=1", "/events", "/events/42?topic=1"].map(|path| {
+        let answer = send(Method::GET, path);
+        async move {
+            let answer = answer.await;
+            assert_eq!(answer.status(), 200, "{path}");
+            assert_eq!(answer.headers()["content-type"], "text/event-stream");
+            assert_eq!(answer.headers()["cache-control"], "no-cache", "no cache keeps it");
+            let answer = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(
+                answer.trim_ascii_end(),
+                b":",
+                "each client keeps its own reconnection time"
+            );
+        }
+    });
+    let others = [(Method::GET, "/"), (Method::GET, "/eventsourcing"), (Method::POST, "/events")];
+    let others = others.map(async |(method, path)| {
+        let status = send(method, path).await.status();
+        assert!(status.is_server_error(), "other clients notice: {path} {status}");
+    });
+    tokio::join!(join_all(streams), join_all(others));
 }
 
 #[tokio::test]

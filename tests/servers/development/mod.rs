@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::{Router, response::IntoResponse, routing::get};
+use http::Uri;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::{interval, sleep};
@@ -25,8 +26,8 @@ fn documented(name: &str, server: u16, port: u16) -> String {
     let (_, rest) = pages.split_once(&format!("```js\n// {name}")).expect(name);
     let (_, rest) = rest.split_once('\n').unwrap();
     let (text, _) = rest.split_once("\n```").unwrap();
-    assert!(text.contains("localhost:3000"), "{text}");
-    let text = text.replace("localhost:3000", &format!("127.0.0.1:{server}"));
+    assert!(text.contains("127.0.0.1:3000"), "{text}");
+    let text = text.replace("127.0.0.1:3000", &format!("127.0.0.1:{server}"));
     text.replace("listen(5173)", &format!("listen({port}, '127.0.0.1')"))
 }
 
@@ -36,7 +37,9 @@ fn documented(name: &str, server: u16, port: u16) -> String {
 async fn program_that_is_restarted() {
     let Some(port) = Process::task() else { return };
     let (shutdown, hub) = (CancellationToken::new(), Hub::new());
-    let subscribe = async |State(hub): State<Hub>, last: Option<LastEventId>| {
+    // A page without its query would come back without its id.
+    let subscribe = async |State(hub): State<Hub>, uri: Uri, last: Option<LastEventId>| {
+        assert_eq!(uri.query(), Some("page=1"));
         hub.subscribe_to("news").resume(last).response().into_response()
     };
     let app = Router::new()
@@ -100,7 +103,10 @@ async fn open(
     let proxy = proxy.await;
     let mut command = Command::new(node);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/development/page.mjs");
-    command.arg(script).arg(format!("http://{}/events", proxy.address)).env("PACKAGES", &packages);
+    command
+        .arg(script)
+        .arg(format!("http://{}/events?page=1", proxy.address))
+        .env("PACKAGES", &packages);
     Some((proxy, Program::start(&mut command)))
 }
 
@@ -150,8 +156,11 @@ async fn page_behind_vite_without_the_lines_stops_for_good() {
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_vite_goes_on() {
     let file = "vite.config.js";
-    let files = |server, port| vec![(file, documented(file, server, port))];
-    restart("vite", files, vite).await;
+    for package in ["vite", "vite-7", "vite-6"] {
+        let files = |server, port| vec![(file, documented(file, server, port))];
+        let command = |port| vite(port).replace("/vite/", &format!("/{package}/"));
+        restart(package, files, command).await;
+    }
 }
 
 /// The workspace is a folder with the least that Angular accepts.
@@ -196,12 +205,61 @@ async fn page_behind_webpack_dev_server_goes_on() {
     restart("webpack", files, command).await;
 }
 
+/// Versions 4 and 5, which most projects have.
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_earlier_webpack_dev_servers_goes_on() {
+    for package in ["wds-4", "wds-5"] {
+        let script = |port| {
+            format!(
+                "const {{ devServer }} = require('./webpack.config.js')
+                const options = {{ ...devServer, host: '127.0.0.1', port: {port} }}
+                const compiler = require('webpack')({{ mode: 'development' }})
+                new (require('{package}'))(options, compiler).start()\n"
+            )
+        };
+        let file = "webpack.config.js";
+        let files = |server, port| {
+            let files = [("serve.js", script(port)), ("src/index.js", String::new())];
+            [(file, documented(file, server, port))].into_iter().chain(files).collect()
+        };
+        restart(package, files, |_| "node serve.js".to_owned()).await;
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs servers that `.ci/slow development` installs"]
 async fn page_behind_http_proxy_middleware_goes_on() {
     let file = "server.mjs";
     let files = |server, port| vec![(file, documented(file, server, port))];
     restart("middleware", files, |_| format!("node {file}")).await;
+}
+
+#[tokio::test]
+#[ignore = "needs servers that `.ci/slow development` installs"]
+async fn page_behind_earlier_http_proxy_middlewares_goes_on() {
+    let file = "server.mjs";
+    for package in ["hpm-3", "hpm-2"] {
+        let files = |server, port| {
+            let text = documented(file, server, port);
+            let mut text = text.replace("'http-proxy-middleware'", &format!("'{package}'"));
+            if package == "hpm-2" {
+                // As the page's sentence says.
+                for (new, old) in [
+                    ("createProxyMiddleware({", "createProxyMiddleware('/events', {"),
+                    ("  pathFilter: '/events',\n  on: {\n", ""),
+                    ("    proxyRes(", "    onProxyRes("),
+                    ("    error(", "    onError("),
+                    ("  },\n})", "})"),
+                ] {
+                    assert_eq!(text.matches(new).count(), 1, "{new}");
+                    text = text.replace(new, old);
+                }
+            }
+            vec![(file, text)]
+        };
+        restart(package, files, |_| format!("node {file}")).await;
+    }
 }
 
 #[tokio::test]

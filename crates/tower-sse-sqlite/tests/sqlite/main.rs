@@ -22,8 +22,8 @@ mod patience;
 use std::time::{Duration, UNIX_EPOCH};
 use std::{fs, process, sync::Arc, sync::Mutex};
 
-use rusqlite::backup::Backup;
-use tokio::time::sleep;
+use rusqlite::{Connection, backup::Backup};
+use tokio::{task::spawn_blocking, time::sleep};
 use tower_sse::hub::{Hub, HubBuilder, PublishError, Receipt};
 use tower_sse::{Event, Retention};
 use tower_sse_broker::testing::{Fault, World, check};

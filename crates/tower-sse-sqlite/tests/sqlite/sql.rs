@@ -217,6 +217,27 @@ async fn statements_of_the_page_publish() {
     assert_eq!(client.data(2).await, ["paid", "shipped"]);
 }
 
+/// SQLite's shell and node:sqlite don't wait for another program's transaction by default.
+#[tokio::test(flavor = "multi_thread")]
+async fn insert_waits_with_the_pragma_of_the_page() {
+    let (file, process) = start().await;
+    let mut client = Client::connect(&process.hub, &["a"]);
+    let insert = format!("insert into {} (topic, data) values ('a', '1')", file.table);
+    let (writer, other) = (file.sql(), Connection::open(&file.path).unwrap());
+    writer.execute_batch("begin immediate").unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    let refused = other.execute_batch(&insert).unwrap_err();
+    assert_eq!(refused.to_string(), "database is locked");
+
+    let page = include_str!("../../src/lib.rs");
+    let (_, pragma) = page.split_once("Run `pragma").expect("a pragma");
+    other.execute_batch(&format!("pragma {}", pragma.split_once('`').unwrap().0)).unwrap();
+    let inserted = spawn_blocking(move || other.execute_batch(&insert));
+    writer.execute_batch("commit").unwrap();
+    inserted.await.unwrap().unwrap();
+    assert_eq!(client.data(1).await, ["1"]);
+}
+
 /// An event whose text isn't UTF-8 is lost, but later events aren't.
 #[tokio::test(flavor = "multi_thread")]
 async fn text_that_is_not_utf_8_becomes_a_gap() {
