@@ -11,10 +11,26 @@ pub(super) struct SubjectLimits {
     /// Sorted by the length of the prefix, the longest first, so that the first match is the
     /// longest.
     classes: Vec<Class>,
-    /// The number of places in use for each subject, at least 1. All subjects share a lock: with a
-    /// lock for each, two streams could each hold the place that the other stream needs, and both
-    /// would be refused.
-    taken: Mutex<HashMap<Arc<str>, usize>>,
+    /// The places of each subject that has a stream. All subjects share a lock: with a lock for
+    /// each, two streams could each hold the place that the other stream needs, and both would be
+    /// refused.
+    taken: Mutex<HashMap<Arc<str>, Places>>,
+}
+
+/// The number of a subject's streams that are open, and of those that were closed and have not
+/// ended yet, for example because their clients don't read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Places {
+    open: usize,
+    closed: usize,
+}
+
+impl Places {
+    /// Returns whether a stream may open. Closed streams don't count until there are as many as
+    /// `limit`: a client that doesn't read could otherwise have any number of them.
+    const fn has_room(self, limit: usize) -> bool {
+        self.open < limit && self.open + self.closed < limit.saturating_mul(2)
+    }
 }
 
 #[derive(Debug)]
@@ -40,25 +56,40 @@ impl SubjectLimits {
         }
         let mut taken = lock(&self.taken);
         for (subject, class) in self.limited(subjects) {
-            if taken.get(subject).copied().unwrap_or_default() >= class.limit {
+            if !taken.get(subject).copied().unwrap_or_default().has_room(class.limit) {
                 return Err(class);
             }
         }
         for (subject, _) in self.limited(subjects) {
-            *taken.entry(Arc::clone(subject)).or_default() += 1;
+            taken.entry(Arc::clone(subject)).or_default().open += 1;
         }
         Ok(())
     }
 
-    pub(super) fn free(&self, subjects: &[Arc<str>]) {
+    /// Notes that a stream was closed, and that its client may open another one.
+    pub(super) fn close(&self, subjects: &[Arc<str>]) {
+        self.leave(subjects, |places| {
+            places.open -= 1;
+            places.closed += 1;
+        });
+    }
+
+    /// Frees the places of a stream that has ended, after it `was_closed` or without.
+    pub(super) fn free(&self, subjects: &[Arc<str>], was_closed: bool) {
+        self.leave(subjects, |places| {
+            *(if was_closed { &mut places.closed } else { &mut places.open }) -= 1;
+        });
+    }
+
+    fn leave(&self, subjects: &[Arc<str>], change: impl Fn(&mut Places)) {
         if self.classes.is_empty() {
             return;
         }
         let mut taken = lock(&self.taken);
         for (subject, _) in self.limited(subjects) {
             if let Some(places) = taken.get_mut(subject) {
-                *places -= 1;
-                if *places == 0 {
+                change(places);
+                if places.open + places.closed == 0 {
                     taken.remove(subject);
                     shrink_if_sparse(&mut taken);
                 }
@@ -68,7 +99,7 @@ impl SubjectLimits {
 
     pub(super) fn has_place(&self, subject: &Arc<str>) -> bool {
         let taken = || lock(&self.taken).get(subject).copied().unwrap_or_default();
-        self.class_of(subject).is_none_or(|class| taken() < class.limit)
+        self.class_of(subject).is_none_or(|class| taken().has_room(class.limit))
     }
 
     fn limited<'s>(

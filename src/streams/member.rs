@@ -1,7 +1,9 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
-use std::sync::{Arc, Mutex, atomic::AtomicU8};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU8};
+use std::sync::{Arc, Mutex};
 use std::{mem, task::Waker};
 
+use super::limits::SubjectLimits;
 use crate::{callback::without_panic, lock::lock};
 
 /// An open stream, in the lists of its subjects.
@@ -11,7 +13,10 @@ pub(super) struct Member {
     state: AtomicU8,
     /// Whether the stream has a place for each of its subjects that has a limit.
     pub(super) has_places: bool,
-    /// Lock order: a lock of [`OpenStreams`](super::open_streams::OpenStreams) comes first.
+    /// Whether the limits have been told of a close. Changed under the lock of `shared`.
+    was_closed: AtomicBool,
+    /// Lock order: a list's lock of [`OpenStreams`](super::open_streams::OpenStreams) comes first,
+    /// and the lock of the limits last.
     shared: Mutex<MemberShared>,
 }
 
@@ -38,7 +43,7 @@ impl Member {
     pub(super) fn new(subjects: Box<[Arc<str>]>, has_places: bool) -> Self {
         let state = AtomicU8::new(if subjects.is_empty() { UNLISTED } else { OPEN });
         let shared = Mutex::new(MemberShared { subjects, waker: None });
-        Self { state, has_places, shared }
+        Self { state, has_places, was_closed: AtomicBool::new(false), shared }
     }
 
     pub(super) fn has(&self, subject: &str) -> bool {
@@ -79,11 +84,18 @@ impl Member {
     }
 
     /// Closes the stream. Returns `false` if the stream was not open.
-    pub(super) fn revoke(&self, how: Revocation) -> bool {
+    pub(super) fn revoke(&self, how: Revocation, limits: &SubjectLimits) -> bool {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
         }
-        let waker = lock(&self.shared).waker.take();
+        let mut shared = lock(&self.shared);
+        let waker = shared.waker.take();
+        // The subjects are gone if the stream has ended meanwhile.
+        if self.has_places && !shared.subjects.is_empty() {
+            self.was_closed.store(true, Relaxed);
+            limits.close(&shared.subjects);
+        }
+        drop(shared);
         _ = without_panic(|| waker.map(Waker::wake));
         true
     }
@@ -103,9 +115,13 @@ impl Member {
         }
     }
 
-    /// Takes the subjects and the waker. The caller drops the waker without holding a lock.
-    pub(super) fn take(&self) -> (Box<[Arc<str>]>, Option<Waker>) {
+    /// Leaves the lists of the subjects, whose places are free from then on. Returns the subjects
+    /// and the waker, which the caller drops without holding a lock.
+    pub(super) fn take(&self, limits: &SubjectLimits) -> (Box<[Arc<str>]>, Option<Waker>) {
         let MemberShared { subjects, waker } = mem::take(&mut *lock(&self.shared));
+        if self.has_places {
+            limits.free(&subjects, self.was_closed.load(Relaxed));
+        }
         (subjects, waker)
     }
 

@@ -159,9 +159,13 @@
 //! head](crate::early_head) after zero seconds takes the places as soon as the handler waits for
 //! something.
 //!
-//! A stream keeps its places until it has ended, even after [`Streams::close`]. If a client
-//! vanishes without a FIN, the server notices late: set
-//! [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets).
+//! A stream keeps its places until it is closed or has ended. A closed stream ends once its client
+//! reads, so a subject can have up to twice as many streams as its limit, closed ones included.
+//!
+//! If a client vanishes without a FIN, the server notices late: set
+//! [`TCP_USER_TIMEOUT`](crate::guide::proxies#sockets). Some proxies keep the stream of a page that
+//! was left or loaded again until the next heartbeat or longer: [`Streams::replace`] closes it once
+//! the page's next stream opens.
 //!
 //! Each process counts only its own streams, so `n` processes allow up to `n` times the limit. To
 //! add up the counts of all processes, use [this recipe](#counts-of-all-processes).

@@ -63,7 +63,7 @@ impl OpenStreams {
         let subject = self.shared_name(subject);
         if !member.add(&subject) {
             if member.has_places {
-                self.limits.free(slice::from_ref(&subject));
+                self.limits.free(slice::from_ref(&subject), false);
             }
             return;
         }
@@ -151,11 +151,8 @@ impl OpenStreams {
 
     pub(super) fn end(&self, member: &Arc<Member>) {
         member.set_ending();
-        let (subjects, waker) = member.take();
+        let (subjects, waker) = member.take(&self.limits);
         subjects.iter().for_each(|subject| self.leave_one(member, subject));
-        if member.has_places {
-            self.limits.free(&subjects);
-        }
         _ = without_panic(|| drop(waker));
     }
 
@@ -164,7 +161,7 @@ impl OpenStreams {
     fn revoke(&self, closed: Vec<Arc<Member>>, how: Revocation) -> usize {
         let mut count = 0;
         for member in closed {
-            count += usize::from(member.revoke(how));
+            count += usize::from(member.revoke(how, &self.limits));
             if member.has_several() {
                 self.leave(&member);
             }

@@ -75,6 +75,48 @@ impl Streams {
         self.close_by(Closing { subject: subject.as_ref(), kept: Some(kept.as_ref()) }).await
     }
 
+    /// Adds a subject, such as `tab:abc`, to the stream that answers a request, and closes the
+    /// older streams of this subject in all processes. Returns how many streams of this process it
+    /// closed.
+    ///
+    /// When a page is loaded again, a proxy may keep its previous stream open. If you call this
+    /// before you add the [limited](super#limits-for-each-subject) subjects, that stream doesn't
+    /// count:
+    ///
+    /// ```
+    /// use tower_sse::streams::{CloseError, Streams, Subjects};
+    ///
+    /// # async fn admit(streams: &Streams, subjects: &Subjects, user: u64, tab: &str)
+    /// # -> Result<(), CloseError> {
+    /// // Inside of the layer, so that this applies to streams only:
+    /// streams.replace(subjects, format!("tab:{user}:{tab}")).await?;
+    /// subjects.add(format!("user:{user}"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The stream also gets a random subject, which begins with `newest:`. If two requests arrive
+    /// at the same time, or at two processes before the first one's close has reached the other,
+    /// both streams may close, and their clients come back.
+    ///
+    /// # Errors
+    ///
+    /// The same as for [`close`](Self::close). The subject is added in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// The same as for [`close`](Self::close).
+    pub async fn replace(
+        &self,
+        subjects: &Subjects,
+        subject: impl Into<Arc<str>>,
+    ) -> Result<usize, CloseError> {
+        let (subject, newest) = (subject.into(), format!("newest:{:x}", fastrand::u64(..)));
+        subjects.add(newest.as_str());
+        subjects.add(Arc::clone(&subject));
+        self.close_except(subject, newest).await
+    }
+
     /// Closes all streams of this process that have a subject and returns how many it has closed.
     ///
     /// Their clients usually receive the reconnection time from

@@ -23,6 +23,18 @@ impl Process {
         for subject in subjects {
             handle.add(*subject);
         }
+        self.answer(request)
+    }
+
+    /// Opens a stream that replaces those of a subject.
+    async fn replace(&self, subject: &'static str) -> Body {
+        let mut request: Request<()> = Requester::EventSource.request("/");
+        let handle = self.streams.subjects_of(&mut request);
+        self.streams.replace(&handle, subject).await.unwrap();
+        self.answer(request)
+    }
+
+    fn answer(&self, request: Request<()>) -> Body {
         let layer = SseLayer::new().without_retry().streams(&self.streams);
         answer_to(request, &layer, tower_sse::response(stream::pending::<Event>())).into_body()
     }
@@ -45,6 +57,28 @@ async fn close_ends_the_streams_of_all_processes() {
         assert_eq!(poll_frame(body), Polled::End);
     }
     assert!(others.iter_mut().all(|body| poll_frame(body) == Polled::Pending));
+}
+
+#[tokio::test]
+async fn newest_stream_of_a_subject_replaces_those_of_all_processes() {
+    let (_, processes) = processes();
+    let other = processes[0].open(&["tab:2"]);
+    let mut earlier = processes[2].replace("tab:1").await;
+    for round in 0..6 {
+        let process = &processes[round % 3];
+        // The closes of the round before have reached each process.
+        let fences = processes.each_ref().map(|process| process.open(&["fence"]));
+        process.streams.close("fence").await.unwrap();
+        until(|| processes.iter().all(|process| process.streams.count("fence") == 0)).await;
+        drop(fences);
+        let mut newest = process.replace("tab:1").await;
+        until(|| poll_frame(&mut earlier) == Polled::End).await;
+        assert_eq!(poll_frame(&mut newest), Polled::Pending);
+        assert_eq!(process.streams.count("tab:1"), 1);
+        earlier = newest;
+    }
+    assert_eq!(processes[0].streams.count("tab:2"), 1);
+    drop((other, earlier));
 }
 
 #[tokio::test]

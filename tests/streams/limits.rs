@@ -90,20 +90,23 @@ async fn repeated_request_takes_its_places_again_and_can_be_refused() {
     assert_eq!(repeat().status(), StatusCode::TOO_MANY_REQUESTS);
 }
 
-/// If a closed stream no longer counted, a client that does not read could hold any number of
-/// closed streams.
+/// If closed streams never counted, a client that does not read could hold any number of them.
 #[tokio::test(start_paused = true)]
-async fn closed_stream_keeps_its_place_until_it_has_ended() {
+async fn closed_stream_gives_its_place_to_one_other_until_it_has_ended() {
     for ends in [true, false] {
         let streams = limited(&[("user:", 1)]);
         let mut stream = open(&streams, &["user:1"]);
         // The close waits for the rest of this event.
         stream.passes("data: half");
         assert_eq!(now(streams.close("user:1")), 1);
+        assert_eq!(streams.count("user:1"), 0);
+        let mut other = open(&streams, &["user:1"]);
+        other.passes("data: half");
+        assert!(!opens(&streams, &["user:1"]), "one stream is open");
+        assert_eq!(now(streams.close("user:1")), 1);
         for _ in 0..2 {
-            assert_eq!(streams.count("user:1"), 0);
-            assert!(!opens(&streams, &["user:1"]), "its body is still there");
-            assert_eq!(stream.poll(), Polled::Pending);
+            assert!(!opens(&streams, &["user:1"]), "two bodies are still there");
+            assert_eq!([stream.poll(), other.poll()], [Polled::Pending, Polled::Pending]);
         }
         if ends {
             stream.passes("\n\n");
@@ -117,13 +120,15 @@ async fn closed_stream_keeps_its_place_until_it_has_ended() {
 
 /// The client may have stopped reading before the body fails.
 #[tokio::test(start_paused = true)]
-async fn closed_stream_that_fails_keeps_its_place_until_it_has_failed() {
+async fn closed_stream_that_fails_counts_until_it_has_failed() {
     let streams = limited(&[("user:", 1)]);
-    let stream = open_for(&streams, layer(&streams), Requester::Post, &["user:1"]);
-    let mut stream = stream.begin(b"");
-    assert_eq!(now(streams.close("user:1")), 1);
+    let [mut stream, _other] = [(); 2].map(|()| {
+        let stream = open_for(&streams, layer(&streams), Requester::Post, &["user:1"]).begin(b"");
+        assert_eq!(now(streams.close("user:1")), 1);
+        stream
+    });
     stream.assert_polls([data(": \n"), Polled::Pending]);
-    assert!(!opens(&streams, &["user:1"]), "its body is still there");
+    assert!(!opens(&streams, &["user:1"]), "two bodies are still there");
     stream.assert_fails(CloseReason::Revoked).await;
     assert!(opens(&streams, &["user:1"]));
 }
@@ -144,6 +149,34 @@ async fn source_that_is_refused_is_dropped_before_its_close_is_reported() {
     let refused = answer_to(request, &layer, source);
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(*reported.lock().unwrap(), [true]);
+}
+
+/// Answers a request whose stream replaces the older ones of its tab.
+fn reload(streams: &Streams) -> Response<SseBody<FedBody>> {
+    let mut request = Requester::EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    now(streams.replace(&subjects, "tab:1"));
+    assert!(subjects.add("user:1"));
+    answer_to(request, &layer(streams), event_stream(Feed::new().1))
+}
+
+/// As behind a proxy that keeps streams of pages that were left.
+#[tokio::test(start_paused = true)]
+async fn newest_stream_of_a_tab_takes_the_place_of_the_one_before() {
+    let streams = limited(&[("user:", 1)]);
+    let mut earlier = reload(&streams).into_body();
+    for _ in 0..5 {
+        let response = reload(&streams);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(streams.count("tab:1"), 1);
+        while !matches!(poll_frame(&mut earlier), Polled::End) {}
+        earlier = response.into_body();
+        while poll_frame(&mut earlier) != Polled::Pending {}
+    }
+    let mut request: Request<()> = Requester::EventSource.request("/");
+    assert!(!streams.subjects_of(&mut request).add("user:1"), "another tab has no place");
+    drop(earlier);
+    assert_eq!(streams.subjects(), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,10 +367,24 @@ fn attempt(round: usize, streams: &Streams, layer: &SseLayer) -> Option<impl Siz
     (response.status() == StatusCode::OK).then_some(response)
 }
 
-/// The test's own counts rise after a stream has opened and fall before it is dropped, so they
-/// never exceed the number of open streams.
 #[test]
 fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
+    race(1, |_, _| {});
+}
+
+/// A subject has at most as many closed streams as open ones.
+#[test]
+fn races_with_closes_open_at_most_twice_the_limits() {
+    race(2, |streams, round| {
+        if round.is_multiple_of(5) {
+            _ = now(streams.close(format!("user:{}", round % USERS)));
+        }
+    });
+}
+
+/// The test's own counts rise after a stream has opened and fall before it is dropped, so they
+/// never exceed the number of streams.
+fn race(times: i64, close: fn(&Streams, usize)) {
     let streams = Streams::builder()
         .limit("user:", USER_LIMIT as usize)
         .limit("tenant:", TENANT_LIMIT as usize)
@@ -358,11 +405,13 @@ fn no_race_opens_more_streams_than_the_limits_or_loses_a_place() {
                 for round in (0..ROUNDS).map(|round| 2 * round + offset) {
                     if let Some(stream) = attempt(round, streams, layer) {
                         let user = round * 7 % USERS;
-                        assert!(users[user].fetch_add(1, SeqCst) < USER_LIMIT, "user {user}");
-                        assert!(tenant.fetch_add(1, SeqCst) < TENANT_LIMIT, "the tenant");
+                        let count = users[user].fetch_add(1, SeqCst);
+                        assert!(count < times * USER_LIMIT, "user {user}");
+                        assert!(tenant.fetch_add(1, SeqCst) < times * TENANT_LIMIT, "the tenant");
                         opened.fetch_add(1, SeqCst);
                         held.push((user, stream));
                     }
+                    close(streams, round);
                     if held.len() > round % 4 {
                         let (user, stream) = held.swap_remove(round % held.len());
                         users[user].fetch_sub(1, SeqCst);

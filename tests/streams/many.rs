@@ -23,11 +23,18 @@ struct World {
     streams: Streams,
     layer: SseLayer,
     open: Vec<Open>,
+    /// Streams that were closed, and whose clients don't read.
+    closed: Vec<Open>,
+}
+
+fn count(streams: &[Open], subject: usize) -> usize {
+    streams.iter().filter(|open| open.subjects.contains(&subject)).count()
 }
 
 impl World {
-    fn count(&self, subject: usize) -> usize {
-        self.open.iter().filter(|open| open.subjects.contains(&subject)).count()
+    fn has_room(&self, subject: usize) -> bool {
+        let open = count(&self.open, subject);
+        open < LIMIT && open + count(&self.closed, subject) < 2 * LIMIT
     }
 
     fn open(&mut self) {
@@ -40,7 +47,7 @@ impl World {
         subjects.iter().for_each(|subject| _ = handle.add(subject.to_string()));
         let (_feed, body) = Feed::new();
         let response = answer_to(request, &self.layer, event_stream(body));
-        let has_room = subjects.iter().all(|subject| self.count(*subject) < LIMIT);
+        let has_room = subjects.iter().all(|subject| self.has_room(*subject));
         assert_eq!(response.status() == StatusCode::OK, has_room, "{subjects:?}");
         if has_room {
             let (mut body, wakes) = (response.into_body(), Arc::<Wakes>::default());
@@ -59,7 +66,11 @@ impl World {
         let count = closed.len();
         for mut closed in closed {
             assert!(closed.wakes.take() > 0, "{:?}", closed.subjects);
-            assert_ne!(poll_frame_with(&mut closed.body, Waker::noop()), Polled::Pending);
+            if self.random.bool() {
+                self.closed.push(closed);
+            } else {
+                assert_ne!(poll_frame_with(&mut closed.body, Waker::noop()), Polled::Pending);
+            }
         }
         count
     }
@@ -78,6 +89,13 @@ impl World {
             }
             20..40 if !self.open.is_empty() => {
                 _ = self.open.swap_remove(self.random.usize(..self.open.len()));
+            }
+            40..50 if !self.closed.is_empty() => {
+                let index = self.random.usize(..self.closed.len());
+                let mut closed = self.closed.swap_remove(index);
+                if self.random.bool() {
+                    assert_ne!(poll_frame_with(&mut closed.body, Waker::noop()), Polled::Pending);
+                }
             }
             _ => self.open(),
         }
@@ -102,7 +120,7 @@ impl World {
 /// keeps room for.
 #[tokio::test(start_paused = true)]
 async fn closes_limits_and_shutdown_concern_the_streams_of_a_naive_list() {
-    let mut most = 0;
+    let (mut most, mut most_closed) = (0, 0);
     for seed in 0..40 {
         let mut random = fastrand::Rng::with_seed(seed);
         let streams = Streams::builder().limit("", LIMIT).build();
@@ -110,14 +128,16 @@ async fn closes_limits_and_shutdown_concern_the_streams_of_a_naive_list() {
         let layer = SseLayer::new().without_heartbeat().drain(Drain::at_once());
         let layer = layer.streams(&streams).shutdown(shutdown.clone());
         let subjects = random.usize(1..100);
-        let mut world = World { random, subjects, streams, layer, open: Vec::new() };
+        let mut world =
+            World { random, subjects, streams, layer, open: Vec::new(), closed: Vec::new() };
         for _ in 0..world.random.usize(..300) {
             world.step();
             world.check();
             most = most.max(world.open.len());
+            most_closed = most_closed.max(world.closed.len());
         }
         shutdown.cancel();
         world.remove(|_| true);
     }
-    assert!(most > 64, "{most}");
+    assert!(most > 64 && most_closed > 2 * LIMIT, "{most}, {most_closed}");
 }

@@ -21,6 +21,7 @@ mod node;
 mod notifications;
 mod outage;
 mod proxies;
+mod reloads;
 mod runs;
 mod service;
 mod shutdown;
