@@ -9,7 +9,8 @@
 //!   fails over to the second one before the client gets a head.
 //! - It counts the events of an answer and bills them once, however the answer ends.
 //! - It removes a field that clients may not see.
-//! - It fails an answer that ends without `[DONE]`, such as that to `/cut`.
+//! - It fails an answer that ends without `[DONE]`, such as that to `/cut`, or that an upstream
+//!   reports as failed, such as that to `/failed`.
 //!
 //! Set `PORT` to use another port.
 
@@ -21,9 +22,11 @@ use axum::{
     extract::Request,
     http::StatusCode,
     response::{IntoResponse, Response},
+    routing::post,
     serve::ListenerExt,
 };
 use futures_util::{StreamExt, stream};
+use serde_json::Value;
 use tokio::{net::TcpListener, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, ServiceExt, service_fn};
@@ -41,7 +44,11 @@ async fn main() -> io::Result<()> {
     let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone());
-    let app: Router = Router::new().fallback(forward).layer(layer);
+    // No fallback: vllm-router, for one, posts each request to another path first.
+    let app: Router = ["/v1/chat/completions", "/cut", "/failed"]
+        .into_iter()
+        .fold(Router::new(), |app, path| app.route(path, post(forward)))
+        .layer(layer);
     let server =
         axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     let stop = tower_sse::stop_on_signal(shutdown, Duration::from_secs(40));
@@ -83,7 +90,7 @@ impl Answer {
 impl EventFilter for Answer {
     fn event(&mut self, event: EventRef<'_>) -> Verdict {
         let data = event.data();
-        if event.name() == "error" {
+        if event.name() == "error" || is_error(&data) {
             let response = Response::builder().status(StatusCode::BAD_GATEWAY);
             return match response.body(data.into_owned().into()) {
                 Ok(response) => Verdict::Reject(Box::new(response)),
@@ -111,24 +118,35 @@ impl EventFilter for Answer {
     }
 }
 
+/// LiteLLM reports a failure without the name `error`, and sends `[DONE]` afterwards.
+fn is_error(data: &str) -> bool {
+    data.contains(r#""error""#)
+        && serde_json::from_str::<Value>(data).is_ok_and(|it| !it["error"].is_null())
+}
+
 /// An upstream that fails under status 200.
 fn overloaded(_: Request) -> Response {
     let error = Event::new().event("error").data(r#"{"message":"overloaded"}"#);
     tower_sse::response(stream::iter([error])).into_response()
 }
 
-/// An upstream that answers in the format of OpenAI's API. Its answer to `/cut` breaks off.
+/// An upstream that answers in the format of OpenAI's API. Its answer to `/cut` breaks off, and that
+/// to `/failed` fails.
 // The signature is that of the other upstream.
 #[allow(clippy::needless_pass_by_value)]
 fn model(request: Request) -> Response {
-    let whole = if request.uri().path() == "/cut" { 2 } else { 4 };
+    let (count, end): (_, &[&str]) = match request.uri().path() {
+        "/cut" => (2, &[]),
+        "/failed" => (2, &[r#"{"error":{"message":"cut","code":"500"}}"#, "[DONE]"]),
+        _ => (3, &["[DONE]"]),
+    };
     let chunk = |text| {
         format!(
             r#"{{"id":"1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}],"server":"gpu-7"}}"#
         )
     };
     let texts = ["Filters ", "see ", "events."].map(chunk);
-    let data = texts.into_iter().chain(["[DONE]".to_owned()]).take(whole);
+    let data = texts.into_iter().take(count).chain(end.iter().map(ToString::to_string));
     let events = stream::iter(data).then(async |data| {
         sleep(Duration::from_millis(100)).await;
         Event::from(data)

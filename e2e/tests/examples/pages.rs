@@ -31,7 +31,8 @@ const PAGES: [(&str, &str); 7] = [
     ),
     (
         "docs/guide/upstreams.md",
-        "rust e2e/tests/runs/gateways/first_token.rs, rust e2e/tests/runs/gateways/redaction.rs",
+        "rust e2e/tests/runs/gateways/first_token.rs, rust e2e/tests/runs/gateways/redaction.rs, \
+         rust e2e/tests/runs/gateways/failures.rs",
     ),
 ];
 

@@ -78,13 +78,27 @@ async fn gateway_fails_an_answer_that_was_cut_and_bills_it() {
     assert_eq!(billed, "billed 2 events of /cut: filter_failed");
 }
 
+/// The upstream ends as if the answer were whole.
+#[tokio::test]
+async fn gateway_fails_an_answer_that_its_upstream_reports_as_failed() {
+    let mut gateway = run("gateway").await;
+    let (status, text, is_whole) = ask(&gateway, "/failed").await;
+    assert_eq!((status, is_whole), (200, false));
+    assert!(!text.contains("[DONE]") && text.matches("data: ").count() == 2, "{text}");
+    let billed = gateway.line().await.unwrap();
+    assert_eq!(billed, "billed 2 events of /failed: stopped");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn client_that_leaves_is_billed_for_what_was_sent() {
     let mut gateway = run("gateway").await;
-    let response = client::post(gateway.address, "/left", &[], "{}".to_owned()).await;
+    let path = "/v1/chat/completions";
+    let response = client::post(gateway.address, path, &[], "{}".to_owned()).await;
     let mut body = response.into_body();
     soon(body.frame()).await.unwrap().unwrap();
     drop(body);
     let billed = gateway.line().await.unwrap();
-    assert!(billed.starts_with("billed ") && billed.ends_with(" events of /left: disconnected"));
+    assert!(
+        billed.starts_with("billed ") && billed.ends_with(&format!(" of {path}: disconnected"))
+    );
 }

@@ -1,5 +1,7 @@
 //! The gateways that the page `upstreams` shows, in front of a model, with OpenAI's client for npm.
 
+mod failed;
+mod failures;
 mod first_token;
 mod keep_alives;
 mod redaction;
