@@ -143,7 +143,11 @@ class Run {
         await this.arrives(`after ${kind}`, after ?? during);
         if (needsPolls) {
             const ended = Date.now(), isStream = ({ at, url }) => at > ended && !isPoll(url);
-            const back = await until(server, () => this.source.via === 'stream' || this.made().some(isStream), 200_000);
+            // After up to 90 s, then 450 s, and so on, a stream is tried again.
+            const polls = this.made().map(({ url }) => isPoll(url));
+            const periods = polls.filter((is, at) => is && !polls[at - 1]).length;
+            const limit = 110_000 + 90_000 * 5 ** Math.max(0, periods - 1);
+            const back = await until(server, () => this.source.via === 'stream' || this.made().some(isStream), limit);
             if (back === null) this.faults.push('polls for ever');
         }
     }
