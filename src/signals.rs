@@ -125,8 +125,17 @@ fn recorded_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error
 
 /// The mark of a response whose client has received all that its stream will ever have. An empty
 /// stream doesn't mean this: handlers that a client polls return empty streams on purpose.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NothingMore {
+    /// All topics have ended, so an `EventSource` or a library gets `204`.
+    OfTopics,
+    /// The run has ended. Its answer to such a client is `204` already.
+    OfRun,
+}
+
+/// The mark of a `204` that a layer has held, so that outer layers don't hold it again.
 #[derive(Clone, Copy)]
-pub(crate) struct NothingMore;
+pub(crate) struct WasHeld;
 
 /// The position at which a stream starts or resumes. The layer decides whether to send it, because
 /// only the layer knows the kind of client. Heartbeats that are events repeat it.

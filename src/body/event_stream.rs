@@ -522,7 +522,18 @@ impl<B> EventStream<'_, B> {
         state.record.stop_awaiting_event();
         // Set the phase first: dropping the source may panic.
         *state.phase = StreamPhase::Ending(ending);
-        *state.shutdown = None;
+        let shutdown = state.shutdown.take();
         state.record.reason.noting_panic(|| self.source.set(None));
+        if *state.holds_end
+            && let StreamPhase::Ending(ending) = state.phase
+            && let Some(last) = ending.hold(shutdown)
+        {
+            if !last.is_empty() {
+                state.record.count_frame(last);
+            }
+            // While held, the stream takes no place that another stream could have.
+            *state.deadline = None;
+            state.record.close();
+        }
     }
 }

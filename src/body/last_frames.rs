@@ -9,7 +9,7 @@ use http_body::Frame;
 use tokio::task::coop;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::Deadline;
+use super::{BRIEFLY, Deadline, Hold};
 use crate::exchange::LateEnd;
 use crate::headers::remove_those_of_whole_bodies;
 use crate::options::COMMENT_LINE;
@@ -36,7 +36,7 @@ enum Then {
     // Boxed to keep `Rest` small, because a shutdown can make a `Rest` for each open stream.
     Trailers(Box<HeaderMap>),
     Fail { error: BoxError, flush: FlushWait },
-    Hold { timer: Pin<Box<Sleep>>, shutdown: Option<ShutdownWait> },
+    Hold(Box<Hold>),
 }
 
 /// How long a `fetch`'s stream stays open if the client has already received everything. Some
@@ -68,8 +68,18 @@ impl LastFrames {
     /// Creates the clean end of a stream that stays open after the bytes `last`: for [`HOLD`], but
     /// at most until the shutdown or its deadline.
     pub(super) fn held(last: Bytes, shutdown: Option<ShutdownWait>) -> Self {
-        let then = Then::Hold { timer: Box::pin(sleep(HOLD)), shutdown };
+        let then = Then::Hold(Box::new(Hold::new(HOLD, shutdown)));
         Self { reason: CloseReason::Ended, rest: Some(Box::new(Rest { last, then })) }
+    }
+
+    /// Holds a clean end briefly, and returns the bytes before it. Returns `None` if it isn't held.
+    pub(super) fn hold(&mut self, shutdown: Option<ShutdownWait>) -> Option<&Bytes> {
+        if self.rest.as_ref().is_some_and(|rest| !matches!(rest.then, Then::End)) {
+            return None;
+        }
+        let then = Then::Hold(Box::new(Hold::briefly(BRIEFLY, shutdown)?));
+        let last = self.rest.take().map(|rest| rest.last).unwrap_or_default();
+        Some(&self.rest.insert(Box::new(Rest { last, then })).last)
     }
 
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
@@ -128,7 +138,7 @@ impl LastFrames {
     /// Returns the reason to report if the stream is dropped now. Returns `None` if this drop would
     /// mean that the client has disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
-        let is_sent = |rest: &Rest| matches!(rest.then, Then::Fail { .. } | Then::Hold { .. });
+        let is_sent = |rest: &Rest| matches!(rest.then, Then::Fail { .. } | Then::Hold(_));
         self.rest.as_deref().is_none_or(is_sent).then_some(self.reason)
     }
 
@@ -152,16 +162,15 @@ impl LastFrames {
         {
             return Poll::Ready(Some(Ok(Frame::data(line))));
         }
-        if let Then::Hold { timer, shutdown } = &mut rest.then
-            && !shutdown.as_mut().is_some_and(|shutdown| shutdown.poll_begun(cx.waker()))
+        if let Then::Hold(hold) = &mut rest.then
             && !deadline.is_some_and(|deadline| deadline.poll_due(cx).is_ready())
         {
-            ready!(pin!(coop::unconstrained(timer)).poll(cx));
+            ready!(hold.poll(cx));
         }
         let then = mem::replace(&mut rest.then, Then::End);
         self.rest = None;
         Poll::Ready(match then {
-            Then::End | Then::Hold { .. } => None,
+            Then::End | Then::Hold(_) => None,
             Then::Trailers(trailers) => Some(Ok(Frame::trailers(*trailers))),
             Then::Fail { error, .. } => Some(Err(error)),
         })

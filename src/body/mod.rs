@@ -3,13 +3,15 @@
 //!
 //! `event_stream.rs` decides when a stream sends a heartbeat and when it ends. `boundary.rs` says
 //! where lines fit between a source's bytes, `deadline.rs` when the stream must end,
-//! `src/idle_timer.rs` when it has been idle, and `last_frames.rs` what it sends last.
+//! `src/idle_timer.rs` when it has been idle, and `last_frames.rs` what it sends last. `hold.rs` keeps answers without
+//! events open.
 //! `stream_state.rs` holds a stream's state. `stream_record.rs` reports its close.
 
 mod boundary;
 mod deadline;
 mod event_body;
 mod event_stream;
+mod hold;
 mod last_frames;
 mod sse_body;
 mod stream_record;
@@ -19,6 +21,7 @@ pub(crate) use self::sse_body::forward_to_kinds;
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
 pub(crate) use self::event_body::warn_without_layer;
+pub(crate) use self::hold::{BRIEFLY, Hold};
 pub(crate) use self::stream_record::{Observation, StreamRecord};
 pub(crate) use self::stream_state::{Opening, StreamState};
 

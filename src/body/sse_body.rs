@@ -1,10 +1,11 @@
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{mem, pin::Pin};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+use super::Hold;
 use super::event_stream::EventStream;
 use super::stream_state::StreamState;
 use crate::BoxError;
@@ -66,8 +67,13 @@ impl<B> SseBody<B> {
         Self::whole(Bytes::new())
     }
 
+    /// Creates the body of an answer without events, whose end is held after `bytes`.
+    pub(crate) fn held(bytes: Bytes, hold: Option<Hold>) -> Self {
+        Self::managed(None, Role::Whole(Box::new((bytes, hold))))
+    }
+
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self::managed(None, Role::Whole(Box::new(bytes)))
+        Self::held(bytes, None)
     }
 }
 
@@ -117,7 +123,7 @@ enum Role {
     /// The body of the answer to a HEAD request: no frames and no size hint.
     Unsent,
     /// A body of at most one frame, without a size hint before its end.
-    Whole(Box<Bytes>),
+    Whole(Box<(Bytes, Option<Hold>)>),
 }
 
 impl<B: Body> ManagedBody<B> {
@@ -126,7 +132,7 @@ impl<B: Body> ManagedBody<B> {
             Role::Stream(state) => state.is_over(),
             Role::Tracked { .. } => self.source.as_ref().is_none_or(Body::is_end_stream),
             Role::Unsent => false,
-            Role::Whole(bytes) => bytes.is_empty(),
+            Role::Whole(whole) => whole.0.is_empty() && whole.1.is_none(),
         }
     }
 
@@ -157,8 +163,12 @@ where
                 None => Poll::Ready(None),
             },
             Role::Unsent => Poll::Ready(None),
-            Role::Whole(bytes) => {
-                let bytes = mem::take(&mut **bytes);
+            Role::Whole(whole) => {
+                let (bytes, hold) = (mem::take(&mut whole.0), &mut whole.1);
+                if let Some(held) = hold.as_mut().filter(|_| bytes.is_empty()) {
+                    ready!(held.poll(cx));
+                    *hold = None;
+                }
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
         }

@@ -34,6 +34,8 @@ pin_project! {
         // Whether the last poll found nothing, and only the source, the shutdown and the timer can
         // change that.
         pub(super) is_quiet: bool,
+        // Whether a clean end is held briefly, because the client gets no event.
+        pub(crate) holds_end: bool,
         #[pin]
         pub(super) idle: IdleTimer,
         pub(super) phase: StreamPhase,
@@ -108,6 +110,7 @@ impl StreamState {
             phase: StreamPhase::Beginning(opening),
             shutdown: Some(ShutdownWait::of(ends_with)),
             is_quiet: false,
+            holds_end: false,
             id_line: None,
             budget: CoopBudget::default(),
             options,

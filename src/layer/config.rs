@@ -11,7 +11,7 @@ use crate::connection::{
     ClientKind, DisconnectGuard, HeaderScan, LastEventId, accepts_event_stream, query_value,
 };
 use crate::options::{OnOpen, ResolvedOptions, StreamOptions};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{EndsWith, Shutdown, ShutdownWait};
 use crate::signals::OnRefusal;
 use crate::streams::{Streams, Subjects};
 use crate::{headers, stats::Stats};
@@ -94,6 +94,11 @@ impl Config {
         }
     }
 
+    /// Returns the wait for the layer's shutdown.
+    pub(super) fn shutdown_wait(&self) -> Option<ShutdownWait> {
+        self.shutdown.as_ref().map(|it| ShutdownWait::of(EndsWith::Own(Arc::clone(it))))
+    }
+
     fn is_draining(&self) -> bool {
         self.shutdown.as_ref().is_some_and(|shutdown| shutdown.has_begun())
     }
@@ -134,6 +139,7 @@ impl Config {
         if let Some(OnRefusal(on_refusal)) = response.extensions_mut().remove() {
             on_refusal();
         }
+        let shutdown = self.shutdown_wait();
         match reason {
             NotOpened::NotAcceptable => {
                 let mut response = without_body(response, StatusCode::NOT_ACCEPTABLE);
@@ -143,12 +149,13 @@ impl Config {
             NotOpened::Unavailable => {
                 self.stats.refused();
                 debug!("an event stream was refused");
-                self.refusal.refuse(response, request.client, last_id)
+                self.refusal.refuse(response, request.client, last_id, shutdown)
             }
             NotOpened::Limited => {
                 self.stats.refused();
                 debug!("an event stream was refused at the limit of a subject");
-                Refusal::too_many_requests().refuse(response, request.client, last_id)
+                let refusal = Refusal::too_many_requests();
+                refusal.refuse(response, request.client, last_id, shutdown)
             }
         }
     }

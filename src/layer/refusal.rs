@@ -2,10 +2,10 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode, request::Parts};
 
-use crate::body::SseBody;
+use crate::body::{BRIEFLY, Hold, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::options::{Retry, StreamOptions, id_line, with_id};
-use crate::{headers, signals::Handled};
+use crate::{headers, shutdown::ShutdownWait, signals::Handled};
 
 /// The answer to a client whose stream is refused. Streams are refused during the
 /// [shutdown](crate::SseLayer::shutdown), and at the limit for [all
@@ -16,6 +16,20 @@ use crate::{headers, signals::Handled};
 /// depends on the [kind of client](crate::guide::clients#how-clients-reconnect). By default, each
 /// client gets a random reconnection time from 2 to 10 seconds. If a subject's limit is reached,
 /// the answer is always [`too_many_requests`](Self::too_many_requests), with times of its own.
+///
+/// # Answers without an event
+///
+/// Many scripts wait only after an error, and ask again at once after a clean end: thousands of
+/// times a second. So the layer holds such an answer. A refusal with `200` stays open for a second
+/// after its line, or for the reconnection time if that is shorter. The line's time is shorter by as
+/// much, so a client that obeys it comes back as early as otherwise. The stream of an ended topic or
+/// run also stays open for a second, without a place in the limits. The head of a `204` for an
+/// `EventSource` or library comes a second later, even if your handler has sent the `204`.
+///
+/// A process holds up to 10,000 answers at a time, and further ones end at once. A shutdown ends
+/// those that it finds. The layer can't slow down a script at an answer that has events, at your
+/// handler's `204` to another kind of client, or at a proxy's answer while no server is up: have the
+/// script wait for two seconds after every end.
 ///
 /// # What is refused
 ///
@@ -85,9 +99,10 @@ impl Refusal {
         Self { status, retry: Retry::MUCH_LATER, ..Self::per_client() }
     }
 
-    /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line. An
-    /// error response carries it as `Retry-After` (RFC 9110, section 10.2.3) in whole seconds,
-    /// rounded up. By default, each client gets a random time from 2 to 10 seconds. With
+    /// Sets the reconnection time for refused clients. A stream carries it as a `retry` line, less
+    /// the second for which the stream [stays open](Self#answers-without-an-event). An error response carries it as
+    /// `Retry-After` (RFC 9110, section 10.2.3) in whole seconds, rounded up. By default, each
+    /// client gets a random time from 2 to 10 seconds. With
     /// [`too_many_requests`](Self::too_many_requests), the default is 30 to 60 seconds. For calls,
     /// it's still 2 to 10 seconds.
     pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
@@ -118,7 +133,7 @@ impl Refusal {
         let shown = ClientKind::of(&parts.method, &parts.headers);
         let client = StreamOptions::client_or(&parts.extensions, shown);
         let last_id = LastEventId::of(&parts.extensions, &parts.headers);
-        let mut response = self.refuse(Response::new(()), client, last_id.as_ref());
+        let mut response = self.refuse(Response::new(()), client, last_id.as_ref(), None);
         response.extensions_mut().insert(Handled::Refused { is_counted: false });
         response
     }
@@ -130,23 +145,30 @@ impl Refusal {
         response: Response<B>,
         client: ClientKind,
         last_id: Option<&LastEventId>,
+        shutdown: Option<ShutdownWait>,
     ) -> Response<SseBody<C>> {
         let is_stream = match self.answer {
             RefusalAnswer::PerClient => client.resumes(),
             RefusalAnswer::RetryLater => true,
             RefusalAnswer::Unavailable => false,
         };
+        // A client's next request comes no later for the hold.
+        let retry = if client.is_call() { self.retry_of_call } else { self.retry };
+        let time = if is_stream { self.retry } else { retry }.draw();
+        let hold = is_stream.then(|| Hold::briefly(time.min(BRIEFLY), shutdown)).flatten();
+        let rest = if hold.is_some() { time.saturating_sub(BRIEFLY) } else { time };
+        let retry_line = Retry::fixed(rest).line();
         let line = match client {
             _ if !is_stream => Bytes::new(),
             // Some libraries read a `retry` line only in an event with data.
             ClientKind::Library => {
                 let id_line = last_id.map(id_line);
                 let event = Bytes::from_static(b"event: retry\ndata: {}\n\n");
-                [self.retry.line(), with_id(&event, id_line.as_ref())].concat().into()
+                [retry_line, with_id(&event, id_line.as_ref())].concat().into()
             }
-            _ => self.retry.line(),
+            _ => retry_line,
         };
-        let mut response = response.map(|_| SseBody::whole(line));
+        let mut response = response.map(|_| SseBody::held(line, hold));
         response.extensions_mut().insert(Handled::Refused { is_counted: true });
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
@@ -155,8 +177,6 @@ impl Refusal {
         }
         *response.status_mut() = self.status;
         headers::make_empty(response.headers_mut());
-        let retry = if client.is_call() { self.retry_of_call } else { self.retry };
-        let time = retry.draw();
         let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         response

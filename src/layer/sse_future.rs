@@ -1,5 +1,5 @@
 use std::task::{Context, Poll, ready};
-use std::{future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{future::Future, marker::PhantomData, mem, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -7,12 +7,12 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{Config, IntoSse, NotOpened, RequestInfo, config::without_body, marker};
-use crate::body::{Observation, Opening, SseBody, StreamRecord, StreamState};
+use crate::body::{BRIEFLY, Hold, Observation, Opening, SseBody, StreamRecord, StreamState};
 use crate::connection::{ClientKind, CloseReason, Disconnect, DisconnectGuard, LastEventId};
 use crate::exchange::EarlyHead;
 use crate::options::{ResolvedOptions, StreamOptions, id_line};
 use crate::shutdown::EndsWith;
-use crate::signals::{Handled, NothingMore, StartAt, within_call};
+use crate::signals::{Handled, NothingMore, StartAt, WasHeld, within_call};
 use crate::streams::{Membership, Subjects};
 use crate::{BoxError, headers};
 
@@ -38,6 +38,8 @@ pin_project! {
         },
         // The inner service was not called.
         NotOpened { reason: NotOpened, in_flight: Box<InFlight> },
+        // A `204` is held. Its head is taken at the end.
+        Held { held: Box<(Response<()>, Option<Hold>)> },
     }
 }
 
@@ -63,25 +65,57 @@ where
     type Output = Result<Response<SseBody<R::Body>>, E>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, completion) = match self.project().state.project() {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.as_mut().project().state;
+        let (future, completion) = match state.as_mut().project() {
             FutureStateProj::Called { future, completion } => (future, completion),
             FutureStateProj::NotOpened { reason, in_flight } => {
                 return Poll::Ready(Ok(in_flight.refuse(Response::new(()), *reason)));
             }
-        };
-        let (config, request) = match completion {
-            Completion::Untracked { config, request } => (config, *request),
-            Completion::InFlight(in_flight) => return poll_in_flight(future, in_flight, cx),
-        };
-        within_call(|| future.poll(cx)).map_ok(|response| {
-            let response = response.into_sse();
-            if may_concern_layer(&response) {
-                return InFlight::new(config, request).complete(response);
+            FutureStateProj::Held { held } => {
+                if let Some(hold) = &mut held.1 {
+                    ready!(hold.poll(cx));
+                }
+                return Poll::Ready(Ok(mem::take(&mut held.0).map(|()| SseBody::empty())));
             }
-            response.map(SseBody::pass_through)
-        })
+        };
+        let (answer, config, request) = match completion {
+            Completion::Untracked { config, request } => {
+                let answer = ready!(within_call(|| future.poll(cx)).map_ok(|response| {
+                    let response = response.into_sse();
+                    if may_concern_layer(&response) {
+                        return InFlight::new(config, *request).complete(response);
+                    }
+                    response.map(SseBody::pass_through)
+                }));
+                (answer, &*config, *request)
+            }
+            Completion::InFlight(in_flight) => {
+                let answer = ready!(poll_in_flight(future, in_flight, cx));
+                (answer, &in_flight.config, in_flight.request)
+            }
+        };
+        match answer {
+            Ok(response) if is_held(&response, request) => {
+                let hold = Hold::briefly(BRIEFLY, config.shutdown_wait());
+                let mut head = response.map(drop);
+                head.extensions_mut().insert(WasHeld);
+                state.set(FutureState::Held { held: Box::new((head, hold)) });
+                self.poll(cx)
+            }
+            answer => Poll::Ready(answer),
+        }
     }
+}
+
+/// Returns whether a response is a `204`, after which some clients ask again at once. A client that
+/// stops at it does nothing else with it.
+#[inline]
+fn is_held<B>(response: &Response<B>, request: RequestInfo) -> bool {
+    response.status() == StatusCode::NO_CONTENT
+        && request.client.resumes()
+        && !request.is_head
+        && response.extensions().get::<WasHeld>().is_none()
 }
 
 /// Returns whether a response can be an event stream, or a refusal that is to be counted.
@@ -230,8 +264,9 @@ impl InFlight {
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
+        let nothing_more = response.extensions_mut().remove::<NothingMore>();
         let stops = may_be_refused && self.request.client.resumes();
-        if stops && response.extensions_mut().remove::<NothingMore>().is_some() {
+        if stops && matches!(nothing_more, Some(NothingMore::OfTopics)) {
             // After a `204`, such a client does not reconnect. For runs, `runs/answer.rs` sends the
             // `204`.
             let mut response = without_body(response, StatusCode::NO_CONTENT);
@@ -258,7 +293,7 @@ impl InFlight {
             .and_then(|membership| Ok((membership, self.open_stream(&options, may_be_refused)?)));
         match opened {
             Ok((membership, record)) => {
-                self.start_stream(response, options, membership, record, early)
+                self.start_stream(response, options, membership, record, early, nothing_more)
             }
             Err(not_opened) => self.refuse(response, not_opened),
         }
@@ -280,6 +315,7 @@ impl InFlight {
         membership: Option<Membership>,
         record: StreamRecord,
         early: Option<EarlyHead>,
+        nothing_more: Option<NothingMore>,
     ) -> Response<SseBody<B>> {
         let is_coded = headers::has_content_coding(response.headers());
         self.config.make_event_stream(response.headers_mut());
@@ -298,13 +334,15 @@ impl InFlight {
             Box::new(start_id.or_else(|| self.last_id.as_ref().map(id_line)).unwrap_or_default())
         });
         // After a `204`, fetch-event-source would repeat the request every second, forever.
-        let held = response.extensions_mut().remove::<NothingMore>();
-        let held = held.filter(|_| client == ClientKind::Fetch).map(|_| Opening::NothingMore);
+        let is_long = nothing_more == Some(NothingMore::OfTopics) && client == ClientKind::Fetch;
+        let held = is_long.then_some(Opening::NothingMore);
+        let holds_end = nothing_more.is_some() && !is_long;
         let early = early.map(|head| Opening::Early(head.adopt(self.last_id.take())));
         let opening = early.or(held).or(start.map(Opening::Start)).map(Box::new);
         let mut state =
             StreamState::new(is_coded, options, ends_with, client, membership, record, opening);
         state.id_line = id_line;
+        state.holds_end = holds_end;
         response.map(|source| SseBody::event_stream(source, state))
     }
 

@@ -106,7 +106,8 @@ use crate::{body::SseBody, options::StreamOptions, streams::Subjects};
 ///
 /// # Panics
 ///
-/// Event streams need a tokio runtime with timers enabled, for example by `#[tokio::main]`.
+/// Event streams, refusals with `200` and answers with `204` need a tokio runtime with timers
+/// enabled, for example by `#[tokio::main]`.
 /// Otherwise, the body panics when it needs a timer. With the default options, that's as soon as it
 /// waits for the source, or when the source fails.
 #[derive(Debug)]

@@ -8,12 +8,13 @@ use tokio::task::coop;
 
 use super::record::{NoEvents, Reader, Record};
 use super::{InvalidKey, Outcome, RunError, StartError};
-use crate::body::{EventBody, SseBody};
+use crate::body::{BRIEFLY, EventBody, Hold, SseBody};
 use crate::connection::{ClientKind, LastEventId};
 use crate::event::Encoded;
 use crate::exchange::{AwaitedRun, EarlyHead};
 use crate::options::StreamOptions;
-use crate::signals::{CancelledFor, Handled, INTERRUPTED, REFUSED_LATE, interruption};
+use crate::signals::{CancelledFor, Handled, NothingMore};
+use crate::signals::{INTERRUPTED, REFUSED_LATE, interruption};
 use crate::{headers, headers::make_event_stream, layer::Refusal};
 
 pub(crate) struct Requester {
@@ -107,7 +108,9 @@ pub(crate) fn nothing_left(
         // Clients of other kinds do not expect 204, and some retry it forever. A client with an id
         // has read everything from before the cancellation.
         (Some(Completed), _, _, Some(reader)) | (Some(Cancelled), _, Some(_), Some(reader)) => {
-            events(reader, requester)
+            let mut answer = events(reader, requester);
+            answer.extensions_mut().insert(NothingMore::OfRun);
+            answer
         }
         // An empty 200 would mean that nothing is missing. After a 503, the client would start
         // again what the user has cancelled.
@@ -138,7 +141,7 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
         return status(StatusCode::NO_CONTENT);
     }
     let event = Encoded::from(interruption(INTERRUPTED).data(data)).into();
-    let mut response = Response::new(SseBody::whole(event));
+    let mut response = Response::new(SseBody::held(event, Hold::briefly(BRIEFLY, None)));
     make_event_stream(response.headers_mut());
     // Without this mark, a layer would open a stream and send its terminator, and a filter could
     // take the event for half an answer.
@@ -148,7 +151,7 @@ fn interrupted(last: Option<&LastEventId>, data: &str) -> Response<SseBody> {
 
 pub(crate) fn refusal(requester: &Requester) -> Response<SseBody> {
     let Requester { client, last, .. } = requester;
-    Refusal::per_client().refuse(Response::new(()), *client, last.as_ref())
+    Refusal::per_client().refuse(Response::new(()), *client, last.as_ref(), None)
 }
 
 pub(crate) fn bad_request(error: &InvalidKey) -> Response<SseBody> {

@@ -200,7 +200,8 @@ async fn late_refusal_is_not_counted_and_has_no_terminator() {
     };
     let layer = SseLayer::new().without_retry().without_heartbeat().terminator("[DONE]");
     let app = Router::new().fallback(any(refuse)).layer(early()).layer(layer.stats(&stats));
-    let expected = (": \nretry: 5000\n".into(), None);
+    // The end has been held for a second.
+    let expected = (": \nretry: 4000\n".into(), None);
     assert_eq!(receive(&app, Requester::EventSource).await, expected);
     assert!(receive(&app, Requester::Post).await.1.is_some());
     assert_eq!(stats.snapshot().refused, 0);

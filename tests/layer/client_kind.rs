@@ -7,8 +7,8 @@ use crate::*;
 
 /// What a client of each kind gets at a limit, and whether its body fails at its maximum age.
 const KINDS: [(ClientKind, u16, &str, bool); 5] = [
-    (EventSource, 200, "retry: 2000\n", false),
-    (Library, 200, "retry: 2000\nevent: retry\ndata: {}\n\n", false),
+    (EventSource, 200, "retry: 1000\n", false),
+    (Library, 200, "retry: 1000\nevent: retry\ndata: {}\n\n", false),
     (Fetch, 503, "", true),
     (Other, 503, "", false),
     (Call, 503, "", true),

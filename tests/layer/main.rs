@@ -23,6 +23,8 @@ mod page;
 mod refusal;
 mod rig;
 mod services;
+#[cfg(all(feature = "axum", feature = "hub", feature = "runs"))]
+mod storms;
 mod unlayered;
 
 #[path = "../body/mod.rs"]

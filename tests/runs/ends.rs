@@ -34,7 +34,7 @@ async fn running(ends: &Ends) -> (Rig, Feed, Client) {
 async fn report_has_the_figures_of_the_run() {
     let ends = Ends::default();
     let (rig, feed, client) = running(&ends).await;
-    tokio::time::advance(Duration::from_secs(3)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     feed.data("data: b\n\n");
     feed.end();
     settle().await;

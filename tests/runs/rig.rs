@@ -196,6 +196,11 @@ impl Pending {
     }
 
     pub(crate) async fn answer(mut self) -> Answer {
+        if let Some(answer) = self.now().await {
+            return answer.unwrap();
+        }
+        // The head of a `204` is held for a second.
+        tokio::time::advance(Duration::from_secs(1)).await;
         self.now().await.expect("an answer").unwrap()
     }
 
@@ -333,8 +338,9 @@ impl Client {
             }
             read.extend(messages);
         }
-        // A body fails only a short time after its last bytes.
-        tokio::time::advance(Duration::from_millis(30)).await;
+        // A body fails only a short time after its last bytes, and an answer without events is held
+        // for a second.
+        tokio::time::advance(Duration::from_millis(1_030)).await;
         settle().await;
         read.extend(self.read_ready());
         let text = |message: Message| match &*message.event {

@@ -261,6 +261,6 @@ async fn run_that_is_interrupted_in_the_silence_holds_no_client() {
         for (events, _) in received(clients).await {
             assert!(events.iter().all(|event| event != "[DONE]"), "{events:?}");
         }
-        assert!(begun.elapsed() < AFTER + SECOND, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() <= AFTER + SECOND, "{:?}", begun.elapsed());
     }
 }

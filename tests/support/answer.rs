@@ -62,6 +62,12 @@ where
         let handler = handler.take().expect("one request");
         ready(Ok::<_, Infallible>(handler(request)))
     }));
-    let Ok(response) = service.call(request).now_or_never().expect("the answer is ready");
+    let mut call = std::pin::pin!(service.call(request));
+    let answer = call.as_mut().now_or_never().or_else(|| {
+        // The head of a `204` is held for a second. The call finds the paused clock advanced.
+        _ = tokio::time::advance(std::time::Duration::from_secs(1)).now_or_never();
+        call.now_or_never()
+    });
+    let Ok(response) = answer.expect("the answer is ready");
     response
 }

@@ -213,9 +213,10 @@ impl Subscription {
     ///
     /// If the subscription [has ended](Self::has_ended), the [layer](crate::SseLayer) answers an
     /// `EventSource` or a [library](crate::ClientKind::Library) with `204`, which tells it not to
-    /// reconnect. Other clients receive a stream without events. For a `fetch`, it stays open for
-    /// 20 seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter),
-    /// because some libraries reconnect at once. A shutdown, the maximum age or
+    /// reconnect. Other clients receive a stream without events. It [stays
+    /// open](crate::Refusal#answers-without-an-event) for a second, and for a `fetch` for 20
+    /// seconds (or the wait of a [long poll](crate::StreamOptions::long_poll), if shorter), because
+    /// some clients reconnect at once. A shutdown, the maximum age or
     /// [`Streams::close`](crate::streams::Streams::close) ends it earlier.
     ///
     /// If all topics keep only their [newest value](crate::Retention::latest), a client that
@@ -254,7 +255,7 @@ pub(super) fn respond<S: Stream<Item = Encoded>>(
     let seen_by = seen_by.or_else(|| is_latest.then(Arc::default));
     response.extensions_mut().insert(StartAt { id, is_for_all, seen_by: seen_by.clone() });
     if has_ended {
-        response.extensions_mut().insert(NothingMore);
+        response.extensions_mut().insert(NothingMore::OfTopics);
     }
     match seen_by {
         Some(viewer) if is_latest => response.map(|body| body.with_newest_only(viewer)),
