@@ -18,6 +18,33 @@ async fn read(run: &Run, last: Option<LastEventId>) -> (Vec<String>, Option<Outc
     (text, None)
 }
 
+/// A client that repeats its request, such as System.ClientModel, keeps the URL and adds the header.
+/// The lines are those of `docs/guide/runs_clients.md`.
+#[tokio::test(start_paused = true)]
+async fn id_in_the_header_goes_before_the_number_in_the_url() {
+    let runs = Runs::new();
+    let events = || stream::iter(["a", "b", "c"].map(Event::from));
+    let run = runs.start(&turn(), None, events).await.unwrap();
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+    let resume = async |after: u64, mut parts: Parts| {
+        if LastEventId::from_headers(&parts.headers).is_none() {
+            parts.extensions.insert(run.event_id(after.saturating_add(1)));
+        }
+        let body = run.answer(&parts).await.into_body().collect().await.unwrap().to_bytes();
+        data_of_text(str::from_utf8(&body).unwrap())
+    };
+    let request = || by(Requester::Library);
+    let second = run.event_id(2);
+    assert_eq!(resume(0, request().into_parts().0).await, ["b", "c"]);
+    assert_eq!(resume(0, after(second.as_str(), request()).into_parts().0).await, ["c"]);
+    let page = include_str!("../../docs/guide/runs_clients.md");
+    assert!(page.contains("    if LastEventId::from_headers(&parts.headers).is_none() {\n"));
+}
+
+fn data_of_text(text: &str) -> Vec<String> {
+    text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn number_of_an_event_resumes_behind_it() {
     let runs = Runs::new();
