@@ -59,17 +59,22 @@ impl Error for LateResponse {
     }
 }
 
-/// Turns a late error into an event that makes OpenAI's SDKs for Python and JavaScript raise their
-/// `APIError`. Pass this function to [`late_event`](super::EarlyHeadLayer::late_event).
+/// Turns a late error into an event that makes OpenAI's SDKs raise an error: `APIError` in Python
+/// and JavaScript, `ArgumentOutOfRangeException` in .NET. Pass this function to
+/// [`late_event`](super::EarlyHeadLayer::late_event).
 ///
-/// The data is `{"error": …}`. If the response is JSON with an `error` object, that object is used.
+/// The data has the `error`, and a choice whose `finish_reason` is `error`, at which the SDK for
+/// .NET raises. With the Responses API, that SDK raises at no event, so let the body fail instead:
+/// call no `late_event`. If the response is JSON with an `error` object, that object is used.
 /// Otherwise, the response's text, or its status if there is no text, becomes the error's
 /// `message`. In both cases, `status` is set to the status code. Returns `None` if the response is
 /// a success.
 #[must_use]
 #[cfg(feature = "json")]
 pub fn openai_error(late: &Response<Bytes>) -> Option<Event> {
-    Some(Event::new().data(json!({ "error": error_of(late)? }).to_string()))
+    let choice = json!({ "index": 0, "delta": {}, "finish_reason": "error" });
+    let data = json!({ "error": error_of(late)?, "choices": [choice] });
+    Some(Event::new().data(data.to_string()))
 }
 
 /// Turns a late error into an event that makes Anthropic's SDKs raise `APIStatusError` (Python) or

@@ -270,7 +270,8 @@ fn ready_made_errors_have_the_status_and_keep_the_fields() {
     let own = late(429, r#"{"error":{"code":"rate_limited","message":"slow down"}}"#);
     assert_eq!(
         text(openai_error(&own).unwrap()),
-        "data: {\"error\":{\"code\":\"rate_limited\",\"message\":\"slow down\",\"status\":429}}\n\n"
+        "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"error\",\"index\":0}],\
+         \"error\":{\"code\":\"rate_limited\",\"message\":\"slow down\",\"status\":429}}\n\n"
     );
     assert_eq!(
         text(anthropic_error(&late(529, "")).unwrap()),
