@@ -205,6 +205,7 @@
 //! - `axum`: handlers can extract [`LastEventId`], [`Disconnect`] and
 //!   [`Subjects`](streams::Subjects), and return [`StreamOptions`] with a response. Closures such
 //!   as [`on_error`](SseLayer::on_error) receive your own error, not the `axum::Error` around it.
+//! - `axum-sse`: `Event::from` converts the events of axum's `Sse`.
 //! - `early-head`, `filter`, `hub`, `page`, `runs`, `testing`: the modules [`early_head`],
 //!   [`filter`], [`hub`], [`page`], [`runs`] and [`testing`].
 //! - `json`: [`Json`], [`Event::json`], [`Event::json_data`].
@@ -284,6 +285,8 @@ mod error;
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "axum-sse")]
+mod axum_sse;
 mod body;
 mod connection;
 mod coop;

@@ -179,11 +179,18 @@ impl PartialEq for Event {
 
 impl Eq for Event {}
 
-impl<T: Into<String>> From<T> for Event {
-    fn from(data: T) -> Self {
-        Self::new().data(data)
-    }
+// Not for every `T: Into<String>`: that would forbid the conversion of other crates' events.
+macro_rules! from_text {
+    ($($text:ty),+) => {
+        $(impl From<$text> for Event {
+            fn from(data: $text) -> Self {
+                Self::new().data(data)
+            }
+        })+
+    };
 }
+
+from_text!(&str, &String, String, Box<str>, Cow<'_, str>, char);
 
 /// An event's id, which a client sends as `Last-Event-ID` when it reconnects.
 ///

@@ -1,5 +1,7 @@
 //! Events, their bytes, and the bodies that carry them.
 
+#[cfg(feature = "axum-sse")]
+mod axum_events;
 #[path = "../body/boundary.rs"]
 mod boundary;
 mod decoder;

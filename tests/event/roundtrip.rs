@@ -7,12 +7,12 @@ use crate::naive::{Place, Reading, Seen, normalized};
 use crate::{cuts::ranges, *};
 
 #[derive(Clone, Debug)]
-struct Fields {
-    comment: Option<String>,
-    retry: Option<u64>,
-    event: Option<String>,
-    id: Option<String>,
-    data: Option<String>,
+pub(crate) struct Fields {
+    pub(crate) comment: Option<String>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) event: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Option<String>,
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -30,7 +30,7 @@ fn one_line() -> impl Strategy<Value = String> {
     text().prop_map(|text| text.replace(['\r', '\n', '\0'], ""))
 }
 
-fn fields() -> impl Strategy<Value = Fields> {
+pub(crate) fn fields() -> impl Strategy<Value = Fields> {
     (
         prop::option::weighted(0.2, text()),
         prop::option::weighted(0.2, any::<u64>()),
