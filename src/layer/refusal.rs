@@ -43,6 +43,7 @@ use crate::{headers, shutdown::ShutdownWait, signals::Handled};
 /// For a service that returns a [bare stream](crate::SseLayer#services-that-return-a-bare-stream),
 /// the layer decides before it calls the service. Only the subjects' limits are checked after the
 /// call.
+#[doc(alias = "rejection")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {

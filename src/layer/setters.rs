@@ -234,6 +234,7 @@ impl<M> SseLayer<M> {
     /// You might expect `[DONE]` to mean that the answer is complete. But the terminator is also
     /// sent if [`take_until`](crate::guide::errors#stopping-a-stream) stops the source, or if the
     /// source is a channel whose sending task [panics](crate::guide::errors#tasks-that-panic).
+    #[doc(alias = "DONE")]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
     }
@@ -414,6 +415,7 @@ impl<M> SseLayer<M> {
     /// let farewell = Event::new().event("restart").data("back in a moment");
     /// let layer: SseLayer = SseLayer::new().farewell(farewell);
     /// ```
+    #[doc(alias = "goodbye")]
     pub fn farewell(self, farewell: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().farewell(farewell))
     }

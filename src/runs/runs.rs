@@ -77,6 +77,7 @@ const REPORT_WAIT: Duration = Duration::from_secs(2);
 /// [`Completed`]: super::Outcome::Completed
 /// [`Cancelled`]: super::Outcome::Cancelled
 /// [`Interrupted`]: super::Outcome::Interrupted
+#[doc(alias = "resumable")]
 #[derive(Clone)]
 pub struct Runs {
     pub(super) process: Arc<Process>,

@@ -12,6 +12,7 @@ use crate::lock::lock;
 /// Inside of a layer with [`SseLayer::streams`](crate::SseLayer::streams), take the `Subjects` from
 /// the request's extensions, or use the extractor (feature `axum`). Outside of the layer, call
 /// [`Streams::subjects_of`](super::Streams::subjects_of). Clones belong to the same request.
+#[doc(alias = "group")]
 #[derive(Clone)]
 pub struct Subjects {
     request: Arc<OfRequest>,

@@ -128,6 +128,7 @@ impl Subscribe {
     ///
     /// If the greeting is state from a database, call [`since`](Self::since) too. With `since`, a
     /// client that reconnects receives the greeting again if it may have lost events.
+    #[doc(alias = "welcome")]
     pub fn greeting(mut self, event: impl Into<Event>) -> Self {
         self.greeting = event.into().dispatched();
         self
