@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | `prefix:run:{tag}` | hash | the claim: which run has the key, and its owner |
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
-//! | `prefix:run:{tag}:epoch:parts` | stream | the parts of a large event that have arrived |
+//! | `prefix:run:{tag}:epoch:parts` | stream | the parts of a large event that have arrived. Kept for two leases |
 //! | `prefix:run:{tag}:epoch@database` | channel | the pushes of the run |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process: the epoch of one of its runs, with `-` before it if the run was replaced, or `+` and the name of the stream if the run is watched |
 //! | `prefix:run:ctl@database` | channel | a hint to all processes that the server may have lost data |

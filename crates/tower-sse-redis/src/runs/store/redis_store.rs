@@ -306,7 +306,8 @@ impl RedisStore {
     ) -> Result<bool, Failure> {
         let add = |it: &Encoder<'_>| {
             let mut command = it.call(Script::Part, &[it.scope.keys.parts(run)]);
-            command.arg(at + 1).arg(part).arg(it.owner().1);
+            // The owner of a run that is over doesn't send the rest.
+            command.arg(at + 1).arg(part).arg(whole_milliseconds(it.scope.lease * 2));
             vec![command]
         };
         let read = |replies| match first(replies) {
