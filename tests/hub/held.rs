@@ -121,7 +121,8 @@ async fn held_stream_keeps_the_place_of_its_subject_until_a_close() {
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
     assert_eq!((open().status().as_u16(), streams.count("user:1")), (429, 1));
     assert_eq!((streams.close("user:1").await.unwrap(), wakes.take()), (1, 1));
-    assert_eq!(open().status(), 429, "its body is still there");
+    assert_eq!(open().status(), 200, "a close frees the place");
+    assert_eq!(reports.take(), [CloseReason::Disconnected], "the second one");
     assert_eq!(poll_frame(&mut body), Polled::End);
     assert_eq!(reports.take(), [CloseReason::Ended], "the client has everything");
     assert_eq!(open().status(), 200);
