@@ -18,6 +18,8 @@ pub(crate) struct Visitor {
     /// For each topic of the client: the newest sequence number that was sent, or reported as a
     /// gap.
     served: Vec<u64>,
+    /// The same, with the gaps from before the client's first visit that the newest id is past.
+    skipped: Vec<u64>,
     /// For each topic of the client: whether a gap is due because the hub cannot know what the
     /// client has seen.
     gap_due: Vec<bool>,
@@ -65,6 +67,7 @@ impl Visitor {
             None => first_visit.max(naive.evicted_up_to(*topic)),
         };
         self.served = self.topics.iter().map(begin).collect();
+        self.skipped = self.served.clone();
         self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
         self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
         let is_greeted = self.is_greeted && ours.is_none() && !is_foreign;
@@ -91,8 +94,10 @@ impl Visitor {
                 naive.gaps += messages.iter().filter(|it| it.event == "gap").count() as u64;
                 self.ids = vec![self.last.clone()];
                 let reason = connection.reason.clone();
+                self.skip_evicted(&messages, naive);
                 for message in messages {
                     self.check(&message, reason.as_deref(), naive);
+                    self.note_skipped(naive);
                     self.ids.push(self.last.clone());
                 }
                 true
@@ -101,6 +106,7 @@ impl Visitor {
                 assert_eq!(self.greeting_due, None, "pending, and the greeting is due");
                 assert_eq!(self.due_loss(naive), None, "pending, and a loss is due");
                 assert_eq!(self.loss_gaps, 0, "all gaps of a loss are one item");
+                self.skip_evicted(&[], naive);
                 self.skip_gaps(u64::MAX, naive);
                 for index in 0..self.topics.len() {
                     assert!(self.missed(index, naive).is_none(), "pending, and there is more");
@@ -237,6 +243,29 @@ impl Visitor {
             };
             let next = naive.items(*topic).filter(|item| item.sequence > *served);
             *served = next.take_while(is_older).last().map_or(*served, |gap| gap.sequence);
+        }
+    }
+
+    fn note_skipped(&mut self, naive: &Naive) {
+        let served = self.served.clone();
+        self.skip_gaps(self.newest, naive);
+        self.skipped = std::mem::replace(&mut self.served, served);
+    }
+
+    /// Of many topics, the hub may have skipped a gap before it evicted it. Then it doesn't report
+    /// it.
+    fn skip_evicted(&mut self, messages: &[Message], naive: &Naive) {
+        if self.topics.len() <= FEW {
+            return;
+        }
+        let is_reported =
+            |topic: usize| messages.iter().any(|it| it.event == "gap" && it.data == TOPICS[topic]);
+        let topics = self.topics.iter().zip(&mut self.served).zip(&self.skipped);
+        for ((topic, served), skipped) in topics {
+            let evicted = naive.evicted_up_to(*topic);
+            if *served < evicted && evicted <= *skipped && !is_reported(*topic) {
+                *served = *skipped;
+            }
         }
     }
 

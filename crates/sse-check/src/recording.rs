@@ -301,12 +301,13 @@ impl Stream {
         !is_greeting || events.next().is_some()
     }
 
-    /// Returns whether the answer makes an `EventSource` reconnect later: a stream that ends at
-    /// once, with nothing but comments and reconnection times.
+    /// Returns whether the answer makes an `EventSource` reconnect later: a stream that ends soon,
+    /// with nothing but comments and reconnection times. `SseLayer` holds it open for a second.
     pub(crate) fn is_refusal(&self) -> bool {
         let Self { recording, events, blocks, incomplete, .. } = self;
         let is_empty = events.is_empty() && blocks.is_empty() && incomplete.is_none();
-        let is_over = recording.end == End::Clean && self.is_at_once(recording.end_at);
+        let end = recording.end_at.saturating_sub(Duration::from_secs(1));
+        let is_over = recording.end == End::Clean && self.is_at_once(end);
         recording.is_event_stream() && recording.is_decoded() && is_empty && is_over
     }
 

@@ -95,8 +95,10 @@ async fn refusals_are_recognised() {
         let not_checked = ["bursts", "delay", "changes", "silence", "resumption", "end"];
         assert_eq!(report.all("not checked"), not_checked, "{report}");
     }
-    let ended = serve_steps([write(":\n"), Step::At(1500), Step::End]).await;
-    look(ended, &["--for", "3s"]).await.expect_with("answer", "fail", "no event came");
+    let held = serve_steps([write(":\n"), Step::At(1200), Step::End]).await;
+    look(held, &["--for", "3s"]).await.expect_with("answer", "fail", "a refusal");
+    let ended = serve_steps([write(":\n"), Step::At(2500), Step::End]).await;
+    look(ended, &["--for", "4s"]).await.expect_with("answer", "fail", "no event came");
 }
 
 #[tokio::test]
