@@ -134,7 +134,7 @@ const DEFECTS: [Defect; 19] = [
             "Math.min(LONGEST_WAIT, 1000 * 2 ** this.#failures++)",
             "1000 * 2 ** this.#failures++",
         )],
-        found: ": no ",
+        found: ": no |longer than",
     },
     Defect {
         name: "backs off after good streams",

@@ -70,7 +70,11 @@ class Run {
             this.heard = Date.now();
         };
         this.source.addEventListener('gap', () => this.log.push('gap'));
-        this.source.addEventListener('heartbeat', () => { this.sign = Date.now(); });
+        // Not a listener: the module listens to what has one.
+        this.source.dispatchEvent = event => {
+            if (event.type === 'heartbeat') this.sign = Date.now();
+            return EventStream.prototype.dispatchEvent.call(this.source, event);
+        };
         this.source.onerror = error => {
             this.error = error;
             this.trace(`error ${error.why} ${error.status} wait ${error.wait}`);
@@ -84,6 +88,7 @@ class Run {
             const { at } = this.made().at(-1);
             const lasts = this.sign >= at && Date.now() - at > 3000;
             if (!(this.heard >= at) && !lasts) this.isGood = false;
+            if (error.wait > 36_000) this.faults.push(`waits for ${error.wait}, longer than anything asks for`);
             if (error.status === 429 && error.wait < 5000) this.faults.push(`waits for ${error.wait} in spite of Retry-After`);
         };
         const began = await until(this.server, () => this.source.lastEventId !== '', 30_000);

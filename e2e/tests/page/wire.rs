@@ -107,8 +107,10 @@ async fn pass(client: &mut TcpStream, server: &mut TcpStream, splits: bool) {
     let back = async {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
-            // Often before the last line feed: an event whose `id` line has come isn't whole yet.
-            let at = if fastrand::u8(..) < 100 { read - 1 } else { fastrand::usize(..read) };
+            // Often before an event's last line feed, which a chunk's line end follows: an event whose
+            // `id` line has come isn't whole yet.
+            let last = read.saturating_sub(3);
+            let at = if fastrand::u8(..) < 100 { last } else { fastrand::usize(..read) };
             let (first, rest) = buffer[..read].split_at(if splits { at } else { 0 });
             if to_client.write_all(first).await.is_err() {
                 return;
