@@ -167,18 +167,21 @@ async fn has_loaded(client: &mut HubClient, events: &[String]) -> Result<(), Pro
     has_read(client, events).await
 }
 
-/// Publishes events at once and retries those that are not acknowledged. Each attempt after which
-/// fewer events are unacknowledged extends the deadline, because machines can be slow.
+/// Publishes events at once and retries those that are not acknowledged. After an attempt without
+/// an acknowledgement, the next one has half as many events, because machines can be slow. The
+/// deadline is for single events.
 async fn publish_until_acknowledged(
     process: &HubProcess,
     events: impl Iterator<Item = String>,
 ) -> Result<(), Problem> {
     let mut deadline = Instant::now() + PATIENCE;
     let mut missing: Vec<_> = events.collect();
+    let mut at_once = missing.len();
     while !missing.is_empty() {
-        ensure!(Instant::now() < deadline, "{} events are not acknowledged", missing.len());
+        let is_in_time = at_once > 1 || Instant::now() < deadline;
+        ensure!(is_in_time, "{} events are not acknowledged", missing.len());
         let tried = missing.len();
-        let events = missing.drain(..).map(|data| ("news".to_owned(), data));
+        let events = missing.drain(..tried.min(at_once)).map(|data| ("news".to_owned(), data));
         for (data, result) in process.publish_at_once(events).await? {
             match result {
                 Ok(_) => {}
@@ -186,8 +189,11 @@ async fn publish_until_acknowledged(
                 Err(error) => return Err(Problem::caused_by(data, &error)),
             }
         }
-        if missing.len() < tried {
+        if missing.len() < tried || at_once > 1 {
             deadline = Instant::now() + PATIENCE;
+        }
+        if missing.len() == tried {
+            at_once = at_once.div_ceil(2);
         }
     }
     Ok(())
