@@ -42,6 +42,7 @@ async fn busy_model_answers_with_a_status_or_in_the_stream() {
     assert_eq!(status, StatusCode::OK);
     assert_is_early(&body);
     error["error"]["status"] = 429.into();
+    error["choices"] = json!([{ "index": 0, "delta": {}, "finish_reason": "error" }]);
     assert!(body.ends_with(&format!("data: {error}\n\n")), "{body}");
     let (status, body) = complete(&gateway, "slow", false).await;
     let completion: Value = serde_json::from_str(&body).unwrap();
