@@ -66,7 +66,9 @@ async fn fetch_gets_the_farewell_before_its_body_fails_over_slow_networks() {
         relay.release();
         let end = read_to_end(response).await;
         assert!(end.failed, "{host:?}");
-        assert!(end.bytes.ends_with(b"\ndata: soon\n\n"), "{host:?}: {end:?}");
+        // A comment follows if the server takes long to write the farewell.
+        let bytes = end.bytes.strip_suffix(b": \n").unwrap_or(&end.bytes);
+        assert!(bytes.ends_with(b"\ndata: soon\n\n"), "{host:?}: {end:?}");
         server.finished().await;
     }
 }
