@@ -17,7 +17,7 @@ pub(super) struct Scope {
 }
 
 /// The size at which a page is full. Larger events are loaded in parts.
-const PAGE_BYTES: usize = 64 * 1024;
+pub(crate) const PAGE_BYTES: usize = 64 * 1024;
 /// The maximum number of entries of a page, which takes Redis up to half a millisecond.
 const PAGE_ENTRIES: usize = 256;
 

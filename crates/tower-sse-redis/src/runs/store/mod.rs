@@ -108,6 +108,7 @@ mod redis_store;
 mod replies;
 mod session;
 
+pub(super) use self::commands::PAGE_BYTES;
 pub use self::redis_runs::RedisRuns;
 pub(super) use self::redis_store::RedisStore;
 #[cfg(not(test))]

@@ -64,14 +64,17 @@ impl Mirrors {
 
     /// Loads pages until the last one is loaded, the run has ended, or nothing uses the mirror.
     async fn load_all(&self, mirror: &Mirror) -> Result<(), Failure> {
+        let mut last = 0;
         loop {
-            // Loads get permits in order. A load holds its permit until the page has arrived: the
-            // page occupies the link even if no client waits for it any more.
-            let _turn = self.pages.acquire().await;
+            // A load keeps its turn until the page has arrived: the page occupies the link even if no
+            // client waits for it any more.
+            let _turn = self.turns.take(last).await;
             let record = mirror.record().filter(|record| record.phase().is_live());
             let Some(after) = record.map(|record| record.newest()) else { return Ok(()) };
             let page = self.store.load(&mirror.run, after).await?;
             let bytes = page.batches.iter().map(|batch| batch.bytes.len()).sum();
+            self.turns.loaded(bytes);
+            last = bytes;
             self.process.make_room_for(page.batches.iter().map(Batch::len).sum(), bytes);
             if !mirror.apply_page(page) {
                 return Ok(());

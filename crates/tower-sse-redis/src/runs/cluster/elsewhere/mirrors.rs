@@ -2,20 +2,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, time::timeout};
 use tower_sse::runs::__private::{Phase, Process, Record, shrink_if_sparse};
 use tower_sse::runs::{Outcome, StartError};
 #[cfg(tower_sse_simulation)]
 use tower_sse::simulation::HashMap;
 
-use super::mirror::Mirror;
+use super::{mirror::Mirror, turns::Turns};
 use crate::runs::seam::{Push, RunId};
 use crate::{runs::cluster::timing::Timing, runs::store::Store};
 use tower_sse_broker::tasks::lock;
-
-/// The maximum number of pages that are loaded at the same time: usually about a megabyte together.
-/// On a slow link, all later replies wait for them.
-const MAX_PAGES: usize = 16;
 
 /// Copies of runs of other processes, while clients or handles of this process use them.
 ///
@@ -28,8 +24,7 @@ pub(crate) struct Mirrors {
     pub(super) timing: Timing,
     /// The runtime of all loads. A request's own runtime may end earlier.
     pub(super) runtime: Handle,
-    /// The permits of loads. Each load holds a permit while it loads a page.
-    pub(super) pages: Semaphore,
+    pub(super) turns: Turns,
     /// Held while this process looks after the runs of a dead one.
     pub(super) inheriting: tokio::sync::Mutex<()>,
     /// Held while this process ends runs of a dead one.
@@ -44,9 +39,9 @@ impl Mirrors {
         timing: Timing,
         map: Arc<MirrorMap>,
     ) -> Self {
-        let (runtime, pages) = (Handle::current(), Semaphore::new(MAX_PAGES));
+        let (runtime, turns) = (Handle::current(), Turns::default());
         let [inheriting, burying] = Default::default();
-        Self { process, store, timing, runtime, pages, inheriting, burying, map }
+        Self { process, store, timing, runtime, turns, inheriting, burying, map }
     }
 
     /// Returns a run's record for a client that has seen the events up to `after`, once the record

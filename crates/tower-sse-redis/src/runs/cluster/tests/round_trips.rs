@@ -77,6 +77,33 @@ async fn request_that_waited_for_a_call_joins_it_without_another_look() {
     assert_eq!(one.store.count("look"), looks);
 }
 
+/// Clients come to this many runs of another process at once, each of which has an event of this
+/// size. Returns the number of round trips until the last client has its event.
+async fn trips_of_loads(runs: usize, size: usize) -> u128 {
+    let (one, other) = two_with(|builder| builder.max_running_per_owner(runs)).await;
+    let text = "x".repeat(size);
+    let starting = stream::iter(0..runs).then(async |turn| one.start_as(&key_of(turn)).await);
+    let sources: Vec<_> = starting.collect().await;
+    sources.iter().for_each(|source| send(source, &[&text]));
+    sleep(5 * TRIP).await;
+    other.store.faults().delay = TRIP;
+    let began = Instant::now();
+    let arrive =
+        (0..runs).map(async |turn| read(&mut other.attach_as(&key_of(turn)).await, 1).await);
+    join_all(arrive).await;
+    (began.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis()
+}
+
+/// A process loads about a megabyte of pages at the same time. If each counted as a full page, the
+/// clients of short answers would wait for 63 round trips.
+#[tokio::test(start_paused = true)]
+async fn simultaneous_loads_of_short_runs_share_round_trips() {
+    let short = trips_of_loads(1_000, 1).await;
+    assert!(short <= 20, "short answers: {short}");
+    let long = trips_of_loads(160, 60_000).await;
+    assert!((13..=20).contains(&long), "full pages: {long}");
+}
+
 /// With a round trip for each run of a dead process, clients would learn late that it has died.
 #[tokio::test(start_paused = true)]
 async fn few_round_trips_end_all_runs_of_a_dead_process() {
