@@ -22,7 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(6);
 const HELD: Duration = Duration::from_millis(150);
 /// How long a request may take to reach the origin.
 const ARRIVAL: Duration = Duration::from_secs(4);
-
+/// When the second of two streams of one address begins.
+const APART: Duration = Duration::from_secs(1);
 /// How often to look at a request's state.
 const STEP: Duration = Duration::from_millis(5);
 
@@ -65,9 +66,13 @@ pub(crate) struct Observed {
     pub(crate) bare: Played,
     pub(crate) post: Played,
     pub(crate) http2: Played,
+    /// Two streams of one address. The second one began a second after the first one.
+    pub(crate) second: Played,
     pub(crate) late: Played,
     /// The answer that the origin ends with a FIN, and the one that it ends with a reset.
     pub(crate) cut: [Played; 2],
+    /// The same over HTTP/2.
+    pub(crate) cut_http2: [Played; 2],
     /// Long answers with the heads of `events` and of `bare`. `None` for a head with which the hop
     /// doesn't hold events back.
     pub(crate) fill: [Option<Played>; 2],
@@ -183,8 +188,13 @@ impl Observer<'_> {
             self.fill(&bare, &FILL_BARE),
         );
         self.bar.set_message("silence, and clients that leave");
-        let (idle, quiet, busy) =
-            tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY));
+        // A hop may carry only five streams.
+        let pairs = async {
+            let second = self.play_twice(&EVENTS).await;
+            (second, tokio::join!(self.play(&FIN, &get_http2), self.play(&RESET, &get_http2)))
+        };
+        let (idle, quiet, busy, (second, cut_http2)) =
+            tokio::join!(self.play(&QUIET, get), self.leave(&QUIET), self.leave(&BUSY), pairs);
         self.bar.set_message("streams, and no server");
         // The hop may hold the streams of clients that have left.
         ask(&self.hop.origin, "cut.").await.ok_or("the origin does not answer")?;
@@ -199,18 +209,38 @@ impl Observer<'_> {
             sleep(HELD).await;
         }
         let (fill, left) = ([fill, fill_bare], [quiet, busy]);
-        let (cut, sent) = ([fin, reset], get.headers.clone());
-        Ok(Observed { sent, events, bare, post, http2, late, cut, fill, idle, left, streams, down })
+        let (cut, cut_http2, sent) = ([fin, reset], cut_http2.into(), get.headers.clone());
+        Ok(Observed {
+            sent,
+            events,
+            bare,
+            post,
+            http2,
+            second,
+            late,
+            cut,
+            cut_http2,
+            fill,
+            idle,
+            left,
+            streams,
+            down,
+        })
     }
 
     /// Sends a request for a script. Returns the request's id and the answer's recorder.
     fn begin(&self, script: &Script, request: &Request) -> (String, Recorder) {
         let id = self.id.replace(self.id.get() + 1).to_string();
+        let recorder = self.begin_as(&id, script, request);
+        (id, recorder)
+    }
+
+    fn begin_as(&self, id: &str, script: &Script, request: &Request) -> Recorder {
         let url = &self.hop.url;
         let separator = if url.query().is_some() { '&' } else { '?' };
         let asked = format!("{url}{separator}{PARAMETER}{}.{id}", script.name);
         let url = asked.parse().unwrap_or_else(|_| url.clone());
-        (id, Recorder::start(None, &url, request, None, self.start))
+        Recorder::start(None, &url, request, None, self.start)
     }
 
     async fn seen(&self, id: &str) -> Value {
@@ -233,6 +263,17 @@ impl Observer<'_> {
         let limit = script.length().map_or(self.hop.length, |length| length + PATIENCE);
         self.watch(&recorder, limit, |_| false).await;
         self.stop(recorder, &id).await
+    }
+
+    /// Requests a script twice at the same address, a second apart. Returns the second answer.
+    async fn play_twice(&self, script: &Script) -> Played {
+        let (id, first) = self.begin(script, &self.get);
+        sleep(APART).await;
+        let second = self.begin_as(&id, script, &self.get);
+        let limit = 2 * script.length().unwrap_or_default() + PATIENCE;
+        self.watch(&second, limit, |_| false).await;
+        first.stop(self.start.elapsed());
+        self.stop(second, &id).await
     }
 
     /// If the hop held back events of `played`, requests a long answer, which fills the hop's

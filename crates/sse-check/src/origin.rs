@@ -131,6 +131,8 @@ struct Seen {
     writes: Vec<f64>,
     /// Whether the client left before the answer's end.
     has_left: bool,
+    /// Whether the answer to a request with the same id was still being sent when this one arrived.
+    is_second: bool,
 }
 
 /// The requests with their ids, the newest first.
@@ -180,7 +182,12 @@ async fn converse(mut stream: TcpStream, log: &Log, cut: &Sender<bool>) -> io::R
             }
             return stream.shutdown().await;
         };
-        let seen = Arc::new(Mutex::new(Seen { head: head.clone(), ..Seen::default() }));
+        let is_second = lock(log).iter().filter(|(known, _)| known == id).any(|(_, first)| {
+            let first = lock(first);
+            first.writes.len() < script.count && !first.has_left
+        });
+        let seen = Seen { head: head.clone(), is_second, ..Seen::default() };
+        let seen = Arc::new(Mutex::new(seen));
         lock(log).push_front((id.to_owned(), Arc::clone(&seen)));
         lock(log).truncate(REMEMBERED);
         let (mut reader, mut writer) = stream.split();
@@ -200,10 +207,16 @@ async fn converse(mut stream: TcpStream, log: &Log, cut: &Sender<bool>) -> io::R
 
 /// Returns the answer to a question, with what the origin has seen of the request with this id.
 fn report(question: &str, id: &str, log: &Log) -> String {
-    // If a hop has sent the request twice, report the first one.
-    let seen = lock(log).iter().rfind(|(known, _)| known == id).map(|(_, seen)| {
-        let Seen { head, writes, has_left } = &*lock(seen);
-        json!({ "head": head, "writes": writes, "has_left": has_left })
+    let log = lock(log);
+    let mut same = log.iter().filter(|(known, _)| known == id).map(|(_, seen)| lock(seen));
+    // The newest one is first. If there are several, report whether they came together.
+    let newest = same.next();
+    let second = newest.as_ref().map(|it| it.is_second);
+    let oldest = same.next_back();
+    let second = oldest.is_some().then_some(second);
+    let seen = oldest.or(newest).map(|seen| {
+        let Seen { head, writes, has_left, .. } = &*seen;
+        json!({ "head": head, "writes": writes, "has_left": has_left, "is_second": second })
     });
     let body = json!({ "sse-check": question, "seen": seen }).to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";

@@ -15,6 +15,8 @@ use crate::recording::{End, Recording};
 const EFFECTS: &str = include_str!("../docs/hops.md");
 /// The silence after which the layer sends a heartbeat by default.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// What the error of a stream that was reset with `CANCEL` says.
+const CANCEL: &str = "stream no longer needed";
 /// If a server takes this long to notice that a client has left, a write probably had to fail
 /// first.
 const SOON: Duration = Duration::from_secs(1);
@@ -55,11 +57,13 @@ pub(crate) fn verdicts(hop: &HopOptions, observed: &Observed) -> Vec<Judgement> 
         compressed(observed),
         head_needs_byte(&observed.late),
         post(&observed.post),
+        second_stream(&observed.second),
         request_headers(observed),
         response_headers(&observed.events.stream.recording),
         origin_version(&observed.events),
         http2(&observed.http2),
-        cut(&observed.cut),
+        cut("cut", &observed.cut),
+        cut_http2(&observed.cut_http2),
         left(observed.left),
         idle_limit(&observed.idle.stream.recording),
         streams(hop, observed.streams),
@@ -144,6 +148,16 @@ fn post(played: &Played) -> Judgement {
     }
 }
 
+/// A cache that ignores `no-cache` answers the second request itself.
+fn second_stream(played: &Played) -> Judgement {
+    let (case, text) = match played.seen["is_second"].as_bool() {
+        Some(true) => ("live", "a second stream of one address reaches the server"),
+        Some(false) => ("waits", "a second stream of one address waits for the first one's end"),
+        None => ("replayed", "a second stream of one address doesn't reach the server"),
+    };
+    Judgement::new("second_stream", case, case, text.to_owned())
+}
+
 /// Returns the verdict on `headers`: each header's name, the value that was sent and the value that
 /// was received. `case` can choose another case than `kept` and `changed`.
 fn headers(
@@ -201,17 +215,29 @@ fn end(played: &Played) -> &'static str {
         _ if !sent.as_bytes().starts_with(&recording.bytes) => "text",
         End::Open => "open",
         End::Clean => "clean",
+        End::Cut(ref error) if error.contains(CANCEL) => "cancel",
         End::Cut(_) => "cut",
     }
 }
 
-fn cut(played: &[Played; 2]) -> Judgement {
+fn cut_http2(played: &[Played; 2]) -> Judgement {
+    let is_offered = |it: &Played| {
+        let head = it.stream.recording.head.as_ref();
+        head.is_some_and(|(_, head)| head.version == Version::HTTP_2)
+    };
+    match played.iter().any(is_offered) {
+        true => cut("cut_http2", played),
+        false => Judgement::new("cut_http2", (), "none", "not offered to clients".to_owned()),
+    }
+}
+
+fn cut(name: &'static str, played: &[Played; 2]) -> Judgement {
     let [fin, reset] = played.each_ref().map(end);
-    let worst =
-        ["open", "text", "clean", "status"].into_iter().find(|it| [fin, reset].contains(it));
+    let worst = ["open", "text", "clean", "status", "cancel"];
+    let worst = worst.into_iter().find(|it| [fin, reset].contains(it));
     let text = format!("{fin} after the server's FIN, {reset} after its reset");
     let value = json!({ "fin": fin, "reset": reset });
-    Judgement::new("cut", value, worst.unwrap_or("cut"), text)
+    Judgement::new(name, value, worst.unwrap_or("cut"), text)
 }
 
 fn left(left: [Result<Duration, Duration>; 2]) -> Judgement {

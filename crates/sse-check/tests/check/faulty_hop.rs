@@ -1,6 +1,10 @@
 //! A hop with the faults of real hops, in front of the origin that `sse-check hop` plays.
 
-use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    convert::Infallible, error::Error, future::pending, io, net::SocketAddr, time::Duration,
+};
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -16,7 +20,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::report::Report;
@@ -27,9 +31,22 @@ use crate::support::{free_port, listen};
 pub(crate) enum OnDeath {
     #[default]
     Cut,
+    /// Over HTTP/2, a reset with the code `CANCEL`.
+    Cancel,
     Clean,
     Text,
     Open,
+}
+
+/// What the hop does with a request for an address that it has already passed on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Cache {
+    #[default]
+    Nothing,
+    /// Answers with the first answer, as far as it has come.
+    Replay,
+    /// Passes one request on at a time.
+    Wait,
 }
 
 /// When the hop closes its connection to the server after the client has left.
@@ -92,6 +109,7 @@ pub(crate) struct Faults {
     /// Whether the hop keeps each event until the next one or the end.
     pub(crate) is_behind: bool,
     pub(crate) while_down: WhileDown,
+    pub(crate) cache: Cache,
     /// Whether the hop refuses all requests once its server was down.
     pub(crate) stays_down: bool,
 }
@@ -110,10 +128,34 @@ pub(crate) async fn start(faults: Faults) -> (SocketAddr, String) {
     let origin = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let (listener, address) = listen().await;
     let places = Arc::new(Semaphore::new(faults.streams.unwrap_or(Semaphore::MAX_PERMITS)));
-    let handler = move |request: Request| pass(request, origin, faults, Arc::clone(&places));
+    let cached = Arc::new(Mutex::new(HashMap::new()));
+    let handler = move |request: Request| {
+        let (places, cached) = (Arc::clone(&places), Arc::clone(&cached));
+        async move {
+            let url = request.uri().path_and_query().map(ToString::to_string);
+            let turn = {
+                let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+                if faults.cache == Cache::Replay && cached.contains_key(&url) {
+                    return Ok(replay());
+                }
+                Arc::clone(cached.entry(url).or_insert(Arc::new(Semaphore::new(1))))
+            };
+            let turn = match faults.cache {
+                Cache::Wait => turn.acquire_owned().await.ok(),
+                _ => None,
+            };
+            pass(request, origin, faults, places, turn).await
+        }
+    };
     let app = Router::new().fallback(handler);
     tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
     (address, origin.to_string())
+}
+
+/// Returns what a cache has of a stream.
+fn replay() -> Response {
+    let response = Response::builder().header("content-type", "text/event-stream");
+    response.body(Body::from("id: 0\ndata: x\n\n")).unwrap()
 }
 
 async fn pass(
@@ -121,6 +163,7 @@ async fn pass(
     origin: SocketAddr,
     faults: Faults,
     places: Arc<Semaphore>,
+    turn: Option<OwnedSemaphorePermit>,
 ) -> Result<Response, Infallible> {
     let is_full = places.available_permits() == 0;
     match faults.at_limit {
@@ -156,7 +199,7 @@ async fn pass(
     let (sender, receiver) = mpsc::channel(1);
     tokio::spawn(async move {
         pump(body, sender, faults, gzip).await;
-        drop(place);
+        drop((place, turn));
     });
     let mut stream = ReceiverStream::new(receiver).boxed();
     if faults.holds_head || faults.buffer > 0 {
@@ -170,7 +213,7 @@ async fn ask(
     mut request: Request,
     origin: SocketAddr,
     faults: Faults,
-) -> Result<http::Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<http::Response<Incoming>, Box<dyn Error + Send + Sync>> {
     let stream = TcpStream::connect(origin).await?;
     stream.set_nodelay(true)?;
     faults.drops_request_headers.iter().for_each(|name| _ = request.headers_mut().remove(*name));
@@ -199,7 +242,7 @@ async fn answer_while_down(what: WhileDown) -> Response {
     response.body(Body::from(body)).unwrap()
 }
 
-type Sender = mpsc::Sender<io::Result<Bytes>>;
+type Sender = mpsc::Sender<Result<Bytes, Box<dyn Error + Send + Sync>>>;
 
 /// Passes the body on until it ends, the server dies, the idle limit passes, or the client leaves
 /// and `on_leaving` isn't `Never`.
@@ -224,7 +267,7 @@ async fn pump(
         };
         let last = match frame {
             // The idle limit has passed.
-            None => Err(io::ErrorKind::TimedOut.into()),
+            None => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
             Some(None) => {
                 held.append(&mut newest);
                 held.extend(gzip.map(|it| it.finish().unwrap()).unwrap_or_default());
@@ -264,7 +307,10 @@ fn compress(gzip: Option<&mut GzEncoder<Vec<u8>>>, data: &[u8], flushes: bool) -
 
 async fn die(sender: Sender, how: OnDeath, error: hyper::Error) {
     match how {
-        OnDeath::Cut => _ = sender.send(Err(io::Error::other(error))).await,
+        OnDeath::Cut => _ = sender.send(Err(error.into())).await,
+        OnDeath::Cancel => {
+            _ = sender.send(Err(h2::Error::from(h2::Reason::CANCEL).into())).await;
+        }
         OnDeath::Clean => {}
         OnDeath::Text => _ = sender.send(Ok("Error occurred while trying to proxy".into())).await,
         OnDeath::Open => sender.closed().await,

@@ -23,11 +23,13 @@ fn expect(report: &Report, faults: &[(&str, Value, &str)]) {
         ("compressed", json!("no"), "pass"),
         ("head_needs_byte", json!(false), "pass"),
         ("post", json!(true), "pass"),
+        ("second_stream", json!("live"), "pass"),
         ("request_headers", json!([]), "pass"),
         ("response_headers", json!([]), "pass"),
         ("origin_version", json!("HTTP/1.1"), "pass"),
         ("http2", json!(true), "pass"),
         ("cut", json!({ "fin": "cut", "reset": "cut" }), "pass"),
+        ("cut_http2", json!({ "fin": "cut", "reset": "cut" }), "pass"),
         ("idle_limit_s", Value::Null, "pass"),
         ("streams", json!({ "open": 3, "status": null }), "pass"),
         ("down_status", json!(502), "fail"),
@@ -145,6 +147,7 @@ async fn hop_over_http_1_0_takes_a_cut_for_an_end() {
     let faults = [
         ("origin_version", json!("HTTP/1.0"), "warning"),
         ("cut", json!({ "fin": "clean", "reset": "cut" }), "fail"),
+        ("cut_http2", json!({ "fin": "clean", "reset": "cut" }), "fail"),
     ];
     expect(&report, &faults);
 }
@@ -154,9 +157,30 @@ async fn what_clients_get_after_the_death_of_a_server_is_told_apart() {
     let kinds = [(OnDeath::Clean, "clean"), (OnDeath::Text, "text"), (OnDeath::Open, "open")];
     let each = kinds.map(async |(on_death, end)| {
         let report = look_at(Faults { on_death, ..Faults::default() }, SHORT).await;
-        expect(&report, &[("cut", json!({ "fin": end, "reset": end }), "fail")]);
+        let ends = json!({ "fin": end, "reset": end });
+        expect(&report, &[("cut", ends.clone(), "fail"), ("cut_http2", ends, "fail")]);
     });
     futures_util::future::join_all(each).await;
+}
+
+/// Node's `fetch` takes such a reset for an end.
+#[tokio::test]
+async fn reset_with_the_code_cancel_warns() {
+    let faults = Faults { on_death: OnDeath::Cancel, ..Faults::default() };
+    let cancelled = json!({ "fin": "cancel", "reset": "cancel" });
+    let report = look_at(faults, SHORT).await;
+    expect(&report, &[("cut_http2", cancelled.clone(), "warning")]);
+    let report = look_at(faults, "--for 2s --streams 3 --http2").await;
+    let both = [("cut", cancelled.clone(), "warning"), ("cut_http2", cancelled, "warning")];
+    expect(&report, &both);
+}
+
+#[tokio::test]
+async fn hop_that_serves_a_stream_from_a_cache_fails() {
+    let with = |cache| look_at(Faults { cache, ..Faults::default() }, SHORT);
+    let (replays, waits) = tokio::join!(with(Cache::Replay), with(Cache::Wait));
+    expect(&replays, &[("second_stream", json!("replayed"), "fail")]);
+    expect(&waits, &[("second_stream", json!("waits"), "fail")]);
 }
 
 #[tokio::test]
