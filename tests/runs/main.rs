@@ -13,6 +13,7 @@ mod interrupted;
 mod last_event;
 mod memory;
 mod model;
+mod posts_again;
 mod recorded;
 mod refused;
 mod rig;
