@@ -44,10 +44,15 @@
 //! commit;
 //! ```
 //!
+//! Don't run these lines as one text: if one fails, Python's `executescript`, node:sqlite's `exec`
+//! and the connection pool of Microsoft.Data.Sqlite keep the transaction open, and hubs
+//! [can't publish](operating#what-can-happen-to-the-file).
+//!
 //! Any program with SQLite 3.37 or later can do this. Run `pragma busy_timeout = 5000` on its
 //! connection, or pass `timeout: 5000` to node:sqlite: by default, node:sqlite and SQLite's shell
 //! don't wait while a hub writes, and fail with `database is locked`. Turso can't publish: it
-//! doesn't open a file with this table. Hubs usually notice the commit within 20 milliseconds and send events in commit order.
+//! doesn't open a file with this table. Hubs usually notice the commit within 20 milliseconds and
+//! send events in commit order.
 //!
 //! To publish before the first hub connects, create the table in a migration. The statements that
 //! create it are in [`SCHEMA`] and in

@@ -1,13 +1,15 @@
 //! Publishing in batches.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tower_sse::hub::PublishError;
 use tower_sse::hub::broker::{Acknowledged, Publication, Publisher};
 use tower_sse_broker::__private::{Identity, InFlight, Queue, Queued, SendBatch};
 
+use crate::error::{failed, of_sqlite};
 use crate::table::{Appended, now};
-use crate::{ErrorKind, Health, error::of_sqlite, worker::Worker};
+use crate::{Error, ErrorKind, Health, worker::Worker};
 
 /// How far a client's id may be ahead of the clock or the newest committed id, whichever is later,
 /// in microseconds.
@@ -32,11 +34,29 @@ impl Publisher for SqlitePublisher {
     }
 }
 
-pub(crate) struct Batcher(pub(crate) Health);
+pub(crate) struct Batcher {
+    pub(crate) health: Health,
+    /// When the first of the batches began that another connection's lock has refused in a row.
+    pub(crate) locked_since: Option<Instant>,
+}
+
+impl Batcher {
+    /// Adds to the error of a locked file for how long it has been locked: a program that has
+    /// forgotten a transaction locks the file until the program ends.
+    fn explain(&mut self, began: Instant, error: Error) -> Error {
+        if error.kind() != ErrorKind::Locked {
+            return error;
+        }
+        let locked = self.locked_since.get_or_insert(began).elapsed().as_secs();
+        let who = "another connection has kept a transaction open";
+        failed(ErrorKind::Locked, format!("database is locked: {who} for at least {locked} s"))
+    }
+}
 
 impl SendBatch<Worker> for Batcher {
     async fn send(&mut self, in_flight: &InFlight<'_, Worker>, batch: Vec<Queued>) -> bool {
         let (known, session) = (in_flight.newest_known(), &in_flight.session);
+        let began = Instant::now();
         let append = session.connection.run(move |table| {
             let appended = table.append(known, None, &batch);
             Ok((batch, appended))
@@ -47,8 +67,12 @@ impl SendBatch<Worker> for Batcher {
             Err(error) => (Vec::new(), Err(error)),
         };
         session.connection.changed.notify_one();
+        let appended = appended.map_err(|error| self.explain(began, error));
+        if appended.is_ok() {
+            self.locked_since = None;
+        }
         let Appended { at, numbers } = appended.unwrap_or_else(|error| {
-            self.0.set_error(error.clone());
+            self.health.set_error(error.clone());
             if error.kind() == ErrorKind::Unreachable {
                 session.end();
             }

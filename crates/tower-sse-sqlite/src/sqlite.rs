@@ -222,7 +222,14 @@ impl Broker for SqliteBroker {
         log.options.limit_age();
         let (queue, health) = (Arc::<Queue>::default(), log.health.clone());
         let publish_deadline = log.options.publish_deadline;
-        start(log, feed, health.clone(), &queue, Batcher(health.clone())).await?;
+        start(
+            log,
+            feed,
+            health.clone(),
+            &queue,
+            Batcher { health: health.clone(), locked_since: None },
+        )
+        .await?;
         Ok(SqlitePublisher { queue, publish_deadline, health })
     }
 }
