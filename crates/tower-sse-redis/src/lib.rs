@@ -162,6 +162,8 @@
 //! and `MaxRetries` to -1 in go-redis. Call `autoReconnect(false)` in Lettuce, which Spring Data
 //! Redis uses: a `replayFilter` doesn't help. Don't set a reconnection policy in fred or
 //! `retry_on_error` in rustis. If you call `redis.Redis()` in redis-py, pass `retry=None`.
+//! StackExchange.Redis never repeats an `XADD`: since 3.1, pass `StreamAddAsync` a
+//! `StreamAddOptions` with `CreateStream = false`.
 //!
 //! Let Redis assign the id (`*`). An id is out of range if its time is 100 years or more ahead of
 //! the server's clock, or if its counter, after the hyphen, is above 1,048,575. If the stream has

@@ -195,6 +195,28 @@ async fn runs_without_other_commands_do_less() {
     assert_eq!((health.reconnections(), health.is_ready()), (0, true));
 }
 
+/// Garnet doesn't name the command that it doesn't know.
+#[tokio::test]
+async fn error_names_a_command_that_the_server_does_not_name() {
+    type Texts = [(&'static str, &'static str); 2];
+    const COMMANDS: [(&str, &Texts); 5] = [
+        ("EVAL", &[("$4\r\nEVAL", "$4\r\nEVAX"), ("'EVAX'", "it")]),
+        ("TIME", &[("$4\r\nTIME", "$4\r\nTIMX"), ("'TIMX'", "it")]),
+        ("XLEN", &[("$4\r\nXLEN", "$4\r\nXLEX"), ("'XLEX'", "it")]),
+        ("XREVRANGE", &[("$9\r\nXREVRANGE", "$9\r\nXREVRANGX"), ("'XREVRANGX'", "it")]),
+        ("XREAD", &[("$5\r\nXREAD", "$5\r\nXREAX"), ("'XREAX'", "it")]),
+    ];
+    let Some(server) = Server::start().await else { return };
+    for (command, texts) in COMMANDS {
+        let proxy = replacing(&server, texts).await;
+        let redis = Redis::open(&format!("redis://{}/", proxy.address)).unwrap();
+        let error = Hub::connect(patient(redis)).await.unwrap_err().to_string();
+        let named = format!("the server doesn't know {command}: ");
+        assert!(error.contains(&named), "{command}: {error}");
+        assert!(error.contains("unknown command it"), "{command}: {error}");
+    }
+}
+
 // Fields of `INFO`.
 
 #[tokio::test]

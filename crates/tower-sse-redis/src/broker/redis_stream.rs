@@ -63,6 +63,7 @@ impl RedisStream {
     /// Tries reading commands that this process needs later or only in scripts. Their errors name
     /// the command that Redis refuses; a script's error may not.
     pub(crate) async fn probe(&mut self) -> Result<(), Error> {
+        const ACTION: &str = "try the commands that hubs need";
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&*self.key);
         pipeline.cmd("XREVRANGE").arg(&*self.key).arg(0).arg(0).arg("COUNT").arg(1);
@@ -70,8 +71,10 @@ impl RedisStream {
         pipeline.cmd("XREAD").arg("COUNT").arg(1).arg("BLOCK").arg(1);
         pipeline.arg("STREAMS").arg(&*self.key).arg(StreamId::MAX.to_string());
         let replies = self.connection.send_packed_commands(&pipeline, 0, 3).await;
-        let replies = replies.and_then(|replies| Value::Array(replies).extract_error());
-        self.parse::<Value>(replies, "try the commands that hubs need").map(drop)
+        let replies = replies.map_err(|error| self.error(ACTION, error))?;
+        replies.into_iter().zip(pipeline.cmd_iter()).try_for_each(|(reply, command)| {
+            reply.extract_error().map(drop).map_err(|error| self.refused(ACTION, command, error))
+        })
     }
 
     pub(crate) async fn ask_lineage(&mut self) -> Result<Lineage, Error> {
@@ -190,7 +193,23 @@ impl RedisStream {
         action: &'static str,
     ) -> Result<T, Error> {
         let reply = self.connection.send_packed_command(command).await;
-        self.parse(reply.and_then(Value::extract_error), action)
+        let reply = reply.and_then(Value::extract_error);
+        let reply = reply.map_err(|error| self.refused(action, command, error))?;
+        self.parse(Ok(reply), action)
+    }
+
+    /// Returns the error for a command. Some servers, such as Garnet, don't name the command that
+    /// they don't know.
+    fn refused(&self, action: &'static str, command: &Cmd, error: RedisError) -> Error {
+        let detail = error.detail().unwrap_or_default();
+        let Some(redis::Arg::Simple(name)) = command.args_iter().next() else {
+            return self.error(action, error);
+        };
+        let name = String::from_utf8_lossy(name);
+        if detail.contains("unknown command") && !detail.contains(&*name) {
+            return failed(action, format!("the server doesn't know {name}: {error}"));
+        }
+        self.error(action, error)
     }
 
     fn parse<T: FromRedisValue>(
