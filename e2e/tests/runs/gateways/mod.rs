@@ -5,6 +5,7 @@ mod failures;
 mod first_token;
 mod keep_alives;
 mod redaction;
+mod relay;
 
 use axum::body::to_bytes;
 use axum::extract::Path;
