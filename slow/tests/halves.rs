@@ -126,6 +126,40 @@ func main() {
     if err == nil { fmt.Println("whole") } else { fmt.Println("failed:", err) }
 }"#;
 
+const PYTHON: &str = "
+import sys, httpx
+try:
+    with httpx.Client(http2=True, verify=False, timeout=60) as client:
+        with client.stream(sys.argv[2], sys.argv[1], headers={'accept': 'text/event-stream'}) as response:
+            response.read()
+            assert response.http_version == 'HTTP/2'
+    print('whole')
+except Exception as error:
+    print('failed:', type(error).__name__, error)";
+
+const JAVA: &str = r#"import java.net.URI; import java.net.http.*; import java.security.cert.X509Certificate; import javax.net.ssl.*;
+public class Client {
+    public static void main(String[] arguments) throws Exception {
+        System.setProperty("jdk.internal.httpclient.disableHostnameVerification", "true");
+        var trust = new X509TrustManager() {
+            public void checkClientTrusted(X509Certificate[] chain, String type) {}
+            public void checkServerTrusted(X509Certificate[] chain, String type) {}
+            public X509Certificate[] getAcceptedIssuers() { return new X509Certificate[0]; }
+        };
+        var tls = SSLContext.getInstance("TLS");
+        tls.init(null, new TrustManager[] { trust }, null);
+        var client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_2).sslContext(tls).build();
+        var request = HttpRequest.newBuilder(URI.create(arguments[0])).header("accept", "text/event-stream")
+            .method(arguments[1], HttpRequest.BodyPublishers.noBody()).build();
+        try {
+            var response = client.send(request, HttpResponse.BodyHandlers.ofString());
+            System.out.println(response.version() == HttpClient.Version.HTTP_2 ? "whole" : "no HTTP/2");
+        } catch (java.io.IOException error) {
+            System.out.println("failed: " + error.getMessage());
+        }
+    }
+}"#;
+
 /// Returns what a client says of an answer.
 async fn outcome(client: &str, folder: &Path, url: &str, method: &str) -> String {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/npm-halves/node_modules");
@@ -133,12 +167,19 @@ async fn outcome(client: &str, folder: &Path, url: &str, method: &str) -> String
     let mut command = match client {
         "node 26" | "undici 7" => Command::new(node),
         "go" => Command::new(folder.join("client")),
+        "python" => Command::new("python3"),
+        "java" => Command::new("java"),
         _ => Command::new("curl"),
     };
     match client {
         "node 26" => command.args(["-e", FETCH, url, method]),
         "undici 7" => command.args(["-e", FETCH, url, method]).arg(packages.join("undici")),
         "go" => command.args([url, method]),
+        "python" => command.args(["-c", PYTHON, url, method]).env(
+            "PYTHONPATH",
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python-halves"),
+        ),
+        "java" => command.arg(folder.join("Client.java")).args([url, method]),
         _ => command.args(["--silent", "--insecure", "--http2", "-X", method, url]),
     };
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
@@ -154,16 +195,17 @@ async fn no_client_takes_half_an_answer_over_http_2_for_whole() {
     let folder = Directory::new("halves");
     let address = serve(folder.path()).await;
     fs::write(folder.path().join("main.go"), GO).unwrap();
+    fs::write(folder.path().join("Client.java"), JAVA).unwrap();
     let mut build = Command::new("go");
     build.args(["build", "-o", "client", "main.go"]).current_dir(folder.path());
     assert!(build.status().await.unwrap().success());
-    for client in ["node 26", "undici 7", "go", "curl"] {
+    for client in ["node 26", "undici 7", "go", "curl", "python", "java"] {
         for (end, are_whole) in ENDS {
             for (method, is_whole) in ["GET", "POST"].into_iter().zip(are_whole) {
                 let url = format!("https://localhost:{}/{end}", address.port());
                 let outcome = outcome(client, folder.path(), &url, method).await;
                 println!("{client}, {method}, {end}: {outcome}");
-                let is_fetch = !matches!(client, "go" | "curl");
+                let is_fetch = matches!(client, "node 26" | "undici 7");
                 let is_whole = is_whole || end == "age" && !is_fetch;
                 assert!(!outcome.is_empty(), "{client} does not run");
                 assert_eq!(outcome == "whole", is_whole, "{client}, {method}, {end}: {outcome}");
