@@ -9,11 +9,11 @@ use crate::*;
 
 const PAGE: &str = include_str!("../../../docs/guide/clients.md");
 
-/// The scopes of the workers. The stream of the last one has a maximum age.
+/// The scopes of the workers. Streams in those with `aged` have a maximum age.
 const SCOPES: [&str; 3] = ["passing", "answering", "aged"];
 
 /// Opens a frame in each scope once its worker is active.
-const FRAMES: &str = "for (const scope of ['passing', 'answering', 'aged']) {
+const FRAMES: &str = "for (const scope of SCOPES) {
         const registered = await navigator.serviceWorker.register(`/${scope}/worker.js`);
         const worker = registered.installing ?? registered.waiting ?? registered.active;
         await new Promise(resolve => {
@@ -40,21 +40,28 @@ fn worker(scope: &str) -> String {
     let (_, code) = PAGE.split_once(&format!("```js\n{start}")).expect("a block");
     let (code, _) = code.split_once("```").unwrap();
     assert!(code.contains(remedy), "{code}");
-    let code = if scope == "passing" { code.to_owned() } else { code.replace(remedy, "") };
+    let passes = scope.starts_with("passing");
+    let code = if passes { code.to_owned() } else { code.replace(remedy, "") };
     format!("{start}{code}")
 }
 
-fn app(hub: &Hub) -> Router {
+/// The scopes of requests for events, and whether the request had an id.
+type Seen = Arc<Mutex<Vec<(String, bool)>>>;
+
+fn app(hub: &Hub, seen: &Seen) -> Router {
+    let seen = Arc::clone(seen);
     let script = async |Path(scope): Path<String>| {
         ([("content-type", "text/javascript")], worker(&scope)).into_response()
     };
-    let events =
-        async |State(hub): State<Hub>, Path(scope): Path<String>, last: Option<LastEventId>| {
-            let options = StreamOptions::new();
-            let age = MaxAge::new(Duration::from_millis(500)).jitter(0.0);
-            let options = if scope == "aged" { options.max_age(age) } else { options };
-            (options, hub.subscribe_to("news").resume(last).response())
-        };
+    let events = async move |State(hub): State<Hub>,
+                             Path(scope): Path<String>,
+                             last: Option<LastEventId>| {
+        let options = StreamOptions::new();
+        let age = MaxAge::new(Duration::from_millis(500)).jitter(0.0);
+        let options = if scope.ends_with("aged") { options.max_age(age) } else { options };
+        seen.lock().unwrap().push((scope, last.is_some()));
+        (options, hub.subscribe_to("news").resume(last).response())
+    };
     Router::new()
         .route("/{scope}/", get(Html(FRAME)))
         .route("/{scope}/worker.js", get(script))
@@ -74,7 +81,9 @@ async fn until_reported(page: &mut EnginePage, awaited: &[&str]) -> Vec<String> 
 
 async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
     let hub = Hub::new();
-    let Some(mut page) = EnginePage::open(engine, app(&hub), FRAMES).await else { return };
+    let frames = FRAMES.replace("SCOPES", &json!(SCOPES).to_string());
+    let app = app(&hub, &Seen::default());
+    let Some(mut page) = EnginePage::open(engine, app, &frames).await else { return };
     let open = SCOPES.map(|scope| format!("{scope} open"));
     until_reported(&mut page, &open.each_ref().map(|open| &**open)).await;
     // In Firefox, the stream of the answering worker closes without a cut once the worker is idle.
@@ -96,6 +105,29 @@ async fn worker_that_lets_streams_pass_stops_none(engine: Engine) {
         reports.extend(until_reported(&mut page, &["passing two"]).await);
     }
     assert!(!reports.iter().any(|report| report == "passing closed"), "{reports:?}");
+}
+
+/// The page then gets a `start` in place of the events that it missed, and no gap.
+#[tokio::test]
+async fn chromium_sends_no_id_behind_a_worker_that_answers() {
+    const AGED: [&str; 2] = ["passing-aged", "aged"];
+    let (hub, seen) = (Hub::new(), Seen::default());
+    let frames = FRAMES.replace("SCOPES", &json!(AGED).to_string());
+    let app = app(&hub, &seen);
+    let Some(mut page) = EnginePage::open(Engine::ChromiumAlone, app, &frames).await else {
+        return;
+    };
+    let open = AGED.map(|scope| format!("{scope} open"));
+    until_reported(&mut page, &open.each_ref().map(|open| &**open)).await;
+    hub.publish("news", "one").await.unwrap();
+    // Each page has reconnected twice after the end of a stream that had a `start`.
+    let of = |scope: &str| -> Vec<bool> {
+        let seen = seen.lock().unwrap();
+        seen.iter().filter(|(of, _)| of == scope).map(|(_, has_id)| *has_id).collect()
+    };
+    until(|| AGED.iter().all(|scope| of(scope).len() >= 3)).await;
+    assert_eq!(of("passing-aged")[..3], [false, true, true]);
+    assert_eq!(of("aged")[..3], [false; 3]);
 }
 
 #[tokio::test]
