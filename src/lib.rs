@@ -336,7 +336,7 @@ pub use crate::{
 
 #[cfg(feature = "json")]
 pub use crate::event::json::Json;
-#[cfg(any(feature = "hub", feature = "runs"))]
+#[cfg(feature = "hub")]
 pub use crate::history::Retention;
 #[cfg(all(feature = "signal", any(unix, windows)))]
 pub use crate::stop_on_signal::stop_on_signal;

@@ -1,13 +1,11 @@
 use std::time::Duration;
 
-/// The limits of the events that are kept for each topic of a [hub](crate::hub), and for each run
-/// of [`Runs`](crate::runs::Runs). A topic has three limits: number, size and age. A run has only
-/// size and age limits.
+/// The limits of the events that are kept for each topic of a [hub](crate::hub): their number, size
+/// and age.
 ///
 /// ```
-/// # #[cfg(all(feature = "hub", feature = "runs"))] {
-/// use std::time::Duration;
-/// use tower_sse::{Retention, hub::Hub, runs::Runs};
+/// # #[cfg(feature = "hub")] {
+/// use tower_sse::{Retention, hub::Hub};
 ///
 /// let hub = Hub::builder()
 ///     .retention(Retention::new().events(4096))
@@ -15,27 +13,22 @@ use std::time::Duration;
 ///         topic.starts_with("audit:").then(|| Retention::new().events(100_000).bytes(64 << 20))
 ///     })
 ///     .build();
-/// let hour = Duration::from_secs(3600);
-/// let runs = Runs::builder().retention(Retention::new().bytes(256 << 10).age(hour)).build();
-/// # _ = (hub, runs);
+/// # _ = hub;
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Retention {
-    /// `None` for the default of a topic. A run has no such limit.
-    events: Option<usize>,
-    /// `None` for the default of a topic or of a run.
-    bytes: Option<usize>,
+    events: usize,
+    bytes: usize,
     pub(crate) age: Duration,
     pub(crate) is_latest: bool,
 }
 
 impl Retention {
-    /// Returns the default limits. For a topic, these are 1,024 events, 1 MiB and 5 minutes; for a
-    /// run, 2 MiB and 5 minutes.
+    /// Returns the default limits: 1,024 events, 1 MiB and 5 minutes.
     pub const fn new() -> Self {
-        Self { events: None, bytes: None, age: Duration::from_secs(300), is_latest: false }
+        Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300), is_latest: false }
     }
 
     /// Returns limits for topics such as a price, in which each event replaces the previous one.
@@ -47,14 +40,11 @@ impl Retention {
     /// [ended](crate::hub::Hub::end) can still be used again after 5 minutes. With a
     /// [broker](crate::hub::Hub::connect), a new process might not load an event that is older than
     /// the age limit of [`HubBuilder::retention`](crate::hub::HubBuilder::retention).
-    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if you pass it these
-    /// limits.
     pub const fn latest() -> Self {
         Self { age: Duration::MAX, is_latest: true, ..Self::new() }
     }
 
     /// Keeps at most the newest `events` events of a topic. Turns [`latest`](Self::latest) off.
-    /// [`RunsBuilder::retention`](crate::runs::RunsBuilder::retention) panics if this limit is set.
     ///
     /// A loop of [`publish`](crate::hub::Hub::publish) calls lets clients read after at most 128
     /// events. If a topic keeps fewer, a burst can evict events before a client that reads all the
@@ -69,21 +59,19 @@ impl Retention {
             events > 0,
             "a topic must keep at least one event, as subscribers read only kept events"
         );
-        self.events = Some(events);
+        self.events = events;
         self.is_latest = false;
         self
     }
 
-    /// Keeps at most `bytes` bytes of events for each topic or run. The size of an event is its
-    /// length on the wire. In a run, 112 bytes are added for each event. This limit never evicts a
-    /// topic's newest event.
+    /// Keeps at most `bytes` bytes of events for each topic. The size of an event is its length on
+    /// the wire. This limit never evicts a topic's newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
-        self.bytes = Some(bytes);
+        self.bytes = bytes;
         self
     }
 
-    /// Limits how long events are kept. For a topic, the clock starts when an event is published.
-    /// For a run, it starts when the run ends.
+    /// Limits how long events are kept after they were published.
     ///
     /// A topic's old events are evicted when you publish or subscribe to it, not by a timer.
     /// Publishing also evicts the old events of up to 16 other topics.
@@ -99,18 +87,7 @@ impl Retention {
     }
 
     pub(crate) fn of_topic(self) -> (usize, usize, Duration) {
-        (self.events.unwrap_or(1024), self.bytes.unwrap_or(1 << 20), self.age)
-    }
-
-    #[track_caller]
-    pub(crate) fn of_run(self) -> (usize, Duration) {
-        let is_of_topic = self.is_latest || self.events.is_some();
-        assert!(
-            !is_of_topic,
-            "`Retention::events` and `Retention::latest` are for topics, not runs"
-        );
-        assert!(self.bytes != Some(0), "the size of a run must not be zero");
-        (self.bytes.unwrap_or(2 << 20), self.age)
+        (self.events, self.bytes, self.age)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::options::{MAX_TIME, Options};
 use super::{RunEnd, RunStore, Runs, process::Process};
-use crate::{callback::Opaque, history::Retention};
+use crate::callback::Opaque;
 
 impl Runs {
     /// Creates a `Runs` with the default limits.
@@ -36,10 +36,11 @@ impl Default for Runs {
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_sse::{Retention, runs::Runs};
+/// use tower_sse::runs::Runs;
 ///
 /// let runs = Runs::builder()
-///     .retention(Retention::new().bytes(256 << 10).age(Duration::from_secs(300)))
+///     .retain_bytes(256 << 10)
+///     .retain_for(Duration::from_secs(3600))
 ///     .max_memory(3 << 30)
 ///     .abandon_after(Duration::from_secs(600))
 ///     .max_running(10_000)
@@ -55,10 +56,7 @@ pub struct RunsBuilder {
 }
 
 impl RunsBuilder {
-    /// Limits the total [size](Retention::bytes) of the events that each run keeps, by default 2
-    /// MiB. Also sets [how long](Retention::age) a run is kept after its end, by default 5 minutes.
-    ///
-    /// # Size
+    /// Limits the total size of the events that each run keeps to `bytes`, by default 2 MiB.
     ///
     /// By default, a run keeps about 14,000 events of one token each. Each event counts as its size
     /// on the wire plus 112 bytes. If a single event exceeds the limit, the run fails.
@@ -71,7 +69,17 @@ impl RunsBuilder {
     /// If a slower client needs an evicted event, its body [fails](super::Outcome). A request that
     /// needs an evicted event gets [`404` or `interrupted`](super::Runs#answers).
     ///
-    /// # Age
+    /// # Panics
+    ///
+    /// Panics if `bytes` is zero.
+    #[track_caller]
+    pub fn retain_bytes(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the size of a run must not be zero");
+        self.options.retain_bytes = bytes;
+        self
+    }
+
+    /// Sets how long a run is kept after its end, by default 5 minutes.
     ///
     /// Once a run has been over for longer than this age, requests no longer find it. Clients that
     /// are reading it can read the rest, unless [`max_memory`](Self::max_memory) evicts it. In a
@@ -80,21 +88,13 @@ impl RunsBuilder {
     ///
     /// If the age is zero, [`Run::answer`](super::Run::answer) can return `404`, because the run is
     /// gone already.
-    ///
-    /// # Panics
-    ///
-    /// Panics if the size is zero, or if `retention` sets [`events`](Retention::events) or is
-    /// [`latest`](Retention::latest).
-    #[track_caller]
-    pub fn retention(mut self, retention: Retention) -> Self {
-        let (bytes, age) = retention.of_run();
-        self.options.retain_bytes = bytes;
+    pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age.min(MAX_TIME);
         self
     }
 
     /// Limits the total memory of all runs to `bytes`. The default is 2 GiB. With the default
-    /// retention, this admits 1,022 running runs. Further runs are refused with
+    /// [size](Self::retain_bytes), this admits 1,022 running runs. Further runs are refused with
     /// [`StartError::Full`](super::StartError::Full).
     ///
     /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes and is

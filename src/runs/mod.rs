@@ -160,7 +160,7 @@
 //! [`RunsBuilder`] limits the size, memory and number of runs. If a run is full of events that even
 //! the fastest attached client hasn't read, its source waits. If a slower client's next event is
 //! evicted, its body fails. Without an attached client, the source doesn't wait, and the run
-//! [evicts its oldest events](RunsBuilder::retention).
+//! [evicts its oldest events](RunsBuilder::retain_bytes).
 //!
 //! # The order of layers
 //!
@@ -200,7 +200,7 @@
 //! milliseconds. Without such a client, a run is exported about once a second, and when it ends.
 //!
 //! Limits, [`Runs::stats`] and [`Runs::drain`] apply to one process. But all processes keep a run
-//! up to the [size limit](RunsBuilder::retention) of the run's process. If a client of another
+//! up to the [size limit](RunsBuilder::retain_bytes) of the run's process. If a client of another
 //! process falls behind by more than that, its body fails, because a source waits only for clients
 //! of its own process. For clients of other processes, the handler's
 //! [`on_error`](crate::StreamOptions::on_error) isn't called. Set it on the
@@ -341,7 +341,7 @@
 //!   name.
 //! - In your `GET` handler, send the stored answer if [`Runs::answer`] returns `None` or a `404`.
 //!   In [this program](crate::guide::assistant#the-program), that's where `attach` sends `gone`.
-//! - If an event was [evicted](RunsBuilder::retention), `messages` returns `None`, and the answer
+//! - If an event was [evicted](RunsBuilder::retain_bytes), `messages` returns `None`, and the answer
 //!   isn't saved.
 //! - An answer can be saved twice, for example if `save` takes longer than the run is kept. So
 //!   `save` must accept an answer that's already stored.

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{RunEnd, RunKey};
 use crate::callback::Opaque;
-use crate::history::{ENTRY_OVERHEAD, Retention};
+use crate::history::ENTRY_OVERHEAD;
 
 pub(crate) type OnEnd = Opaque<Arc<dyn Fn(&RunEnd) + Send + Sync>>;
 
@@ -37,11 +37,10 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (retain_bytes, retain_for) = Retention::new().of_run();
         Self {
-            retain_bytes,
+            retain_bytes: 2 << 20,
             max_memory: 2 << 30,
-            retain_for,
+            retain_for: Duration::from_secs(5 * 60),
             abandon_after: Duration::from_secs(10 * 60),
             max_running: 10_000,
             max_running_per_owner: 16,

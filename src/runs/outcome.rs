@@ -18,7 +18,7 @@ named_enum! {
         /// The run failed, for one of these reasons:
         ///
         /// - The source failed or panicked, or your code panicked before it returned a stream.
-        /// - An event was larger than the [retention](super::RunsBuilder::retention) allows.
+        /// - An event was larger than the [size limit](super::RunsBuilder::retain_bytes) allows.
         /// - An [`SseLayer`](crate::SseLayer) inside the [`RunLayer`](super::RunLayer) ended the
         ///   stream early.
         ///

@@ -55,7 +55,7 @@ impl Run {
     ///
     /// Returns `None` if an event was evicted, or if this process has loaded only the events after
     /// a client's id. A run that is running in this process evicts events only when it's
-    /// [full](super::RunsBuilder::retention). Any other run can also lose events, for example when
+    /// [full](super::RunsBuilder::retain_bytes). Any other run can also lose events, for example when
     /// a new run takes its key, when its age limit passes, or when a memory limit is reached.
     #[must_use]
     pub fn messages(&self) -> Option<Vec<Message>> {

@@ -151,7 +151,7 @@ impl Runs {
     /// The run records `event` like an event from its source, so clients that resume later receive
     /// it too. If the run is still starting, it's cancelled without the event. The same happens if
     /// `event` has neither a name nor data, or if it's larger than the
-    /// [retention](super::RunsBuilder::retention) allows.
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes) allows.
     ///
     /// # Several processes
     ///

@@ -48,7 +48,7 @@ pub struct RunsStats {
     /// The number of attached clients whose next event was evicted before they had read it:
     /// `sse_runs_lagged_total`. If `memory` reaches its limit, raise
     /// [`max_memory`](crate::runs::RunsBuilder::max_memory). Otherwise, raise
-    /// [`retention`](crate::runs::RunsBuilder::retention).
+    /// [`retain_bytes`](crate::runs::RunsBuilder::retain_bytes).
     pub lagged: u64,
     /// The number of copies of other processes' runs that this process holds: `sse_runs_mirrors`.
     /// Without a [store](crate::runs::RunStore), this field and the next three are 0.

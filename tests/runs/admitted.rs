@@ -8,7 +8,7 @@ fn key(n: usize) -> RunKey {
 
 /// Returns runs whose memory limit holds four running runs of 40 kB each.
 fn four_at_a_time() -> Runs {
-    Runs::builder().max_memory(4 * 42_752).retention(Retention::new().bytes(40_000)).build()
+    Runs::builder().max_memory(4 * 42_752).retain_bytes(40_000).build()
 }
 
 fn running(count: usize) -> impl FnOnce() -> Running {
@@ -84,8 +84,7 @@ async fn thousand_short_answers_run_at_a_time_by_default() {
 /// If the memory limit is below the maximum size of a run, one run may use the whole limit.
 #[tokio::test(start_paused = true)]
 async fn size_limit_above_the_memory_limit_allows_one_run_at_a_time() {
-    let runs =
-        Runs::builder().max_memory(100_000).retention(Retention::new().bytes(1 << 20)).build();
+    let runs = Runs::builder().max_memory(100_000).retain_bytes(1 << 20).build();
     let run = runs.start(&key(0), None, running(1000)).await.unwrap();
     settle().await;
     let refused = runs.start(&key(1), None, running(1)).await.unwrap_err();

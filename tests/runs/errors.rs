@@ -52,7 +52,7 @@ async fn on_error_receives_the_programs_error_for_every_client_of_a_run() {
 
 #[tokio::test(start_paused = true)]
 async fn other_ends_of_a_run_have_no_error_of_the_program() {
-    let rig = naming(Runs::builder().retention(Retention::new().bytes(1)).build());
+    let rig = naming(Runs::builder().retain_bytes(1).build());
     let (feed, mut client) = rig.stream(post()).await;
     feed.data("data: larger than a run may be\n\n");
     assert_eq!(client.read().await, ["run"]);

@@ -13,7 +13,7 @@ async fn complete(runs: &Runs, n: usize) {
 
 #[tokio::test(start_paused = true)]
 async fn run_is_forgotten_after_more_than_a_year() {
-    let runs = Runs::builder().retention(Retention::new().age(400 * DAY)).build();
+    let runs = Runs::builder().retain_for(400 * DAY).build();
     complete(&runs, 0).await;
     advance(399 * DAY).await;
     settle().await;
@@ -43,7 +43,7 @@ async fn one_task_forgets_all_runs_and_ends_after_the_last() {
 #[tokio::test(start_paused = true)]
 async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
     for events in [&["a"][..], &[]] {
-        let rig = Rig::new(Runs::builder().retention(Retention::new().age(Duration::ZERO)).build());
+        let rig = Rig::new(Runs::builder().retain_for(Duration::ZERO).build());
         let first = rig.call(post()).await;
         let service = rig.layer.layer(rig.runs.layer(key).layer(rig.handler.service()));
         let mut waiting = Box::pin(service.oneshot(post()));
@@ -67,7 +67,7 @@ async fn client_that_waits_gets_an_answer_that_is_forgotten_meanwhile() {
 fn runs_are_forgotten_although_a_runtime_that_ended_one_is_not_driven() {
     let driven = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let idle = Builder::new_current_thread().enable_all().build().unwrap();
-    let runs = Runs::builder().retention(Retention::new().age(Duration::from_millis(50))).build();
+    let runs = Runs::builder().retain_for(Duration::from_millis(50)).build();
     let start = || driven.block_on(runs.start(&turn(), None, stream::pending::<Event>)).unwrap();
     let is_forgotten = || driven.block_on(until(|| runs.stats().kept == 0));
     start();

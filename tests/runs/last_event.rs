@@ -7,7 +7,7 @@ fn usage() -> Event {
 }
 
 fn small() -> Runs {
-    Runs::builder().retention(Retention::new().bytes(4_000)).build()
+    Runs::builder().retain_bytes(4_000).build()
 }
 
 async fn cancel(rig: &Rig) -> bool {

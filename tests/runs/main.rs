@@ -57,7 +57,7 @@ use tower_sse::runs::{Attachment, InvalidKey, Outcome, Run, RunEnd, RunError};
 use tower_sse::runs::{RunKey, Runs, RunsBuilder, RunsStats, StartError};
 use tower_sse::streams::{Streams, Subjects};
 use tower_sse::{BoxError, ClientKind, CloseReason, Disconnect, Drain, Event, event::Encoded};
-use tower_sse::{Heartbeat, LastEventId, MaxAge, Refusal, Retention, SseLayer, StreamOptions};
+use tower_sse::{Heartbeat, LastEventId, MaxAge, Refusal, SseLayer, StreamOptions};
 
 use cuts::{cut, special_bytes};
 use log::{Log, current_span, record_by};

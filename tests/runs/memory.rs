@@ -32,10 +32,7 @@ fn ended_run_takes_about_what_is_counted() {
     const RUNS: usize = 3 << 10;
     for (name, count) in [("empty", 0), ("ten events", 10)] {
         let runtime = runtime();
-        let runs = Runs::builder()
-            .retention(Retention::new().age(Duration::MAX))
-            .max_memory(usize::MAX)
-            .build();
+        let runs = Runs::builder().retain_for(Duration::MAX).max_memory(usize::MAX).build();
         start_all(&runtime, &runs, 0..100, || events(count)());
         let before = runs.stats().memory;
         let taken = measure(|| start_all(&runtime, &runs, 100..RUNS, || events(count)()));
@@ -67,7 +64,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
     const LIMIT: usize = 16 << 20;
     let runtime = runtime();
     // There is room for 1,115 running runs.
-    let builder = Runs::builder().max_memory(LIMIT).retention(Retention::new().bytes(12 << 10));
+    let builder = Runs::builder().max_memory(LIMIT).retain_bytes(12 << 10);
     let runs = builder.abandon_after(Duration::from_secs(60)).build();
     let limit = (LIMIT + LIMIT / 20) as i64;
     // The 5% above the limit are for the runtime and the maps.
@@ -98,8 +95,7 @@ fn memory_stays_below_its_limit_and_is_freed() {
 #[tokio::test(start_paused = true)]
 async fn runs_that_stalled_clients_hold_are_within_the_limit() {
     const LIMIT: usize = 1 << 20;
-    let runs =
-        Runs::builder().max_memory(LIMIT).retention(Retention::new().age(Duration::ZERO)).build();
+    let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
     let mut stalled = Vec::new();
     for _ in 0..100 {
         let run = runs.replace(&key(0), None, events(500)).await.unwrap();
@@ -127,7 +123,7 @@ async fn runs_that_stalled_clients_hold_are_within_the_limit() {
 fn replaced_runs_whose_clients_have_left_take_no_memory() {
     const RUNS: usize = 1_500;
     let runtime = runtime();
-    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
+    let runs = Runs::builder().retain_for(Duration::ZERO).build();
     let end_all = |range| start_all(&runtime, &runs, range, stream::empty);
     end_all(0..100);
     let taken = measure(|| {

@@ -266,8 +266,7 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn random_steps_agree_with_the_model() {
     for seed in 0..5 {
-        let runs =
-            Runs::builder().retention(Retention::new().age(RETAIN)).abandon_after(ABANDON).build();
+        let runs = Runs::builder().retain_for(RETAIN).abandon_after(ABANDON).build();
         let random = fastrand::Rng::with_seed(seed);
         let mut world = World { runs, modelled: Vec::new(), readers: Vec::new(), random };
         world.start(0).await;

@@ -136,7 +136,7 @@ async fn own_events_and_foreign_bytes_make_the_same_record_and_replays() {
         let (longest, retained) =
             [(3000, 8 * 1024), (3000, 1 << 20), (100_000, 4 << 20)][random.usize(..3)];
         let steps = random_steps(random, longest);
-        let runs = || Runs::builder().retention(Retention::new().bytes(retained)).build();
+        let runs = || Runs::builder().retain_bytes(retained).build();
 
         let bytes: Encoded = steps.iter().map(|(event, _)| event.clone()).collect();
         let expected = record(runs(), foreign(steps.clone(), random)).await;
@@ -171,7 +171,7 @@ async fn messages_of_a_run_are_its_events_unless_one_was_evicted() {
         assert_eq!((&*message.event, &message.data), ("usage", &data(at)));
         assert!(message.last_event_id.ends_with(&format!("-{}", at + 1)));
     }
-    let runs = Runs::builder().retention(Retention::new().bytes(300)).build();
+    let runs = Runs::builder().retain_bytes(300).build();
     let events = (0..10).map(|at| Event::from(format!("event {at}"))).collect();
     assert!(recorded(&runs, events).await.messages().is_none());
 }
@@ -291,7 +291,7 @@ async fn sse_stream_reads_every_attachment() {
 async fn event_larger_than_the_record_fails_the_run() {
     for data in ["x".repeat(200), "x\ndata: ".repeat(40)] {
         let (log, _recording) = Log::record();
-        let rig = Rig::new(Runs::builder().retention(Retention::new().bytes(200)).build());
+        let rig = Rig::new(Runs::builder().retain_bytes(200).build());
         let (feed, mut first) = rig.stream(post()).await;
         feed.data("data: small\n\n");
         feed.data(format!("data: {data}"));

@@ -135,7 +135,7 @@ async fn run_that_is_over_during_the_call_is_answered_as_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn starters_of_interrupted_runs_are_refused_even_if_the_run_is_forgotten() {
-    let runs = Runs::builder().retention(Retention::new().age(Duration::ZERO)).build();
+    let runs = Runs::builder().retain_for(Duration::ZERO).build();
     let (a, b) = (RunKey::new("ann", "a").unwrap(), RunKey::new("ann", "b").unwrap());
     let draining = async {
         sleep(Duration::from_secs(1)).await;

@@ -41,15 +41,10 @@ fn long_name(number: usize) -> String {
 #[tokio::test]
 async fn runs_start_whatever_the_times_are() {
     let Some(server) = Server::start().await else { return };
-    let retained =
-        connect(&server, Runs::builder().retention(Retention::new().age(Duration::MAX))).await;
+    let retained = connect(&server, Runs::builder().retain_for(Duration::MAX)).await;
     start_all(&retained, [RunKey::shared("retained").unwrap()]).await;
     let redis = server.redis().runs("app").lease(Duration::MAX);
-    let leased = Runs::builder()
-        .retention(Retention::new().age(Duration::MAX))
-        .connect(redis)
-        .await
-        .unwrap();
+    let leased = Runs::builder().retain_for(Duration::MAX).connect(redis).await.unwrap();
     start_all(&leased, [RunKey::shared("leased").unwrap()]).await;
 }
 
@@ -59,8 +54,7 @@ async fn all_runs_keep_as_much_in_redis_as_a_process_may_use() {
     for name in [|n| format!("run {n}"), long_name] {
         let Some(server) = Server::start().await else { return };
         // Small, so that `max_memory` has room for a new run while earlier runs end in Redis.
-        let retention = Retention::new().bytes(16 << 10);
-        let options = Runs::builder().max_memory(MEBIBYTE).retention(retention);
+        let options = Runs::builder().max_memory(MEBIBYTE).retain_bytes(16 << 10);
         let runs = connect(&server, options).await;
         start_all(&runs, (0..600).map(|n| RunKey::shared(name(n)).unwrap())).await;
         takes_about(&server, MEBIBYTE).await;
@@ -75,8 +69,7 @@ async fn answers_are_whole_at_a_process_whose_limit_is_smaller() {
     let Some(server) = Server::start().await else { return };
     let owner = connect(&server, Runs::builder()).await;
     for kept in [64 << 10, 2 << 10] {
-        let reader =
-            connect(&server, Runs::builder().retention(Retention::new().bytes(kept))).await;
+        let reader = connect(&server, Runs::builder().retain_bytes(kept)).await;
         let key_of = |turn: usize| RunKey::new("ann", format!("{kept}/{turn}")).unwrap();
         let read_whole = async |key: &RunKey| {
             let run = reader.start(key, None, stream::pending::<Event>).await.unwrap();

@@ -32,7 +32,7 @@ impl Pair {
                 .max_running(20_000)
                 .max_running_per_owner(20_000)
                 .max_memory(1 << 40)
-                .retention(Retention::new().bytes(8 << 20));
+                .retain_bytes(8 << 20);
             limits.connect(Redis::open(url).unwrap().runs("app").lease(LEASE)).await.unwrap()
         };
         let (owner, reader) = (connect(&owners_wire.url()).await, connect(&wire.url()).await);

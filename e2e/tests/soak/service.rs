@@ -28,8 +28,11 @@ impl Service {
             .await
             .unwrap();
         // Runs whose clients have left go on until they are abandoned.
-        let retention = Retention::new().bytes(256 << 10).age(plan.retention);
-        let runs = Runs::builder().retention(retention).abandon_after(plan.abandon_after).build();
+        let runs = Runs::builder()
+            .retain_bytes(256 << 10)
+            .retain_for(plan.retention)
+            .abandon_after(plan.abandon_after)
+            .build();
         Self {
             plan: Arc::new(plan),
             hub,

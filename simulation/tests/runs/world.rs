@@ -155,7 +155,8 @@ async fn connect(
     let redis = Redis::open(&url).unwrap().runs(prefix).lease(settings.lease);
     let health = redis.health();
     let builder = Runs::builder()
-        .retention(Retention::new().bytes(settings.retain_bytes).age(settings.retain_for))
+        .retain_bytes(settings.retain_bytes)
+        .retain_for(settings.retain_for)
         .max_memory(settings.max_memory)
         .max_running_per_owner(1_000)
         .on_end(move |end: &RunEnd| {

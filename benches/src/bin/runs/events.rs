@@ -55,7 +55,7 @@ fn attached_with_small_record(
     burst: u64,
     text: &'static str,
 ) -> u64 {
-    let runs = Runs::builder().retention(Retention::new().bytes(1024 * (RECORDED + 112))).build();
+    let runs = Runs::builder().retain_bytes(1024 * (RECORDED + 112)).build();
     read_run(&runs, runtime, events, burst, text)
 }
 

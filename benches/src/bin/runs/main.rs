@@ -36,7 +36,7 @@ use tokio::time::{interval, sleep};
 use tokio::{net::TcpStream, task::yield_now};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::runs::{Outcome, Run, RunKey, Runs};
-use tower_sse::{Event, Retention, SseLayer, hub::Hub, layer::EventBody};
+use tower_sse::{Event, SseLayer, hub::Hub, layer::EventBody};
 use tower_sse_benches::{Case, drain::now, payload};
 use tower_sse_redis::{Redis, RedisRuns};
 

@@ -36,7 +36,8 @@ pub(crate) fn measure(runtime: &Runtime) {
 
 async fn completed(text: &'static str) -> (Runs, Run) {
     let runs = Runs::builder()
-        .retention(Retention::new().bytes(64 << 20).age(Duration::from_secs(3600)))
+        .retain_bytes(64 << 20)
+        .retain_for(Duration::from_secs(3600))
         .max_memory(1 << 30)
         .build();
     let key = RunKey::shared("a run").expect("a key");

@@ -18,7 +18,7 @@ fn serves_until_sigterm() {
     let lease = Duration::from_millis(lease.parse().unwrap());
     Runtime::new().unwrap().block_on(async {
         let redis = Redis::open_any(urls.split(',')).unwrap().runs(prefix).lease(lease);
-        let limits = Runs::builder().retention(Retention::new().bytes(8 << 20)).max_memory(1 << 40);
+        let limits = Runs::builder().retain_bytes(8 << 20).max_memory(1 << 40);
         let limits = limits.max_running(100_000).max_running_per_owner(100_000);
         let runs = limits.connect(redis).await.unwrap();
         let (listener, _) = listen().await;

@@ -6,7 +6,7 @@ async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     for (retained, delay) in [(0, 0), (1, 2)] {
         let retained = Duration::from_secs(retained);
         let (one, _other, source, live) =
-            watched_with(&["a"], |builder| builder.retention(Retention::new().age(retained))).await;
+            watched_with(&["a"], |builder| builder.retain_for(retained)).await;
         one.store.faults().delay = Duration::from_secs(delay);
         finish(source, &["b", "c"]);
         assert_whole(live, &["b", "c"]).await;
@@ -261,7 +261,7 @@ async fn client_of_a_call_without_a_stream_gets_the_keys_next_run() {
 async fn end_of_a_trimmed_run_exports_nothing_again() {
     let text = "x".repeat(1_000);
     let (one, _other, source, mut live) =
-        watched_with(&["a"], |builder| builder.retention(Retention::new().bytes(2_500))).await;
+        watched_with(&["a"], |builder| builder.retain_bytes(2_500)).await;
     for _ in 0..4 {
         send(&source, &[&text]);
         read(&mut live, 1).await;

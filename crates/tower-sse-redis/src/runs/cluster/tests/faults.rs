@@ -241,8 +241,7 @@ async fn completed_run_is_joined_while_the_store_takes_no_events() {
 /// While the store takes no events, the run's process evicts events that it has not exported.
 #[tokio::test(start_paused = true)]
 async fn trimmed_run_is_kept_while_the_store_takes_no_events() {
-    let retention = Retention::new().bytes(100_000);
-    let (one, other) = two_with(|builder| builder.retention(retention)).await;
+    let (one, other) = two_with(|builder| builder.retain_bytes(100_000)).await;
     let source = one.start().await.unwrap();
     let text = "x".repeat(10_000);
     for second in 0..40 {

@@ -9,8 +9,7 @@ const RETAINED: usize = 90_000;
 
 /// Creates two processes that have room for four running runs each.
 async fn small() -> (Process, Process) {
-    two_with(|builder| builder.max_memory(MAX_MEMORY).retention(Retention::new().bytes(RETAINED)))
-        .await
+    two_with(|builder| builder.max_memory(MAX_MEMORY).retain_bytes(RETAINED)).await
 }
 
 /// Returns texts whose events take 80 kB.
@@ -236,8 +235,7 @@ async fn runs_that_other_processes_follow_displace_no_kept_answer() {
 #[tokio::test(start_paused = true)]
 async fn run_counts_for_as_long_as_the_store_keeps_it() {
     const KEPT_FOR: Duration = Duration::from_secs(60);
-    let retention = Retention::new().age(KEPT_FOR);
-    let (one, other) = two_with(|builder| builder.retention(retention).max_memory(100_000)).await;
+    let (one, other) = two_with(|builder| builder.retain_for(KEPT_FOR).max_memory(100_000)).await;
     let text = "x".repeat(60_000);
     for (turn, pause) in [(1, KEPT_FOR), (2, KEPT_FOR / 2), (3, KEPT_FOR / 2)] {
         finish(one.start_as(&key_of(turn)).await, &[&text]);
@@ -253,9 +251,8 @@ async fn run_counts_for_as_long_as_the_store_keeps_it() {
 #[tokio::test(start_paused = true)]
 async fn partly_lost_run_keeps_all_events_and_counts_once() {
     for ends in [false, true] {
-        let retention = Retention::new().bytes(500_000);
         let (one, other) =
-            two_with(|builder| builder.retention(retention).max_memory(750_000)).await;
+            two_with(|builder| builder.retain_bytes(500_000).max_memory(750_000)).await;
         finish(one.start_as(&key_of(1)).await, &["x".repeat(200_000).as_str()]);
         sleep(Duration::from_secs(1)).await;
         let source = one.start().await.unwrap();

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::layer::SseBody;
 use tower_sse::runs::{Attachment, Outcome, RunKey, RunsBuilder, StartError};
-use tower_sse::{Event, LastEventId, Retention, StreamOptions, runs::__private::Epoch};
+use tower_sse::{Event, LastEventId, StreamOptions, runs::__private::Epoch};
 
 use self::{process::*, rig::*};
 use crate::runs::seam::*;

@@ -21,8 +21,8 @@ fn options() -> StreamOptions {
 /// Creates two processes, and starts a run of the first one with the handler's options and four
 /// events. With `is_trimmed`, the store has only the newest two events.
 async fn recorded(is_trimmed: bool) -> (Process, Process, Source) {
-    let retention = Retention::new().bytes(if is_trimmed { 2_500 } else { 1 << 20 });
-    let (one, other) = two_with(|builder| builder.retention(retention)).await;
+    let bytes = if is_trimmed { 2_500 } else { 1 << 20 };
+    let (one, other) = two_with(|builder| builder.retain_bytes(bytes)).await;
     let (source, stream) = source();
     _ = post(&one, events(stream, options())).await;
     for _ in 0..4 {

@@ -16,7 +16,7 @@ async fn stranger_does_not_find_the_run_at_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn client_that_has_missed_evicted_events_is_refused_at_all_processes() {
-    let (one, other) = two_with(|builder| builder.retention(Retention::new().bytes(2_500))).await;
+    let (one, other) = two_with(|builder| builder.retain_bytes(2_500)).await;
     let (source, large) = (one.start().await.unwrap(), "x".repeat(1_000));
     for _ in 0..5 {
         send(&source, &[&large]);
@@ -36,7 +36,7 @@ async fn client_that_has_missed_evicted_events_is_refused_at_all_processes() {
 async fn process_that_keeps_less_than_the_owner_serves_whole_answers() {
     for kept in [64 << 10, 2 << 10] {
         let one = alone(|builder| builder).await;
-        let less = |builder: RunsBuilder| builder.retention(Retention::new().bytes(kept));
+        let less = |builder: RunsBuilder| builder.retain_bytes(kept);
         let other = Process::at(one.store.beside(1), less).await;
         let texts: Vec<_> = (0..40).map(|at| format!("{at}{}", "x".repeat(4_000))).collect();
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
