@@ -26,6 +26,7 @@ page!(clients, all(feature = "axum", feature = "hub"));
 page!(clouds, all());
 page!(coming_from, all(feature = "axum", feature = "hub", feature = "json"));
 page!(errors, all());
+page!(generated_clients, all());
 page!(limits, all());
 page!(nginx, all());
 page!(operating, all());

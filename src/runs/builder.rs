@@ -97,7 +97,7 @@ impl RunsBuilder {
     /// [size](Self::retain_bytes), this admits 1,022 running runs. Further runs are refused with
     /// [`StartError::Full`](super::StartError::Full).
     ///
-    /// A running run reserves the size of [`retention`](Self::retention) plus 2,752 bytes and is
+    /// A running run reserves the size of [`retain_bytes`](Self::retain_bytes) plus 2,752 bytes and is
     /// never evicted.
     ///
     /// If your answers are short, a smaller `retention` admits more runs. With 64 KiB, the default

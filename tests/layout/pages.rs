@@ -22,10 +22,10 @@ fn front_pages_and_guide_are_short() {
     }
     let guide: Vec<_> =
         fs::read_dir("docs/guide").unwrap().map(|page| page.unwrap().path()).collect();
-    assert!(guide.len() <= 22, "{} pages", guide.len());
+    assert!(guide.len() <= 23, "{} pages", guide.len());
     let words_of_guide: usize =
         guide.iter().map(|page| words(&fs::read_to_string(page).unwrap())).sum();
-    assert!(words_of_guide <= 10_500, "the guide has {words_of_guide} words");
+    assert!(words_of_guide <= 10_300, "the guide has {words_of_guide} words");
     assert_eq!(words("one `two`\n```sh\nthree\n```\n| four | - |\n[five]: https://six\n"), 3);
 }
 
