@@ -100,7 +100,7 @@ impl RunsBuilder {
     /// A running run reserves the size of [`retain_bytes`](Self::retain_bytes) plus 2,752 bytes and is
     /// never evicted.
     ///
-    /// If your answers are short, a smaller `retention` admits more runs. With 64 KiB, the default
+    /// If your answers are short, a smaller size admits more runs. With 64 KiB, the default
     /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
     /// # Eviction
