@@ -32,7 +32,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::decode::{Decoder, Message, MessageStream};
 use tower_sse::layer::EventBody;
 use tower_sse::runs::{Outcome, Run, RunEnd, RunError, RunKey, Runs, StartError};
-use tower_sse::{BoxError, Event, LastEventId, Retention, SseLayer, StreamOptions};
+use tower_sse::{BoxError, Event, LastEventId, SseLayer, StreamOptions};
 use tower_sse_redis::{Error, Health, Redis};
 use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
 use tower_sse_simulation::*;
