@@ -120,13 +120,13 @@ mod of_hubs {
         let pages = documented();
         let events = pages.count(&[
             "topic's limits are {} events, 1",
-            "For a topic, these are {} events, 1",
+            "Returns the default limits: {} events, 1",
             " minutes, up to {} events and 1 MiB",
         ]);
         let bytes = pages.bytes(&[" events, {} of events, and", " events, {} and"]);
         let age = pages.time(&[
             " of events, and {}. A",
-            " MiB and {}; for a run, 2",
+            " events, 1 MiB and {}.",
             "process keeps the close events of the last {}, up to",
         ]);
         assert_eq!(Retention::new(), Retention::new().age(age));
@@ -175,7 +175,7 @@ mod of_runs {
             assert!(builder[at + expected.len()..].starts_with([',', ' ']), "{builder}");
         };
         let bytes = |phrase| pages.bytes(&[phrase]);
-        has("retain_bytes", &bytes("of the events that each run keeps, by default {}. Also"));
+        has("retain_bytes", &bytes("of the events that each run keeps to `bytes`, by default {}."));
         has("max_memory", &bytes("total memory of all runs to `bytes`. The default is {}."));
         let time = |phrase| pages.time(&[phrase]);
         has("retain_for", &time("a run is kept after its end, by default {}."));
