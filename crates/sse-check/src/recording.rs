@@ -18,6 +18,8 @@ use crate::finding::quoted;
 pub(crate) const MAX_BYTES: usize = 4 << 20;
 /// The maximum number of events and blocks of a stream that are checked.
 const MAX_EVENTS: usize = 1 << 16;
+/// What the error of a stream that was reset with `NO_ERROR` says.
+pub(crate) const NO_ERROR: &str = "the stream was reset with NO_ERROR";
 /// A greeting or the end of a refusal comes within this time after the head.
 const AT_ONCE: Duration = Duration::from_secs(1);
 /// An event with the same id as the one before is a heartbeat if it comes at least this much later.
@@ -210,7 +212,7 @@ async fn read(response: Response<Incoming>, start: Instant, recording: &Mutex<Re
     }
     // hyper reports a reset with `NO_ERROR` as an end.
     if is_http2 && !body.is_end_stream() {
-        return End::Cut("the stream was reset".to_owned());
+        return End::Cut(NO_ERROR.to_owned());
     }
     End::Clean
 }

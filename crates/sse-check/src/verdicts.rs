@@ -9,7 +9,7 @@ use crate::answer::proxy_page;
 use crate::finding::{Finding, Verdict, quoted, time};
 use crate::hop::{HopOptions, Observed, Played};
 use crate::origin::{EVENTS, FILL, FIN, GUARDED, LATE};
-use crate::recording::{End, Recording};
+use crate::recording::{End, NO_ERROR, Recording};
 
 /// A table with the result and the effects of each verdict's cases.
 const EFFECTS: &str = include_str!("../docs/hops.md");
@@ -216,6 +216,7 @@ fn end(played: &Played) -> &'static str {
         End::Open => "open",
         End::Clean => "clean",
         End::Cut(ref error) if error.contains(CANCEL) => "cancel",
+        End::Cut(ref error) if error == NO_ERROR => "no_error",
         End::Cut(_) => "cut",
     }
 }
@@ -233,7 +234,7 @@ fn cut_http2(played: &[Played; 2]) -> Judgement {
 
 fn cut(name: &'static str, played: &[Played; 2]) -> Judgement {
     let [fin, reset] = played.each_ref().map(end);
-    let worst = ["open", "text", "clean", "status", "cancel"];
+    let worst = ["open", "text", "clean", "status", "no_error", "cancel"];
     let worst = worst.into_iter().find(|it| [fin, reset].contains(it));
     let text = format!("{fin} after the server's FIN, {reset} after its reset");
     let value = json!({ "fin": fin, "reset": reset });

@@ -31,8 +31,8 @@ use crate::support::{free_port, listen};
 pub(crate) enum OnDeath {
     #[default]
     Cut,
-    /// Over HTTP/2, a reset with the code `CANCEL`.
-    Cancel,
+    /// Over HTTP/2, a reset with this code.
+    Reset(h2::Reason),
     Clean,
     Text,
     Open,
@@ -308,9 +308,7 @@ fn compress(gzip: Option<&mut GzEncoder<Vec<u8>>>, data: &[u8], flushes: bool) -
 async fn die(sender: Sender, how: OnDeath, error: hyper::Error) {
     match how {
         OnDeath::Cut => _ = sender.send(Err(error.into())).await,
-        OnDeath::Cancel => {
-            _ = sender.send(Err(h2::Error::from(h2::Reason::CANCEL).into())).await;
-        }
+        OnDeath::Reset(code) => _ = sender.send(Err(h2::Error::from(code).into())).await,
         OnDeath::Clean => {}
         OnDeath::Text => _ = sender.send(Ok("Error occurred while trying to proxy".into())).await,
         OnDeath::Open => sender.closed().await,

@@ -163,16 +163,17 @@ async fn what_clients_get_after_the_death_of_a_server_is_told_apart() {
     futures_util::future::join_all(each).await;
 }
 
-/// Node's `fetch` takes such a reset for an end.
+/// Node's `fetch` takes these resets for an end.
 #[tokio::test]
-async fn reset_with_the_code_cancel_warns() {
-    let faults = Faults { on_death: OnDeath::Cancel, ..Faults::default() };
-    let cancelled = json!({ "fin": "cancel", "reset": "cancel" });
-    let report = look_at(faults, SHORT).await;
-    expect(&report, &[("cut_http2", cancelled.clone(), "warning")]);
-    let report = look_at(faults, "--for 2s --streams 3 --http2").await;
-    let both = [("cut", cancelled.clone(), "warning"), ("cut_http2", cancelled, "warning")];
-    expect(&report, &both);
+async fn resets_that_clients_take_for_ends_warn() {
+    for (code, end) in [(h2::Reason::CANCEL, "cancel"), (h2::Reason::NO_ERROR, "no_error")] {
+        let faults = Faults { on_death: OnDeath::Reset(code), ..Faults::default() };
+        let ends = json!({ "fin": end, "reset": end });
+        let report = look_at(faults, SHORT).await;
+        expect(&report, &[("cut_http2", ends.clone(), "warning")]);
+        let report = look_at(faults, "--for 2s --streams 3 --http2").await;
+        expect(&report, &[("cut", ends.clone(), "warning"), ("cut_http2", ends, "warning")]);
+    }
 }
 
 #[tokio::test]
