@@ -4,7 +4,9 @@ use crate::*;
 
 const PACE: Pace = Pace::new(80, 10);
 
-const CLIENTS: [fn(&[&str]) -> Option<Client>; 2] = [
+type Start = fn(&[&str]) -> Option<Client>;
+
+const CLIENTS: [Start; 2] = [
     |arguments| Client::node(Packages::All, "@langchain/langgraph-sdk", "langgraph.mjs", arguments),
     |arguments| Client::python("langgraph_client.py", arguments),
 ];
