@@ -337,7 +337,7 @@ pub use crate::{
 #[cfg(feature = "json")]
 pub use crate::event::json::Json;
 #[cfg(feature = "hub")]
-pub use crate::history::Retention;
+pub use crate::hub::retention::Retention;
 #[cfg(all(feature = "signal", any(unix, windows)))]
 pub use crate::stop_on_signal::stop_on_signal;
 

@@ -6,14 +6,10 @@ mod frames;
 mod id;
 mod log;
 mod memory;
-#[cfg(feature = "hub")]
-mod retention;
 mod waiters;
 
 pub use self::id::{Epoch, seen};
 pub(crate) use self::id::{Position, ResumeFrom, UnknownId, milliseconds, now};
 pub(crate) use self::log::{Batch, ENTRY_OVERHEAD, Evicted, Limits, Log};
 pub(crate) use self::memory::{DeferredDrops, MemoryCounter, MemoryShare};
-#[cfg(feature = "hub")]
-pub use self::retention::Retention;
 pub(crate) use self::waiters::{Ticket, Waiters, WakeList};

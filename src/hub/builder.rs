@@ -3,9 +3,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::broker::{Broker, Feed};
+use super::retention::Retention;
 use super::topic::{RetentionOf, Topics};
 use super::{Hub, append::HubState, link::Link};
-use crate::{callback::Opaque, history::Epoch, history::Retention};
+use crate::{callback::Opaque, history::Epoch};
 
 impl Hub {
     /// Returns a hub with the default limits: [`Retention::new`] for each topic, and

@@ -634,6 +634,7 @@ mod hub;
 mod link;
 mod losses;
 mod receipt;
+pub(crate) mod retention;
 mod stats;
 mod subscription;
 mod topic;

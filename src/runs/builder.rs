@@ -97,11 +97,10 @@ impl RunsBuilder {
     /// [size](Self::retain_bytes), this admits 1,022 running runs. Further runs are refused with
     /// [`StartError::Full`](super::StartError::Full).
     ///
-    /// A running run reserves the size of [`retain_bytes`](Self::retain_bytes) plus 2,752 bytes and is
-    /// never evicted.
+    /// A running run reserves this size plus 2,752 bytes and is never evicted.
     ///
-    /// If your answers are short, a smaller size admits more runs. With 64 KiB, the default
-    /// memory has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
+    /// If your answers are short, a smaller size admits more runs. With 64 KiB, the default memory
+    /// has room for the 10,000 runs that [`max_running`](Self::max_running) allows.
     ///
     /// # Eviction
     ///

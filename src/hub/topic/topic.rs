@@ -2,7 +2,8 @@ use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::{sync::Arc, time::Duration};
 
-use crate::history::{Log, Retention, Waiters, WakeList};
+use crate::history::{Log, Waiters, WakeList};
+use crate::hub::retention::Retention;
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, lock};
 

@@ -6,8 +6,9 @@ use hashbrown::HashTable;
 use super::topic::{EvictionPlace, Topic, TopicEnd, TopicState};
 use super::{eviction_queue::EvictionQueue, tombstones::Tombstones};
 use crate::callback::Opaque;
-use crate::history::{DeferredDrops, Limits, Log, MemoryCounter, Retention};
+use crate::history::{DeferredDrops, Limits, Log, MemoryCounter};
 use crate::hub::HubStats;
+use crate::hub::retention::Retention;
 use crate::sparse::spare_capacity;
 use crate::sync::{Mutex, RandomState, RwLock, lock};
 

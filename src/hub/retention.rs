@@ -4,7 +4,6 @@ use std::time::Duration;
 /// and age.
 ///
 /// ```
-/// # #[cfg(feature = "hub")] {
 /// use tower_sse::{Retention, hub::Hub};
 ///
 /// let hub = Hub::builder()
@@ -14,7 +13,6 @@ use std::time::Duration;
 ///     })
 ///     .build();
 /// # _ = hub;
-/// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
