@@ -36,20 +36,24 @@ impl Publisher for SqlitePublisher {
 
 pub(crate) struct Batcher {
     pub(crate) health: Health,
-    /// When the first of the batches began that another connection's lock has refused in a row.
+    /// When the first of the newest batches began that another connection's lock has refused, without
+    /// any other outcome between them.
     pub(crate) locked_since: Option<Instant>,
 }
 
 impl Batcher {
-    /// Adds to the error of a locked file for how long it has been locked: a program that has
-    /// forgotten a transaction locks the file until the program ends.
-    fn explain(&mut self, began: Instant, error: Error) -> Error {
-        if error.kind() != ErrorKind::Locked {
-            return error;
+    /// Notes whether a lock has refused the batch that began at this time. If so, the error says since
+    /// when: a program that has forgotten a transaction locks the file until the program ends.
+    fn note<T>(&mut self, began: Instant, appended: Result<T, Error>) -> Result<T, Error> {
+        let is_locked = |error: &Error| error.kind() == ErrorKind::Locked;
+        if !appended.as_ref().is_err_and(is_locked) {
+            self.locked_since = None;
+            return appended;
         }
-        let locked = self.locked_since.get_or_insert(began).elapsed().as_secs();
-        let who = "another connection has kept a transaction open";
-        failed(ErrorKind::Locked, format!("database is locked: {who} for at least {locked} s"))
+        let seconds = self.locked_since.get_or_insert(began).elapsed().as_secs();
+        let who = "another connection had a transaction open";
+        let reason = format!("database is locked: {who} at each attempt in the last {seconds} s");
+        Err(failed(ErrorKind::Locked, reason))
     }
 }
 
@@ -67,10 +71,7 @@ impl SendBatch<Worker> for Batcher {
             Err(error) => (Vec::new(), Err(error)),
         };
         session.connection.changed.notify_one();
-        let appended = appended.map_err(|error| self.explain(began, error));
-        if appended.is_ok() {
-            self.locked_since = None;
-        }
+        let appended = self.note(began, appended);
         let Appended { at, numbers } = appended.unwrap_or_else(|error| {
             self.health.set_error(error.clone());
             if error.kind() == ErrorKind::Unreachable {

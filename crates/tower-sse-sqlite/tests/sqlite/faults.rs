@@ -1,6 +1,6 @@
 //! Files that can't be written or read for a while, and pragmas.
 
-use std::{env, io, io::BufRead};
+use tokio::process::Command;
 
 use crate::*;
 
@@ -116,53 +116,27 @@ async fn refusal_says_for_how_long_a_forgotten_transaction_has_locked_the_file()
         sys.stdin.read()";
     let (file, process) = start().await;
     process.hub.publish("a", "1").await.unwrap();
-    let Some(left_open) = LeftOpen::start(PYTHON, &file).await else { return };
+    let Some(python) = find(&["python3"]) else { return };
+    let table = &file.table;
+    let sql = format!(
+        "begin; insert into {table} (topic, data) values ('a', 'x');
+        insert into missing values (1); commit;"
+    );
+    let mut python = Command::new(python);
+    let mut left_open = Program::start(python.args(["-c", PYTHON]).arg(&file.path).arg(sql));
+    left_open.reach("open").await;
     let mut shown = Vec::new();
     for _ in 0..2 {
         let error = refused(process.hub.publish("a", "refused").await);
         assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}");
         let text = error.to_string();
-        let (_, rest) = text.split_once("for at least ").unwrap_or_else(|| panic!("{text}"));
+        let (_, rest) = text.split_once("in the last ").unwrap_or_else(|| panic!("{text}"));
         shown.push(rest.split_once(" s").unwrap().0.parse::<u64>().unwrap());
         assert_eq!(process.health.last_error().unwrap().to_string(), text);
     }
     assert!(shown[0] >= 2 && shown[1] >= shown[0] + 2, "{shown:?}");
-    drop(left_open);
+    left_open.kill().await;
     process.hub.publish("a", "2").await.unwrap();
-}
-
-/// A Python program whose transaction on the file stays open.
-struct LeftOpen(process::Child);
-
-impl LeftOpen {
-    /// Returns `None` without Python.
-    async fn start(script: &str, file: &File) -> Option<Self> {
-        let sql = format!(
-            "begin; insert into {table} (topic, data) values ('a', 'x');
-            insert into missing values (1); commit;",
-            table = file.table
-        );
-        let mut command = process::Command::new("python3");
-        command.args(["-c", script]).arg(&file.path).arg(sql);
-        let piped = process::Stdio::piped;
-        let child = command.stdin(piped()).stdout(piped()).stderr(process::Stdio::null()).spawn();
-        let Ok(mut child) = child else {
-            assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "python3 is missing");
-            eprintln!("skipped: python3 is missing");
-            return None;
-        };
-        let output = child.stdout.take().unwrap();
-        let read = move || io::BufReader::new(output).lines().next().and_then(Result::ok);
-        assert_eq!(spawn_blocking(read).await.unwrap().as_deref(), Some("open"));
-        Some(Self(child))
-    }
-}
-
-impl Drop for LeftOpen {
-    fn drop(&mut self) {
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
 }
 
 /// A hub that starts while the file is locked waits. If the lock stays, connecting fails.

@@ -12,12 +12,11 @@ mod sql;
 mod table;
 mod trims;
 
-// Two files of the shared test rig, whose `mod.rs` needs dependencies that only `tower-sse` has.
+// Parts of the shared test rig, whose `mod.rs` needs dependencies that only `tower-sse` has.
 #[path = "../../../../tests/support/hub_process.rs"]
 mod hub_process;
-#[path = "../../../../tests/support/patience.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod patience;
+#[path = "../../../../tests/support/programs.rs"]
+mod support;
 
 use std::time::{Duration, UNIX_EPOCH};
 use std::{fs, process, sync::Arc, sync::Mutex};
@@ -31,7 +30,7 @@ use tower_sse_sqlite::{BrokerStats, Error, ErrorKind, Health, Sqlite, SqliteBrok
 
 use file::File;
 use hub_process::{Client, HubProcess};
-use patience::{PATIENCE, until, until_async};
+use support::{PATIENCE, Program, find, until, until_async};
 
 type Process = HubProcess<Health, BrokerStats>;
 
