@@ -209,14 +209,13 @@ async fn converse(mut stream: TcpStream, log: &Log, cut: &Sender<bool>) -> io::R
 fn report(question: &str, id: &str, log: &Log) -> String {
     let log = lock(log);
     let mut same = log.iter().filter(|(known, _)| known == id).map(|(_, seen)| lock(seen));
-    // The newest one is first. If there are several, report whether they came together.
+    // The newest one is first. A hop may have sent a single request twice.
     let newest = same.next();
-    let second = newest.as_ref().map(|it| it.is_second);
     let oldest = same.next_back();
-    let second = oldest.is_some().then_some(second);
+    let is_second = newest.as_ref().filter(|_| oldest.is_some()).map(|newest| newest.is_second);
     let seen = oldest.or(newest).map(|seen| {
         let Seen { head, writes, has_left, .. } = &*seen;
-        json!({ "head": head, "writes": writes, "has_left": has_left, "is_second": second })
+        json!({ "head": head, "writes": writes, "has_left": has_left, "is_second": is_second })
     });
     let body = json!({ "sse-check": question, "seen": seen }).to_string();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";

@@ -62,7 +62,7 @@ pub(crate) fn verdicts(hop: &HopOptions, observed: &Observed) -> Vec<Judgement> 
         response_headers(&observed.events.stream.recording),
         origin_version(&observed.events),
         http2(&observed.http2),
-        cut("cut", &observed.cut),
+        cut(&observed.cut),
         cut_http2(&observed.cut_http2),
         left(observed.left),
         idle_limit(&observed.idle.stream.recording),
@@ -221,24 +221,27 @@ fn end(played: &Played) -> &'static str {
     }
 }
 
+/// Has the cases of [`cut`], and one more.
 fn cut_http2(played: &[Played; 2]) -> Judgement {
     let is_offered = |it: &Played| {
         let head = it.stream.recording.head.as_ref();
         head.is_some_and(|(_, head)| head.version == Version::HTTP_2)
     };
-    match played.iter().any(is_offered) {
-        true => cut("cut_http2", played),
-        false => Judgement::new("cut_http2", (), "none", "not offered to clients".to_owned()),
-    }
+    let mut judgement = match played.iter().any(is_offered) {
+        true => cut(played),
+        false => Judgement::new("cut", (), "none", "not offered to clients".to_owned()),
+    };
+    judgement.finding.name = "cut_http2";
+    judgement
 }
 
-fn cut(name: &'static str, played: &[Played; 2]) -> Judgement {
+fn cut(played: &[Played; 2]) -> Judgement {
     let [fin, reset] = played.each_ref().map(end);
     let worst = ["open", "text", "clean", "status", "no_error", "cancel"];
     let worst = worst.into_iter().find(|it| [fin, reset].contains(it));
     let text = format!("{fin} after the server's FIN, {reset} after its reset");
     let value = json!({ "fin": fin, "reset": reset });
-    Judgement::new(name, value, worst.unwrap_or("cut"), text)
+    Judgement::new("cut", value, worst.unwrap_or("cut"), text)
 }
 
 fn left(left: [Result<Duration, Duration>; 2]) -> Judgement {
