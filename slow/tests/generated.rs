@@ -1,10 +1,11 @@
-//! Clients that are generated from the OpenAPI document of the guide's page `frameworks`, as the page
-//! `generated_clients` shows them. `.ci/slow generated` installs the generators.
+//! Clients that are generated from the OpenAPI document of the guide's page `frameworks`, as the
+//! page `generated_clients` shows them. `.ci/slow generated` installs the generators.
 
 #![cfg(unix)]
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::{fs, net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, sync::Arc};
 
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn};
@@ -12,9 +13,7 @@ use axum::response::IntoResponse;
 use axum::{Router, routing::get};
 use http::StatusCode;
 use http_body_util::BodyExt;
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, process::Command, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{ClientKind, LastEventId, Retention, SseLayer, hub::Hub};
 
@@ -23,10 +22,9 @@ mod openapi;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use support::{Directory, client, serve_axum, until};
+use support::{Directory, Program, client, serve_axum, soon, target, until};
 
 const PAGE: &str = include_str!("../../docs/guide/generated_clients.md");
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A hub's topic behind a layer, whose server can stop and begin again at the same address.
 struct Site {
@@ -80,7 +78,7 @@ impl Site {
     async fn stop(&mut self) {
         let (shutdown, server) = self.server.take().unwrap();
         shutdown.cancel();
-        timeout(PATIENCE, server).await.expect("all streams end").unwrap();
+        soon(server).await.unwrap();
     }
 
     async fn publish(&self, events: impl IntoIterator<Item = u32>) {
@@ -90,33 +88,19 @@ impl Site {
     }
 }
 
-/// A program of the page, which prints what it receives.
-struct Reader {
-    lines: Lines<BufReader<ChildStdout>>,
-    _child: Child,
-}
-
-impl Reader {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { lines, _child: child }
-    }
-
-    async fn next(&mut self) -> Option<String> {
-        timeout(PATIENCE, self.lines.next_line()).await.expect("a line in time").unwrap()
-    }
-
-    async fn expect(&mut self, lines: impl IntoIterator<Item = String>) {
-        for line in lines {
-            assert_eq!(self.next().await, Some(line));
-        }
+/// Asserts that the program prints these lines next.
+async fn expect(program: &mut Program, lines: impl IntoIterator<Item = String>) {
+    for line in lines {
+        assert_eq!(program.line().await, Some(line));
     }
 }
 
-fn packages() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/npm-generated")
+/// Returns a program of npm, or Node itself.
+fn installed(path: &str) -> String {
+    target("npm-generated/node_modules").join(path).to_str().unwrap().to_owned()
 }
+
+const NODE: &str = "node/bin/node";
 
 async fn run(folder: &Path, program: &str, arguments: &[&str]) {
     let mut command = Command::new(program);
@@ -144,14 +128,12 @@ fn block(language: &str) -> &'static str {
 }
 
 /// Builds the page's loop with the generated client. Returns the program's file.
-async fn hey_api(folder: &Path, snippet: &str) -> std::path::PathBuf {
-    let (node, bin) =
-        (packages().join("node_modules/node/bin/node"), packages().join("node_modules/.bin"));
-    let node = node.to_str().unwrap();
-    let tool = |name: &str| bin.join(name).to_str().unwrap().to_owned();
+async fn hey_api(folder: &Path, snippet: &str) -> PathBuf {
+    let [node, generator, compiler, bundler] =
+        [NODE, ".bin/openapi-ts", ".bin/tsc", ".bin/esbuild"].map(installed);
     let generate =
-        [&*tool("openapi-ts"), "-i", "openapi.json", "-o", "client", "-c", "@hey-api/client-fetch"];
-    run(folder, node, &generate).await;
+        [&*generator, "-i", "openapi.json", "-o", "client", "-c", "@hey-api/client-fetch"];
+    run(folder, &node, &generate).await;
     let (import, rest) = snippet.split_once('\n').unwrap();
     let program = format!(
         "{import}\nimport {{ client }} from \"./client/client.gen\";\n\
@@ -161,21 +143,19 @@ async fn hey_api(folder: &Path, snippet: &str) -> std::path::PathBuf {
     );
     fs::write(folder.join("main.ts"), program).unwrap();
     fs::write(folder.join("package.json"), r#"{ "type": "module" }"#).unwrap();
-    let modules = packages().join("node_modules/@types");
-    let types = ["--types", "node", "--typeRoots", modules.to_str().unwrap()];
-    let compiler = tool("tsc");
     let check = [&*compiler, "--noEmit", "--strict", "--skipLibCheck", "--target", "esnext"];
-    let modules_of = ["--module", "preserve", "--moduleResolution", "bundler", "main.ts"];
-    let check = [&check[..], &types, &modules_of];
-    run(folder, node, &check.concat()).await;
+    let modules = ["--module", "preserve", "--moduleResolution", "bundler", "main.ts"];
+    let types = installed("@types");
+    let types = ["--types", "node", "--typeRoots", &*types];
+    run(folder, &node, &[&check[..], &types, &modules].concat()).await;
     let bundle = ["main.ts", "--bundle", "--platform=node", "--format=esm", "--outfile=main.mjs"];
-    run(folder, &tool("esbuild"), &bundle).await;
+    run(folder, &bundler, &bundle).await;
     folder.join("main.mjs")
 }
 
-fn node(program: &Path, site: &Site) -> Reader {
-    let mut command = Command::new(packages().join("node_modules/node/bin/node"));
-    Reader::start(command.arg(program).arg(format!("http://{}", site.address)))
+fn node(program: &Path, site: &Site) -> Program {
+    let url = format!("http://{}", site.address);
+    Program::start(Command::new(installed(NODE)).arg(program).arg(url))
 }
 
 fn shown(events: impl IntoIterator<Item = u32>) -> Vec<String> {
@@ -196,26 +176,26 @@ async fn loop_of_hey_api_survives_a_deployment_a_refusal_and_a_gap() {
         let mut reader = node(program, &site);
         until(|| site.hub.stats().subscribers == 1).await;
         site.publish([1]).await;
-        reader.expect(shown([1])).await;
+        expect(&mut reader, shown([1])).await;
         site.stop().await;
         site.publish([2]).await;
         site.refusals[0].store(1, SeqCst);
         site.serve().await;
-        reader.expect(shown([2])).await;
+        expect(&mut reader, shown([2])).await;
         assert_eq!(site.refusals[1].load(SeqCst), 1);
         site.stop().await;
         site.publish(3..=9).await;
         site.serve().await;
-        reader.expect(["gap".to_owned()].into_iter().chain(shown([8, 9]))).await;
+        expect(&mut reader, ["gap".to_owned()].into_iter().chain(shown([8, 9]))).await;
         site.hub.end("news", "event 10").await.unwrap();
-        reader.expect(shown([10]).into_iter().chain(["over".to_owned()])).await;
+        expect(&mut reader, shown([10]).into_iter().chain(["over".to_owned()])).await;
     }
     // What the page warns of: another `GET` ends cleanly, and the loop is over.
     let mut site = Site::start(SseLayer::new()).await;
     let mut reader = node(&of_the_kind, &site);
     until(|| site.hub.stats().subscribers == 1).await;
     site.stop().await;
-    reader.expect(["over".to_owned()]).await;
+    expect(&mut reader, ["over".to_owned()]).await;
 }
 
 const GO: &str = r#"package main
@@ -253,10 +233,10 @@ async fn oapi_codegen_streams_by_its_plain_call() {
     run(path, "go", &["build", "-o", "program", "."]).await;
     let site = Site::start(SseLayer::new()).await;
     let mut reader =
-        Reader::start(Command::new(path.join("program")).arg(format!("http://{}", site.address)));
+        Program::start(Command::new(path.join("program")).arg(format!("http://{}", site.address)));
     until(|| site.hub.stats().subscribers == 1).await;
     site.publish([1]).await;
-    reader.expect(shown([1])).await;
+    expect(&mut reader, shown([1])).await;
     // `EventsWithResponse` reads until its deadline.
-    reader.expect(["true".to_owned()]).await;
+    expect(&mut reader, ["true".to_owned()]).await;
 }
